@@ -91,7 +91,7 @@ fn within(wanted: &Range<u64>, offset: u64, length: u64) -> Range<u64> {
 }
 
 impl Download {
-    /// The next bytes; `None` at the end.
+    /// The next bytes. `None` at the end.
     ///
     /// # Errors
     ///

@@ -38,7 +38,7 @@ pub enum Error {
     /// The server counts messages in a mailbox but lists none.
     #[error("the server {} but lists none of them", said(*count))]
     Unlisted {
-        /// How many it counts; `None`: it does not say it.
+        /// How many it counts. `None`: it does not say.
         count: Option<u32>,
     },
     /// The server lists no mailbox, or not all that it had.

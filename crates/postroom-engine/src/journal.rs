@@ -131,11 +131,11 @@ pub(crate) fn missed(account: &Account, folder: &Folder, missed: &MissedMessage)
 /// The data for the lines of an outgoing message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outgoing<'a> {
-    /// The address of its account; `None` when the account is gone.
+    /// The address of its account. `None` when the account is gone.
     pub account: Option<&'a str>,
     /// Its id in the data model.
     pub id: MessageEntityId,
-    /// Its Message-ID; `None` before it was composed for the first time.
+    /// Its Message-ID. `None` before it was composed for the first time.
     pub message_id: Option<&'a str>,
 }
 

@@ -43,7 +43,7 @@ const NO_MESSAGE_ID: &str = "is not a message id (RFC 5322 §3.6.4): use ASCII s
 pub struct Recipient {
     /// `to`, `cc` or `bcc`.
     pub kind: &'static str,
-    /// The display name; `None` for a bare address.
+    /// The display name. `None` for a bare address.
     pub name: Option<String>,
     /// The address.
     pub address: String,
@@ -63,7 +63,7 @@ impl Recipient {
 /// The message with only the properties that it is composed of. So code that reads a property
 /// outside [`COMPOSED`] finds nothing, and no change of such a property can be missed.
 #[must_use]
-pub fn composed_of(message: &Entity) -> Entity {
+pub(crate) fn composed_of(message: &Entity) -> Entity {
     let mut message = message.clone();
     message.properties.retain(|name, _| COMPOSED.contains(&name.as_str()));
     message
@@ -202,7 +202,7 @@ pub fn recipients(message: &Entity) -> Result<Vec<Recipient>, Vec<Invalid>> {
 /// The entries of the recipients of a message that was not tried. Recipients that mail cannot be
 /// sent to are left out.
 #[must_use]
-pub fn waiting_rows(message: &Entity) -> Vec<Json> {
+pub(crate) fn waiting_rows(message: &Entity) -> Vec<Json> {
     found(message)
         .recipients
         .iter()

@@ -26,7 +26,7 @@ pub(crate) const EARLY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Visit {
     at: Instant,
-    /// When it is due again; `None`: after its interval.
+    /// When it is due again. `None`: after its interval.
     wait: Option<Duration>,
     /// How often in a row it went wrong.
     failures: u32,

@@ -25,12 +25,12 @@ impl Pulse {
     }
 
     /// All tasks run: those that ended were begun anew.
-    pub fn all_run(&self) {
+    pub(crate) fn all_run(&self) {
         self.ended.store(0, Ordering::Relaxed);
     }
 
     /// Another process has taken over.
-    pub fn depose(&self) {
+    pub(crate) fn depose(&self) {
         self.is_deposed.store(true, Ordering::Relaxed);
     }
 
@@ -42,7 +42,7 @@ impl Pulse {
         done
     }
 
-    /// What is wrong, for people; `None` when all is well.
+    /// What is wrong, for people. `None` when all is well.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         if self.is_deposed.load(Ordering::Relaxed) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub struct Dialing {
     /// Makes connections, and knows which certificates to trust.
     pub dialer: Dialer,
-    /// The name that EHLO gives; a host name or an address literal (RFC 5321 §4.1.4).
+    /// The name that EHLO gives: a host name or an address literal (RFC 5321 §4.1.4).
     pub ehlo_name: String,
 }
 
@@ -32,7 +32,7 @@ pub struct Settings {
     /// How many connections to one server (host and port) may be opened at the same time, over all
     /// accounts.
     pub connects_per_server_max: usize,
-    /// The delay before a failed connection is tried again; it doubles with each failure.
+    /// The delay before a failed connection is tried again. It doubles with each failure.
     pub reconnect_first: Duration,
     /// The longest delay between two attempts to connect.
     pub reconnect_longest: Duration,

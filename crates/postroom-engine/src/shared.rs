@@ -119,7 +119,7 @@ impl Shared {
 
     /// Waits for the right to record so many mailboxes, so that the memory that long lists take is
     /// that of one. Short lists do not wait.
-    pub async fn survey_turn(&self, count: usize) -> ConnectionPermit {
+    pub(crate) async fn survey_turn(&self, count: usize) -> ConnectionPermit {
         if count <= SURVEY_LONG_COUNT {
             return ConnectionPermit { _permit: None };
         }

@@ -212,7 +212,7 @@ pub struct TextReader {
 }
 
 impl TextReader {
-    /// The next bytes, in UTF-8; `None` at the end.
+    /// The next bytes, in UTF-8. `None` at the end.
     ///
     /// # Errors
     ///

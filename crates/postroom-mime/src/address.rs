@@ -7,7 +7,7 @@
 //! The parser needs no recursion and linear time. It reads comments and groups of any depth, source
 //! routes, missing commas, semicolons instead of commas, addresses without `@`, and names with
 //! unquoted special characters. An encoded word is one piece, whatever it contains. Words with
-//! blanks between them are never joined to an address that was not written; they are a name.
+//! blanks between them are never joined to an address that was not written. They are a name.
 //! Domains are shown in Unicode.
 //!
 //! Standards: RFC 5322 §3.4, §4.4, RFC 6532, RFC 5890.

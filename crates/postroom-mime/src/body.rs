@@ -50,9 +50,9 @@ const BINARY: [&[u8]; 5] = [b"\x89PNG\r\n", b"\xFF\xD8\xFF", b"GIF89a", b"%PDF-1
 /// The html of a leaf, decoded.
 struct ReadHtml {
     text: String,
-    /// The charset that it was in; `None` if it was UTF-8 or ASCII.
+    /// The charset that it was in. `None` if it was UTF-8 or ASCII.
     charset: Option<Charset>,
-    /// The size of the decoded leaf in bytes; `None` if it was read only in part.
+    /// The size of the decoded leaf in bytes. `None` if it was read only in part.
     size_bytes: Option<u64>,
 }
 

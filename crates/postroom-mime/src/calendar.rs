@@ -65,7 +65,7 @@ const ATTENDEES_MAX: usize = 2_000;
 /// Longer values are cut off.
 const VALUE_CHARS_MAX: usize = 4_000;
 
-/// Reads a calendar; `None` if the text is none.
+/// Reads a calendar. `None` if the text is none.
 #[must_use]
 pub fn summarise(text: &str) -> Option<Calendar> {
     let text = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);

@@ -42,7 +42,7 @@ const KINDS: [(&[u8], Cms); 7] = [
     (&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 9, 16, 1, 9], Cms::Other),
 ];
 
-/// The kind of the message that begins with `start`; `None` if it is none.
+/// The kind of the message that begins with `start`. `None` if it is none.
 #[must_use]
 pub fn kind(start: &[u8]) -> Option<Cms> {
     let mut reader = Ber(start);
@@ -113,7 +113,7 @@ impl<'a> Ber<'a> {
         (head.tag == tag).then_some(())
     }
 
-    /// The elements within one; those behind it too when its end is only marked.
+    /// The elements within one. Those behind it too when its end is only marked.
     fn inner(&mut self, tag: u8) -> Option<Self> {
         let head = self.head()?;
         let inner = match head.length {
@@ -151,7 +151,7 @@ impl<'a> Ber<'a> {
     /// The bytes of a string, whose pieces are joined.
     fn octets(&mut self) -> Option<Vec<u8>> {
         let mut content = vec![];
-        // How many bytes stand behind each open piece; `None` where its end is marked.
+        // How many bytes stand behind each open piece. `None` where its end is marked.
         let mut open: Vec<Option<usize>> = vec![];
         loop {
             while open.last().is_some_and(|end| end.is_some_and(|end| self.0.len() <= end)) {

@@ -58,7 +58,7 @@ pub struct Draft {
     pub to: Vec<Address>,
     /// Who gets a copy (`Cc`).
     pub cc: Vec<Address>,
-    /// The subject; empty means no field.
+    /// The subject. Empty means no field.
     pub subject: String,
     /// The plain text body. CR, LF and CRLF all end a line.
     pub text: Option<String>,

@@ -268,7 +268,7 @@ const USUAL: [&str; 16] = [
     "image/gif",
 ];
 
-/// The media type that is written; `None` if it is no `type/subtype`.
+/// The media type that is written. `None` if it is no `type/subtype`.
 fn media_type(written: &[u8]) -> Option<Cow<'static, str>> {
     let is_written = |usual: &&&str| written.eq_ignore_ascii_case(usual.as_bytes());
     if let Some(usual) = USUAL.iter().find(is_written) {

@@ -217,7 +217,7 @@ impl<'a> Date<'a> {
                     self.zone = Some(east * (hours * 60 + minutes));
                 }
             }
-            // A sign that begins no zone (`- 0500`, `--`) says nothing; one of 24 hours is wrong.
+            // A sign that begins no zone (`- 0500`, `--`) says nothing. One of 24 hours is wrong.
             (Some(_), _) => self.is_wrong = true,
             (None, _) => {}
         }

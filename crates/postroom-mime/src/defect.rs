@@ -41,7 +41,7 @@ pub enum Defect {
     BoundaryJunk,
     /// A delimiter closes parts within parts that were not closed themselves.
     BoundaryCrossed,
-    /// Parts lie deeper than the limit; what is deeper stays opaque.
+    /// Parts lie deeper than the limit. What is deeper stays opaque.
     DepthOver,
     /// There are more parts than the limit; the last holds the rest.
     PartsOver,

@@ -29,7 +29,7 @@ struct EncodedWord<'a> {
 /// Words side by side in one charset, joined before they are decoded: characters may be split.
 #[derive(Default)]
 struct Run<'a> {
-    /// The charset of its words; `None` if there is none.
+    /// The charset of its words. `None` if there is none.
     charset: Option<&'a str>,
     bytes: Vec<u8>,
     /// Base64 that does not end with a whole group.

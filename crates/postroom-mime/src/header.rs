@@ -40,7 +40,7 @@ pub struct FieldRange {
 /// Where a header is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// Its fields, in order; those beyond the limits are missing.
+    /// Its fields, in order. Those beyond the limits are missing.
     pub fields: Vec<FieldRange>,
     /// Where the body begins.
     pub body: u64,

@@ -75,7 +75,7 @@ fn reference(event: HtmlToken<'_>, each: &mut impl FnMut(&str)) {
 }
 
 /// Puts other addresses in the place of those that name a part by its Content-ID (`cid:…`).
-/// `address` gives the address for an id; `None` leaves it as it is. An address must be free of
+/// `address` gives the address for an id. `None` leaves it as it is. An address must be free of
 /// quotes, blanks, brackets, commas and `&`, so that it means the same wherever it stands.
 ///
 /// Addresses are found wherever they stand, in attributes, sets and styles alike. All other bytes
@@ -220,7 +220,7 @@ struct Named {
     label: Range<usize>,
 }
 
-/// The places where charsets are named, in html of small letters; those of `meta` elements first,
+/// The places where charsets are named, in html of small letters. Those of `meta` elements first,
 /// as in browsers.
 fn named(html: &[u8]) -> impl Iterator<Item = Named> {
     let all = |open: &'static str, word: &'static str| {

@@ -31,9 +31,9 @@ pub struct Message {
     pub cc: Vec<Address>,
     /// Who gets a blind copy (`Bcc`).
     pub bcc: Vec<Address>,
-    /// The subject; `None` if the field is missing or empty.
+    /// The subject. `None` if the field is missing or empty.
     pub subject: Option<String>,
-    /// When it was written (`Date`), Unix time in milliseconds; `None` if missing or absurd.
+    /// When it was written (`Date`), Unix time in milliseconds. `None` if missing or absurd.
     pub date_ms: Option<i64>,
     /// When the last hop got it (the topmost `Received`), Unix time in milliseconds.
     pub received_ms: Option<i64>,

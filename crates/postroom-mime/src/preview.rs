@@ -3,7 +3,7 @@
 /// Longer lines are taken word by word.
 const PLAIN_BYTES_MAX: usize = 1_000;
 
-/// The first `chars_max` characters of a text without quotes, blanks joined; `None` if there are
+/// The first `chars_max` characters of a text without quotes, blanks joined. `None` if there are
 /// none.
 #[must_use]
 pub(crate) fn preview(text: &str, chars_max: usize) -> Option<String> {

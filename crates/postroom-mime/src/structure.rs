@@ -51,7 +51,7 @@ const FIELD_BYTES_MAX: usize = 512 << 10;
 /// The structure of a message.
 #[derive(Debug, Clone, Default)]
 pub struct Structure {
-    /// The parts in the order of their beginnings; the message comes first.
+    /// The parts in the order of their beginnings. The message comes first.
     pub entities: Vec<MimeEntity>,
     /// The fields of the message's own header.
     pub fields: Vec<FieldRange>,

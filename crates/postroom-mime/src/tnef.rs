@@ -35,7 +35,7 @@ pub struct Tnef {
     pub sent_ms: Option<i64>,
     /// The plain text.
     pub text: Option<String>,
-    /// The HTML, decoded; a charset that it names no longer applies.
+    /// The HTML, decoded. A charset that it names no longer applies.
     pub html: Option<String>,
     /// The RTF, when neither HTML nor text was beside it or in it.
     pub rtf: Option<Vec<u8>>,
@@ -84,7 +84,7 @@ const DEPTH_MAX: usize = 3;
 /// How many messages are opened in all.
 const MESSAGES_MAX: usize = 200;
 
-/// Opens a TNEF stream; `None` if it is none. Embedded messages become attachments of type
+/// Opens a TNEF stream. `None` if it is none. Embedded messages become attachments of type
 /// `message/rfc822`.
 #[must_use]
 pub fn open(bytes: &[u8]) -> Option<Tnef> {

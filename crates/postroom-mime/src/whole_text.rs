@@ -23,7 +23,7 @@ pub struct TextPlace {
     pub length: u64,
     /// How they are written.
     pub encoding: TransferEncoding,
-    /// The charset; `None`: UTF-8 or ASCII.
+    /// The charset. `None`: UTF-8 or ASCII.
     pub charset: Option<String>,
     /// Whether the text is flowed, and then whether `DelSp` is set.
     pub flowed: Option<bool>,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   =ybegin line=128 size=3 name=cat.bin        also part=1 total=2, then =ypart begin=1 end=3
-//!   each octet plus 42; those that would hurt are `=` and the octet plus 106
+//!   each octet plus 42. Those that would hurt are `=` and the octet plus 106
 //!   =yend size=3 crc32=...
 //! ```
 //!

@@ -64,7 +64,7 @@ pub struct AccountReport {
     pub state: &'static str,
     /// The property `statusText`.
     pub status_text: String,
-    /// The property `lastConnectedAt`; `None` leaves it.
+    /// The property `lastConnectedAt`. `None` leaves it.
     pub last_connected_at: Option<Timestamp>,
 }
 
@@ -157,7 +157,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the store fails; then the next call writes the rest.
+    /// When the store fails. Then the next call writes the rest.
     pub(crate) async fn poll_times_write(&self) -> Result<(), Error> {
         let class = self.builtin(FOLDERS)?;
         for some in self.inner.unwritten.all().chunks(TIMES_AT_ONCE) {

@@ -47,7 +47,7 @@ pub fn copy_database(from: &Path, to: &Path) -> Result<(), Error> {
     sqlite::copy(&from.join(DATABASE_FILE), &to.join(DATABASE_FILE))
 }
 
-/// The key that a backup carries; `None`: it carries none.
+/// The key that a backup carries. `None`: it carries none.
 ///
 /// # Errors
 ///

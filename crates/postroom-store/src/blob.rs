@@ -115,7 +115,7 @@ impl BlobWriter {
     ///
     /// # Errors
     ///
-    /// When the store fails; what was written ahead goes away at the next start.
+    /// When the store fails. What was written ahead goes away at the next start.
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         self.content.size_bytes += bytes.len() as u64;
         while !bytes.is_empty() {
@@ -145,7 +145,7 @@ impl BlobWriter {
     ///
     /// # Errors
     ///
-    /// When the store fails; what was written ahead goes away at the next start.
+    /// When the store fails. What was written ahead goes away at the next start.
     pub async fn finish_ahead(mut self) -> Result<Content, Error> {
         self.cut();
         if !self.content.chunks.is_empty() {
@@ -202,7 +202,7 @@ pub struct BlobReader {
 }
 
 impl BlobReader {
-    /// The next bytes; `None` at the end.
+    /// The next bytes. `None` at the end.
     ///
     /// # Errors
     ///
@@ -249,7 +249,7 @@ impl Store {
         BlobWriter { store: self.clone(), content, piece: vec![], held_bytes: 0 }
     }
 
-    /// Begins to read a range of a blob; it must lie within the blob.
+    /// Begins to read a range of a blob. It must lie within the blob.
     #[must_use]
     pub fn blob_read(&self, blob: BlobId, range: Range<u64>) -> BlobReader {
         BlobReader { store: self.clone(), blob, range }

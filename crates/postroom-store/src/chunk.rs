@@ -33,7 +33,7 @@ pub struct BlobId(pub(crate) i64);
 pub(crate) struct BlobIds(Mutex<Range<i64>>);
 
 impl BlobIds {
-    /// The next id; `None` when all are given out.
+    /// The next id. `None` when all are given out.
     pub(crate) fn next(&self) -> Option<BlobId> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).next().map(BlobId)
     }
@@ -66,7 +66,7 @@ impl Abandoned {
 pub(crate) struct Damage(Mutex<HashSet<BlobId>>);
 
 impl Damage {
-    /// Adds one; `false` when it is known, or when there are too many to keep in mind.
+    /// Adds one. `false` when it is known, or when there are too many to keep in mind.
     pub(crate) fn add(&self, blob: BlobId) -> bool {
         const KNOWN_MAX: usize = 10_000;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +94,7 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// Compresses a piece; keeps it as it is when that saves less than a tenth.
+    /// Compresses a piece. A piece of which that saves less than a tenth is kept as it is.
     pub(crate) fn prepare(plain: &[u8]) -> Self {
         let (codec, bytes) = match zstd::bulk::compress(plain, ZSTD_LEVEL) {
             Ok(bytes) if bytes.len() < plain.len() - plain.len() / 10 => (ZSTD, bytes),
@@ -144,7 +144,7 @@ pub(crate) fn select(blob: BlobId, number: i64) -> Statement {
     Statement::new(sql).bind(blob.0 * CHUNKS_MAX + number)
 }
 
-/// The content of a chunk that was read; those up to `unsummed` have no checksum.
+/// The content of a chunk that was read. Chunks up to the id `unsummed` have no checksum.
 ///
 /// # Errors
 ///

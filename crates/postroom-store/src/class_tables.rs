@@ -124,7 +124,7 @@ impl<'a> Tables<'a> {
         self.batch.push(retired(&name, ""));
     }
 
-    /// The columns of the table of a class; empty when there is no table.
+    /// The columns of the table of a class. Empty when there is no table.
     async fn present(&self, class: &Class) -> Result<Vec<String>, Error> {
         let columns = Statement::new(self.database.dialect().columns());
         let rows = self.database.read(columns.bind(class.table().as_ref())).await?;
@@ -225,7 +225,7 @@ fn constant(dialect: &dyn Dialect, value: &Value) -> String {
     }
 }
 
-/// The value of a column as one of another kind; `None`: no stored value has to be kept.
+/// The value of a column as one of another kind. `None`: no stored value has to be kept.
 fn converted(column: &str, from: ColumnKind, to: ColumnKind) -> Option<String> {
     let column = quoted(column);
     match (from, to) {

@@ -36,9 +36,9 @@ use std::sync::Arc;
 const TAKEN: [&str; 2] = ["email", "iam"];
 
 impl Store {
-    /// The class as it is built in; `None`: a client made it.
+    /// The class as it is built in. `None`: a client made it.
     #[must_use]
-    pub fn class_built_in(&self, id: ClassId) -> Option<&Class> {
+    pub(crate) fn class_built_in(&self, id: ClassId) -> Option<&Class> {
         self.inner.built_in.iter().find(|class| class.id == id)
     }
 

@@ -96,7 +96,7 @@ pub(crate) fn is_of(class: &ClassRevision) -> Statement {
     is_so.assert(Failed::OtherClasses, Lock::Shared(CLASSES))
 }
 
-/// The version of the classes, and the classes as the database has them; `None`: it has none so
+/// The version of the classes, and the classes as the database has them. `None`: it has none so
 /// far.
 pub(crate) async fn kept(database: &dyn Database) -> Result<Option<(i64, Vec<KeptClass>)>, Error> {
     // One statement, so that version and definitions are those of one moment.
@@ -122,7 +122,7 @@ fn from_row(row: &Row) -> Result<KeptClass, Error> {
     Ok(KeptClass { class: Class { revision, fixed, ..class }, base })
 }
 
-/// The classes as the database has them; `None`: it has none so far.
+/// The classes as the database has them. `None`: it has none so far.
 pub(crate) async fn read(database: &dyn Database) -> Result<Option<Classes>, Error> {
     let found = kept(database).await?;
     Ok(found.map(|(version, kept)| {

@@ -107,7 +107,7 @@ impl Clock {
         part
     }
 
-    /// A random number below `count`; 0 where that is 0.
+    /// A random number below `count`. 0 where that is 0.
     #[must_use]
     pub fn below(&self, count: usize) -> usize {
         let count = u64::try_from(count).unwrap_or(u64::MAX);

@@ -173,13 +173,13 @@ pub(crate) fn to_json(property: &Property, row: &Row, column: usize) -> Option<J
     }
 }
 
-/// A secret of a row of [`column_list`] as it is stored, encrypted; `None` when it is unset.
+/// A secret of a row of [`column_list`] as it is stored, encrypted. `None` when it is unset.
 pub(crate) fn sealed_bytes<'a>(class: &Class, row: &'a Row, name: &str) -> Option<&'a [u8]> {
     let at = class.columns().position(|property| property.name == name)?;
     row.bytes(LEADING + at)
 }
 
-/// Reads a secret from a row of [`column_list`], sealed as it is; `None` when it is unset.
+/// Reads a secret from a row of [`column_list`], sealed as it is. `None` when it is unset.
 pub(crate) fn secret(key: &MasterKey, class: &Class, row: &Row, name: &str) -> Option<Sealed> {
     let (id, sealed) = (row.id(1)?, sealed_bytes(class, row, name)?);
     Some(Sealed::new(key, secret_place(class, id, name), sealed))

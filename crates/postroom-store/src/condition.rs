@@ -234,7 +234,7 @@ enum Subject<'a> {
     Item,
 }
 
-/// The kind of a literal; `None` for null.
+/// The kind of a literal. `None` for null.
 fn kind(literal: &Literal) -> Option<ColumnKind> {
     Some(match literal {
         Literal::Null => return None,

@@ -225,7 +225,7 @@ impl Statement {
     /// Says which definition of a class it was built with. The SQL says it too, because a
     /// connection keeps what it has prepared by its SQL, and a later definition has other types.
     #[must_use]
-    pub fn of_class(mut self, class: impl Into<ClassRevision>) -> Self {
+    pub(crate) fn of_class(mut self, class: impl Into<ClassRevision>) -> Self {
         let class = class.into();
         self.sql = format!("{} /* {} */", self.sql, class.revision).into();
         self.class = Some(class);
@@ -234,7 +234,7 @@ impl Statement {
 
     /// Makes reading end behind the row with which the answer has more than so many bytes.
     #[must_use]
-    pub fn at_most(mut self, bytes_max: usize) -> Self {
+    pub(crate) fn at_most(mut self, bytes_max: usize) -> Self {
         self.bytes_max = bytes_max;
         self
     }
@@ -265,13 +265,13 @@ impl Row {
         self.0.iter().map(Value::size_bytes).sum()
     }
 
-    /// The value of a column, from 0; NULL when there is no such column.
+    /// The value of a column, from 0. NULL when there is no such column.
     #[must_use]
     pub fn value(&self, column: usize) -> &Value {
         self.0.get(column).unwrap_or(&Value::Null)
     }
 
-    /// The whole number of a column; a moment counts as one, and so does a boolean.
+    /// The whole number of a column. A moment counts as one, and so does a boolean.
     #[must_use]
     pub fn whole(&self, column: usize) -> Option<i64> {
         if let Value::Whole(number) | Value::Moment(number) = self.value(column) {

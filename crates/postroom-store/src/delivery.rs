@@ -78,7 +78,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the store fails; then none is taken.
+    /// When the store fails. Then none is taken.
     pub async fn delivery_claim(
         &self,
         account: AccountId,

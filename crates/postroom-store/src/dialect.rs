@@ -17,7 +17,7 @@ pub trait Dialect: Send + Sync {
     /// The definition of a column whose values the database counts up, as the primary key.
     fn serial(&self) -> &'static str;
 
-    /// What keeps the rows of a table in the order of its primary key; may be empty.
+    /// What keeps the rows of a table in the order of its primary key. May be empty.
     fn clustered(&self) -> &'static str;
 
     /// How a column is computed from others, without taking space where that is possible.
@@ -27,7 +27,7 @@ pub trait Dialect: Send + Sync {
     fn transaction(&self) -> &'static str;
 
     /// The statement that keeps the database from compressing a column again whose bytes are
-    /// compressed already; empty where it never does.
+    /// compressed already. Empty where it never does.
     fn incompressible(&self, table: &str, column: &str) -> String;
 
     /// The query for the names of the columns of the table bound at `$1`.
@@ -87,6 +87,6 @@ pub trait Dialect: Send + Sync {
     /// `None`: the database has none.
     fn structure(&self) -> Option<&'static str>;
 
-    /// What stands behind the name of a table to make it read by way of an index; may be empty.
+    /// What stands behind the name of a table to make it read by way of an index. May be empty.
     fn by_index(&self, index: &str) -> String;
 }

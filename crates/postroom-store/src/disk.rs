@@ -31,7 +31,7 @@ pub(crate) fn probe(directory: &Path, bytes: usize) -> Result<(), Error> {
     })
 }
 
-/// Whether the disk of the directory has so many bytes free; also where it does not say.
+/// Whether the disk of the directory has so many bytes free. `true` where the disk does not say.
 pub(crate) fn has_space(directory: &Path, bytes: usize) -> bool {
     rustix::fs::statvfs(directory)
         .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes as u64)

@@ -85,7 +85,7 @@ impl Store {
         created.ok_or(Error::Damaged { what: "a key of a client" })
     }
 
-    /// The same on terms of the client; `None` when something was created under its key before.
+    /// The same on terms of the client. `None` when something was created under its key before.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl Store {
         Ok(())
     }
 
-    /// One entity; `None` when the domain has none of that id.
+    /// One entity. `None` when the domain has none of that id.
     ///
     /// # Errors
     ///

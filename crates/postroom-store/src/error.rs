@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// Why a call of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A condition of the batch did not hold; nothing of it was done.
+    /// A condition of the batch did not hold. Nothing of it was done.
     #[error("{0}")]
     Condition(Failed),
     /// Reading took too long.

@@ -97,7 +97,7 @@ impl Failed {
     /// that of its index. A key is named by its table and columns in SQLite, and by its table and
     /// `_pkey` in PostgreSQL.
     #[must_use]
-    pub fn of_constraint(name: &str) -> Self {
+    pub(crate) fn of_constraint(name: &str) -> Self {
         match name {
             "email/Folders one each" => Self::OneFolder,
             "receipt(folder, epoch, key)" | "receipt_pkey" => Self::Recorded,

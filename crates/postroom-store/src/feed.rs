@@ -25,7 +25,7 @@ pub(crate) const RETAINED: i64 = 1_000_000;
 /// The member of what a change replaced that is the version of the entity, and no property.
 pub(crate) const VERSION: &str = "version";
 
-/// What happened to an entity; the numbers are those of the subscription events.
+/// What happened to an entity. The numbers are those of the subscription events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// It is gone.
@@ -68,12 +68,12 @@ pub struct FeedRow {
     /// former `version` is included. A file property has the list of its former files, without
     /// their content. `None`: the entity was new, or was deleted since.
     pub replaced: Option<Map<String, Json>>,
-    /// Who changed it; `None` in rows of an earlier version.
+    /// Who changed it. `None` in rows of an earlier version.
     pub modifier: Option<Modifier>,
 }
 
 impl FeedRow {
-    /// The entity as it was before this change; `after` is how it was behind it. `None` before it
+    /// The entity as it was before this change. `after`: as it was after it. `None` before it
     /// was created.
     #[must_use]
     pub fn undo(&self, after: Entity) -> Option<Entity> {

@@ -32,7 +32,7 @@ pub enum Replace {
     Nothing,
     /// The one of its name, or the only one of a property that is no list.
     Any,
-    /// The same, if it has this tag, as [`FileRow::etag`] gives it; `None`: if there is none.
+    /// The same, if it has this tag, as [`FileRow::etag`] gives it. `None`: if there is none.
     Seen(Option<String>),
 }
 
@@ -82,7 +82,7 @@ impl Store {
         Err(Error::Condition(Failed::Crowded))
     }
 
-    /// Deletes one file; `false` when there is none of that name. With `seen`, only the one of this
+    /// Deletes one file. `false` when there is none of that name. With `seen`, only the one of this
     /// tag.
     ///
     /// # Errors

@@ -157,7 +157,7 @@ pub(crate) fn mailbox_name(name: &str) -> &str {
 
 impl Store {
     /// Gives a message the account of its folder when it has none of its own. `before` is the
-    /// stored message; `None`: a new one.
+    /// stored message. `None`: a new one.
     ///
     /// # Errors
     ///

@@ -57,7 +57,7 @@ pub struct Job {
     pub domain: Domain,
     /// The class of what it works on.
     pub class: String,
-    /// Which of its entities, as it was asked for; `None` for all.
+    /// Which of its entities, as it was asked for. `None` for all.
     pub filter: Option<Json>,
     /// Its state.
     pub state: JobState,
@@ -130,7 +130,7 @@ impl Job {
 const SELECT: &str = "SELECT \"id\", \"domain\", \"class\", \"filter\", \"state\", \"behind\", \
     \"total\", \"done\", \"changed\", \"failed\", \"begun\", \"ended\", \"reason\" FROM \"job\"";
 
-/// The statement that records how far a job is; it holds only while the job is open.
+/// The statement that records how far a job is. It holds only while the job is open.
 pub(crate) fn progress(job: &Job) -> Statement {
     let sql = "UPDATE \"job\" SET \"state\" = $2, \"behind\" = $3, \"done\" = $4,
          \"changed\" = $5, \"failed\" = $6, \"ended\" = $7, \"reason\" = $8
@@ -190,7 +190,7 @@ impl Store {
         Ok(job)
     }
 
-    /// One job; `None` when the domain has none of that id.
+    /// One job. `None` when the domain has none of that id.
     ///
     /// # Errors
     ///

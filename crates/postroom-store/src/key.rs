@@ -176,9 +176,9 @@ impl MasterKey {
         }
     }
 
-    /// The hash that stands for a token in the database; useless without the key.
+    /// The hash of a token, which the database has instead of it. It is useless without the key.
     #[must_use]
-    pub fn token_hash(&self, token: &str) -> [u8; 32] {
+    pub(crate) fn token_hash(&self, token: &str) -> [u8; 32] {
         *blake3::keyed_hash(self.0.expose_secret(), token.as_bytes()).as_bytes()
     }
 

@@ -46,7 +46,7 @@ const SAYING: [(&str, [&str; 3]); 2] = [
 
 /// The login of the account `x`, with the letters of ASCII in lower case. There is an index on it.
 const LOGIN: &str = "LOWER(COALESCE(x.\"login\", x.\"address\"))";
-/// The host of the profile `x`; NULL for one that only sends, which is equal to nothing.
+/// The host of the profile `x`. NULL for one that only sends, which is equal to nothing.
 const HOST: &str = "LOWER(RTRIM(x.\"imapHost\", '.'))";
 /// The port of the profile `x`.
 const PORT: &str =
@@ -58,7 +58,7 @@ fn same(term: &str, one: &str, other: &str) -> String {
 }
 
 /// The statement that makes a batch fail when what it has done before leads to a second account of
-/// one login; `None` when `values` say nothing about that.
+/// one login. `None` when `values` say nothing about that.
 pub(crate) fn rule(class: &Class, id: EntityId, values: &Map<String, Json>) -> Option<Statement> {
     let (_, saying) = SAYING.iter().find(|(name, _)| *name == class.classname)?;
     if !saying.iter().any(|name| values.contains_key(*name)) {

@@ -58,7 +58,7 @@ pub struct MissedAt<'a> {
     pub account: AccountId,
     /// The epoch of the mailbox.
     pub epoch: MailboxEpoch,
-    /// Its UIDVALIDITY; 0 where the server has none.
+    /// Its UIDVALIDITY. 0 where the server has none.
     pub uid_validity: u64,
 }
 

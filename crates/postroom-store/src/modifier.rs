@@ -27,7 +27,7 @@ impl Modifier {
         }
     }
 
-    /// `modifier_id`; `None` where there is only one of its type.
+    /// `modifier_id`. `None` where there is only one of its type.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         match self {

@@ -47,7 +47,7 @@ pub struct Before {
 }
 
 impl Store {
-    /// What was created under a key; `None` when nothing was.
+    /// What was created under a key. `None` when nothing was.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ pub(crate) fn forget_put(domain: &Domain, class: &Class, entity: EntityId) -> St
     forget.bind(format!("{PUT}{entity}"))
 }
 
-/// The statement that keeps a key; it makes the batch fail when the key is there already.
+/// The statement that keeps a key. It makes the batch fail when the key is there already.
 pub(crate) fn keep(
     store: &Store,
     domain: &Domain,

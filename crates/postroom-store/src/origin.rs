@@ -35,17 +35,17 @@ pub struct MailboxEpoch {
 /// What is noted of the mailbox of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// At which server, and under which login, it was read; `None`: nobody noted it.
+    /// At which server, and under which login, it was read. `None`: nobody noted it.
     pub login: Option<String>,
-    /// Its present epoch; `None`: it was never read.
+    /// Its present epoch. `None`: it was never read.
     pub epoch: Option<MailboxEpoch>,
-    /// UIDVALIDITY in this epoch; 0 where the server has none.
+    /// UIDVALIDITY in this epoch. 0 where the server has none.
     pub uid_validity: Option<u64>,
     /// UIDNEXT as it was last told.
     pub uid_next: Option<u64>,
     /// MAILBOXID as it was last told, in this epoch or before.
     pub mailbox_id: Option<MailboxId>,
-    /// When the folder was last proven complete, in milliseconds since 1970; `None`: never.
+    /// When the folder was last proven complete, in milliseconds since 1970. `None`: never.
     pub last_proof_ms: Option<i64>,
 }
 
@@ -54,7 +54,7 @@ pub struct Origin {
 pub struct Beginning<'a> {
     /// At which server, and under which login, it is read.
     pub login: &'a str,
-    /// Its UIDVALIDITY; 0 where the server has none.
+    /// Its UIDVALIDITY. 0 where the server has none.
     pub uid_validity: u64,
     /// MAILBOXID, if the server tells it.
     pub mailbox_id: Option<&'a MailboxId>,
@@ -139,7 +139,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the store fails; then nothing of it is done. [`Failed::NoFolder`].
+    /// When the store fails. Then nothing of it is done. [`Failed::NoFolder`].
     pub async fn epoch_begin(
         &self,
         folder: FolderId,

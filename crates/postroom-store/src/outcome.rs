@@ -4,7 +4,7 @@ use crate::delivered;
 use postroom_model::RecipientState;
 use serde_json::Value as Json;
 
-/// How many addresses of one kind the text names; `recipients` has all of them.
+/// How many addresses of one kind the text names. `recipients` has all of them.
 const NAMED_MAX: usize = 10;
 
 /// The reason, and who has the message, if some recipients have it and others do not. `waits`:

@@ -164,7 +164,7 @@ impl Store {
         }
     }
 
-    /// The request for all of a message is at its end without success; the message says why.
+    /// The request for the whole message has failed. The message says why.
     ///
     /// # Errors
     ///
@@ -216,7 +216,7 @@ impl Store {
     }
 }
 
-/// Why a message is not one that can be loaded; `None`: it is.
+/// Why a message cannot be loaded whole. `None`: it can.
 fn not_oversized(message: &Entity, bytes_max: u64) -> Option<Unloadable> {
     let text = |name| message.text(name);
     let is_it = MessageState::Error.is_of(message)
@@ -232,7 +232,7 @@ fn not_oversized(message: &Entity, bytes_max: u64) -> Option<Unloadable> {
     too_large.map(|size_bytes| Unloadable::TooLarge { size_bytes, bytes_max })
 }
 
-/// The message of a former receipt has a new one; the request for it moves with it.
+/// The message of a former receipt has a new one. The request for it moves with it.
 pub(crate) fn request_moved(
     former: MailboxEpoch,
     former_key: SourceKey,

@@ -13,7 +13,7 @@ use serde_json::json;
 impl Store {
     /// What a domain has to do, as JSON:
     ///
-    /// - `accounts`: how many there are, by their `state`; those that were never tried are `new`.
+    /// - `accounts`: how many there are, by their `state`. Those that were never tried are `new`.
     /// - `pending`: how many messages folders list that are not stored, in how many folders, and
     ///   the oldest moment at which one of these folders was last proven complete.
     /// - `queue`: how many messages are due to be sent, since when the oldest has been, how many
@@ -70,7 +70,7 @@ impl Store {
         )
     }
 
-    /// The whole numbers of the only row; `None` for NULL.
+    /// The whole numbers of the only row. `None` for NULL.
     async fn numbers(&self, statement: Statement) -> Result<Vec<Option<i64>>, Error> {
         let rows = self.read(statement).await?;
         let row = rows.first().ok_or(Error::Damaged { what: "a count" })?;

@@ -58,7 +58,7 @@ pub struct Remembered {
     pub key: SourceKey,
     /// What the server said of it.
     pub witness: Witness,
-    /// The hash of its bytes; `None` where they were not had.
+    /// The hash of its bytes. `None`: they could not be fetched.
     pub hash: Option<[u8; 16]>,
 }
 

@@ -46,7 +46,7 @@ pub struct ReceivedMessage {
     pub row: EntityRow,
     /// Its files but for the original.
     pub files: Vec<NewFile>,
-    /// The original; `None` when it is not to be kept (then no file is a part of it).
+    /// The original. `None` when it is not to be kept (then no file is a part of it).
     pub original: Option<Content>,
     /// A hash of its bytes, to recognise it in another epoch of the mailbox.
     pub hash: [u8; 16],
@@ -79,7 +79,7 @@ pub enum ReceiveOutcome {
         /// How many were recorded before, or were linked.
         repeated: u64,
     },
-    /// The folder is no longer there; nothing was kept.
+    /// The folder is no longer there. Nothing was kept.
     FolderGone,
 }
 
@@ -89,7 +89,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the store fails; then nothing of it is kept.
+    /// When the store fails. Then nothing of it is kept.
     pub async fn receive_commit(&self, batch: ReceiveBatch) -> Result<ReceiveOutcome, Error> {
         let class = self.builtin(MESSAGES)?;
         let at = batch.epoch;

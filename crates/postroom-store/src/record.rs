@@ -92,7 +92,7 @@ impl Records<'_> {
         count.bind(self.class.id.to_string()).bind(property.name.as_str())
     }
 
-    /// Changes an entity; its version grows. Null unsets. `files` are the former files of each
+    /// Changes an entity. Its version grows. Null unsets. `files` are the former files of each
     /// property whose files change in the same batch.
     pub(crate) fn change(
         &self,
@@ -104,7 +104,7 @@ impl Records<'_> {
         self.grow(current, values, files)
     }
 
-    /// Gives an entity those values of `row` that `takes` names, by name and value; its version
+    /// Gives an entity those values of `row` that `takes` names, by name and value. Its version
     /// grows.
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl Records<'_> {
         self.grow(current, values.filter(is_taken).collect(), Map::new())
     }
 
-    /// Gives an entity new values; its version grows. `files` are as in [`Self::change`].
+    /// Gives an entity new values. Its version grows. `files` are as in [`Self::change`].
     fn grow(
         &self,
         current: &Entity,
@@ -173,7 +173,7 @@ impl Records<'_> {
     }
 
     /// Sets properties that only the engine sets, as [`Self::report`], whoever changes the entity
-    /// meanwhile; nothing when there is none.
+    /// meanwhile. Nothing when there is none.
     ///
     /// # Errors
     ///

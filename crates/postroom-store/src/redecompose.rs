@@ -43,9 +43,9 @@ fn has_original() -> String {
 pub struct Redecomposed {
     /// The message as it was.
     pub message: Entity,
-    /// The properties that have another value now; null unsets.
+    /// The properties that have another value now. Null unsets.
     pub changes: Map<String, Json>,
-    /// The files it had, the original among them, and those that take their place; `None` when they
+    /// The files it had, the original among them, and those that take their place. `None` when they
     /// are the same.
     pub files: Option<(Vec<FileRow>, Vec<NewFile>)>,
 }
@@ -55,9 +55,9 @@ pub struct Redecomposed {
 pub enum Recorded {
     /// It is durable.
     Done,
-    /// Somebody else changed or deleted the message meanwhile; nothing was kept.
+    /// Somebody else changed or deleted the message meanwhile. Nothing was kept.
     Stale,
-    /// The job was stopped; nothing was kept.
+    /// The job was stopped. Nothing was kept.
     JobGone,
 }
 
@@ -67,9 +67,9 @@ const PART_BYTES: usize = 1 << 20;
 /// Which messages with an original come next.
 #[derive(Debug, Clone, Copy)]
 pub struct OriginalPage<'a> {
-    /// Those that it lets through; `None`: all.
+    /// Those that it lets through. `None`: all.
     pub filter: Option<&'a Filter>,
-    /// Those behind this id; `None`: from the first.
+    /// Those behind this id. `None`: from the first.
     pub behind: Option<EntityId>,
     /// How many at most.
     pub limit: u32,
@@ -81,7 +81,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn original_count(
+    pub(crate) async fn original_count(
         &self,
         domain: &Domain,
         class: &Class,
@@ -180,7 +180,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the store fails; then nothing of it is kept.
+    /// When the store fails. Then nothing of it is kept.
     pub async fn message_redecompose(
         &self,
         domain: &Domain,

@@ -25,7 +25,7 @@ mod purges;
 #[expect(clippy::cast_possible_wrap, reason = "a few steps")]
 pub(crate) const VERSION: i64 = STEPS.len() as i64;
 
-/// The table that says which version the others have; there from the start.
+/// The table that says which version the others have. It is there from the start.
 pub(crate) fn meta_table(dialect: &dyn Dialect) -> Statement {
     with_types(
         dialect,
@@ -91,7 +91,7 @@ const OWN: &[&str] = &[
     // id = blob * 2^20 + number of the chunk: appended in order, read in order.
     "CREATE TABLE IF NOT EXISTS \"chunk\" (
        \"id\" {whole} PRIMARY KEY, \"codec\" {whole} NOT NULL, \"bytes\" {bytes} NOT NULL)",
-    // Blobs that are being written; what is still here at start belongs to nothing.
+    // Blobs that are being written. A row that is still here at a start belongs to nothing.
     "CREATE TABLE IF NOT EXISTS \"unfinished\" (\"blob\" {whole} PRIMARY KEY)",
     "CREATE TABLE IF NOT EXISTS \"file\" (
        \"domain\" {text} NOT NULL, \"entity\" {id} NOT NULL, \"property\" {text} NOT NULL,
@@ -155,7 +155,7 @@ const WAITS: &[&str] = &[
     "ALTER TABLE \"delivered\" ADD COLUMN \"doubt\" {boolean} NOT NULL DEFAULT FALSE",
 ];
 
-/// Chunks have a checksum; those that are there have none.
+/// Chunks have a checksum. Older chunks have none.
 const SUMS: &[&str] = &[
     "ALTER TABLE \"chunk\" ADD COLUMN \"sum\" {whole}",
     "INSERT INTO \"meta\" (\"name\", \"number\")

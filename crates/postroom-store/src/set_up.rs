@@ -49,7 +49,7 @@ pub(crate) async fn renew(database: &dyn Database, classes: &[Class]) -> Result<
     Ok(())
 }
 
-/// Brings the tables a step further; `true` when they are those of this version. Several processes
+/// Brings the tables a step further. `true` when they are those of this version. Several processes
 /// may do so at the same time, and one of them takes each step.
 async fn step(database: &dyn Database, key: &MasterKey) -> Result<bool, Error> {
     let version = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'schema'";

@@ -85,7 +85,7 @@ pub(crate) struct Inner {
     pub unwritten: Unwritten,
     /// Chunks up to this one are of a version that kept no checksums.
     pub unsummed: i64,
-    /// The domains by the hashes of their tokens; `None` until somebody asks.
+    /// The domains by the hashes of their tokens. `None` until somebody asks.
     pub tokens: RwLock<Option<KnownTokens>>,
     pub classes: std::sync::RwLock<Classes>,
     /// The classes that are built in.

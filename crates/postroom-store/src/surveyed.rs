@@ -66,7 +66,7 @@ pub struct SurveyedFolder {
     pub name: String,
     /// The title of the folder.
     pub title: String,
-    /// The hierarchy delimiter; empty for none.
+    /// The hierarchy delimiter. Empty: there is none.
     pub delimiter: String,
     /// Its attributes.
     pub flags: Vec<String>,
@@ -116,7 +116,7 @@ impl<'a> Index<'a> {
 }
 
 impl Store {
-    /// All folders of an account with their mailboxes, percent-encoded; that of a folder that no
+    /// All folders of an account with their mailboxes, percent-encoded. That of a folder that no
     /// survey found yet is its name.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use std::collections::HashMap;
 
 impl Store {
-    /// Sets the token of a name in a domain; a former one is no longer valid. One that is set
+    /// Sets the token of a name in a domain. A former one is no longer valid. One that is set
     /// already takes no space, so that a start on a full disk needs none.
     ///
     /// # Errors

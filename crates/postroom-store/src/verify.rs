@@ -260,7 +260,7 @@ fn key_of(row: &Row) -> Option<(EntityId, String, String)> {
     Some((row.id(0)?, row.text(1)?.to_owned(), row.text(2)?.to_owned()))
 }
 
-/// What is wrong with a file; `None`: nothing.
+/// What is wrong with a file. `None`: nothing.
 fn wrong_with(row: &Row, sizes: &HashMap<i64, u64>) -> Option<&'static str> {
     let number = |column| row.whole(column).map(i64::unsigned_abs);
     let stored = row.whole(3).and_then(|blob| sizes.get(&blob).copied());

@@ -44,7 +44,7 @@ pub struct Orphaned {
 pub struct Wait<'a> {
     /// Those that are due at this time, in milliseconds since 1970.
     pub now_ms: i64,
-    /// Until when they wait; `None`: nobody knows.
+    /// Until when they wait. `None`: nobody knows.
     pub until: Option<Timestamp>,
     /// Why, in words.
     pub reason: &'a str,
@@ -64,8 +64,8 @@ pub enum Why {
 }
 
 impl Store {
-    /// When the next delivery of an account is due, in milliseconds since 1970; one that waits
-    /// until after `latest_ms` is due at 0, as for [`Store::delivery_claim`].
+    /// When the next delivery of an account is due, in milliseconds since 1970. A
+    /// delivery that waits until after `latest_ms` is due at 0, as for [`Store::delivery_claim`].
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ const GENERATOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/be
 /// The Unix time of the first message; the others follow in order.
 const EPOCH_S: u64 = 1_700_000_000;
 
-/// Words of the samples; some are not ASCII.
+/// Words of the samples. Some are not ASCII.
 const WORDS: &[&str] = &[
     "der",
     "Morgen",

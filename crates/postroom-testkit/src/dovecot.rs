@@ -1,6 +1,6 @@
 //! A private Dovecot: IMAP (plain and STARTTLS), IMAP over TLS, LMTP and an authentication socket.
 //!
-//! Every user exists and logs in with [`Dovecot::PASSWORD`]; a mailbox is made at its first use.
+//! Every user exists and logs in with [`Dovecot::PASSWORD`]. A mailbox is made at its first use.
 //! Mail lies as Maildir below `/tmp` and goes with the value. As root the mail belongs to a user id
 //! of its own (Dovecot refuses root); else everything runs as the present user.
 

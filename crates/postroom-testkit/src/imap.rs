@@ -24,7 +24,7 @@ const ANSWER: Duration = Duration::from_secs(120);
 pub struct FetchedMessage {
     /// The whole message.
     pub bytes: Vec<u8>,
-    /// Flags as the server writes them, sorted; without `\Recent`.
+    /// Flags as the server writes them, sorted, without `\Recent`.
     pub flags: Vec<String>,
 }
 

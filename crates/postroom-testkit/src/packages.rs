@@ -136,6 +136,6 @@ pub(crate) fn owner_of(path: impl AsRef<Path>) -> Option<Owner> {
 
 fn dovecot_speaks_imap_and_lmtp() -> bool {
     let directory = Path::new("/usr/lib/dovecot");
-    // Elsewhere than on Debian the place is another; then the start itself will tell.
+    // Elsewhere than on Debian the place is another. Then the start itself will tell.
     !directory.is_dir() || ["imap", "lmtp"].iter().all(|name| directory.join(name).is_file())
 }

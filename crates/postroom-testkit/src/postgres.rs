@@ -123,7 +123,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// Starts it again, on the same port; it must be stopped.
+    /// Starts it again, on the same port. It must be stopped.
     ///
     /// # Errors
     ///

@@ -50,9 +50,9 @@ pub struct PostroomOptions {
     pub arguments: Vec<String>,
     /// More environment.
     pub environment: Vec<(String, String)>,
-    /// Where the data directory is made; `None` for a place of its own.
+    /// Where the data directory is made. `None` for a place of its own.
     pub data_within: Option<PathBuf>,
-    /// The address of a PostgreSQL database; `None` for the one that the present test runs on.
+    /// The address of a PostgreSQL database. `None` for the one that the present test runs on.
     pub database: Option<String>,
 }
 
@@ -86,7 +86,7 @@ impl Postroom {
         Ok(postroom)
     }
 
-    /// Starts it again on the same data directory; it must be stopped.
+    /// Starts it again on the same data directory. It must be stopped.
     ///
     /// # Errors
     ///
@@ -175,7 +175,7 @@ impl Postroom {
         self.options.data_within.clone().unwrap_or_else(own).join("data")
     }
 
-    /// The process id; `None` when it is stopped.
+    /// The process id. `None` when it is stopped.
     pub fn id(&self) -> Option<u32> {
         self.process.as_ref().map(Process::id)
     }
@@ -260,7 +260,7 @@ impl Postroom {
         self.json(Method::PATCH, path, Some(body)).await
     }
 
-    /// DELETE; the answer may be empty.
+    /// DELETE. The answer may be empty.
     ///
     /// # Errors
     ///

@@ -118,7 +118,7 @@ async fn stored(shared: &Shared, spool: &NamedTempFile) -> Result<Content, Error
     }
 }
 
-/// The next piece of a file, and the file; an empty one at its end.
+/// The next piece of a file, and the file. The piece is empty at the end.
 fn read_piece(file: File) -> io::Result<(File, Vec<u8>)> {
     let mut piece = vec![];
     let mut limited = file.take(SPOOL_PIECE_BYTES);

@@ -37,7 +37,7 @@ pub(crate) async fn add<S: Source>(
     Ok(())
 }
 
-/// Asks for the header of a message; `None` where the source does not give it.
+/// Asks for the header of a message. `None` where the source does not give it.
 async fn header<S: Source>(source: &mut S, key: SourceKey) -> Result<Option<Bytes>, Error> {
     match header_of(source, key).await {
         Err(error) if error.is_refusal() => Ok(None),

@@ -54,7 +54,7 @@ fn bare_line_feeds(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).filter(is_bare).count() as u64
 }
 
-/// Whether the first line is a field of a header; a line of an mbox file may stand before it.
+/// Whether the first line is a field of a header. A line of an mbox file may stand before it.
 #[must_use]
 pub(crate) fn begins_with_header(start: &[u8]) -> bool {
     let mut lines = start.split(|byte| *byte == b'\n');

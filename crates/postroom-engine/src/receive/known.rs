@@ -27,7 +27,7 @@ const RARELY_LONGEST: Duration = Duration::from_secs(6 * 3600);
 /// The identity facts and counts that show whether mail came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Glance {
-    /// UIDVALIDITY; 0 where the server has none.
+    /// UIDVALIDITY. 0 where the server has none.
     pub uid_validity: u64,
     /// How many messages it has.
     pub exists: u64,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(crate) struct News {
     /// The epoch of the mailbox.
     pub epoch: MailboxEpoch,
-    /// UIDVALIDITY of the mailbox; 0 when the server has none.
+    /// UIDVALIDITY of the mailbox. 0 when the server has none.
     pub uid_validity: u64,
     /// MAILBOXID, when the server gave it and it is evidence.
     pub mailbox_id: Option<MailboxId>,

@@ -226,7 +226,7 @@ impl<S: Source> Poll<'_, S> {
         Ok(epoch)
     }
 
-    /// The key up to which the mailbox is not loaded in an epoch that begins; 0 when all of it is.
+    /// The key up to which the mailbox is not loaded in an epoch that begins. 0 when all of it is.
     ///
     /// Without `load_existing`, messages that were there when the folder was enabled are not
     /// loaded. In another epoch, all messages that arrived since the folder was last proven

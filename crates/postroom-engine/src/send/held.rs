@@ -44,7 +44,7 @@ impl Held {
     ///
     /// # Errors
     ///
-    /// When the store fails; then the answer is held.
+    /// When the store fails. Then the answer is held.
     pub(crate) async fn settle(&mut self, claimed: Claimed, verdict: Verdict) -> Result<(), Error> {
         let clock = &self.shared.clock;
         let at = Timestamp::from_ms(clock.now_ms());
@@ -56,7 +56,7 @@ impl Held {
     ///
     /// # Errors
     ///
-    /// When the store fails; what it did not take is still held.
+    /// When the store fails. What it did not take is still held.
     pub(crate) async fn write(&mut self) -> Result<(), Error> {
         while let Some(Answered { claimed, verdict, at }) = self.answers.first() {
             let recorded = self.shared.store.delivery_settle(claimed, verdict, *at).await?;

@@ -272,7 +272,7 @@ async fn draft(
     Ok((draft, files))
 }
 
-/// The message ids of a property; each of its texts may have several.
+/// The message ids of a property. Each of its texts may have several.
 fn ids(message: &Entity, property: &str) -> Vec<String> {
     message.texts(property).filter_map(outgoing::message_ids).flatten().collect()
 }

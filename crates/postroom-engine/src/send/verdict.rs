@@ -17,7 +17,7 @@ use std::time::Duration;
 /// How long a message waits after our own store kept it from being sent.
 const OWN_TROUBLE: Duration = Duration::from_secs(10);
 
-/// How many replies a reason names; `recipients` has all of them.
+/// How many replies a reason names. `recipients` has all of them.
 const REPLIES_COUNT_MAX: usize = 20;
 
 /// How long a delivery has been tried.

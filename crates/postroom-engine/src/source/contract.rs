@@ -184,7 +184,7 @@ pub(crate) trait Source: Send + Sync + Sized + 'static {
 
 /// A running fetch.
 pub(crate) trait MessageStream: Send {
-    /// The next event; `None` after the last. Dropping the future loses nothing. Events before an
+    /// The next event. `None` after the last. Dropping the future loses nothing. Events before an
     /// error are valid.
     fn next(&mut self) -> impl Future<Output = Result<Option<MessageEvent>, Error>> + Send;
 }

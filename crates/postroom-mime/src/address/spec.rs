@@ -10,7 +10,7 @@ use std::borrow::Cow;
 /// What was read where an address is expected.
 #[derive(Debug, Default)]
 pub(crate) struct Spec {
-    /// The address; empty if there is none.
+    /// The address. Empty if there is none.
     pub address: String,
     /// Words before it, or instead of it.
     pub words: Option<String>,
@@ -133,7 +133,7 @@ pub(crate) fn mailbox(text: &str) -> Option<Address> {
     })
 }
 
-/// A text without blanks around it; `None` if there is nothing else.
+/// A text without blanks around it. `None` if there is nothing else.
 pub(crate) fn trimmed(text: String) -> Option<String> {
     let inner = text.trim();
     match inner.len() {

@@ -92,7 +92,7 @@ impl<'a> AddressTokens<'a> {
         }
     }
 
-    /// What stands in angle brackets; without a closing one, as far as a separator, or a blank
+    /// What stands in angle brackets. Without a closing one, as far as a separator, or a blank
     /// behind an address. Of several that open the last one counts: what stands behind the others
     /// is a name.
     fn angle(&mut self) -> AddressToken<'a> {
@@ -215,7 +215,7 @@ fn quoted_end(rest: &str) -> usize {
     closing_quote(within).map_or(0, |end| end + 2)
 }
 
-/// Where the quote stands that closes what is quoted; a backslash takes its meaning.
+/// Where the quote stands that closes what is quoted. A backslash takes its meaning.
 fn closing_quote(quoted: &[u8]) -> Option<usize> {
     let mut skip = false;
     quoted.iter().position(|byte| {

@@ -69,7 +69,7 @@ struct Plan<'a> {
     shown: Vec<Option<ShownAs>>,
     /// Whether there are alternatives.
     has_choice: bool,
-    /// The innermost alternative around each; empty where there is none.
+    /// The innermost alternative around each. Empty where there is none.
     alternative: Vec<Option<usize>>,
     /// Of each multipart, whether a part stands in it that can replace others.
     has_better: Vec<bool>,

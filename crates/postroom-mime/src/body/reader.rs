@@ -15,11 +15,11 @@ use std::borrow::Cow;
 pub(crate) struct Bodies {
     /// The plain text, if there is a part for it.
     pub text: Option<String>,
-    /// Where the text is; `None` if it is not one part of the message as it stands there.
+    /// Where the text is. `None` if it is not one part of the message as it stands there.
     pub text_place: Option<TextPlace>,
     /// The html as text.
     pub html: Option<String>,
-    /// The html as a file; `None` when several parts were joined.
+    /// The html as a file. `None` when several parts were joined.
     pub html_source: Option<(PartSource, u64)>,
     /// Content-Location of the html: what relative addresses in it mean.
     pub html_location: Option<String>,

@@ -143,7 +143,7 @@ impl<S: ByteSource> BodyReader<'_, S> {
     }
 }
 
-/// What a header says of a part that may be S/MIME; `None` if it is none.
+/// What a header says of a part that may be S/MIME. `None` if it is none.
 fn told(content: &ContentFields) -> Option<DeclaredProtection> {
     if !content.media_type.starts_with("application/") {
         return None;

@@ -28,7 +28,7 @@ pub(crate) fn content_lines(text: &str) -> impl Iterator<Item = String> {
 }
 
 impl ContentLine {
-    /// Reads an unfolded line; `None` if it has no value.
+    /// Reads an unfolded line. `None` if it has no value.
     pub fn read(line: &str) -> Option<Self> {
         let end = line.find([';', ':'])?;
         let (name, mut rest) = line.split_at_checked(end)?;

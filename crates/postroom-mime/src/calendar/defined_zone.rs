@@ -103,7 +103,7 @@ impl DefinedZones {
 }
 
 impl Zone {
-    /// The zone as POSIX writes it; `None` when its rules are none that it knows.
+    /// The zone as POSIX writes it. `None` when its rules are none that it knows.
     fn posix(&self) -> Option<String> {
         let standard = self.standard.as_ref().or(self.daylight.as_ref())?;
         let daylight = self.daylight.as_ref().unwrap_or(standard);

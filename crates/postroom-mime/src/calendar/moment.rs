@@ -13,7 +13,7 @@ use crate::calendar::zone;
 pub struct Moment {
     /// `2026-07-25` for a whole day, `2026-07-25T10:00:00` for a time on the wall of `zone`.
     pub local: String,
-    /// The time zone as the calendar names it, `UTC` for UTC; `None` means the zone of the reader.
+    /// The time zone as the calendar names it, `UTC` for UTC. `None` means the zone of the reader.
     pub zone: Option<String>,
     /// Unix time in milliseconds, if the zone is known.
     pub utc_ms: Option<i64>,
@@ -22,7 +22,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Reads the value of a property; `None` if it is no date or time.
+    /// Reads the value of a property. `None` if it is no date or time.
     pub fn read(line: &ContentLine, zones: &DefinedZones) -> Option<Self> {
         let value = line.value.trim();
         let Some((day, time)) = value.split_once(['T', 't']) else {

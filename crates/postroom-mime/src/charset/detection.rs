@@ -128,7 +128,7 @@ impl Detection {
                 break;
             }
         }
-        // A sample may end within a character; a text may not.
+        // A sample may end within a character. A text may not.
         if wanted > 0 {
             detector.feed(&[], true);
         }

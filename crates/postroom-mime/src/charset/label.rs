@@ -83,7 +83,7 @@ pub(crate) fn is_ascii(label: &str) -> bool {
 }
 
 impl Charset {
-    /// The charset of a label; `None` if it is unknown, or says that it is not known.
+    /// The charset of a label. `None` if it is unknown, or says that it is not known.
     #[must_use]
     pub fn for_label(label: &str) -> Option<Self> {
         usual(label).or_else(|| any(label))

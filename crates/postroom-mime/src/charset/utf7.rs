@@ -5,7 +5,7 @@
 /// A text that is being decoded.
 #[derive(Default)]
 pub(crate) struct Utf7 {
-    /// Bits of a UTF-16 unit that is not complete; `None` outside of base64.
+    /// Bits of a UTF-16 unit that is not complete. `None` outside of base64.
     bits: Option<(u32, u32)>,
     /// Whether base64 has just begun: `+-` is a plus sign.
     is_new: bool,

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-/// The characters of the bytes 0x80 to 0x9F in windows-1252; those above are the same in Unicode.
+/// The characters of the bytes 0x80 to 0x9F in windows-1252. Those above are the same in Unicode.
 const LOW: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8D}', 'Ž', '\u{8F}',
     '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9D}', 'ž', 'Ÿ',

@@ -10,7 +10,7 @@ use crate::compose::structured;
 use crate::compose::structured::Utf8Addresses;
 use crate::compose::{Address, Draft};
 
-/// The longest Message-ID that is written; a line has at most 998 octets.
+/// The longest Message-ID that is written. A line has at most 998 octets.
 const MESSAGE_ID_BYTES_MAX: usize = 900;
 /// How many Message-IDs `References` keeps: the first and the last ones.
 const REFERENCES_COUNT_MAX: usize = 50;
@@ -136,7 +136,7 @@ pub(crate) fn date_text(date_ms: i64) -> Option<String> {
     is_possible.then(|| date.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string())
 }
 
-/// A message id without its angle brackets (RFC 5322 §3.6.4), given with or without them; `None` if
+/// A message id without its angle brackets (RFC 5322 §3.6.4), given with or without them. `None` if
 /// it cannot stand in a header field.
 #[must_use]
 pub fn message_id(id: &str) -> Option<&str> {

@@ -113,7 +113,7 @@ impl Parts {
     }
 }
 
-/// Writes the bodies; an empty text if there are none.
+/// Writes the bodies. An empty text if there are none.
 fn bodies(draft: &Draft, parts: &Parts, writer: &mut DraftWriter) -> Result<(), Invalid> {
     let texts = usize::from(draft.text.is_some()) + usize::from(draft.html.is_some());
     match (texts + parts.calendars.len(), parts.calendars.as_slice(), &draft.html) {

@@ -22,7 +22,7 @@ use crate::compose::mailbox::Address;
 use crate::compose::word;
 use crate::compose::word::WordContext;
 
-/// The longest piece of a field that cannot be folded; a line has at most 998 octets.
+/// The longest piece of a field that cannot be folded. A line has at most 998 octets.
 const PIECE_OCTETS_MAX: usize = 880;
 /// How long the pieces are into which base64 is folded.
 const BASE64_PIECE_OCTETS: usize = 72;
@@ -115,7 +115,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Says what keeps a value from standing in the field `name`; `None` when nothing does.
+/// Says what keeps a value from standing in the field `name`. `None` when nothing does.
 #[must_use]
 pub fn problem(name: &str, value: &str) -> Option<String> {
     write(&mut vec![], name, value, &mut Utf8Addresses::default()).err()

@@ -6,7 +6,7 @@ pub(crate) const TEXT_BYTES_MAX: usize = 400;
 /// What was read so far.
 #[derive(Debug, Default)]
 pub(crate) struct Date<'a> {
-    /// Words that are still to be read, the next one last; each is shorter than what it came from.
+    /// Words that are still to be read, the next one last. Each is shorter than what it came from.
     pub pending: Vec<&'a str>,
     pub day: Option<i64>,
     pub month: Option<i64>,

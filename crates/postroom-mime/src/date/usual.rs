@@ -9,7 +9,7 @@ use crate::date::read::Date;
 use crate::date::read::TEXT_BYTES_MAX;
 use crate::date::read::number;
 
-/// Reads a date; `None` if it has another form, or something in it is out of its range.
+/// Reads a date. `None` if it has another form, or something in it is out of its range.
 pub(crate) fn read(text: &str) -> Option<Date<'static>> {
     let (weekday, rest) = text.trim_matches([' ', '\t']).split_at_checked(3)?;
     let (day, rest) = rest.strip_prefix(", ")?.split_once(' ')?;

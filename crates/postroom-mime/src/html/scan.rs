@@ -76,7 +76,7 @@ pub(crate) fn scan<'a>(html: &'a str, mut each: impl FnMut(HtmlToken<'a>) -> boo
 }
 
 /// The comment behind `<!--`, and what follows it. `>` and `->` at its front end it, and so does
-/// `--!>`; one that is not closed goes on to the end.
+/// `--!>`. One that is not closed goes on to the end.
 fn comment(inner: &str) -> (&str, &str) {
     let empty = inner.strip_prefix('>').or_else(|| inner.strip_prefix("->"));
     if let Some(after) = empty {

@@ -23,7 +23,7 @@ enum Element {
     Body,
     /// It ends a line.
     Break,
-    /// It begins a line of its own; `true` if blanks stay in it.
+    /// It begins a line of its own. `true` if blanks stay in it.
     Block(bool),
     /// Nothing.
     Other,

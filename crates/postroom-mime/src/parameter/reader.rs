@@ -173,7 +173,7 @@ impl<'a> ParameterReader<'a> {
         let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
         let mut value = self.take(end).trim_ascii();
         if matches!(until, Until::Semicolon) && value.ends_with(b")") {
-            // A comment behind a boundary; one that is glued on belongs to it.
+            // A comment behind a boundary. One that is glued on belongs to it.
             let comment = memchr::memmem::rfind(value, b" (");
             value = value.get(..comment.unwrap_or(value.len())).unwrap_or(value).trim_ascii_end();
         }
@@ -213,7 +213,7 @@ impl<'a> ParameterReader<'a> {
         }
     }
 
-    /// Leaves out a comment; one that is not closed is none.
+    /// Leaves out a comment. One that is not closed is none.
     fn comment(&mut self) {
         let (mut depth, mut at) = (0_usize, 0);
         while let Some(byte) = self.rest.get(at).filter(|_| !self.comments_end) {

@@ -8,7 +8,7 @@ use std::ops::Range;
 /// One part: the message itself, a multipart or a leaf.
 #[derive(Debug, Clone)]
 pub struct MimeEntity {
-    /// The place of the multipart that holds it; `None` for the message.
+    /// The place of the multipart that holds it. `None` for the message.
     pub parent: Option<usize>,
     /// How many multiparts hold it.
     pub depth: usize,

@@ -34,7 +34,7 @@ pub(crate) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// Begins to read a stream; `None` if it is not TNEF.
+    /// Begins to read a stream. `None` if it is not TNEF.
     pub(crate) fn open(bytes: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
         let is_tnef = cursor.u32()? == SIGNATURE;

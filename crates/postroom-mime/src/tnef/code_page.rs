@@ -4,7 +4,7 @@ use crate::charset;
 use crate::charset::Detection;
 use encoding_rs::Encoding;
 
-/// Returns the encoding of a code page; `None` if it is unknown to the WHATWG.
+/// Returns the encoding of a code page. `None` if it is unknown to the WHATWG.
 pub(crate) fn encoding(code_page: u32) -> Option<&'static Encoding> {
     let label: &[u8] = match code_page {
         866 => b"ibm866",

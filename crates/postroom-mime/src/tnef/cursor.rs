@@ -17,7 +17,7 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
-    /// Reads `count` bytes; `None`, and nothing is read, if there are fewer.
+    /// Reads `count` bytes. `None`, and nothing is read, if there are fewer.
     pub(crate) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (head, tail) = self.rest.split_at_checked(count)?;
         self.rest = tail;

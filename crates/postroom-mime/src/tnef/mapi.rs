@@ -10,7 +10,7 @@ pub(crate) struct MapiProperty<'a> {
     pub id: u16,
     /// The type, without the bit for many values.
     pub kind: u16,
-    /// The first value; empty if there is none.
+    /// The first value. Empty if there is none.
     pub value: &'a [u8],
 }
 
@@ -110,7 +110,7 @@ fn skip_name(cursor: &mut Cursor<'_>) -> Option<()> {
     Some(())
 }
 
-/// Returns the size of a value; `None` for types whose values have a length of their own.
+/// Returns the size of a value. `None` for types whose values have a length of their own.
 fn fixed_size(kind: u16) -> Option<usize> {
     match kind {
         OBJECT | STRING8 | UNICODE | BINARY => None,

@@ -113,7 +113,7 @@ const MESSAGE_INTERFACE: [u8; 16] = [7, 3, 2, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0
 /// Attachments, and recipients, beyond this count are left out.
 const COUNT_MAX: usize = 10_000;
 
-/// Reads a stream; `None` if it is not TNEF.
+/// Reads a stream. `None` if it is not TNEF.
 pub(crate) fn read(bytes: &[u8]) -> Option<TnefMessage<'_>> {
     let mut attributes = Attributes::open(bytes)?;
     let mut found = TnefMessage::default();

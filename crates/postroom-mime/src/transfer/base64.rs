@@ -35,7 +35,7 @@ const fn values() -> [u8; 256] {
     values
 }
 
-/// What a character is worth, 0 to 63; `None` outside the alphabet.
+/// What a character is worth, 0 to 63. `None` outside the alphabet.
 fn value(byte: u8) -> Option<u8> {
     VALUES.get(usize::from(byte)).copied().filter(|value| *value != NONE)
 }

@@ -33,7 +33,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use tokio_postgres::Client;
 
-/// The number of the present transaction; NULL when it has changed nothing.
+/// The number of the present transaction. NULL when it has changed nothing.
 const NUMBER: &str = "SELECT pg_current_xact_id_if_assigned()";
 /// Who changes tables waits for who does so already.
 const TABLES: &str = "tables";

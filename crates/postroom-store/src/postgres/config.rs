@@ -95,7 +95,7 @@ impl PostgresConfig {
 
     /// Whether connections use TLS, so that [`Self::with_tls`] is needed.
     #[must_use]
-    pub fn needs_tls(&self) -> bool {
+    pub(crate) fn needs_tls(&self) -> bool {
         self.server.get_ssl_mode() != SslMode::Disable
     }
 }

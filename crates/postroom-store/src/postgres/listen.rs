@@ -36,7 +36,7 @@ pub(crate) async fn listen(sessions: Weak<Sessions>, mut rings: mpsc::UnboundedR
     }
 }
 
-/// Connects and listens; `None` when the sessions is gone.
+/// Connects and listens. `None` when the session is gone.
 async fn connect(sessions: &Weak<Sessions>) -> Option<Result<PostgresSession, ()>> {
     let config = sessions.upgrade().filter(|sessions| !sessions.is_closed())?.config().clone();
     let sessions = Weak::clone(sessions);

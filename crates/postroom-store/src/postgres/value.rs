@@ -48,7 +48,7 @@ impl ToSql for Bound<'_> {
     to_sql_checked!();
 }
 
-/// Writes a value as one of a type; `None` when it cannot be one.
+/// Writes a value as one of a type. `None` when it cannot be one.
 fn put(value: &Value, of_type: &Type, out: &mut BytesMut) -> Option<()> {
     match *of_type {
         Type::BOOL => out.put_u8(u8::from(flag(value)?)),

@@ -63,7 +63,7 @@ struct Reader {
     connection: Connection,
     patience: Patience,
     questions: Arc<Mutex<mpsc::Receiver<Question>>>,
-    /// Where a question goes that takes longer than [`QUICK`]; `None`: it is answered here.
+    /// The lane of questions that take longer than [`QUICK`]. `None`: this lane answers them.
     slower: Option<mpsc::Sender<Question>>,
 }
 

@@ -20,7 +20,7 @@ const WINDOW_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) struct Pattern {
     first: Piece,
-    /// What follows the first `%`; `None` for a pattern without `%`.
+    /// What follows the first `%`. `None` for a pattern without `%`.
     others: Option<Others>,
 }
 
@@ -33,7 +33,7 @@ struct Others {
 /// What stands between two `%`.
 #[derive(Debug, Default)]
 struct Piece {
-    /// How many characters it takes before the first run; all of them, when there is none.
+    /// How many characters it takes before the first run. All of them, when there is none.
     before: usize,
     runs: Vec<LiteralRun>,
 }
@@ -206,7 +206,7 @@ pub(crate) fn place(
     }
 }
 
-/// The text without its first characters; `None` when it has fewer.
+/// The text without its first characters. `None` when it has fewer.
 fn without_first(text: &str, count: usize) -> Option<&str> {
     if count == 0 {
         return Some(text);
@@ -215,7 +215,7 @@ fn without_first(text: &str, count: usize) -> Option<&str> {
     text.get(at + char.len_utf8()..)
 }
 
-/// The text without its last characters; `None` when it has fewer.
+/// The text without its last characters. `None` when it has fewer.
 fn without_last(text: &str, count: usize) -> Option<&str> {
     if count == 0 {
         return Some(text);

@@ -37,7 +37,7 @@ impl Reserve {
         reserve
     }
 
-    /// How many bytes it has when it is whole; `None` where that is not known.
+    /// How many bytes it has when it is whole. `None` where that is not known.
     pub(super) fn holds(&self) -> Option<u64> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         let disk = rustix::fs::statvfs(directory).ok()?;
@@ -52,7 +52,7 @@ impl Reserve {
         self.is_used
     }
 
-    /// Frees the space; `false` when it is free already.
+    /// Frees the space. `false` when it is free already.
     pub(super) fn release(&mut self) -> bool {
         if self.is_used || !self.path.exists() {
             return false;
@@ -88,13 +88,13 @@ impl Reserve {
             Ok(false) => {}
             Err(error) => {
                 tracing::warn!(%error, path = %self.path.display(), "no reserve was made");
-                // Its space was taken by others meanwhile; without it there is nothing to free.
+                // Its space was taken by others meanwhile. Without it there is nothing to free.
                 let _ = File::options().write(true).open(&self.path).map(|file| file.set_len(0));
             }
         }
     }
 
-    /// How large it is on this disk; `None` when there is no space for it.
+    /// How large it is on this disk. `None` when there is no space for it.
     fn bytes(&self) -> io::Result<Option<u64>> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         let disk = rustix::fs::statvfs(directory)?;

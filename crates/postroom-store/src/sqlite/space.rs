@@ -13,7 +13,7 @@ const KEPT_PAGES: i64 = 64;
 /// How many pages are given back in one transaction.
 const STEP_PAGES: i64 = 256;
 
-/// Gives back free pages; says whether there are more.
+/// Gives back free pages. Gives whether there are more.
 pub(super) fn give_back(connection: &Connection) -> Result<bool, Error> {
     let free = whole(connection, "PRAGMA freelist_count")? - KEPT_PAGES;
     if free <= 0 || whole(connection, "PRAGMA auto_vacuum")? != INCREMENTAL {

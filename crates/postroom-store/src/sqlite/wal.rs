@@ -85,7 +85,7 @@ fn log_of(file: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The number that stands in the file itself, whatever the log says; `None` when there is none.
+/// The number that stands in the file itself, whatever the log says. `None` when there is none.
 fn number_in_file(file: &Path) -> Option<i64> {
     let path = std::path::absolute(file).ok()?;
     let mut uri = String::from("file:");

@@ -23,7 +23,7 @@ pub(crate) struct Write {
 /// A request to the one who writes.
 pub(crate) enum Ask {
     Write(Write),
-    /// To give back a little space; the answer says whether there is more.
+    /// Gives back a little space. The answer says whether there is more to give back.
     Tidy(ReplySender<bool>),
 }
 

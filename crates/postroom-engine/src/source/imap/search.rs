@@ -13,7 +13,7 @@ use postroom_store::SourceKey;
 ///
 /// # Errors
 ///
-/// What ended the connection; a refusal of SEARCH, if FETCH lists nothing either.
+/// When the connection ended, or when SEARCH is refused and FETCH lists nothing either.
 pub(crate) async fn list(
     connection: &mut ImapConnection,
     exists: Option<u32>,

@@ -44,7 +44,7 @@ impl Default for GroupState {
     }
 }
 
-/// Returns the code page of a font's `\fcharset`; `None` for the default one.
+/// Returns the code page of a font's `\fcharset`. `None` for the default one.
 pub(crate) fn code_page_of_charset(charset: i32) -> Option<u32> {
     Some(match charset {
         0 | 2 => 1252,
