@@ -15,6 +15,7 @@ use postroom_model::filter;
 use postroom_model::filter::Comparison;
 use postroom_model::filter::Literal;
 use postroom_model::filter::Operand;
+use postroom_model::steps;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -22,36 +23,32 @@ use serde_json::json;
 #[must_use]
 pub(crate) fn behind(order: &[Order], entity: &Entity) -> String {
     let key = |order: &Order| json!([sign(order), value(entity, &order.property)]);
-    let keys: Vec<Json> = complete(order).iter().map(key).collect();
+    let keys: Vec<Json> = steps(order).iter().map(key).collect();
     URL_SAFE_NO_PAD.encode(Json::Array(keys).to_string())
+}
+
+/// The position of the cursor: the values of the complete order of its entity.
+///
+/// # Errors
+///
+/// The text is not a cursor, or a cursor of another order.
+pub(crate) fn position(
+    class: &Class,
+    order: &[Order],
+    cursor: &str,
+) -> Result<Vec<Literal>, Invalid> {
+    Ok(keys(class, order, cursor)?.into_iter().map(|key| key.literal).collect())
 }
 
 /// The filter of the entities after the cursor.
 ///
 /// # Errors
 ///
-/// The text is not a cursor, or a cursor of another order.
+/// As [`position`].
 pub(crate) fn filter(class: &Class, order: &[Order], cursor: &str) -> Result<Filter, Invalid> {
-    let other = || {
-        Invalid::new(
-            "after",
-            "is not a cursor of this list and order; take it from the \
-                                 header `Link`",
-        )
-    };
-    let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| other())?;
-    let keys: Vec<(String, Json)> = serde_json::from_slice(&json).map_err(|_| other())?;
-    let order = complete(order);
-    if keys.len() != order.len() {
-        return Err(other());
-    }
     let mut same = vec![];
     let mut one_of = vec![];
-    for (order, (signed, value)) in order.iter().zip(keys) {
-        if signed != sign(order) {
-            return Err(other());
-        }
-        let key = Key::read(class, order, &value).ok_or_else(other)?;
+    for key in keys(class, order, cursor)? {
         if let Some(beyond) = key.beyond() {
             let mut all = same.clone();
             all.push(beyond);
@@ -62,16 +59,25 @@ pub(crate) fn filter(class: &Class, order: &[Order], cursor: &str) -> Result<Fil
     Ok(Filter::Or(one_of))
 }
 
-/// The order with the id at its end, so that no two entities are equal. Whatever follows the id has
-/// no effect.
-fn complete(order: &[Order]) -> Vec<Order> {
-    let mut order: Vec<Order> = order.to_vec();
-    if let Some(at) = order.iter().position(|order| order.property == "id") {
-        order.truncate(at + 1);
-    } else {
-        order.push(Order { property: "id".to_owned(), descending: false });
+fn keys(class: &Class, order: &[Order], cursor: &str) -> Result<Vec<Key>, Invalid> {
+    let other = || {
+        Invalid::new(
+            "after",
+            "is not a cursor of this list and order; take it from the \
+                                 header `Link`",
+        )
+    };
+    let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| other())?;
+    let said: Vec<(String, Json)> = serde_json::from_slice(&json).map_err(|_| other())?;
+    let order = steps(order);
+    if said.len() != order.len() {
+        return Err(other());
     }
-    order
+    let read = |(order, (signed, value)): (&Order, (String, Json))| {
+        let key = Key::read(class, order, &value).filter(|_| signed == sign(order));
+        key.ok_or_else(other)
+    };
+    order.iter().zip(said).map(read).collect()
 }
 
 fn sign(order: &Order) -> String {

@@ -143,8 +143,8 @@ impl ListReader {
         let counted = self.filters.into_iter().reduce(Filter::and);
         self.query.filter.clone_from(&counted);
         if let Some(after) = self.after {
-            match cursor::filter(class, &self.query.order, &after) {
-                Ok(filter) => self.query = self.query.and(filter),
+            match cursor::position(class, &self.query.order, &after) {
+                Ok(position) => self.query.after = Some(position),
                 Err(invalid) => self.errors.push(invalid),
             }
         }

@@ -12,12 +12,11 @@ use crate::format::Format;
 use crate::rows::Rows;
 use axum::body::Body;
 use futures_util::stream;
-use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::Filter;
 use postroom_model::Invalid;
-use postroom_model::Order;
 use postroom_model::Query;
+use postroom_model::filter::Literal;
 use postroom_store::Error;
 use postroom_store::ListPart;
 
@@ -40,8 +39,8 @@ pub(crate) struct ListParts {
 enum Next {
     /// The first part, which is read already.
     First(ListPart),
-    /// The entities that match this filter, at most so many.
-    Behind(Filter, u32),
+    /// The entities after this position of the order, at most so many.
+    After(Vec<Literal>, u32),
 }
 
 impl ListParts {
@@ -51,7 +50,8 @@ impl ListParts {
     ///
     /// No cursor can be made for it.
     pub(crate) fn up_to(mut self, last: &Entity) -> Result<Self, Invalid> {
-        let behind = behind(&self.rows.class, &self.query.order, last)?;
+        let order = &self.query.order;
+        let behind = cursor::filter(&self.rows.class, order, &cursor::behind(order, last))?;
         self.query = Query { limit: u32::MAX, ..self.query };
         self.query = self.query.and(Filter::Not(Box::new(behind)));
         Ok(self)
@@ -87,8 +87,9 @@ impl ListParts {
     async fn show(&self, next: Next) -> Result<(String, Option<Next>), Error> {
         let (mut text, part, limit) = match next {
             Next::First(part) => (self.format.front(&self.columns), part, self.query.limit),
-            Next::Behind(filter, limit) => {
-                let query = Query { limit, offset: 0, ..self.query.clone() }.and(filter);
+            Next::After(position, limit) => {
+                let after = Some(position);
+                let query = Query { limit, offset: 0, after, ..self.query.clone() };
                 let (domain, class) = (&self.rows.domain, self.rows.class.as_ref());
                 let part =
                     self.rows.store.entity_part(domain, class, &query, self.bytes_max).await?;
@@ -98,7 +99,9 @@ impl ListParts {
         };
         let count = u32::try_from(part.entities.len()).unwrap_or(u32::MAX);
         let last = part.entities.last().filter(|_| part.is_cut);
-        let next = last.map(|last| behind(&self.rows.class, &self.query.order, last)).transpose();
+        let (class, order) = (&self.rows.class, &self.query.order);
+        let position = |last| cursor::position(class, order, &cursor::behind(order, last));
+        let next = last.map(position).transpose();
         let next = next.map_err(|_| Error::Damaged { what: "the order of a list" })?;
         let companions = self.rows.companions(&part.entities).await?;
         // Each is dropped as soon as it is written, because some are large.
@@ -110,14 +113,10 @@ impl ListParts {
             text.push_str(&self.format.row(&row, &self.columns));
         }
         let left = limit.saturating_sub(count);
-        let next = next.filter(|_| left > 0).map(|filter| Next::Behind(filter, left));
+        let next = next.filter(|_| left > 0).map(|position| Next::After(position, left));
         if next.is_none() {
             text.push_str(self.format.end());
         }
         Ok((text, next))
     }
-}
-
-fn behind(class: &Class, order: &[Order], entity: &Entity) -> Result<Filter, Invalid> {
-    cursor::filter(class, order, &cursor::behind(order, entity))
 }

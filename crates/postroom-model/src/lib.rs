@@ -119,6 +119,7 @@ pub use property::Property;
 pub use query::Order;
 pub use query::Query;
 pub use query::parse_order;
+pub use query::steps;
 pub use recipient_state::RecipientState;
 pub use standing::Standing;
 pub use state::MessageState;

@@ -2,6 +2,7 @@
 
 use crate::class::Class;
 use crate::filter::Filter;
+use crate::filter::Literal;
 use crate::invalid::Invalid;
 use crate::limits::FILTER_LITERAL_BYTES_MAX;
 use crate::limits::LIST_LIMIT_DEFAULT;
@@ -26,6 +27,9 @@ pub struct Query {
     pub filter: Option<Filter>,
     /// The order. Ties are ordered by `id`. So is everything if the order is empty.
     pub order: Vec<Order>,
+    /// The list begins after the entity with these values of [`Self::steps`]. `None`: with the
+    /// first.
+    pub after: Option<Vec<Literal>>,
     /// How many at the most.
     pub limit: u32,
     /// How many to skip first.
@@ -36,7 +40,14 @@ pub struct Query {
 
 impl Default for Query {
     fn default() -> Self {
-        Self { filter: None, order: vec![], limit: LIST_LIMIT_DEFAULT, offset: 0, shown: None }
+        Self {
+            filter: None,
+            order: vec![],
+            after: None,
+            limit: LIST_LIMIT_DEFAULT,
+            offset: 0,
+            shown: None,
+        }
     }
 }
 
@@ -49,6 +60,13 @@ impl Query {
         };
         shown.iter().any(|shown| shown == property)
             || self.order.iter().any(|order| order.property == property)
+    }
+
+    /// The order with `id` at its end, so that no two entities are equal. `id` has the direction
+    /// of the step before it, so that an index serves both. Whatever follows `id` has no effect.
+    #[must_use]
+    pub fn steps(&self) -> Vec<Order> {
+        steps(&self.order)
     }
 
     /// The same query, restricted to entities that also match `filter`.
@@ -66,6 +84,19 @@ impl Query {
     pub fn filtered(filter: Filter, limit: u32) -> Self {
         Self { filter: Some(filter), limit, ..Self::default() }
     }
+}
+
+/// The order of which [`Query::steps`] speaks.
+#[must_use]
+pub fn steps(order: &[Order]) -> Vec<Order> {
+    let mut steps: Vec<Order> = order.to_vec();
+    if let Some(at) = steps.iter().position(|step| step.property == "id") {
+        steps.truncate(at + 1);
+    } else {
+        let descending = steps.last().is_some_and(|step| step.descending);
+        steps.push(Order { property: "id".to_owned(), descending });
+    }
+    steps
 }
 
 /// Reads the parameter `order`: names separated by commas, `-` before a name for descending.

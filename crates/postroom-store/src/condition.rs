@@ -211,7 +211,8 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    fn literal(&mut self, literal: &Literal) -> String {
+    /// Binds a literal and gives its placeholder.
+    pub fn literal(&mut self, literal: &Literal) -> String {
         let value = match literal {
             Literal::Null => Value::Null,
             Literal::Boolean(flag) => Value::Boolean(*flag),

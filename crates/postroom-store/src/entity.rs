@@ -16,6 +16,7 @@ use crate::login;
 use crate::login::SameLogin;
 use crate::once;
 use crate::once::Once;
+use crate::page::page;
 use crate::store::Store;
 use crate::surveyed;
 use postroom_model::Class;
@@ -229,31 +230,42 @@ impl Store {
         query: &Query,
         bytes_max: usize,
     ) -> Result<ListPart, Error> {
-        let mut conditions = self.conditions(domain);
-        let filter = query.filter.as_ref().map(|filter| conditions.filter(filter));
-        let filter = filter.map(|filter| format!(" AND {filter}")).unwrap_or_default();
-        let dialect = self.inner.database.dialect();
-        let step = |order: &postroom_model::Order| {
-            let way = if order.descending { dialect.descending() } else { dialect.ascending() };
-            format!("{} {way}, ", quoted(&order.property))
-        };
-        let order: String = query.order.iter().map(step).collect();
-        let limit = conditions.bind(Value::Whole(i64::from(query.limit)));
-        let offset = i64::try_from(query.offset).unwrap_or(i64::MAX);
-        let offset = conditions.bind(Value::Whole(offset));
-        let sql = format!(
-            "{} WHERE \"domain\" = $1{filter} ORDER BY {order}\"id\" LIMIT {limit} OFFSET {offset}",
-            Self::select_some(class, |property| query.shows(property))
-        );
-        let statement = Statement::new(sql).bind_all(conditions.values);
-        let searches = query.filter.as_ref().is_some_and(Filter::searches);
-        let statement = statement.at_most(bytes_max).within(QUERY_WITHIN).searches(searches);
-        let statement = statement.of_class(class);
+        let statement = self.list(domain, class, query).at_most(bytes_max);
         let rows = self.read(statement).await?;
         let has_room = rows.len() as u64 != u64::from(query.limit);
         let is_cut = has_room && rows.iter().map(Row::size_bytes).sum::<usize>() > bytes_max;
         let entities: Result<_, _> = rows.iter().map(|row| self.entity_of(class, row)).collect();
         Ok(ListPart { entities: entities?, is_cut })
+    }
+
+    /// The statement of a list.
+    pub(crate) fn list(&self, domain: &Domain, class: &Class, query: &Query) -> Statement {
+        let mut conditions = self.conditions(domain);
+        let select = Self::select_some(class, |property| query.shows(property));
+        let dialect = self.inner.database.dialect();
+        let sql = page(dialect, &mut conditions, &select, query);
+        let searches = query.filter.as_ref().is_some_and(Filter::searches);
+        let statement = Statement::new(sql).bind_all(conditions.values);
+        statement.within(QUERY_WITHIN).searches(searches).of_class(class)
+    }
+
+    /// The statement that counts the entities that a filter lets through and that are as the
+    /// condition `also` says.
+    pub(crate) fn counting(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        filter: Option<&Filter>,
+        also: &'static str,
+    ) -> Statement {
+        let mut conditions = self.conditions(domain);
+        let searches = filter.is_some_and(Filter::searches);
+        let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
+        let filter = filter.unwrap_or_default();
+        let table = quoted(&class.table());
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE \"domain\" = $1 AND {also}{filter}");
+        let statement = Statement::new(sql).bind_all(conditions.values);
+        statement.within(QUERY_WITHIN).searches(searches).of_class(class)
     }
 
     /// How many entities a query asks for, whatever its limit and offset.
@@ -278,15 +290,7 @@ impl Store {
         filter: Option<&Filter>,
         also: &str,
     ) -> Result<u64, Error> {
-        let mut conditions = self.conditions(domain);
-        let searches = filter.is_some_and(Filter::searches);
-        let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
-        let filter = filter.unwrap_or_default();
-        let table = quoted(&class.table());
-        let sql = format!("SELECT COUNT(*) FROM {table} WHERE \"domain\" = $1 AND {also}{filter}");
-        let statement = Statement::new(sql).bind_all(conditions.values);
-        let statement = statement.within(QUERY_WITHIN).searches(searches);
-        let statement = statement.of_class(class);
+        let statement = self.counting(domain, class, filter, also);
         let rows = self.read(statement).await?;
         let count = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
         Ok(u64::try_from(count).unwrap_or(0))

@@ -56,6 +56,8 @@ mod schema;
 
 mod condition;
 
+mod page;
+
 mod modifier;
 
 mod chunk;
@@ -118,6 +120,9 @@ mod aggregate;
 mod file_page;
 
 mod purge;
+
+#[cfg(test)]
+mod plans;
 
 mod change;
 

@@ -77,12 +77,12 @@ impl Store {
         let class = self.builtin(MESSAGES)?;
         for direction in [MessageDirection::In, MessageDirection::Out] {
             let sql = format!(
-                "{} WHERE \"messageId\" = $1 AND {}
-                 AND \"domain\" = $2 ORDER BY \"account_id\" <> $3, \"id\" LIMIT 1",
+                "{} WHERE \"domain\" = $1 AND \"messageId\" = $2 AND {}
+                 ORDER BY \"account_id\" <> $3, \"id\" LIMIT 1",
                 Self::select(&class),
                 sending::in_direction("", direction)
             );
-            let statement = Statement::new(sql).bind(message_id).bind(domain.as_str());
+            let statement = Statement::new(sql).bind(domain.as_str()).bind(message_id);
             let rows = self.read(statement.bind(account)).await?;
             if let Some(row) = rows.first() {
                 return Ok(Some(self.entity_of(&class, row)?));

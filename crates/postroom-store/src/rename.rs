@@ -132,7 +132,9 @@ impl Store {
             return Ok(false);
         }
         let sql = "SELECT 1 FROM \"change\" WHERE \"entity\" = $1 AND \"modifier_type\" = 'client'
-            UNION ALL SELECT 1 FROM \"email/Messages\" WHERE \"folder_id\" = $1 LIMIT 1";
+            UNION ALL SELECT 1 FROM \"email/Messages\" WHERE \"folder_id\" = $1
+              AND \"domain\" = (SELECT \"domain\" FROM \"email/Folders\" WHERE \"id\" = $1)
+            LIMIT 1";
         Ok(self.read(Statement::new(sql).bind(folder.id)).await?.is_empty())
     }
 
@@ -166,7 +168,8 @@ fn followed(current: &Entity, renamed: &Renamed<'_>) -> Map<String, Json> {
 /// Makes a batch fail if a message is in the folder.
 fn has_no_messages(folder: FolderId) -> Statement {
     let sql = "SELECT 1 WHERE NOT EXISTS
-        (SELECT 1 FROM \"email/Messages\" WHERE \"folder_id\" = $1)";
+        (SELECT 1 FROM \"email/Messages\" WHERE \"folder_id\" = $1
+           AND \"domain\" = (SELECT \"domain\" FROM \"email/Folders\" WHERE \"id\" = $1))";
     let lock = Lock::row(FOLDERS, folder);
     Statement::new(sql).bind(folder).assert(Failed::InUse { by: "a message".to_owned() }, lock)
 }

@@ -11,7 +11,6 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::sending;
 use postroom_model::Class;
-use postroom_model::MessageDirection;
 use postroom_model::Property;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
@@ -251,6 +250,13 @@ const EXTENSIONS: &[&str] = &[
        WHERE \"property\" NOT IN ('file', 'html', 'inlines', 'rawMessage')",
 ];
 
+/// The indexes of messages that earlier versions had in place of the present ones.
+const FORMER_INDEXES: &[&str] =
+    &["outgoing", "by folder", "by time", "by message id", "received by message id"];
+
+/// What lists of messages are asked for by, in the order of `id` and of `dateTime`.
+const LISTED_BY: &[&str] = &["folder_id", "account_id", "messageState", "messageId"];
+
 /// Makes the table of a class with its indexes, or adds the missing columns. `present`: the
 /// existing columns; empty if there is no table. `default`: that of a property as SQL. Columns
 /// that are added later come after the mark of the end.
@@ -281,8 +287,8 @@ pub(crate) fn class_table(
         }
     }
     if class.classname == MESSAGES {
-        // What earlier versions had in its place.
-        statements.push(Statement::new("DROP INDEX IF EXISTS \"email/Messages outgoing\""));
+        let drop = |name| format!("DROP INDEX IF EXISTS \"email/Messages {name}\"");
+        statements.extend(FORMER_INDEXES.iter().map(drop).map(Statement::new));
     }
     statements.extend(indexes(dialect, class).into_iter().map(Statement::new));
     Ok(statements)
@@ -347,17 +353,25 @@ fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
         format!("CREATE INDEX IF NOT EXISTS {name} ON {table} {on}")
     };
     let by = dialect.indexed();
+    let whole = index("listed", "(\"domain\", \"id\")");
     if class.classname == MESSAGES {
-        let by_message_id =
-            |way| format!("(\"messageId\") WHERE {}", sending::in_direction("", way));
-        let sending = sending::is_in_index("");
-        return vec![
-            index("by folder", &format!("(\"folder_id\", \"dateTime\"{by})")),
-            index("by time", &format!("(\"domain\", \"dateTime\"{by})")),
-            index("sending", &format!("(\"account_id\", \"dateTime\", \"id\") WHERE {sending}")),
-            index("by message id", &by_message_id(MessageDirection::Out)),
-            index("received by message id", &by_message_id(MessageDirection::In)),
+        let mut all = vec![
+            whole,
+            index("listed in time", &format!("(\"domain\", \"dateTime\"{by}, \"id\")")),
+            index(
+                "sending",
+                &format!(
+                    "(\"account_id\", \"dateTime\", \"id\") WHERE {}",
+                    sending::is_in_index("")
+                ),
+            ),
         ];
+        for name in LISTED_BY {
+            let (of, time) = (format!("\"domain\", \"{name}\""), format!("\"dateTime\"{by}"));
+            all.push(index(&format!("{name} listed"), &format!("({of}, \"id\")")));
+            all.push(index(&format!("{name} listed in time"), &format!("({of}, {time}, \"id\")")));
+        }
+        return all;
     }
     // Those of clients are made outside of the transaction (`class_index`).
     let built_in = class.properties.iter().take(if class.is_built_in() { class.fixed } else { 0 });
@@ -369,7 +383,7 @@ fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
     // Where a survey looks for folders that clients made.
     let unmet = (class.classname == FOLDERS)
         .then(|| index("not surveyed", "(\"account_id\") WHERE \"mailbox\" IS NULL"));
-    references.chain(login).chain(unmet).collect()
+    std::iter::once(whole).chain(references).chain(login).chain(unmet).collect()
 }
 
 /// Marks the received messages of earlier versions that are not marked as such. In those versions

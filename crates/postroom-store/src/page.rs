@@ -1,0 +1,145 @@
+//! The SQL of a page of a list: ranges of an index, wherever one has the order.
+//!
+//! If no value is NULL, the entities after a position are one range:
+//! `("dateTime", "id") > ($1, $2)`. NULL stands at an end of the order and is a range of its own.
+//! `UNION ALL` joins the ranges, in their order, so that each is read from its index only as far as
+//! the page goes. `OR` would make databases read and sort all.
+
+use crate::columns::quoted;
+use crate::condition::Conditions;
+use crate::database::Dialect;
+use crate::database::Value;
+use postroom_model::Order;
+use postroom_model::Query;
+use postroom_model::filter::Literal;
+
+/// The SQL of a page, whose values `conditions` binds. `select` ends before its `WHERE`; the domain
+/// is `$1`.
+pub fn page(
+    dialect: &dyn Dialect,
+    conditions: &mut Conditions<'_>,
+    select: &str,
+    query: &Query,
+) -> String {
+    let steps = query.steps();
+    let filter = query.filter.as_ref().map(|filter| conditions.filter(filter));
+    let filter = filter.map(|filter| format!(" AND {filter}")).unwrap_or_default();
+    let ranges = match &query.after {
+        Some(after) => ranges(conditions, &steps, after),
+        None => vec![],
+    };
+    let range = |range: &String| format!("{select} WHERE \"domain\" = $1{filter} AND {range}");
+    let all = match ranges.as_slice() {
+        [] if query.after.is_some() => format!("{select} WHERE \"domain\" = $1 AND 1=0"),
+        [] => format!("{select} WHERE \"domain\" = $1{filter}"),
+        ranges => ranges.iter().map(range).collect::<Vec<_>>().join(" UNION ALL "),
+    };
+    let order: Vec<_> = steps.iter().map(|step| ordered(dialect, step)).collect();
+    let limit = conditions.bind(Value::Whole(i64::from(query.limit)));
+    let offset = conditions.bind(Value::Whole(i64::try_from(query.offset).unwrap_or(i64::MAX)));
+    format!("{all} ORDER BY {} LIMIT {limit} OFFSET {offset}", order.join(", "))
+}
+
+fn ordered(dialect: &dyn Dialect, step: &Order) -> String {
+    let way = match (is_always_set(step), step.descending) {
+        (true, false) => "ASC",
+        (true, true) => "DESC",
+        (false, false) => dialect.ascending(),
+        (false, true) => dialect.descending(),
+    };
+    format!("{} {way}", quoted(&step.property))
+}
+
+fn is_always_set(step: &Order) -> bool {
+    matches!(step.property.as_str(), "id" | "version")
+}
+
+/// The conditions of the entities after a position. No entity fulfils two of them.
+fn ranges(conditions: &mut Conditions<'_>, steps: &[Order], after: &[Literal]) -> Vec<String> {
+    let descending = steps.first().is_some_and(|step| step.descending);
+    let is_one_way = steps.iter().all(|step| step.descending == descending);
+    if !is_one_way || after.contains(&Literal::Null) {
+        return alternatives(conditions, steps, after);
+    }
+    let columns: Vec<_> = steps.iter().map(|step| quoted(&step.property)).collect();
+    let values: Vec<_> = after.iter().map(|literal| conditions.literal(literal)).collect();
+    let sign = if descending { '<' } else { '>' };
+    let mut all = vec![match (columns.as_slice(), values.as_slice()) {
+        ([column], [value]) => format!("{column} {sign} {value}"),
+        (columns, values) => format!("({}) {sign} ({})", columns.join(", "), values.join(", ")),
+    }];
+    // NULL comes last in a descending order.
+    let mut same = vec![];
+    for ((step, column), value) in steps.iter().zip(&columns).zip(&values) {
+        if descending && !is_always_set(step) {
+            all.push(both(&same, format!("{column} IS NULL")));
+        }
+        same.push(format!("{column} = {value}"));
+    }
+    all
+}
+
+/// The same for an order of several directions, and for positions with NULL: for each step, the
+/// entities that are equal before it and come later by it.
+fn alternatives(
+    conditions: &mut Conditions<'_>,
+    steps: &[Order],
+    after: &[Literal],
+) -> Vec<String> {
+    let (mut all, mut same) = (vec![], vec![]);
+    for (step, literal) in steps.iter().zip(after) {
+        let column = quoted(&step.property);
+        if *literal == Literal::Null {
+            if !step.descending {
+                all.push(both(&same, format!("{column} IS NOT NULL")));
+            }
+            same.push(format!("{column} IS NULL"));
+            continue;
+        }
+        let value = conditions.literal(literal);
+        let sign = if step.descending { '<' } else { '>' };
+        all.push(both(&same, format!("{column} {sign} {value}")));
+        if step.descending && !is_always_set(step) {
+            all.push(both(&same, format!("{column} IS NULL")));
+        }
+        same.push(format!("{column} = {value}"));
+    }
+    all
+}
+
+fn both(same: &[String], last: String) -> String {
+    let all = same.iter().cloned().chain(std::iter::once(last));
+    all.collect::<Vec<_>>().join(" AND ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::SqliteDialect;
+    use postroom_model::builtin;
+    use postroom_model::parse_order;
+
+    #[test]
+    fn what_comes_after_a_position_is_a_few_ranges() {
+        let messages = builtin::classes().unwrap().remove(3);
+        let (set, unset) = (Literal::Moment(7), Literal::Null);
+        let id = Literal::Id(postroom_model::EntityId::nil());
+        #[rustfmt::skip]
+        let table: &[(&str, &[&Literal], &[&str])] = &[
+            ("",                  &[&id],             &[r#""id" > $1"#]),
+            ("dateTime",          &[&set, &id],       &[r#"("dateTime", "id") > ($1, $2)"#]),
+            ("-dateTime",         &[&set, &id],       &[r#"("dateTime", "id") < ($1, $2)"#, r#""dateTime" IS NULL"#]),
+            ("dateTime",          &[&unset, &id],     &[r#""dateTime" IS NOT NULL"#, r#""dateTime" IS NULL AND "id" > $1"#]),
+            ("-dateTime",         &[&unset, &id],     &[r#""dateTime" IS NULL AND "id" < $1"#]),
+            ("-dateTime,id",      &[&set, &id],       &[r#""dateTime" < $1"#, r#""dateTime" IS NULL"#, r#""dateTime" = $1 AND "id" > $2"#]),
+            ("-sentAt,-dateTime", &[&set, &set, &id], &[r#"("sentAt", "dateTime", "id") < ($1, $2, $3)"#, r#""sentAt" IS NULL"#, r#""sentAt" = $1 AND "dateTime" IS NULL"#]),
+        ];
+        for (order, after, want) in table {
+            let order = parse_order(&messages, order).unwrap();
+            let after: Vec<Literal> = after.iter().map(|literal| (*literal).clone()).collect();
+            let mut conditions = Conditions::new(&SqliteDialect, vec![]);
+            let found = ranges(&mut conditions, &postroom_model::steps(&order), &after);
+            assert_eq!(found, *want, "{order:?}");
+        }
+    }
+}
