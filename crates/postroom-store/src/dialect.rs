@@ -89,4 +89,12 @@ pub trait Dialect: Send + Sync {
 
     /// What stands behind the name of a table to make it read by way of an index. May be empty.
     fn by_index(&self, index: &str) -> String;
+
+    /// A column that no index is chosen for, where a database does not know how many rows have its
+    /// value.
+    fn unindexed(&self, column: &str) -> String;
+
+    /// One of several queries that `UNION ALL` joins and sorts. `end` sorts and limits it alike,
+    /// where the database would otherwise read it as a whole.
+    fn united(&self, query: &str, end: &str) -> String;
 }

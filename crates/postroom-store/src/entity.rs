@@ -16,7 +16,7 @@ use crate::login;
 use crate::login::SameLogin;
 use crate::once;
 use crate::once::Once;
-use crate::page::page;
+use crate::page;
 use crate::store::Store;
 use crate::surveyed;
 use postroom_model::Class;
@@ -243,7 +243,7 @@ impl Store {
         let mut conditions = self.conditions(domain);
         let select = Self::select_some(class, |property| query.shows(property));
         let dialect = self.inner.database.dialect();
-        let sql = page(dialect, &mut conditions, &select, query);
+        let sql = page::page(dialect, &mut conditions, class, &select, query);
         let searches = query.filter.as_ref().is_some_and(Filter::searches);
         let statement = Statement::new(sql).bind_all(conditions.values);
         statement.within(QUERY_WITHIN).searches(searches).of_class(class)
@@ -260,10 +260,11 @@ impl Store {
     ) -> Statement {
         let mut conditions = self.conditions(domain);
         let searches = filter.is_some_and(Filter::searches);
+        let domain = page::domain(self.inner.database.dialect(), class, filter);
+        let table = quoted(&class.table());
         let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
         let filter = filter.unwrap_or_default();
-        let table = quoted(&class.table());
-        let sql = format!("SELECT COUNT(*) FROM {table} WHERE \"domain\" = $1 AND {also}{filter}");
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE {domain} = $1 AND {also}{filter}");
         let statement = Statement::new(sql).bind_all(conditions.values);
         statement.within(QUERY_WITHIN).searches(searches).of_class(class)
     }

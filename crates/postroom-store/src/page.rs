@@ -9,18 +9,26 @@ use crate::columns::quoted;
 use crate::condition::Conditions;
 use crate::database::Dialect;
 use crate::database::Value;
+use postroom_model::Class;
+use postroom_model::Filter;
 use postroom_model::Order;
 use postroom_model::Query;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::names::MESSAGE_ID;
+use postroom_model::filter::Comparison;
 use postroom_model::filter::Literal;
+use postroom_model::filter::Operand;
 
 /// The SQL of a page, whose values `conditions` binds. `select` ends before its `WHERE`; the domain
 /// is `$1`.
 pub fn page(
     dialect: &dyn Dialect,
     conditions: &mut Conditions<'_>,
+    class: &Class,
     select: &str,
     query: &Query,
 ) -> String {
+    let domain = domain(dialect, class, query.filter.as_ref());
     let steps = query.steps();
     let filter = query.filter.as_ref().map(|filter| conditions.filter(filter));
     let filter = filter.map(|filter| format!(" AND {filter}")).unwrap_or_default();
@@ -28,16 +36,62 @@ pub fn page(
         Some(after) => ranges(conditions, &steps, after),
         None => vec![],
     };
-    let range = |range: &String| format!("{select} WHERE \"domain\" = $1{filter} AND {range}");
-    let all = match ranges.as_slice() {
-        [] if query.after.is_some() => format!("{select} WHERE \"domain\" = $1 AND 1=0"),
-        [] => format!("{select} WHERE \"domain\" = $1{filter}"),
-        ranges => ranges.iter().map(range).collect::<Vec<_>>().join(" UNION ALL "),
-    };
     let order: Vec<_> = steps.iter().map(|step| ordered(dialect, step)).collect();
-    let limit = conditions.bind(Value::Whole(i64::from(query.limit)));
-    let offset = conditions.bind(Value::Whole(i64::try_from(query.offset).unwrap_or(i64::MAX)));
-    format!("{all} ORDER BY {} LIMIT {limit} OFFSET {offset}", order.join(", "))
+    let order = format!("ORDER BY {}", order.join(", "));
+    let (limit, offset) = limits(query);
+    let limit = conditions.bind(Value::Whole(limit));
+    let offset = conditions.bind(Value::Whole(offset));
+    let range = |range: &String| format!("{select} WHERE {domain} = $1{filter} AND {range}");
+    let all = match ranges.as_slice() {
+        [] if query.after.is_some() => format!("{select} WHERE {domain} = $1 AND 1=0"),
+        [] => format!("{select} WHERE {domain} = $1{filter}"),
+        [one] => range(one),
+        ranges => {
+            let until = format!("CAST({limit} AS BIGINT) + CAST({offset} AS BIGINT)");
+            let end = format!("{order} LIMIT {until}");
+            let united = ranges.iter().map(|one| dialect.united(&range(one), &end));
+            united.collect::<Vec<_>>().join(" UNION ALL ")
+        }
+    };
+    format!("{all} {order} LIMIT {limit} OFFSET {offset}")
+}
+
+/// The limit and the offset, whose sum is a number of the database too.
+fn limits(query: &Query) -> (i64, i64) {
+    let limit = i64::from(query.limit);
+    (limit, i64::try_from(query.offset).unwrap_or(i64::MAX).min(i64::MAX - limit))
+}
+
+/// The column of the domain for a condition beside a filter. A Message-ID has an index without the
+/// domain: of few messages, which SQLite cannot know. It would rather read the whole domain in the
+/// order of the list.
+pub fn domain(dialect: &dyn Dialect, class: &Class, filter: Option<&Filter>) -> String {
+    let column = quoted("domain");
+    if class.classname == MESSAGES && filter.is_some_and(names_message_id) {
+        dialect.unindexed(&column)
+    } else {
+        column
+    }
+}
+
+/// Whether only messages with one of a few Message-IDs get through.
+fn names_message_id(filter: &Filter) -> bool {
+    let is_it = |operand: &Operand| operand.property == MESSAGE_ID && operand.path.is_empty();
+    match filter {
+        Filter::And(all) => all.iter().any(names_message_id),
+        Filter::Compare(operand, Comparison::Equal, literal) => {
+            is_it(operand) && *literal != Literal::Null
+        }
+        Filter::In(operand, literals) => is_it(operand) && !literals.contains(&Literal::Null),
+        Filter::Or(_)
+        | Filter::Not(_)
+        | Filter::Compare(..)
+        | Filter::Between(..)
+        | Filter::Like(..)
+        | Filter::Contains(..)
+        | Filter::StartsWith(..)
+        | Filter::IsNull(_) => false,
+    }
 }
 
 fn ordered(dialect: &dyn Dialect, step: &Order) -> String {

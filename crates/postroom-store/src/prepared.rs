@@ -75,9 +75,11 @@ impl Store {
         message_id: &str,
     ) -> Result<Option<Entity>, Error> {
         let class = self.builtin(MESSAGES)?;
+        // Few messages have the same Message-ID.
+        let in_domain = self.inner.database.dialect().unindexed("\"domain\"");
         for direction in [MessageDirection::In, MessageDirection::Out] {
             let sql = format!(
-                "{} WHERE \"domain\" = $1 AND \"messageId\" = $2 AND {}
+                "{} WHERE {in_domain} = $1 AND \"messageId\" = $2 AND {}
                  ORDER BY \"account_id\" <> $3, \"id\" LIMIT 1",
                 Self::select(&class),
                 sending::in_direction("", direction)

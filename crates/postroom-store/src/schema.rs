@@ -11,6 +11,7 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::sending;
 use postroom_model::Class;
+use postroom_model::MessageDirection;
 use postroom_model::Property;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
@@ -255,7 +256,7 @@ const FORMER_INDEXES: &[&str] =
     &["outgoing", "by folder", "by time", "by message id", "received by message id"];
 
 /// What lists of messages are asked for by, in the order of `id` and of `dateTime`.
-const LISTED_BY: &[&str] = &["folder_id", "account_id", "messageState", "messageId"];
+const LISTED_BY: &[&str] = &["folder_id", "account_id", "messageState"];
 
 /// Makes the table of a class with its indexes, or adds the missing columns. `present`: the
 /// existing columns; empty if there is no table. `default`: that of a property as SQL. Columns
@@ -371,6 +372,12 @@ fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
             all.push(index(&format!("{name} listed"), &format!("({of}, \"id\")")));
             all.push(index(&format!("{name} listed in time"), &format!("({of}, {time}, \"id\")")));
         }
+        // Few messages have the same, so that they are sorted. Many may have none.
+        let (set, unset) = ("\"messageId\" IS NOT NULL", "\"messageId\" IS NULL");
+        let in_time = format!("(\"domain\", \"dateTime\"{by}, \"id\") WHERE {unset}");
+        all.push(index("messageId listed", &format!("(\"messageId\") WHERE {set}")));
+        all.push(index("unidentified listed", &format!("(\"domain\", \"id\") WHERE {unset}")));
+        all.push(index("unidentified listed in time", &in_time));
         return all;
     }
     // Those of clients are made outside of the transaction (`class_index`).

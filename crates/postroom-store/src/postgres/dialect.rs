@@ -153,6 +153,15 @@ impl Dialect for PostgresDialect {
     fn by_index(&self, _index: &str) -> String {
         String::new()
     }
+
+    fn unindexed(&self, column: &str) -> String {
+        // It keeps statistics.
+        column.to_owned()
+    }
+
+    fn united(&self, query: &str, end: &str) -> String {
+        format!("({query} {end})")
+    }
 }
 
 /// The value at the path, in one item.

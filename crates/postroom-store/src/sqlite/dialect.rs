@@ -126,6 +126,15 @@ impl Dialect for SqliteDialect {
         // A statement that cannot use it fails to be prepared: the tests see that.
         format!("INDEXED BY \"{index}\"")
     }
+
+    fn unindexed(&self, column: &str) -> String {
+        format!("+{column}")
+    }
+
+    fn united(&self, query: &str, _end: &str) -> String {
+        // It reads them side by side, each in its order.
+        query.to_owned()
+    }
 }
 
 /// Values inside JSON may be numbers.
