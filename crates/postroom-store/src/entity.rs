@@ -256,7 +256,7 @@ impl Store {
         domain: &Domain,
         class: &Class,
         filter: Option<&Filter>,
-        also: &'static str,
+        also: &str,
     ) -> Statement {
         let mut conditions = self.conditions(domain);
         let searches = filter.is_some_and(Filter::searches);
