@@ -52,6 +52,8 @@ mod sending;
 
 mod phase;
 
+mod built_in_index;
+
 mod schema;
 
 mod condition;
@@ -121,9 +123,6 @@ mod file_page;
 
 mod purge;
 
-#[cfg(test)]
-mod plans;
-
 mod change;
 
 mod retention;
@@ -179,6 +178,9 @@ mod class_deleted;
 mod class_write;
 
 mod retired;
+
+#[cfg(test)]
+mod tests;
 
 pub use account::AccountReport;
 pub use account::AccountRow;

@@ -1,5 +1,6 @@
 //! The tables: those of the classes, made from their definitions, and the internal ones.
 
+use crate::built_in_index;
 use crate::columns::END;
 use crate::columns::END_MARK;
 use crate::columns::column_list;
@@ -13,7 +14,6 @@ use crate::sending;
 use postroom_model::Class;
 use postroom_model::MessageDirection;
 use postroom_model::Property;
-use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::standing::ARRIVAL;
@@ -251,13 +251,6 @@ const EXTENSIONS: &[&str] = &[
        WHERE \"property\" NOT IN ('file', 'html', 'inlines', 'rawMessage')",
 ];
 
-/// The indexes of messages that earlier versions had in place of the present ones.
-const FORMER_INDEXES: &[&str] =
-    &["outgoing", "by folder", "by time", "by message id", "received by message id"];
-
-/// What lists of messages are asked for by, in the order of `id` and of `dateTime`.
-const LISTED_BY: &[&str] = &["folder_id", "account_id", "messageState"];
-
 /// Makes the table of a class with its indexes, or adds the missing columns. `present`: the
 /// existing columns; empty if there is no table. `default`: that of a property as SQL. Columns
 /// that are added later come after the mark of the end.
@@ -288,10 +281,9 @@ pub(crate) fn class_table(
         }
     }
     if class.classname == MESSAGES {
-        let drop = |name| format!("DROP INDEX IF EXISTS \"email/Messages {name}\"");
-        statements.extend(FORMER_INDEXES.iter().map(drop).map(Statement::new));
+        statements.extend(built_in_index::former());
     }
-    statements.extend(indexes(dialect, class).into_iter().map(Statement::new));
+    statements.extend(built_in_index::indexes(dialect, class).into_iter().map(Statement::new));
     Ok(statements)
 }
 
@@ -309,7 +301,7 @@ pub(crate) fn class_table_anew(
         format!("DROP TABLE {table}"),
         format!("ALTER TABLE {new} RENAME TO {table}"),
     ];
-    all.extend(indexes(dialect, class));
+    all.extend(built_in_index::indexes(dialect, class));
     all.into_iter().map(Statement::new).collect()
 }
 
@@ -344,53 +336,6 @@ fn created(dialect: &dyn Dialect, classes: &[Class], class: &Class, table: &str)
         columns.collect::<String>(),
         end(dialect)
     )
-}
-
-/// The indexes of a class table: by reference, and for messages what lists and the queue ask for.
-fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
-    let table = quoted(&class.table());
-    let index = |name: &str, on: &str| {
-        let name = quoted(&format!("{} {name}", class.classname));
-        format!("CREATE INDEX IF NOT EXISTS {name} ON {table} {on}")
-    };
-    let by = dialect.indexed();
-    let whole = index("listed", "(\"domain\", \"id\")");
-    if class.classname == MESSAGES {
-        let mut all = vec![
-            whole,
-            index("listed in time", &format!("(\"domain\", \"dateTime\"{by}, \"id\")")),
-            index(
-                "sending",
-                &format!(
-                    "(\"account_id\", \"dateTime\", \"id\") WHERE {}",
-                    sending::is_in_index("")
-                ),
-            ),
-        ];
-        for name in LISTED_BY {
-            let (of, time) = (format!("\"domain\", \"{name}\""), format!("\"dateTime\"{by}"));
-            all.push(index(&format!("{name} listed"), &format!("({of}, \"id\")")));
-            all.push(index(&format!("{name} listed in time"), &format!("({of}, {time}, \"id\")")));
-        }
-        // Few messages have the same, so that they are sorted. Many may have none.
-        let (set, unset) = ("\"messageId\" IS NOT NULL", "\"messageId\" IS NULL");
-        let in_time = format!("(\"domain\", \"dateTime\"{by}, \"id\") WHERE {unset}");
-        all.push(index("messageId listed", &format!("(\"messageId\") WHERE {set}")));
-        all.push(index("unidentified listed", &format!("(\"domain\", \"id\") WHERE {unset}")));
-        all.push(index("unidentified listed in time", &in_time));
-        return all;
-    }
-    // Those of clients are made outside of the transaction (`class_index`).
-    let built_in = class.properties.iter().take(if class.is_built_in() { class.fixed } else { 0 });
-    let references = built_in.filter(|property| property.idclass.is_some());
-    let references = references.map(|p| index(&p.name, &format!("({})", quoted(&p.name))));
-    // As the rule about logins asks for it.
-    let by_login = "(LOWER(COALESCE(\"login\", \"address\")))";
-    let login = (class.classname == ACCOUNTS).then(|| index("by login", by_login));
-    // Where a survey looks for folders that clients made.
-    let unmet = (class.classname == FOLDERS)
-        .then(|| index("not surveyed", "(\"account_id\") WHERE \"mailbox\" IS NULL"));
-    std::iter::once(whole).chain(references).chain(login).chain(unmet).collect()
 }
 
 /// Marks the received messages of earlier versions that are not marked as such. In those versions

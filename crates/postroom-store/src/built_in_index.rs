@@ -1,0 +1,71 @@
+//! The indexes that are built in.
+
+use crate::columns::quoted;
+use crate::database::Dialect;
+use crate::database::Statement;
+use crate::sending;
+use postroom_model::Class;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::FOLDERS;
+use postroom_model::builtin::MESSAGES;
+
+/// The indexes of messages that earlier versions had in place of the present ones.
+const FORMER_INDEXES: &[&str] =
+    &["outgoing", "by folder", "by time", "by message id", "received by message id"];
+
+/// What lists of messages are asked for by, in the order of `id` and of `dateTime`.
+const LISTED_BY: &[&str] = &["folder_id", "account_id", "messageState"];
+
+/// The statements that remove what earlier versions had.
+pub fn former() -> impl Iterator<Item = Statement> {
+    let drop = |name| format!("DROP INDEX IF EXISTS \"email/Messages {name}\"");
+    FORMER_INDEXES.iter().map(drop).map(Statement::new)
+}
+
+/// The indexes of a class table: by reference, and for messages what lists and the queue ask for.
+pub fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
+    let table = quoted(&class.table());
+    let index = |name: &str, on: &str| {
+        let name = quoted(&format!("{} {name}", class.classname));
+        format!("CREATE INDEX IF NOT EXISTS {name} ON {table} {on}")
+    };
+    let by = dialect.indexed();
+    let whole = index("listed", "(\"domain\", \"id\")");
+    if class.classname == MESSAGES {
+        return std::iter::once(whole).chain(of_messages(by, index)).collect();
+    }
+    // Those of clients are made outside of the transaction (`class_index`).
+    let built_in = class.properties.iter().take(if class.is_built_in() { class.fixed } else { 0 });
+    let references = built_in.filter(|property| property.idclass.is_some());
+    let references = references.map(|p| index(&p.name, &format!("({})", quoted(&p.name))));
+    // As the rule about logins asks for it.
+    let by_login = "(LOWER(COALESCE(\"login\", \"address\")))";
+    let login = (class.classname == ACCOUNTS).then(|| index("by login", by_login));
+    // Where a survey looks for folders that clients made.
+    let unmet = (class.classname == FOLDERS)
+        .then(|| index("not surveyed", "(\"account_id\") WHERE \"mailbox\" IS NULL"));
+    std::iter::once(whole).chain(references).chain(login).chain(unmet).collect()
+}
+
+/// The indexes of messages.
+fn of_messages(by: &str, index: impl Fn(&str, &str) -> String) -> Vec<String> {
+    let mut all = vec![
+        index("listed in time", &format!("(\"domain\", \"dateTime\"{by}, \"id\")")),
+        index(
+            "sending",
+            &format!("(\"account_id\", \"dateTime\", \"id\") WHERE {}", sending::is_in_index("")),
+        ),
+    ];
+    for name in LISTED_BY {
+        let (of, time) = (format!("\"domain\", \"{name}\""), format!("\"dateTime\"{by}"));
+        all.push(index(&format!("{name} listed"), &format!("({of}, \"id\")")));
+        all.push(index(&format!("{name} listed in time"), &format!("({of}, {time}, \"id\")")));
+    }
+    // Few messages have the same, so that they are sorted. Many may have none.
+    let (set, unset) = ("\"messageId\" IS NOT NULL", "\"messageId\" IS NULL");
+    let in_time = format!("(\"domain\", \"dateTime\"{by}, \"id\") WHERE {unset}");
+    all.push(index("messageId listed", &format!("(\"messageId\") WHERE {set}")));
+    all.push(index("unidentified listed", &format!("(\"domain\", \"id\") WHERE {unset}")));
+    all.push(index("unidentified listed in time", &in_time));
+    all
+}
