@@ -17,13 +17,13 @@ const FORMER_INDEXES: &[&str] =
 const LISTED_BY: &[&str] = &["folder_id", "account_id", "messageState"];
 
 /// The statements that remove what earlier versions had.
-pub fn former() -> impl Iterator<Item = Statement> {
+pub(crate) fn former() -> impl Iterator<Item = Statement> {
     let drop = |name| format!("DROP INDEX IF EXISTS \"email/Messages {name}\"");
     FORMER_INDEXES.iter().map(drop).map(Statement::new)
 }
 
 /// The indexes of a class table: by reference, and for messages what lists and the queue ask for.
-pub fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
+pub(crate) fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
     let table = quoted(&class.table());
     let index = |name: &str, on: &str| {
         let name = quoted(&format!("{} {name}", class.classname));

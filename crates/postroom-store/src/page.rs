@@ -21,7 +21,7 @@ use postroom_model::filter::Operand;
 
 /// The SQL of a page, whose values `conditions` binds. `select` ends before its `WHERE`; the domain
 /// is `$1`.
-pub fn page(
+pub(crate) fn page(
     dialect: &dyn Dialect,
     conditions: &mut Conditions<'_>,
     class: &Class,
@@ -65,7 +65,7 @@ fn limits(query: &Query) -> (i64, i64) {
 /// The column of the domain for a condition beside a filter. A Message-ID has an index without the
 /// domain: of few messages, which SQLite cannot know. It would rather read the whole domain in the
 /// order of the list.
-pub fn domain(dialect: &dyn Dialect, class: &Class, filter: Option<&Filter>) -> String {
+pub(crate) fn domain(dialect: &dyn Dialect, class: &Class, filter: Option<&Filter>) -> String {
     let column = quoted("domain");
     if class.classname == MESSAGES && filter.is_some_and(names_message_id) {
         dialect.unindexed(&column)
