@@ -43,7 +43,7 @@ const AT_ONCE: usize = 8;
 const DAY_MS: i64 = 86_400_000;
 
 /// Runs until it is stopped.
-pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut news = shared.store.listen(Topic::Configuration);
     loop {
         news.catch_up();

@@ -433,7 +433,7 @@ mod tests {
         let (domain, class) = (Domain::default_domain(), store.builtin(MESSAGES).unwrap());
         let entity = Entity::new(store.clock().new_id(), Map::new());
         let row = store.entity_row(&class, &entity).unwrap();
-        let later = Class { version: class.version + 1, ..class.as_ref().clone() };
+        let later = Class { revision: class.revision + 1, ..class.as_ref().clone() };
         let filled = store.records(&domain, &later).fill(&entity, row, |_, _| true);
         assert!(matches!(filled, Err(Error::Condition(Failed::OtherClasses))));
     }
