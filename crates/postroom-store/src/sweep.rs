@@ -87,3 +87,89 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::Content;
+    use crate::clock::Clock;
+    use crate::database::Statement;
+    use crate::entity::NewEntity;
+    use crate::entity_place::EntityPlace;
+    use crate::file::NewContent;
+    use crate::file::NewFile;
+    use crate::fixture::store_in;
+    use crate::work::Work;
+    use postroom_model::Domain;
+    use postroom_model::Entity;
+    use postroom_model::builtin::MESSAGES;
+    use serde_json::json;
+
+    /// How many bytes a page has.
+    const PAGE_BYTES: u64 = 16_384;
+    /// How many pages a step may give back.
+    const STEP_PAGES: i64 = 256;
+
+    async fn pages(store: &Store) -> i64 {
+        let rows = store.read(Statement::new("PRAGMA page_count")).await.unwrap();
+        rows[0].whole(0).unwrap()
+    }
+
+    /// Keeps a hundred messages of 200 KB that cannot be compressed, then deletes nine of ten.
+    async fn filled(store: &Store) -> i64 {
+        let class = store.builtin(MESSAGES).unwrap();
+        let domain = Domain::default_domain();
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut ids = vec![];
+        for _ in 0..100 {
+            let noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(200_000).collect();
+            let file = NewFile {
+                property: "file".to_owned(),
+                name: "a".to_owned(),
+                media_type: "a/b".to_owned(),
+                content_id: None,
+                content: NewContent::Own(Content::prepare(&noise)),
+            };
+            let values = json!({"messageDirection": "out"}).as_object().unwrap().clone();
+            let entity = Entity::new(store.clock().new_id(), values);
+            ids.push(entity.id);
+            let new = NewEntity { entity, files: vec![file] };
+            store.entity_create(&domain, &class, vec![new]).await.unwrap();
+        }
+        let full = pages(store).await;
+        for id in ids.into_iter().skip(10) {
+            store.entity_delete(EntityPlace::new(&domain, &class, id), None).await.unwrap();
+        }
+        full
+    }
+
+    // SQLite alone: PostgreSQL gives space back by itself.
+    #[tokio::test]
+    async fn space_is_given_back_in_steps_so_that_others_can_write_in_between() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store_in(directory.path(), Clock::system(), Work::Threads).await;
+        let full = filled(&store).await;
+        let (mut before, mut steps) = (pages(&store).await, 0);
+        while store.inner.database.tidy().await.unwrap() {
+            let now = pages(&store).await;
+            assert!(now < before && before - now <= STEP_PAGES, "{before} {now}");
+            before = now;
+            steps += 1;
+        }
+        let left = pages(&store).await;
+        assert!(steps > 1 && left < full / 4, "{steps} steps, {left} of {full} pages");
+    }
+
+    // SQLite alone: PostgreSQL gives space back by itself.
+    #[tokio::test]
+    async fn the_file_shrinks_while_the_store_is_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store_in(directory.path(), Clock::system(), Work::Threads).await;
+        let full = filled(&store).await;
+        let size = || std::fs::metadata(directory.path().join(crate::DATABASE_FILE)).unwrap().len();
+        store.sweep().await;
+        let size_bytes = size();
+        let left = size_bytes / PAGE_BYTES;
+        assert!(left < u64::try_from(full).unwrap() / 4, "{left} of {full} pages");
+    }
+}
