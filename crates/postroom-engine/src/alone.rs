@@ -8,6 +8,8 @@ use crate::account::MonitoredMailbox;
 use crate::error::Error;
 use crate::pool::ConnectionPool;
 use crate::pool::Purpose;
+use crate::receive::ReceivedAlone;
+use crate::receive::identity::Over;
 use crate::receive::news::LateMessage;
 use crate::receive::plan::FetchedAlone;
 use crate::receive::receive_one;
@@ -68,6 +70,8 @@ pub(crate) struct LateResult {
     pub key: SourceKey,
     /// Whether it is recorded.
     pub asked: FetchedAlone,
+    /// Why the epoch of its mailbox is over, if it turned out to be.
+    pub over: Option<Over>,
 }
 
 /// The messages of one account that are fetched alone.
@@ -84,7 +88,20 @@ struct RunningFetch {
     key: SourceKey,
     began: Instant,
     stall: Duration,
-    task: JoinHandle<FetchedAlone>,
+    task: JoinHandle<AskedAlone>,
+}
+
+/// What a connection of its own gave.
+#[derive(Debug)]
+struct AskedAlone {
+    asked: FetchedAlone,
+    over: Option<Over>,
+}
+
+impl From<FetchedAlone> for AskedAlone {
+    fn from(asked: FetchedAlone) -> Self {
+        Self { asked, over: None }
+    }
 }
 
 impl Drop for RunningFetch {
@@ -132,9 +149,10 @@ impl Alone {
             return std::future::pending().await;
         };
         // A task that panicked has not recorded the message.
-        let asked = (&mut running.task).await.unwrap_or(FetchedAlone::Missed);
+        let ended = (&mut running.task).await.unwrap_or(FetchedAlone::Missed.into());
+        let AskedAlone { asked, over } = ended;
         let is_late = asked == FetchedAlone::Came && running.began.elapsed() >= running.stall;
-        let ended = LateResult { folder: running.folder, key: running.key, asked };
+        let ended = LateResult { folder: running.folder, key: running.key, asked, over };
         self.lateness.note(is_late);
         self.running = None;
         ended
@@ -146,15 +164,15 @@ async fn ask<C: Connector>(
     account: Arc<Account>,
     setup: Watcher<Arc<Account>>,
     late: LateMessage,
-) -> FetchedAlone {
+) -> AskedAlone {
     let Some(folder) = account.monitored().find(|folder| folder.id == late.folder) else {
-        return FetchedAlone::NotAsked;
+        return FetchedAlone::NotAsked.into();
     };
     let mut connection = match pool.open(&account, Purpose::Suspects).await {
         Ok(connection) => connection,
         Err(error) => {
             tell(&account, &late, &error);
-            return FetchedAlone::NotAsked;
+            return FetchedAlone::NotAsked.into();
         }
     };
     let turn = Turn { setup: &setup, others_due: Instant::now() + FAR };
@@ -162,13 +180,14 @@ async fn ask<C: Connector>(
     let received = receive_one(pool.shared(), mailbox, &mut *connection, &late, &turn).await;
     pool.hear(&mut connection);
     match received {
-        Ok(is_recorded) => {
+        Ok(ReceivedAlone { is_recorded, over }) => {
             connection.log_out().await;
-            if is_recorded { FetchedAlone::Came } else { FetchedAlone::Missed }
+            let asked = if is_recorded { FetchedAlone::Came } else { FetchedAlone::Missed };
+            AskedAlone { asked, over }
         }
         Err(error) => {
             tell(&account, &late, &error);
-            FetchedAlone::Missed
+            FetchedAlone::Missed.into()
         }
     }
 }

@@ -45,6 +45,8 @@ pub(crate) mod prove;
 
 pub(crate) mod fetch;
 
+pub(crate) mod repeats;
+
 pub(crate) mod commit;
 
 use crate::account::MonitoredMailbox;
@@ -55,19 +57,35 @@ use crate::source_error::SourceFailure;
 use actions::OpenListing;
 use collector::Collector;
 use collector::Portion;
+use commit::Committing;
+use fetch::FetchOutcome;
+use identity::Over;
 use identity::differs;
 use intake::Intake;
 use known::Known;
 use news::LateMessage;
 use plan::FetchPlan;
 use postroom_store::MissedMessage;
+use postroom_store::SourceKey;
+use repeats::RecordedBytes;
+use repeats::RepeatCheck;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use turn::Turn;
+use witness::Unsteady;
 
-/// Takes one message through the same path, on a connection that nothing else uses. Gives whether
-/// it is recorded. A message that the server does not return stays pending, with the reason.
+/// The result of taking one message through the same path.
+#[derive(Debug, Default)]
+pub(crate) struct ReceivedAlone {
+    /// Whether it is recorded.
+    pub is_recorded: bool,
+    /// Why the epoch of the mailbox is over, if it turned out to be.
+    pub over: Option<Over>,
+}
+
+/// Takes one message through the same path, on a connection that nothing else uses. A message that
+/// the server does not return stays pending, with the reason.
 ///
 /// # Errors
 ///
@@ -78,50 +96,79 @@ pub(crate) async fn receive_one<S: Source>(
     source: &mut S,
     late: &LateMessage,
     turn: &Turn<'_>,
-) -> Result<bool, Error> {
-    let (count, missed) = match fetch_one(shared, mailbox, source, late, turn).await {
+) -> Result<ReceivedAlone, Error> {
+    let fetched = match fetch_one(shared, mailbox, source, late, turn).await {
         Ok(fetched) => fetched,
         Err(error) if error.source_failure().is_some() => {
             let reason = format!("it was fetched on a connection of its own, and {error}");
-            (0, vec![MissedMessage::pending(late.key, reason)])
+            FetchedOne::missed(late.key, reason)
         }
         Err(error) => return Err(error),
     };
+    let FetchedOne { count, missed, over } = fetched;
     commit::record_missed(shared, mailbox, &late.news, &missed).await?;
-    Ok(count > 0 || missed.iter().any(|missed| missed.is_too_big))
+    let is_recorded = count > 0 || missed.iter().any(|missed| missed.is_too_big);
+    Ok(ReceivedAlone { is_recorded, over })
 }
 
-/// Fetches and commits one message. Gives how many are durable, and what could not be fetched.
+/// What became of one message.
+#[derive(Default)]
+struct FetchedOne {
+    /// How often it is durable now.
+    count: u64,
+    /// What could not be fetched.
+    missed: Vec<MissedMessage>,
+    /// Why the epoch of the mailbox is over.
+    over: Option<Over>,
+}
+
+impl FetchedOne {
+    fn missed(key: SourceKey, reason: String) -> Self {
+        Self { missed: vec![MissedMessage::pending(key, reason)], ..Self::default() }
+    }
+}
+
+/// Fetches and commits one message.
 async fn fetch_one<S: Source>(
     shared: &Arc<Shared>,
     mailbox: MonitoredMailbox<'_>,
     source: &mut S,
     late: &LateMessage,
     turn: &Turn<'_>,
-) -> Result<(u64, Vec<MissedMessage>), Error> {
-    let (key, news, mut count) = (late.key, &*late.news, 0);
+) -> Result<FetchedOne, Error> {
+    let (key, news) = (late.key, &*late.news);
     let opened = source.open(&mailbox.folder.mailbox, news.access).await?;
     if differs(news.mailbox_id.as_ref(), opened.mailbox_id.as_ref()) {
         let reason = "on a connection of its own another mailbox had this name".to_owned();
-        return Ok((0, vec![MissedMessage::pending(key, reason)]));
+        return Ok(FetchedOne::missed(key, reason));
     }
     if opened.uid_validity != news.uid_validity {
         let reason = "on a connection of its own the mailbox had another UIDVALIDITY".to_owned();
-        return Ok((0, vec![MissedMessage::pending(key, reason)]));
+        return Ok(FetchedOne::missed(key, reason));
     }
-    let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
+    let (mut bytes, mut unsteady) = (RecordedBytes::default(), Unsteady::default());
     let mut plan = FetchPlan::default();
     plan.fill([key].into(), &[], &[]);
-    let collector =
-        Collector::new(shared, mailbox.account.id, mailbox.folder, news.uid_validity, sender);
-    let fetched = fetch::fetch(Intake::new(collector, news), source, &mut plan, turn);
-    let committed = commit::commit(shared, mailbox, news, &mut count, receiver);
-    let (fetched, committed) = tokio::join!(fetched, committed);
-    committed?;
-    if count == 0 && fetched.missed.is_empty() {
-        fetched.result?;
+    let mut one = FetchedOne::default();
+    // A copy of another message is fetched again once it is known to be one.
+    while !plan.is_empty() && one.over.is_none() {
+        let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
+        let collector =
+            Collector::new(shared, mailbox.account.id, mailbox.folder, news.uid_validity, sender);
+        let fetched = fetch::fetch(Intake::new(collector, news), source, &mut plan, turn);
+        let mut committing = Committing::new(shared, mailbox, news, &mut bytes);
+        let (mut fetched, committed) = tokio::join!(fetched, committing.all(receiver));
+        let Committing { count, repeats, .. } = committing;
+        committed?;
+        let check = RepeatCheck { shared, source, news, repeats };
+        one.count += count;
+        one.over = check.decide(&mut unsteady, &mut bytes, &mut plan, &mut fetched).await?;
+        one.missed.append(&mut fetched.missed);
+        if one.count == 0 && one.missed.is_empty() {
+            fetched.result?;
+        }
     }
-    Ok((count, fetched.missed))
+    Ok(one)
 }
 
 /// How many portions may be between fetch and commit.
@@ -156,14 +203,14 @@ pub(crate) async fn receive<S: Source>(
         return Ok(Left::Nothing);
     };
     let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
-    let mut count = 0;
     let collector =
         Collector::new(shared, mailbox.account.id, mailbox.folder, news.uid_validity, sender);
     let fetched = fetch::fetch(Intake::new(collector, &news), source, &mut known.plan, turn);
-    let committed = commit::commit(shared, mailbox, &news, &mut count, receiver);
+    let mut committing = Committing::new(shared, mailbox, &news, &mut known.bytes);
     // Both run to their end, so that messages that were fetched before the connection broke are
     // committed.
-    let (fetched, committed) = tokio::join!(fetched, committed);
+    let (mut fetched, committed) = tokio::join!(fetched, committing.all(receiver));
+    let Committing { count, repeats, .. } = committing;
     known.recorded += count;
     known.withheld += fetched.withheld;
     let failure = fetched.result.as_ref().err().and_then(Error::source_failure);
@@ -172,13 +219,21 @@ pub(crate) async fn receive<S: Source>(
     let folder = mailbox.folder;
     let late = |key| LateMessage { folder: folder.id, key, news: Arc::clone(&news) };
     known.alone.extend(known.plan.take_alone().into_iter().map(late));
+    let check = RepeatCheck { shared, source, news: &news, repeats };
     let recorded = match committed {
-        Ok(()) => commit::record_missed(shared, mailbox, &news, &fetched.missed).await,
+        Ok(()) => record_rest(check, mailbox, known, &mut fetched).await,
         Err(error) => Err(error),
     };
-    if let Err(error) = recorded {
-        known.look_anew();
-        return Err(error);
+    match recorded {
+        Ok(None) => {}
+        Ok(Some(over)) => {
+            known.end(over);
+            return Ok(Left::More);
+        }
+        Err(error) => {
+            known.look_anew();
+            return Err(error);
+        }
     }
     known.actions.are_open = true;
     fetched.result?;
@@ -186,8 +241,7 @@ pub(crate) async fn receive<S: Source>(
     let (actions, unsteady) = (&mut known.actions, &mut known.unsteady);
     let carried_out = actions::carry_out(shared, source, at, actions, unsteady).await;
     if let Ok(Some(over)) = carried_out {
-        known.over = Some(over);
-        known.look_anew();
+        known.end(over);
         return Ok(Left::More);
     }
     // Said once, when all that it tells of is known.
@@ -204,4 +258,21 @@ pub(crate) async fn receive<S: Source>(
         Some(delay) => Left::Rarely(delay),
         None => Left::Nothing,
     })
+}
+
+/// Decides about the messages that were held back, and records what could not be fetched. Gives why
+/// the epoch of the mailbox is over, if it is: then nothing more is recorded in it.
+async fn record_rest<S: Source>(
+    check: RepeatCheck<'_, S>,
+    mailbox: MonitoredMailbox<'_>,
+    known: &mut Known,
+    fetched: &mut FetchOutcome,
+) -> Result<Option<Over>, Error> {
+    let (shared, news) = (check.shared, check.news);
+    let Known { unsteady, bytes, plan, .. } = known;
+    let over = check.decide(unsteady, bytes, plan, fetched).await?;
+    if over.is_none() {
+        commit::record_missed(shared, mailbox, news, &fetched.missed).await?;
+    }
+    Ok(over)
 }

@@ -237,7 +237,7 @@ impl<C: Connector> Receiver<C> {
                 }
                 () = tokio::time::sleep_until(wait) => {}
                 () = said_something(&mut *connection) => {}
-                ended = self.alone.ended() => self.alone_ended(&ended),
+                ended = self.alone.ended() => self.alone_ended(ended),
             }
             let newest = Arc::clone(&setup.borrow_and_update());
             if !newest.connects_like(&account) {
@@ -331,10 +331,10 @@ impl<C: Connector> Receiver<C> {
     }
 
     /// Notes the result of a message that was fetched on a connection of its own.
-    fn alone_ended(&mut self, ended: &alone::LateResult) {
+    fn alone_ended(&mut self, ended: alone::LateResult) {
         if let Some(known) = self.known.get_mut(&ended.folder) {
             known.plan.back(ended.key, ended.asked);
-            known.look_closely();
+            known.looked_elsewhere(ended.over);
             if ended.asked == FetchedAlone::Came {
                 known.actions.are_open = true;
                 self.polls.visited(ended.folder, Visit::good(true));

@@ -28,6 +28,7 @@ use postroom_store::NewEntity;
 use postroom_watch::Watched;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -107,6 +108,11 @@ impl World {
             messages.iter().map(|one| one.text("subject").unwrap().to_owned()).collect();
         subjects.sort_unstable();
         subjects
+    }
+
+    /// The ids of what is stored.
+    async fn stored_ids(&self) -> BTreeSet<EntityId> {
+        self.list(builtin::MESSAGES).await.iter().map(|one| one.id).collect()
     }
 
     /// How many messages are recorded in the epoch of now.
@@ -230,6 +236,84 @@ async fn a_message_that_another_source_refuses_stays_pending_and_costs_no_other(
     assert_eq!(folder.get("pendingCount"), &json!(1), "{folder:?}");
     let text = folder.text("statusText").unwrap_or_default();
     assert!(text.contains("the page is torn"), "{text}");
+}
+
+#[tokio::test]
+async fn a_stored_message_under_a_number_that_was_never_fetched_is_not_stored_again() {
+    // It comes in the first portion or in a later one, and the other message was stored before this
+    // poll or in it.
+    for (others, is_before) in [(0, true), (9, true), (9, false)] {
+        let options = json!({"portion_limit": 2});
+        let mut world = World::new(json!({"enabled": true, "options": options})).await;
+        world.source.mailbox().put("a", "one");
+        if is_before {
+            world.receive().await;
+        }
+        let first = world.stored_ids().await;
+        let names: Vec<_> = (0..others).map(|number| format!("other {number}")).collect();
+        names.iter().for_each(|name| world.source.mailbox().put(name, "text"));
+        world.source.mailbox().put("b", "two");
+        world.source.mailbox().swapped = Some(["a", "b"]);
+        world.receive().await;
+        assert_eq!(world.source.mailbox().swapped, None);
+        let mut want = vec!["a".to_owned(), "b".to_owned()];
+        want.extend(names);
+        want.sort_unstable();
+        assert_eq!(world.stored().await, want);
+        assert_eq!(world.recorded().await, 2 + others);
+        assert!(world.stored_ids().await.is_superset(&first), "it is the entity that it was");
+        let folder = world.folder().await;
+        assert_eq!(folder.text("statusText").unwrap_or_default(), "", "{folder:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_copy_of_a_message_is_stored() {
+    let mut world = World::new(json!({"enabled": true})).await;
+    world.source.mailbox().put("a", "one");
+    world.receive().await;
+    world.source.mailbox().copy("a", "beside it");
+    world.receive().await;
+    assert_eq!(world.stored().await, ["a", "a"]);
+    for name in ["third", "fourth", "fifth"] {
+        world.source.mailbox().copy("a", name);
+    }
+    world.receive().await;
+    assert_eq!(world.stored().await, ["a"; 5]);
+    // It is moved away and back: nothing shows that it is the same.
+    world.source.mailbox().remove("a");
+    world.source.mailbox().copy("fifth", "back");
+    world.receive().await;
+    assert_eq!(world.stored().await, ["a"; 6]);
+    // All of them under other numbers are as many as before.
+    world.source.mailbox().renumber();
+    world.receive().await;
+    assert_eq!((world.stored().await.len(), world.recorded().await), (6, 5));
+}
+
+#[tokio::test]
+async fn a_copy_waits_while_the_source_does_not_show_the_other_one_and_is_stored_in_the_end() {
+    let mut world = World::new(json!({"enabled": true})).await;
+    world.source.mailbox().put("a", "one");
+    world.receive().await;
+    world.source.mailbox().copy("a", "beside it");
+    world.source.mailbox().hidden = Some("a");
+    world.receive().await;
+    assert_eq!(world.stored().await, ["a"]);
+    let folder = world.folder().await;
+    assert_eq!(folder.get("pendingCount"), &json!(1), "{folder:?}");
+    let text = folder.text("statusText").unwrap_or_default();
+    assert!(text.contains("the same bytes as UID"), "{text}");
+    for tries in 2..=4 {
+        let origin = world.shared.store.origin(world.account().await.folders[0].id).await.unwrap();
+        let ledger = world.shared.store.ledger(origin.epoch.unwrap()).await.unwrap();
+        assert_eq!(ledger.pending[0].attempts, tries - 1);
+        let (domain, account) = (Domain::default_domain(), world.account().await.id);
+        world.shared.store.account_try(&domain, account).await.unwrap();
+        world.known = Known::default();
+        world.receive().await;
+    }
+    assert_eq!(world.stored().await, ["a", "a"]);
 }
 
 /// Waits until so many messages are stored.

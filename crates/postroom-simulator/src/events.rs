@@ -62,7 +62,7 @@ async fn one(world: &mut World, process: &EngineProcess) -> Result<()> {
         21 if plan.deletions => delete_outgoing(world, process).await,
         22 | 23 if plan.others => others::work(world),
         24 if plan.refuses_actions => scenes::delayed_deletion(world, process).await,
-        24 | 25 if plan.restores => others::restore(world, &process.store).await,
+        24 | 25 if plan.restores => others::restore(world),
         26 if plan.refuses_actions && may_fail => refuse_actions(world, server),
         27 | 28 if plan.mailboxes => upheavals::mailbox(world),
         29 if plan.moves => upheavals::configuration(world, &process.store).await,

@@ -1,14 +1,11 @@
 //! Others: who works in the mailboxes beside the engine, and servers that give UIDs other meanings.
 
-use crate::client;
 use crate::truth::UserMailbox;
 use crate::world::World;
 use anyhow::Result;
 use postroom_model::Entity;
-use postroom_model::builtin;
 use postroom_sandbox::Mailbox;
 use postroom_sandbox::StoredMessage;
-use postroom_store::Store;
 
 /// Somebody removes or reads a message, or the server numbers its messages anew.
 ///
@@ -55,7 +52,7 @@ pub fn work(world: &mut World) -> Result<()> {
 /// # Errors
 ///
 /// When there is no such mailbox.
-pub async fn restore(world: &mut World, store: &Store) -> Result<()> {
+pub fn restore(world: &mut World) -> Result<()> {
     let mailbox = world.any_mailbox();
     let address = world.user(mailbox.user)?.address;
     let Some(name) = world.mailbox_name(mailbox) else {
@@ -77,29 +74,22 @@ pub async fn restore(world: &mut World, store: &Store) -> Result<()> {
             in_mailbox(world, mailbox, |found| found.renumber(now.uid_validity(), 1))?;
         }
         _ => {
-            let stored = client::list(store, builtin::MESSAGES).await?;
             let times = world.chance.usize(1..4);
-            swap(world, mailbox, &stored, times)?;
+            swap(world, mailbox, times)?;
         }
     }
     world.server_of(mailbox.user)?.cut();
     Ok(())
 }
 
-/// UIDs mean other messages, because the index of a mailbox was rebuilt. Only UIDs of `stored`
-/// messages are swapped: if one that was never fetched gets a stored message, it looks like a copy
-/// of it, and is stored as one.
+/// UIDs mean other messages, because the index of a mailbox was rebuilt. Those that were never
+/// fetched do so too.
 ///
 /// # Errors
 ///
 /// When there is no such mailbox.
-pub fn swap(
-    world: &mut World,
-    mailbox: UserMailbox,
-    stored: &[Entity],
-    times: usize,
-) -> Result<()> {
-    let uids = uids_of(world, mailbox, stored)?;
+fn swap(world: &mut World, mailbox: UserMailbox, times: usize) -> Result<()> {
+    let uids: Vec<_> = messages(world, mailbox)?.iter().map(|message| message.uid).collect();
     for _ in 0..times {
         let (one, other) = (world.chance.choice(&uids), world.chance.choice(&uids));
         if let (Some(one), Some(other)) = (one, other) {

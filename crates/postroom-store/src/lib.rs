@@ -139,6 +139,8 @@ mod receive;
 
 mod missed;
 
+mod recorded_bytes;
+
 mod job;
 
 mod redecompose;
@@ -270,6 +272,7 @@ pub use receipt::Witness;
 pub use receive::ReceiveBatch;
 pub use receive::ReceiveOutcome;
 pub use receive::ReceivedMessage;
+pub use recorded_bytes::RecordedKey;
 pub use redecompose::OriginalPage;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;

@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 /// How many hashes one query names: SQL knows no list as a value.
-const HASHES_MAX: usize = 200;
+pub(crate) const HASHES_MAX: usize = 200;
 
 /// A receipt of a former epoch.
 #[derive(Debug, Clone, Copy)]

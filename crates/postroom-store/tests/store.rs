@@ -453,6 +453,36 @@ async fn what_could_not_be_had_is_pending_until_it_is() {
 }
 
 #[on_both]
+async fn bytes_are_known_by_the_messages_that_are_stored_with_them_in_the_same_epoch() {
+    let fixture = fixture().await;
+    let (account, folder) = fixture.account().await;
+    let store = &fixture.store;
+    let (former, epoch) = (MailboxEpoch { folder, number: 6 }, MailboxEpoch { folder, number: 7 });
+    let hash = |bytes: &[u8]| fixture.received(9, bytes).hash;
+    fixture.receive(folder, 6, vec![fixture.received(1, b"former")]).await;
+    for (uid, bytes) in [(9, &b"one"[..]), (3, b"one"), (4, b"two")] {
+        let (domain, messages) = (fixture.domain.clone(), vec![fixture.received(uid, bytes)]);
+        let batch = ReceiveBatch { domain, epoch, messages, relink: false };
+        assert_eq!(store.receive_commit(batch).await.unwrap(), done(1, 0));
+    }
+    let miss = |uid, is_too_big| {
+        let missed = MissedMessage::pending(SourceKey::of_uid(uid), "NIL".to_owned());
+        MissedMessage { is_too_big, hash: Some(hash(b"three")), ..missed }
+    };
+    let at = MissedAt { domain: &fixture.domain, account, epoch, uid_validity: 7 };
+    store.receive_missed(at, &[miss(5, false), miss(6, true)], |_| 60_000).await.unwrap();
+    let mut hashes = store.recorded_hashes(epoch).await.unwrap();
+    hashes.sort_unstable();
+    assert_eq!(hashes, [hash(b"one"), hash(b"one"), hash(b"two")]);
+    let asked = [hash(b"one"), hash(b"former"), hash(b"three")];
+    let known = |uid, bytes| RecordedKey { hash: hash(bytes), key: SourceKey::of_uid(uid) };
+    let found = store.recorded_keys(epoch, &asked).await.unwrap();
+    assert_eq!(found, [known(3, b"one"), known(9, b"one")]);
+    let found = store.recorded_keys(former, &asked).await.unwrap();
+    assert_eq!(found, [known(1, b"former")]);
+}
+
+#[on_both]
 async fn actions_stay_until_they_are_done() {
     let fixture = fixture().await;
     let (_, folder) = fixture.account().await;

@@ -9,6 +9,8 @@ use crate::journal::Arrival;
 use crate::receive::collector::Portion;
 use crate::receive::decompose::Decomposed;
 use crate::receive::news::News;
+use crate::receive::repeats::RecordedBytes;
+use crate::receive::repeats::Repeat;
 use crate::shared::Shared;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::options;
@@ -29,46 +31,79 @@ const RETRY_LONGEST: Duration = Duration::from_secs(86_400);
 /// How much of a spool file is read at once.
 const SPOOL_PIECE_BYTES: u64 = 256 * 1024;
 
-/// Commits portions in the order in which they were fetched, until there are no more. Counts the
-/// durable messages.
-///
-/// # Errors
-///
-/// Errors of the store. Then nothing after the last complete portion is recorded.
-pub(crate) async fn commit(
-    shared: &Shared,
-    mailbox: MonitoredMailbox<'_>,
-    news: &News,
-    recorded: &mut u64,
-    mut portions: mpsc::Receiver<Portion>,
-) -> Result<(), Error> {
-    while let Some(portion) = portions.recv().await {
-        let portion = portion.await.map_err(Error::Fault)??;
-        let mut messages = Vec::with_capacity(portion.messages.len());
-        let mut arrivals = Vec::with_capacity(portion.messages.len());
-        for Decomposed { mut message, arrival, spool } in portion.messages {
+/// Commits what is fetched of one mailbox.
+pub(crate) struct Committing<'a> {
+    shared: &'a Shared,
+    mailbox: MonitoredMailbox<'a>,
+    news: &'a News,
+    bytes: &'a mut RecordedBytes,
+    /// How many messages are durable.
+    pub count: u64,
+    /// The messages that were not recorded, because their bytes are.
+    pub repeats: Vec<Repeat>,
+}
+
+impl<'a> Committing<'a> {
+    /// With nothing committed yet.
+    pub(crate) fn new(
+        shared: &'a Shared,
+        mailbox: MonitoredMailbox<'a>,
+        news: &'a News,
+        bytes: &'a mut RecordedBytes,
+    ) -> Self {
+        Self { shared, mailbox, news, bytes, count: 0, repeats: vec![] }
+    }
+
+    /// Commits portions in the order in which they were fetched, until there are no more.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store. Then nothing after the last complete portion is recorded.
+    pub(crate) async fn all(&mut self, mut portions: mpsc::Receiver<Portion>) -> Result<(), Error> {
+        while let Some(portion) = portions.recv().await {
+            let portion = portion.await.map_err(Error::Fault)??;
+            self.portion(portion.messages).await?;
+            drop(portion.permit);
+        }
+        Ok(())
+    }
+
+    /// Commits one portion without its repeats.
+    async fn portion(&mut self, mut decomposed: Vec<Decomposed>) -> Result<(), Error> {
+        let (shared, news) = (self.shared, self.news);
+        let repeats = self.bytes.repeats(&shared.store, news, &decomposed).await?;
+        decomposed.retain(|one| repeats.iter().all(|repeat| repeat.key != one.message.key));
+        self.repeats.extend(repeats);
+        if decomposed.is_empty() {
+            return Ok(());
+        }
+        let mut messages = Vec::with_capacity(decomposed.len());
+        let mut arrivals = Vec::with_capacity(decomposed.len());
+        let mut hashes = Vec::with_capacity(decomposed.len());
+        for Decomposed { mut message, arrival, spool } in decomposed {
             if let Some(spool) = spool {
                 message.original = Some(stored(shared, &spool).await?);
             }
             arrivals.push(arrival);
+            hashes.push(message.hash);
             messages.push(message);
         }
         let batch = ReceiveBatch {
-            domain: mailbox.account.domain.clone(),
+            domain: self.mailbox.account.domain.clone(),
             epoch: news.epoch,
             messages,
             relink: news.relink,
         };
         match shared.store.receive_commit(batch).await? {
             ReceiveOutcome::Done { stored, repeated } => {
-                *recorded += stored + repeated;
-                tell(shared, mailbox, &arrivals, stored, repeated).await;
+                self.count += stored + repeated;
+                self.bytes.recorded(&hashes);
+                tell(shared, self.mailbox, &arrivals, stored, repeated).await;
+                Ok(())
             }
-            ReceiveOutcome::FolderGone => return Err(Error::FolderGone),
+            ReceiveOutcome::FolderGone => Err(Error::FolderGone),
         }
-        drop(portion.permit);
     }
-    Ok(())
 }
 
 /// Writes the log lines of a portion. If the portion also had known messages, the store is asked

@@ -7,6 +7,7 @@ use crate::receive::news::LateMessage;
 use crate::receive::news::News;
 use crate::receive::opening::Opening;
 use crate::receive::plan::FetchPlan;
+use crate::receive::repeats::RecordedBytes;
 use crate::receive::witness::Unsteady;
 use crate::source::contract::OpenedMailbox;
 use postroom_store::Clock;
@@ -59,6 +60,8 @@ pub(crate) struct Known {
     pub news: Option<Arc<News>>,
     /// The fetch plan for the rest of it.
     pub plan: FetchPlan,
+    /// The bytes that are recorded, while the rest is fetched.
+    pub bytes: RecordedBytes,
     /// The messages to fetch on a connection of their own. The caller takes them.
     pub alone: Vec<LateMessage>,
     /// How many messages of it are recorded.
@@ -93,6 +96,23 @@ impl Known {
     pub(crate) fn look_anew(&mut self) {
         self.news = None;
         self.proven = None;
+        self.bytes = RecordedBytes::default();
+    }
+
+    /// Notes that another connection has received a message, and why the epoch is over, if it found
+    /// this out.
+    pub fn looked_elsewhere(&mut self, over: Option<Over>) {
+        self.look_closely();
+        self.bytes.forget();
+        if let Some(over) = over {
+            self.end(over);
+        }
+    }
+
+    /// Notes that the epoch of the mailbox is over. The next turn begins another one.
+    pub fn end(&mut self, over: Over) {
+        self.over = Some(over);
+        self.look_anew();
     }
 
     /// Begins another epoch. Knowledge of the mailbox is discarded, except how its server behaves.

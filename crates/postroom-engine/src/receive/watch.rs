@@ -19,6 +19,7 @@ use crate::receive::known::Known;
 use crate::receive::news::News;
 use crate::receive::opening::OpenMailbox;
 use crate::receive::opening::OpeningMailbox;
+use crate::receive::repeats::RecordedBytes;
 use crate::shared::Shared;
 use crate::source::contract::ListRange;
 use crate::source::contract::MailboxAccess;
@@ -281,6 +282,7 @@ impl<S: Source> Poll<'_, S> {
             recorded,
             listing,
         });
+        known.bytes = RecordedBytes::of(&news);
         known.news = Some(Arc::clone(&news));
         news
     }

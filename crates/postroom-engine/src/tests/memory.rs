@@ -70,6 +70,10 @@ pub(crate) struct MemoryMailbox {
     pub is_kept: bool,
     /// The message that is not given, and what that means.
     pub bad: Option<(&'static str, SourceFailure)>,
+    /// The message that is listed, and of which nothing is given.
+    pub hidden: Option<&'static str>,
+    /// Messages that get the numbers of each other when that of the second is asked for.
+    pub swapped: Option<[&'static str; 2]>,
     /// Whether it refuses the login.
     pub is_locked: bool,
 }
@@ -121,6 +125,8 @@ impl MemoryMailbox {
             is_cut: false,
             is_kept: false,
             bad: None,
+            hidden: None,
+            swapped: None,
             is_locked: false,
         }
     }
@@ -128,6 +134,19 @@ impl MemoryMailbox {
     pub(crate) fn put(&mut self, name: &str, text: &str) {
         let bytes = format!("Message-ID: <{name}@x.test>\r\nSubject: {name}\r\n\r\n{text}\r\n");
         self.kept.push(Kept { name: name.to_owned(), bytes: bytes.into(), is_seen: false });
+    }
+
+    /// Puts a copy of a message beside it.
+    pub(crate) fn copy(&mut self, of: &str, name: &str) {
+        let kept = self.kept.iter().find(|kept| kept.name == of).unwrap().clone();
+        self.kept.push(Kept { name: name.to_owned(), ..kept });
+    }
+
+    /// The index is made anew: two messages get the numbers of each other.
+    fn swap(&mut self, [one, other]: [&str; 2]) {
+        let (first, second) = (self.numbers[one], self.numbers[other]);
+        self.numbers.insert(one.to_owned(), second);
+        self.numbers.insert(other.to_owned(), first);
     }
 
     pub(crate) fn remove(&mut self, name: &str) {
@@ -262,6 +281,12 @@ impl Source for MemorySource {
         assert!(keys.len() <= REQUEST_MAX, "{keys:?}");
         let mut open = self.mailbox();
         open.requests += 1;
+        if let (FetchScope::Whole, Some(two @ [_, second])) = (scope, open.swapped)
+            && keys.contains(&SourceKey::of_uid(open.numbers[second]))
+        {
+            open.swapped = None;
+            open.swap(two);
+        }
         let is_bad =
             |name| open.kept.iter().any(|it| it.name == name && keys.contains(&open.key(it)));
         if let (Some((name, failure)), FetchScope::Whole) = (open.bad, scope)
@@ -269,7 +294,9 @@ impl Source for MemorySource {
         {
             return Err(error("the page is torn", failure, None));
         }
-        let wanted = open.kept.iter().filter(|kept| keys.contains(&open.key(kept)));
+        let is_hidden = |kept: &Kept| open.hidden == Some(kept.name.as_str());
+        let given = open.kept.iter().filter(|kept| !is_hidden(kept));
+        let wanted = given.filter(|kept| keys.contains(&open.key(kept)));
         Ok(MemoryMessages(wanted.flat_map(|kept| open.given(kept, scope)).collect()))
     }
 
