@@ -101,7 +101,7 @@ impl Known {
 
     /// Notes that another connection has received a message, and why the epoch is over, if it found
     /// this out.
-    pub fn looked_elsewhere(&mut self, over: Option<Over>) {
+    pub(crate) fn looked_elsewhere(&mut self, over: Option<Over>) {
         self.look_closely();
         self.bytes.forget();
         if let Some(over) = over {
@@ -110,7 +110,7 @@ impl Known {
     }
 
     /// Notes that the epoch of the mailbox is over. The next turn begins another one.
-    pub fn end(&mut self, over: Over) {
+    pub(crate) fn end(&mut self, over: Over) {
         self.over = Some(over);
         self.look_anew();
     }
