@@ -4,6 +4,7 @@ use crate::answer_budget::AnswerBudget;
 use crate::budget::Budget;
 use crate::limits::Limits;
 use crate::lockout::Lockout;
+use crate::scans::Scans;
 use axum::http::HeaderMap;
 use axum::http::Uri;
 use postroom_engine::text::WholeTexts;
@@ -25,6 +26,8 @@ pub struct App {
     pub budget: Arc<Budget>,
     /// The sources that send wrong tokens.
     pub lockout: Arc<Lockout>,
+    /// The tokens whose lists take long.
+    pub scans: Arc<Scans>,
     /// Whether the engine works.
     pub engine: Engine,
     /// Held while the store is checked, so that one check runs at a time.
@@ -47,10 +50,10 @@ impl App {
     pub fn with_limits(store: Store, limits: Limits) -> Self {
         let budget = Budget::new(limits.json_read_bytes_max, limits.json_parsed_bytes_max);
         let (limits, budget) = (Arc::new(limits), Arc::new(budget));
-        let (lockout, looking) = (Arc::default(), Arc::default());
+        let (lockout, scans, looking) = (Arc::default(), Arc::default(), Arc::default());
         let texts = Arc::new(WholeTexts::new(std::env::temp_dir()));
         let (engine, held) = (Engine::default(), AnswerBudget::default());
-        Self { store, limits, budget, lockout, engine, looking, texts, held }
+        Self { store, limits, budget, lockout, scans, engine, looking, texts, held }
     }
 
     /// The same, with another way to find the whole texts of messages.

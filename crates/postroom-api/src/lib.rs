@@ -22,6 +22,8 @@ mod budget;
 
 mod lockout;
 
+mod scans;
+
 mod connections;
 
 mod socket;

@@ -31,6 +31,10 @@ pub struct Limits {
     pub read_within: Duration,
     /// How many bytes the head of a request may have, and how many of a body are buffered.
     pub head_bytes_max: usize,
+    /// From which time on a list is slow.
+    pub slow_list_from: Duration,
+    /// How much time the slow lists of a token may take beyond one of them all the time.
+    pub slow_lists_max: Duration,
     /// How long a client may take to send a JSON body, which holds a share of the memory.
     pub json_within: Duration,
     /// How many connections may be open at once. Others wait until one gives way.
@@ -56,6 +60,8 @@ impl Default for Limits {
             first_head_within: Duration::from_secs(10),
             read_within: Duration::from_secs(60),
             head_bytes_max: 128 * 1024,
+            slow_list_from: Duration::from_secs(1),
+            slow_lists_max: Duration::from_secs(60),
             json_within: Duration::from_secs(600),
             connections_max: 1024,
             anonymous_max: 256,

@@ -38,6 +38,7 @@ use axum::routing::any;
 use axum::routing::get;
 use axum::routing::post;
 use postroom_model::EntityId;
+use std::sync::Arc;
 
 /// How often a request is answered again when the classes were changed at the same moment.
 const AGAIN_MAX: usize = 20;
@@ -103,13 +104,15 @@ async fn answer(
         // Only GET has ranges (RFC 9110 §14.2).
         headers.remove(header::RANGE);
     }
+    let (scans, limits) = (Arc::clone(&app.scans), Arc::clone(&app.limits));
+    let token = format!("{} {name}", domain.as_str());
     let app = App { store: app.store.of_client(&name), ..app };
     let asked = Asked { app, domain, class, uri, headers };
     let target = place.target;
     #[rustfmt::skip]
     let answered = match (&target, verb) {
-        (Target::Collection, Verb::Get)      => entity::list(asked).await,
-        (Target::Collection, Verb::Query)    => query::query(asked, body).await,
+        (Target::Collection, Verb::Get)      => scans.list(&token, &limits, entity::list(asked)).await,
+        (Target::Collection, Verb::Query)    => scans.list(&token, &limits, query::query(asked, body)).await,
         (Target::Collection, Verb::Post)     => create::create(asked, body).await,
         (Target::Collection, Verb::Redecompose) => job::redecompose(asked, body).await,
         (Target::Entity(id), Verb::Get)      => entity::show(asked, *id).await,

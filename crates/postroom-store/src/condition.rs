@@ -212,7 +212,7 @@ impl<'a> Conditions<'a> {
     }
 
     /// Binds a literal and gives its placeholder.
-    pub fn literal(&mut self, literal: &Literal) -> String {
+    pub(crate) fn literal(&mut self, literal: &Literal) -> String {
         let value = match literal {
             Literal::Null => Value::Null,
             Literal::Boolean(flag) => Value::Boolean(*flag),

@@ -1,11 +1,13 @@
 //! Lists: filters, order, pages, masks.
 
 use crate::server::Server;
+use futures_util::future::join_all;
 use postroom_api::Limits;
 use postroom_model::builtin::MESSAGES;
 use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::time::Duration;
 
 /// Parameters, and the subjects of what they find.
 type Case = (&'static [(&'static str, &'static str)], &'static [&'static str]);
@@ -285,4 +287,25 @@ async fn a_limit_beyond_the_greatest_is_answered_with_a_note() {
     let server = filled().await;
     assert_eq!(server.get(&format!("{MESSAGES}?limit=1001")).await.header("x-limit"), "1000");
     assert_eq!(server.get(&format!("{MESSAGES}?limit=1000")).await.header("x-limit"), "");
+}
+
+#[on_both]
+async fn the_lists_of_a_token_wait_that_take_too_much_time() {
+    let server = filled().await;
+    let (slow_list_from, slow_lists_max) = (Duration::ZERO, Duration::ZERO);
+    let limits = Limits { slow_list_from, slow_lists_max, ..Limits::default() };
+    let limited = server.again(limits).await;
+    // Several at once take more time than passes meanwhile.
+    let refused = loop {
+        let several = [(); 8].map(|()| limited.get(MESSAGES));
+        let answers = join_all(several).await;
+        if let Some(refused) = answers.into_iter().find(|answer| answer.status == 429) {
+            break refused;
+        }
+    };
+    assert_eq!(refused.json()["type"], "urn:postroom:problem:too-many-scans");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    let listed = server.get(&format!("{MESSAGES}?limit=1")).await.expect(200);
+    let one = format!("{MESSAGES}/{}", listed[0]["id"].as_str().unwrap());
+    limited.get(&one).await.expect(200);
 }
