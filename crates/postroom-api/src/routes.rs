@@ -20,6 +20,7 @@ use crate::place::Target;
 use crate::problem::Problem;
 use crate::query;
 use crate::replay::Replay;
+use crate::scans::ListedBy;
 use crate::sending;
 use crate::trace;
 use crate::try_now;
@@ -105,14 +106,14 @@ async fn answer(
         headers.remove(header::RANGE);
     }
     let (scans, limits) = (Arc::clone(&app.scans), Arc::clone(&app.limits));
-    let token = format!("{} {name}", domain.as_str());
+    let by = ListedBy { token: format!("{} {name}", domain.as_str()), limits };
     let app = App { store: app.store.of_client(&name), ..app };
     let asked = Asked { app, domain, class, uri, headers };
     let target = place.target;
     #[rustfmt::skip]
     let answered = match (&target, verb) {
-        (Target::Collection, Verb::Get)      => scans.list(&token, &limits, entity::list(asked)).await,
-        (Target::Collection, Verb::Query)    => scans.list(&token, &limits, query::query(asked, body)).await,
+        (Target::Collection, Verb::Get)      => scans.list(by, entity::list(asked)).await,
+        (Target::Collection, Verb::Query)    => scans.list(by, query::query(asked, body)).await,
         (Target::Collection, Verb::Post)     => create::create(asked, body).await,
         (Target::Collection, Verb::Redecompose) => job::redecompose(asked, body).await,
         (Target::Entity(id), Verb::Get)      => entity::show(asked, *id).await,

@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::Response;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -20,6 +21,15 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub struct Scans {
     tokens: Mutex<HashMap<String, Owed>>,
+}
+
+/// Who lists, within which limits.
+#[derive(Debug)]
+pub(crate) struct ListedBy {
+    /// The domain and the name of the token.
+    pub token: String,
+    /// The limits of the interface.
+    pub limits: Arc<Limits>,
 }
 
 /// What a token owes at a moment.
@@ -36,14 +46,14 @@ impl Owed {
 }
 
 /// A list that is being made. It counts also if its client goes away.
-struct Running<'a> {
+struct RunningList<'a> {
     scans: &'a Scans,
     token: &'a str,
     slow_from: Duration,
     begin: Instant,
 }
 
-impl Drop for Running<'_> {
+impl Drop for RunningList<'_> {
     fn drop(&mut self) {
         let now = Instant::now();
         let took = now.saturating_duration_since(self.begin);
@@ -61,15 +71,15 @@ impl Scans {
     /// 429 with `Retry-After`; those of the list.
     pub(crate) async fn list(
         &self,
-        token: &str,
-        limits: &Limits,
+        ListedBy { token, limits }: ListedBy,
         list: impl Future<Output = Result<Response, Problem>>,
     ) -> Result<Response, Problem> {
         let begin = Instant::now();
-        if let Some(wait) = self.wait(token, limits.slow_lists_max, begin) {
+        if let Some(wait) = self.wait(&token, limits.slow_lists_max, begin) {
             return Err(too_many(wait.as_secs() + 1));
         }
-        let _running = Running { scans: self, token, slow_from: limits.slow_list_from, begin };
+        let _running =
+            RunningList { scans: self, token: &token, slow_from: limits.slow_list_from, begin };
         list.await
     }
 
