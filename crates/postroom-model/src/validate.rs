@@ -176,11 +176,13 @@ pub(crate) fn scalar(property: &Property, value: &Json) -> Result<Json, String> 
             moment.transpose()?.map(|moment| Json::String(moment.to_string()))
         }
         DataType::Date => {
-            let day = value.as_str().and_then(|text| text.parse::<jiff::civil::Date>().ok());
+            let day = value.as_str().filter(|text| is_made_of(text, '-'));
+            let day = day.and_then(|text| text.parse::<jiff::civil::Date>().ok());
             day.map(|day| Json::String(day.to_string()))
         }
         DataType::Time => {
-            let time = value.as_str().and_then(|text| text.parse::<jiff::civil::Time>().ok());
+            let time = value.as_str().filter(|text| is_made_of(text, ':') && !is_leap(text));
+            let time = time.and_then(|text| text.parse::<jiff::civil::Time>().ok());
             time.map(|time| Json::String(time.to_string()))
         }
         DataType::Uuid | DataType::Entity => {
@@ -193,6 +195,17 @@ pub(crate) fn scalar(property: &Property, value: &Json) -> Result<Json, String> 
         }
     };
     canonical.ok_or_else(|| takes(property))
+}
+
+/// Whether a text is of digits, this character, and a point. So nothing of it, as the offset of a
+/// time, is left out in silence.
+fn is_made_of(text: &str, separator: char) -> bool {
+    text.chars().all(|one| one.is_ascii_digit() || one == separator || one == '.')
+}
+
+/// Whether a time of day is a leap second, which no other minute has.
+fn is_leap(text: &str) -> bool {
+    text.split(':').nth(2).is_some_and(|seconds| seconds.starts_with("60"))
 }
 
 fn object(json: &Json) -> Result<&Map<String, Json>, Vec<Invalid>> {
@@ -369,6 +382,25 @@ mod tests {
         }
         let options = json!({"name": "p", "options": {"after_read_timeout": 30000}});
         assert!(refused(builtin::PROFILES, &options)[0].starts_with("options.after_read_timeout"));
+    }
+
+    #[test]
+    fn nothing_of_a_day_or_a_time_of_day_is_left_out_in_silence() {
+        let mut property = builtin::classes().unwrap()[0].property("name").unwrap().clone();
+        let mut takes = |data_type, text: &str| {
+            property.data_type = data_type;
+            scalar(&property, &json!(text)).is_ok()
+        };
+        for good in ["12:00:00", "23:59:59.999", "03:04"] {
+            assert!(takes(DataType::Time, good), "{good}");
+        }
+        for bad in ["12:00:00+01:00", "12:00:00Z", "23:59:60", "2026-01-02T12:00:00", "25:00:00"] {
+            assert!(!takes(DataType::Time, bad), "{bad}");
+        }
+        assert!(takes(DataType::Date, "2026-01-02"));
+        for bad in ["2026-01-02T03:04:05", "2026-01-02[UTC]", "2026-02-30", "2026-1-2"] {
+            assert!(!takes(DataType::Date, bad), "{bad}");
+        }
     }
 
     #[test]

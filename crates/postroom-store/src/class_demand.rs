@@ -5,6 +5,7 @@ use crate::classes::CLASSES;
 use crate::columns::kind;
 use crate::columns::quoted;
 use crate::database::Lock;
+use crate::database::Room;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
@@ -69,10 +70,15 @@ pub(crate) struct Demands<'a> {
 }
 
 impl<'a> Demands<'a> {
+    /// Waits for the changes of entities that run. So what is looked at from now on misses none of
+    /// them, and each later one has a greater number in the feed.
     pub(crate) async fn begin(store: &'a Store) -> Result<Self, Error> {
-        let last = "SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\"";
-        let rows = store.read(Statement::new(last)).await?;
-        let seq = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
+        let none_runs = Statement::new("SELECT 1");
+        let none_runs = none_runs.assert(Failed::OtherClasses, Lock::Name(CLASSES));
+        let last = Statement::new("SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\"");
+        let read = store.inner.database.write(vec![none_runs, last], Room::Reserve).await?;
+        let row = read.last().and_then(|outcome| outcome.rows.first());
+        let seq = row.and_then(|row| row.whole(0)).ok_or(Error::Damaged { what: "the feed" })?;
         Ok(Self { store, seq, obstacles: vec![], lost: 0, what: "values" })
     }
 

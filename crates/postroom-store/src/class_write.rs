@@ -61,6 +61,12 @@ impl Store {
             let reason = format!("begins with `{first}/`, which is for classes of Postroom");
             return Err(invalid(vec![Invalid::new("classname", reason)]));
         }
+        if class.parent_id.is_some_and(|parent| self.class_built_in(parent).is_some()) {
+            let reason = "is a class that is built in: what inherits from it would be taken for \
+                          mail or an account, and never be sent or received. Refer to it by a \
+                          property of the type `entity`";
+            return Err(invalid(vec![Invalid::new("parent_id", reason)]));
+        }
         let mut class = self.written(class, former.version() + 1);
         class.ext.insert("ct".to_owned(), class.ext.get("lwt").cloned().unwrap_or_default());
         let id = class.id;

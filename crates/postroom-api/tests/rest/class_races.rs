@@ -131,3 +131,42 @@ async fn what_was_removed_from_a_class_that_is_deleted_then_keeps_nothing_else_f
     };
     tokio::time::timeout(Duration::from_secs(60), settled).await.unwrap();
 }
+
+#[on_both(flavor = "multi_thread")]
+async fn no_more_values_go_with_a_property_than_the_client_confirmed() {
+    let server = Server::start().await;
+    for _ in 0..ROUNDS {
+        design(&server, "POST", "", &things("string")).await.expect(201);
+        // Each writes some values, unless the property is gone before.
+        let write = async || {
+            for count in 0..ROUNDS as u64 {
+                let answer = server.send("POST", THINGS, &json!({"p": "x"})).await;
+                if answer.status == 422 {
+                    return count;
+                }
+                answer.expect(201);
+            }
+            ROUNDS as u64
+        };
+        let remove = async || {
+            let removed = json!({"properties": [{"name": "p", "removed": true}]});
+            let mut confirmed: u64 = 0;
+            for guessed in [0, 1, 2, 3].into_iter().cycle() {
+                let path = format!("/{THINGS}?confirm={confirmed}");
+                let answer = design(&server, "PATCH", &path, &removed).await;
+                if answer.status == 200 {
+                    break;
+                }
+                let detail = answer.expect(409)["detail"].as_str().unwrap().to_owned();
+                confirmed = detail.rsplit('=').next().unwrap().parse().unwrap();
+                // What may come meanwhile.
+                confirmed += guessed;
+            }
+            confirmed
+        };
+        let (confirmed, one, two, three) = tokio::join!(remove(), write(), write(), write());
+        assert_eq!(one + two + three, confirmed);
+        let gone = format!("/{THINGS}?confirm={confirmed}");
+        design(&server, "DELETE", &gone, &Json::Null).await.expect(204);
+    }
+}

@@ -444,6 +444,10 @@ async fn a_class_inherits_the_properties_of_its_parent() {
         "classname": "crm/Complaints", "parent_id": parent["id"],
         "properties": [{"name": "anger", "data_type": "integer"}],
     });
+    let messages = "0192d000-0000-7000-8000-000000000004";
+    let of_mail = json!({"classname": "crm/Mail", "parent_id": messages});
+    let refused = problem(&design(&server, "POST", "", &of_mail).await);
+    assert!(refused.starts_with("parent_id: is a class that is built in"), "{refused}");
     let child = design(&server, "POST", "", &child).await.expect(201);
     let want = ["id", "title", "message", "state", "due", "file", "anger", "version"];
     assert_eq!(names(&child), want);
