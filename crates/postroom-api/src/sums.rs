@@ -9,6 +9,7 @@ use axum::response::Response;
 use postroom_model::Aggregate;
 use postroom_model::Filter;
 use postroom_model::Invalid;
+use postroom_store::WantedGroups;
 use serde_json::Value as Json;
 
 /// How many groups an answer may have.
@@ -27,7 +28,8 @@ pub(crate) async fn answer(
 ) -> Result<Response, Problem> {
     let (domain, class) = (&asked.domain, asked.class.as_ref());
     let store = &asked.app.store;
-    let groups = store.entity_aggregate(domain, class, filter, aggregate, GROUPS_MAX + 1).await?;
+    let wanted = WantedGroups { aggregate, limit: GROUPS_MAX + 1 };
+    let groups = store.entity_aggregate(domain, class, filter, wanted).await?;
     if groups.len() > GROUPS_MAX as usize {
         let reason = format!(
             "makes more than {GROUPS_MAX} groups: group by properties with fewer values, or filter"

@@ -25,6 +25,15 @@ use serde_json::Value as Json;
 
 const DAMAGED: Error = Error::Damaged { what: "a sum" };
 
+/// Which groups of entities are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct WantedGroups<'a> {
+    /// By what they are grouped, and what is computed of each.
+    pub aggregate: &'a Aggregate,
+    /// How many there are at most.
+    pub limit: u32,
+}
+
 impl Store {
     /// The groups of the entities that a filter lets through, at most `limit`, in the order of the
     /// grouped properties. Each has the values of these properties, and those that are computed.
@@ -37,9 +46,9 @@ impl Store {
         domain: &Domain,
         class: &Class,
         filter: Option<&Filter>,
-        aggregate: &Aggregate,
-        limit: u32,
+        wanted: WantedGroups<'_>,
     ) -> Result<Vec<Map<String, Json>>, Error> {
+        let WantedGroups { aggregate, limit } = wanted;
         let mut conditions = self.conditions(domain);
         let searches = filter.is_some_and(Filter::searches);
         let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));

@@ -136,3 +136,61 @@ pub(crate) fn mark(recipient: &mut Json, delivered: &Delivered) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::store;
+    use postroom_testkit::on_both;
+
+    #[on_both]
+    async fn a_recipient_that_has_the_message_has_it_whatever_later_attempts_say() {
+        let (_directory, store) = store().await;
+        let id = MessageEntityId::of(store.clock().new_id());
+        let row = |state: &str, reply: &str| json!({"address": "Ann@B.test", "state": state, "reply": reply});
+        // Each: what an attempt says, and what is known after it: whether it is unknown, and why.
+        for (state, reply, known) in [
+            ("waiting", "0", None),
+            ("deferred", "1", None),
+            ("refused", "2", None),
+            ("failed", "3", None),
+            ("uncertain", "4", Some((true, "4"))),
+            ("uncertain", "5", Some((true, "4"))),
+            ("refused", "6", Some((true, "4"))),
+            ("sent", "7", Some((false, "7"))),
+            ("sent", "8", Some((false, "7"))),
+            ("uncertain", "9", Some((false, "7"))),
+            ("refused", "10", Some((false, "7"))),
+        ] {
+            let batch = store.newly_delivered(id, &[row(state, reply)]).await.unwrap();
+            store.write(batch).await.unwrap();
+            let delivered = store.delivery_delivered(id).await.unwrap();
+            let earlier = delivered.get("Ann@b.test").cloned();
+            let earlier = earlier.map(|earlier| (earlier.outcome_unknown, earlier.reply.unwrap()));
+            let known = known.map(|(unknown, reply)| (unknown, reply.to_owned()));
+            assert_eq!(earlier, known, "after {state} {reply}");
+            assert_eq!(delivered.has("Ann@b.test"), known.as_ref().is_some_and(|(no, _)| !no));
+            assert_eq!(delivered.may_have("Ann@b.test"), known.is_some_and(|(unknown, _)| unknown));
+            assert_eq!(delivered.get("other@b.test"), None);
+        }
+    }
+
+    #[test]
+    fn only_a_recipient_that_has_the_message_is_marked() {
+        let earlier =
+            |outcome_unknown| Earlier { reply: Some("250 x".to_owned()), outcome_unknown };
+        let by_mailbox = [("has@b.test", false), ("may@b.test", true)];
+        let by_mailbox =
+            by_mailbox.map(|(at, unknown)| (address::mailbox(at), earlier(unknown))).into();
+        let delivered = Delivered { by_mailbox };
+        let marked = |address: &str| {
+            let mut recipient = json!({"address": address, "state": "waiting", "reply": null});
+            mark(&mut recipient, &delivered);
+            (recipient["state"].as_str().unwrap().to_owned(), recipient["reply"].clone())
+        };
+        assert_eq!(marked("has@B.test"), ("sent".to_owned(), json!("250 x")));
+        for other in ["may@b.test", "none@b.test"] {
+            assert_eq!(marked(other), ("waiting".to_owned(), Json::Null), "{other}");
+        }
+    }
+}

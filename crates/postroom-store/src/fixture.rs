@@ -22,7 +22,9 @@ use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::phase::DeliveryPhase;
 use crate::store::Store;
+use postroom_model::MessageEntityId;
 use postroom_testkit::TestDatabase;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,14 +36,35 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// A new store, and the directory that it is in for as long as it is kept.
-pub async fn store() -> (TempDir, Store) {
+pub(crate) async fn store() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
     let store = store_in(directory.path(), Clock::system(), Work::Threads).await;
     (directory, store)
 }
 
+impl DeliveryPhase {
+    /// The statements that give a message a delivery in this phase.
+    pub(crate) fn row(self, message: MessageEntityId) -> [Statement; 2] {
+        let clean = Statement::new("DELETE FROM \"delivery\" WHERE \"message\" = $1");
+        let sql = "INSERT INTO \"delivery\" (\"message\", \"domain\", \"account\", \"phase\",
+            \"order\", \"due\", \"planned\", \"attempts\", \"reverse_path\", \"smtp_utf8\",
+            \"blob\", \"size\")
+            VALUES ($1, 'd', $1, $2, $3, $3, FALSE, 0, '', FALSE, 1, 1)";
+        let row = Statement::new(sql).bind(message).bind(self.as_str()).bind(0);
+        [clean.bind(message), row]
+    }
+
+    /// The phase of the delivery of a message. `None`: it has none.
+    pub(crate) async fn of(store: &Store, message: MessageEntityId) -> Option<Self> {
+        let sql = "SELECT \"phase\" FROM \"delivery\" WHERE \"message\" = $1";
+        let rows = store.read(Statement::new(sql).bind(message)).await.unwrap();
+        let name = rows.first().and_then(|row| row.text(0))?;
+        Self::ALL.into_iter().find(|phase| phase.as_str() == name)
+    }
+}
+
 /// The store of a directory.
-pub async fn store_in(directory: &Path, clock: Clock, work: Work) -> Store {
+pub(crate) async fn store_in(directory: &Path, clock: Clock, work: Work) -> Store {
     let config = config(directory, clock.clone(), work);
     let database = database(directory, clock, work).await;
     Store::open(database, &config).await.unwrap().lead().await.unwrap()
@@ -122,7 +145,7 @@ impl Database for Unheard {
 }
 
 /// Two stores on one database, as two processes have one, and the clock of all. Neither leads.
-pub struct Two {
+pub(crate) struct Two {
     _directory: TempDir,
     time: Arc<Time>,
     /// The database whose clock is set.
@@ -132,12 +155,12 @@ pub struct Two {
 }
 
 impl Two {
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::open_with(Arc::clone).await
     }
 
     /// The same where neither hears the other's rings.
-    pub async fn open_unheard() -> Self {
+    pub(crate) async fn open_unheard() -> Self {
         let unheard = |database: &Arc<dyn Database>| -> Arc<dyn Database> {
             Arc::new(Unheard { database: Arc::clone(database), bell: Bell::default() })
         };
@@ -165,7 +188,7 @@ impl Two {
     }
 
     /// It is now so many milliseconds since 1970, also for the database.
-    pub async fn set_time(&self, now_ms: i64) {
+    pub(crate) async fn set_time(&self, now_ms: i64) {
         set_time(&self.time, &self.clock, now_ms).await;
     }
 }
@@ -192,14 +215,14 @@ async fn set_time(time: &Time, clock: &Arc<dyn Database>, now_ms: i64) {
 }
 
 /// Time that passes only when the test says so, and does not while a server is waited for.
-pub struct Frozen {
+pub(crate) struct Frozen {
     /// While a blocking task runs, paused time does not advance by itself.
     _held: Option<mpsc::Sender<()>>,
 }
 
 impl Frozen {
     /// From now on.
-    pub fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         // What SQLite takes is time in the runtime, so this must go on.
         let held = (TestDatabase::present() == TestDatabase::Postgres).then(|| {
             let (held, ends) = mpsc::channel::<()>();
@@ -211,26 +234,26 @@ impl Frozen {
     }
 
     /// So much time passes at once.
-    pub async fn pass(&self, time: Duration) {
+    pub(crate) async fn pass(&self, time: Duration) {
         tokio::time::advance(time).await;
     }
 }
 
 /// A time of day that a test sets.
 #[derive(Debug, Default)]
-pub struct Time {
+pub(crate) struct Time {
     now_ms: AtomicI64,
     random: AtomicU64,
 }
 
 impl Time {
     /// It is now so many milliseconds since 1970.
-    pub fn set(&self, now_ms: i64) {
+    pub(crate) fn set(&self, now_ms: i64) {
         self.now_ms.store(now_ms, Ordering::Relaxed);
     }
 
     /// A clock that shows this time.
-    pub fn clock(self: &Arc<Self>) -> Clock {
+    pub(crate) fn clock(self: &Arc<Self>) -> Clock {
         Clock::of(Arc::<Self>::clone(self))
     }
 }

@@ -189,6 +189,7 @@ pub use account::AccountRow;
 pub use account::FolderReport;
 pub use account::Secrets;
 pub use account_try::TryRequest;
+pub use aggregate::WantedGroups;
 pub use backup::ToBeSent;
 pub use backup::backup_key;
 pub use backup::copy_database;

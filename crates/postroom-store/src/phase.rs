@@ -68,7 +68,8 @@ struct Transition {
 impl DeliveryPhase {
     /// Every phase.
     #[cfg(test)]
-    pub const ALL: [Self; 5] = [Self::Due, Self::Claimed, Self::DotSent, Self::InDoubt, Self::Void];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Due, Self::Claimed, Self::DotSent, Self::InDoubt, Self::Void];
 
     /// The value in the column `phase`.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -97,7 +98,7 @@ impl DeliveryPhase {
 impl DeliveryStep {
     /// Every step.
     #[cfg(test)]
-    pub const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Compose,
         Self::Recompose,
         Self::Claim,
@@ -208,26 +209,17 @@ mod tests {
     async fn a_database_takes_the_steps_of_the_table_and_no_others() {
         let (_directory, store) = store().await;
         let id = MessageEntityId::of(store.clock().new_id());
-        let phase_of = Statement::new("SELECT \"phase\" FROM \"delivery\" WHERE \"message\" = $1");
         for from in DeliveryPhase::ALL {
             for step in DeliveryStep::ALL {
-                let clean = Statement::new("DELETE FROM \"delivery\" WHERE \"message\" = $1");
-                let sql =
-                    "INSERT INTO \"delivery\" (\"message\", \"domain\", \"account\", \"phase\",
-                    \"order\", \"due\", \"planned\", \"attempts\", \"reverse_path\",
-                    \"smtp_utf8\", \"blob\", \"size\")
-                    VALUES ($1, 'd', $1, $2, $3, $3, FALSE, 0, '', FALSE, 1, 1)";
-                let row = Statement::new(sql).bind(id).bind(from.as_str()).bind(0);
-                store.write(vec![clean.bind(id), row]).await.unwrap();
+                store.write(from.row(id).into()).await.unwrap();
                 let taken = step.taken("\"message\" = $1").bind(id);
                 let taken = taken.must_change(Failed::NotQueued);
                 let taken = store.write(vec![taken]).await;
-                let rows = store.read(phase_of.clone().bind(id)).await.unwrap();
-                let phase = rows.first().and_then(|row| row.text(0)).map(str::to_owned);
+                let phase = DeliveryPhase::of(&store, id).await;
                 let is_possible = step.transition().from.contains(&from);
                 let after = if is_possible { step.leads_to() } else { Some(from) };
                 assert_eq!(taken.is_ok(), is_possible, "{step:?} from {from:?}");
-                assert_eq!(phase.as_deref(), after.map(DeliveryPhase::as_str), "{step:?} {from:?}");
+                assert_eq!(phase, after, "{step:?} from {from:?}");
             }
         }
     }

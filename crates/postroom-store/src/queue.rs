@@ -64,3 +64,60 @@ pub(crate) fn before_change(
 fn is_sending(state: Option<&str>) -> bool {
     state == Some(MessageState::Sending.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::fixture::store;
+    use DeliveryPhase::*;
+    use postroom_testkit::on_both;
+    use serde_json::json;
+
+    fn object(json: &Json) -> Map<String, Json> {
+        json.as_object().unwrap().clone()
+    }
+
+    #[on_both]
+    async fn a_client_changes_a_message_only_while_no_attempt_runs_or_has_an_unknown_outcome() {
+        let (_directory, store) = store().await;
+        let class = store.builtin(builtin::MESSAGES).unwrap();
+        let id = store.clock().new_id();
+        let message = MessageEntityId::of(id);
+        let changed = json!({"subject": "t"});
+        let sent_again = json!({"messageState": "sending"});
+        let withdrawn = json!({"messageState": null});
+        let other_state = json!({"messageState": "draft"});
+        for (phase, is_free) in
+            [(Due, true), (Claimed, false), (DotSent, false), (InDoubt, false), (Void, true)]
+        {
+            for (changes, after) in [
+                (&changed, Some(Void)),
+                (&sent_again, Some(Void)),
+                (&withdrawn, None),
+                (&other_state, None),
+            ] {
+                store.write(phase.row(message).into()).await.unwrap();
+                let batch = before_change(&class, id, &object(changes));
+                let written = store.write(batch).await.map(drop);
+                let is_refused = matches!(written, Err(Error::Condition(Failed::Sending)));
+                assert_eq!(is_refused, !is_free, "{phase:?} {changes}: {written:?}");
+                let after = if is_free { after } else { Some(phase) };
+                assert_eq!(DeliveryPhase::of(&store, message).await, after, "{phase:?} {changes}");
+            }
+        }
+    }
+
+    #[on_both]
+    async fn what_is_not_sent_can_be_changed_at_any_time() {
+        let (_directory, store) = store().await;
+        let id = store.clock().new_id();
+        let (messages, folders) = (builtin::MESSAGES, builtin::FOLDERS);
+        for (class, changes) in
+            [(messages, json!({"messageType": "t"})), (folders, json!({"to": 1}))]
+        {
+            let class = store.builtin(class).unwrap();
+            assert!(before_change(&class, id, &object(&changes)).is_empty(), "{changes}");
+        }
+    }
+}
