@@ -35,10 +35,11 @@ fn postgres(arguments: &mut Arguments) -> Result<()> {
         kind: arguments.option("--kind", 'a')?,
         seed: arguments.option("--seed", 1)?,
     };
+    let binary = arguments.option("--binary", String::new())?;
     arguments.end()?;
     let missing = missing(&[Need::Dovecot, Need::Postfix, Need::Postgres]);
     ensure!(missing.is_empty(), "missing: {missing:?}");
-    let binary = workspace::release_binary()?;
+    let binary = workspace::release_or(&binary)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(plan.run(&binary))?;
     terminal::say(&format!(

@@ -64,3 +64,12 @@ pub fn release_binary() -> Result<PathBuf> {
     run(cargo().args(["build", "--release", "--package", "postroom"]))?;
     Ok(target().join("release/postroom"))
 }
+
+/// The binary at this path; where it is empty, that of the release, which is built.
+///
+/// # Errors
+///
+/// When it cannot be built.
+pub fn release_or(binary: &str) -> Result<PathBuf> {
+    if binary.is_empty() { release_binary() } else { Ok(binary.into()) }
+}

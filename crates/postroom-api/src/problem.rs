@@ -269,6 +269,7 @@ impl From<postroom_store::Error> for Problem {
             | Error::KeyForm
             | Error::KeyMissing { .. }
             | Error::KeyDiffers
+            | Error::Moved { .. }
             | Error::Newer { .. } => Self::fault(chain(&error)),
         }
     }

@@ -30,6 +30,10 @@ pub trait Dialect: Send + Sync {
     /// compressed already. Empty where it never does.
     fn incompressible(&self, table: &str, column: &str) -> String;
 
+    /// What makes a serial column go on behind the numbers that its rows were given; `None`: it
+    /// does so by itself.
+    fn continued(&self, table: &str, column: &str) -> Option<String>;
+
     /// The query for the names of the columns of the table bound at `$1`.
     fn columns(&self) -> &'static str;
 

@@ -113,6 +113,12 @@ pub enum Error {
     /// The key is not the one that the database was made with.
     #[error("this is not the key of this data directory: use the key that it was made with")]
     KeyDiffers,
+    /// The data was moved to another database, or is being moved.
+    #[error("{reason}")]
+    Moved {
+        /// What to do.
+        reason: &'static str,
+    },
     /// The database was made by a later version.
     #[error("the database has schema {found}; this version knows {known}: use a newer Postroom")]
     Newer {

@@ -76,6 +76,10 @@ mod class_begin;
 
 mod lease;
 
+mod moved_value;
+
+mod moving;
+
 mod poll_times;
 
 mod store;
@@ -250,6 +254,10 @@ pub use missed::MissedAt;
 pub use missed::MissedMessage;
 pub use modifier::Bearer;
 pub use modifier::Modifier;
+pub use moving::Move;
+pub use moving::Moved;
+pub use moving::move_cancel;
+pub use moving::nobody_uses;
 pub use once::Before;
 pub use once::Once;
 pub use origin::Beginning;

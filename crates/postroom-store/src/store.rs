@@ -27,6 +27,7 @@ use crate::lease::Lease;
 use crate::lease::Member;
 use crate::modifier::KnownTokens;
 use crate::modifier::Modifier;
+use crate::moving;
 use crate::poll_times::Unwritten;
 use crate::set_up;
 use crate::work::Work;
@@ -102,6 +103,7 @@ impl Store {
     /// When the key is another, the schema is newer, or the database does not work.
     pub async fn open(database: Arc<dyn Database>, config: &StoreConfig) -> Result<Self, Error> {
         set_up::set_up(database.as_ref(), &config.key).await?;
+        moving::check(database.as_ref()).await?;
         let now = Timestamp::from_ms(config.clock.now_ms()).to_string();
         let begin = Begin {
             database: database.as_ref(),

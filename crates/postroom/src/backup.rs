@@ -58,7 +58,13 @@ pub(crate) async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
 /// Makes a data directory of a backup.
 pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
-    let RestoreArguments { from, data, send, master_key_file } = arguments;
+    let RestoreArguments { from, data, send, master_key_file, database } = arguments;
+    let Some(from) = from else {
+        let key = secrets::MASTER_KEY.read(master_key_file.as_deref())?;
+        let otherwise = "stop Postroom first";
+        let stopped = data::open_stopped(&data, &database, key.as_ref(), otherwise).await?;
+        return made_ready(stopped.store, send).await;
+    };
     ensure!(from.is_file(), "{} is not there", from.display());
     for file in [DATABASE_FILE, KEY_FILE] {
         let there = data.join(file);
@@ -106,16 +112,29 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes a database that `pg_restore` has filled a restored one.
+async fn made_ready(store: Store, send: bool) -> anyhow::Result<()> {
+    // Whatever happens next, it sends nothing that was sent before.
+    store.backup_mark(false).await?;
+    check_sound(&store).await.context("the restored database; nothing is sent from it")?;
+    if send {
+        store.sending_resume().await?;
+    }
+    tell_sending(&store, send).await?;
+    store.close().await?;
+    say("the restored database is ready");
+    Ok(())
+}
+
 /// Verifies a data directory.
 pub(crate) async fn verify(arguments: VerifyArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
-    let VerifyArguments { data, master_key_file } = arguments;
-    check_there(&data)?;
+    let VerifyArguments { data, master_key_file, database } = arguments;
     let key = secrets::MASTER_KEY.read(master_key_file.as_deref())?;
     let otherwise = "stop Postroom first, or make a backup, which is verified";
-    let store = data::open_stopped(&data, key.as_ref(), otherwise).await?;
-    let sound = check_sound(&store).await;
-    store.close().await?;
+    let stopped = data::open_stopped(&data, &database, key.as_ref(), otherwise).await?;
+    let sound = check_sound(&stopped.store).await;
+    stopped.store.close().await?;
     sound
 }
 

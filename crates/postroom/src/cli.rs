@@ -96,7 +96,22 @@ Environment:
   POSTROOM_MASTER_KEY  the key, for a backup without it
 
 Example:
-  postroom restore --from postroom-2026-11-28.backup --data ./data";
+  postroom restore --from postroom-2026-11-28.backup --data ./data
+  postroom restore --database postgresql://postroom@db.example/postroom --data ./data";
+
+/// The end of the help of `move`.
+const MOVE_HELP: &str = "\
+A place is sqlite:DIR or postgresql://user@host:port/database. The place to move to has no data,
+or what an interrupted move has left there. The place to move from cannot be used any more, unless
+the move is given up with --cancel before it is complete.
+
+Environment:
+  POSTROOM_MASTER_KEY         the key, if it is not in the directory
+  POSTROOM_DATABASE_PASSWORD  the password of the database's user
+
+Examples:
+  postroom move --from sqlite:./data --to postgresql://postroom@db.example/postroom
+  postroom move --from postgresql://postroom@db.example/postroom --data ./data --to sqlite:./new";
 
 /// The end of the help of `sandbox`.
 const SANDBOX_HELP: &str = "\
@@ -143,12 +158,17 @@ pub(crate) enum CliCommand {
     /// Copies all data into one file, also while Postroom runs, and verifies the copy.
     #[command(after_help = BACKUP_HELP)]
     Backup(BackupArguments),
-    /// Makes a data directory of a backup. Sending is suspended until you resume it.
+    /// Makes a data directory of a backup, or makes ready what pg_restore has filled. Sending is
+    /// suspended until you resume it.
     #[command(after_help = RESTORE_HELP)]
     Restore(RestoreArguments),
     /// Verifies every entity, file, reference and receipt of a data directory, while Postroom is
     /// stopped. Exit code 1: something is damaged, and each damage has a line.
     Verify(VerifyArguments),
+    /// Moves all data from SQLite into PostgreSQL, or back, while Postroom is stopped, and compares
+    /// both. If it is interrupted, the same command goes on with it.
+    #[command(after_help = MOVE_HELP)]
+    Move(MoveArguments),
     /// Shows with a built-in mail server what Postroom does when things go wrong.
     Demo(DemoArguments),
 }
@@ -206,6 +226,46 @@ pub(crate) struct ServeArguments {
     pub master_key: Option<SecretString>,
 }
 
+/// Where a command finds a PostgreSQL database.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DatabaseArguments {
+    /// The PostgreSQL database that Postroom is run with: postgresql://user@host:port/database.
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// A file with the password of the database's user, instead of POSTROOM_DATABASE_PASSWORD.
+    #[arg(long, value_name = "FILE")]
+    pub database_password_file: Option<PathBuf>,
+    /// Certificates (PEM) of authorities to trust in addition to those of the system.
+    #[arg(long, value_name = "FILE")]
+    pub trust_ca: Option<PathBuf>,
+}
+
+/// Arguments of `postroom move`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MoveArguments {
+    /// The place that has the data.
+    #[arg(long, value_name = "PLACE")]
+    pub from: String,
+    /// The place where it is wanted.
+    #[arg(long, value_name = "PLACE", required_unless_present = "cancel")]
+    pub to: Option<String>,
+    /// The data directory that has the key, when the data is in PostgreSQL.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Give up a move that is not complete: the data is used where it is.
+    #[arg(long, conflicts_with = "to")]
+    pub cancel: bool,
+    /// A file with the password of the database's user, instead of POSTROOM_DATABASE_PASSWORD.
+    #[arg(long, value_name = "FILE")]
+    pub database_password_file: Option<PathBuf>,
+    /// Certificates (PEM) of authorities to trust in addition to those of the system.
+    #[arg(long, value_name = "FILE")]
+    pub trust_ca: Option<PathBuf>,
+    /// A file with the key that passwords are encrypted with, instead of POSTROOM_MASTER_KEY.
+    #[arg(long, value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
+}
+
 /// Arguments of `postroom sandbox`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SandboxArguments {
@@ -253,6 +313,9 @@ pub(crate) struct RedecomposeArguments {
     /// "parserVersion"], 5]' (default: all).
     #[arg(long, value_name = "JSON")]
     pub filter: Option<String>,
+    /// Where the data is, if it is not in the directory.
+    #[command(flatten)]
+    pub database: DatabaseArguments,
 }
 
 /// Arguments of `postroom backup`.
@@ -276,10 +339,11 @@ pub(crate) struct BackupArguments {
 /// Arguments of `postroom restore`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RestoreArguments {
-    /// The backup.
-    #[arg(long, value_name = "FILE")]
-    pub from: PathBuf,
-    /// The directory to make. It has no data yet.
+    /// The backup. For a database that pg_restore has filled, give --database in its place.
+    #[arg(long, value_name = "FILE", required_unless_present = "database")]
+    #[arg(conflicts_with = "database")]
+    pub from: Option<PathBuf>,
+    /// The directory to make. It has no data yet, but with --database it has the key.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Send what the backup has in `sending`, though it may have been sent since.
@@ -288,6 +352,9 @@ pub(crate) struct RestoreArguments {
     /// A file with the key that passwords are encrypted with, for a backup without it.
     #[arg(long, value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
+    /// Where the data is, if it is not in the directory.
+    #[command(flatten)]
+    pub database: DatabaseArguments,
 }
 
 /// Arguments of `postroom verify`.
@@ -299,6 +366,9 @@ pub(crate) struct VerifyArguments {
     /// A file with the key that passwords are encrypted with, instead of POSTROOM_MASTER_KEY.
     #[arg(long, value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
+    /// Where the data is, if it is not in the directory.
+    #[command(flatten)]
+    pub database: DatabaseArguments,
 }
 
 /// Arguments of `postroom demo`.

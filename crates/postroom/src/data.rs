@@ -1,5 +1,8 @@
 //! The data directory: the store, or the lock beside a PostgreSQL database, and the key.
 
+use crate::cli::DatabaseArguments;
+use crate::dialing;
+use crate::secrets;
 use anyhow::Context;
 use anyhow::ensure;
 use postroom_model::builtin;
@@ -9,6 +12,7 @@ use postroom_store::Clock;
 use postroom_store::DATABASE_FILE;
 use postroom_store::Database;
 use postroom_store::DirectoryLock;
+use postroom_store::KEY_FILE;
 use postroom_store::MasterKey;
 use postroom_store::Member;
 use postroom_store::PostgresConfig;
@@ -19,6 +23,7 @@ use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Work;
+use postroom_store::nobody_uses;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::io;
@@ -142,19 +147,64 @@ pub(crate) async fn open_with(
     open_in(database, key, member).await
 }
 
-/// The same for a command that needs Postroom to be stopped. `otherwise` says what to do while it
-/// runs.
+/// A store that a command opened, and the lock that goes with it.
+pub(crate) struct Stopped {
+    /// The store.
+    pub store: Store,
+    _lock: Option<DirectoryLock>,
+}
+
+/// Opens a store for a command that needs Postroom to be stopped. `otherwise` says what to do while
+/// it runs.
 pub(crate) async fn open_stopped(
     data: &Path,
+    arguments: &DatabaseArguments,
     master_key: Option<&SecretString>,
     otherwise: &'static str,
-) -> anyhow::Result<Store> {
-    open(data, master_key, Member::alone()).await.map_err(|error| {
-        match error.downcast_ref::<postroom_store::Error>() {
-            Some(postroom_store::Error::Locked { .. }) => error.context(otherwise),
-            Some(_) | None => error,
-        }
-    })
+) -> anyhow::Result<Stopped> {
+    let Some(config) = config(arguments)? else {
+        ensure!(
+            data.join(DATABASE_FILE).is_file(),
+            "{} holds no data; if it is in PostgreSQL, give --database",
+            data.display()
+        );
+        let opened = open(data, master_key, Member::alone()).await;
+        let store =
+            opened.map_err(|error| match error.downcast_ref::<postroom_store::Error>() {
+                Some(postroom_store::Error::Locked { .. }) => error.context(otherwise),
+                Some(_) | None => error,
+            })?;
+        return Ok(Stopped { store, _lock: None });
+    };
+    let key = key_there(data, master_key)?;
+    let lock = DirectoryLock::take(data).context(otherwise)?;
+    let database = PostgresDatabase::open(config).await.context("--database")?;
+    nobody_uses(database.as_ref()).await.context(otherwise)?;
+    let store = open_in(database, key, Member::alone()).await?;
+    Ok(Stopped { store, _lock: Some(lock) })
+}
+
+/// The PostgreSQL database that arguments name; `None`: none.
+fn config(arguments: &DatabaseArguments) -> anyhow::Result<Option<PostgresConfig>> {
+    let Some(address) = &arguments.database else {
+        return Ok(None);
+    };
+    let password = secrets::DATABASE_PASSWORD.read(arguments.database_password_file.as_deref())?;
+    let dialer = dialing::of(arguments.trust_ca.as_deref(), None)?.dialer;
+    postgres(address, password.as_ref(), &dialer).map(Some)
+}
+
+/// The given key, or the one that is in the directory. None is made.
+pub(crate) fn key_there(
+    data: &Path,
+    master_key: Option<&SecretString>,
+) -> anyhow::Result<MasterKey> {
+    ensure!(
+        master_key.is_some() || data.join(KEY_FILE).is_file(),
+        "{} has no file `key`, and the data cannot be used without it",
+        data.display()
+    );
+    key_of(data, master_key)
 }
 
 /// The given key, or the one in the directory.

@@ -4,6 +4,7 @@
 //!   cli ──► serve:    configuration ──► store, engine, api ──► until a signal
 //!       ──► redecompose: store, engine ──► the present parser over stored messages
 //!       ──► backup, restore, verify: store ──► a file with all of it, and back
+//!       ──► move: store ──► all of it in another database
 //!       ──► sandbox:  a mail server to try integrations against
 //!       ──► demo:     both, and a client that shows the main job step by step
 //! ```
@@ -16,17 +17,19 @@ mod cli;
 
 mod logging;
 
-mod data;
-
 mod secrets;
 
 mod dialing;
+
+mod data;
 
 mod serve;
 
 mod redecompose;
 
 mod backup;
+
+mod moving;
 
 mod sandbox;
 
@@ -78,6 +81,7 @@ fn run(arguments: cli::Cli) -> anyhow::Result<()> {
             cli::CliCommand::Backup(arguments) => Box::pin(backup::backup(arguments)).await,
             cli::CliCommand::Restore(arguments) => Box::pin(backup::restore(arguments)).await,
             cli::CliCommand::Verify(arguments) => Box::pin(backup::verify(arguments)).await,
+            cli::CliCommand::Move(arguments) => Box::pin(moving::run(arguments)).await,
             cli::CliCommand::Sandbox(arguments) => Box::pin(sandbox::run(arguments)).await,
             cli::CliCommand::Demo(arguments) => Box::pin(demo::run(arguments)).await,
         }

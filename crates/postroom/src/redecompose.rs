@@ -21,7 +21,6 @@ use postroom_model::filter;
 use postroom_model::json_problem;
 use postroom_net::Dialer;
 use postroom_net::Trust;
-use postroom_store::DATABASE_FILE;
 use postroom_store::Job;
 use postroom_store::JobState;
 use postroom_store::Store;
@@ -42,13 +41,9 @@ pub(crate) async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
     ensure!(arguments.class == MESSAGES, "only {MESSAGES} can be parsed again");
     let directory = &arguments.data;
-    ensure!(
-        directory.join(DATABASE_FILE).is_file(),
-        "{} holds no mail. For mail in a PostgreSQL database: {RUNS}",
-        directory.display()
-    );
     let key = secrets::MASTER_KEY.read(arguments.master_key_file.as_deref())?;
-    let store = data::open_stopped(directory, key.as_ref(), RUNS).await?;
+    let stopped = data::open_stopped(directory, &arguments.database, key.as_ref(), RUNS).await?;
+    let store = &stopped.store;
     let class = store.class(MESSAGES).context("built-in classes")?;
     let filter = match &arguments.filter {
         Some(text) => {
@@ -70,9 +65,10 @@ pub(crate) async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     let shared = Shared::new(store.clone(), settings).await?;
     let stop = CancellationToken::new();
     let work = tokio::spawn(redecompose::run(shared, stop.clone()));
-    let job = follow(&store, &job).await?;
+    let job = follow(store, &job).await?;
     stop.cancel();
     work.await?;
+    stopped.store.close().await?;
     let counts = job.counts;
     say(&format!("done: {} changed, {} could not be read", counts.changed, counts.failed));
     ensure!(counts.failed == 0, "{}", job.reason.unwrap_or_default());

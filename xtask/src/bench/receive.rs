@@ -60,10 +60,7 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
     };
     let missing = missing(&[Need::Dovecot, peer]);
     ensure!(missing.is_empty(), "missing: {missing:?}");
-    let binary = match binary.as_str() {
-        "" => workspace::release_binary()?,
-        path => path.into(),
-    };
+    let binary = workspace::release_or(&binary)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
 
     let dovecot = Dovecot::start(&DovecotOptions::default())?;

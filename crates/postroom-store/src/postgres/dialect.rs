@@ -51,6 +51,14 @@ impl Dialect for PostgresDialect {
         format!("ALTER TABLE {table} ALTER COLUMN {column} SET STORAGE EXTERNAL")
     }
 
+    fn continued(&self, table: &str, column: &str) -> Option<String> {
+        let (from, name) = (quoted(table), quoted(column));
+        Some(format!(
+            "SELECT setval(pg_get_serial_sequence('{from}', '{column}'), MAX({name}))
+             FROM {from} HAVING MAX({name}) IS NOT NULL"
+        ))
+    }
+
     fn columns(&self) -> &'static str {
         "SELECT \"attname\" FROM \"pg_attribute\" WHERE \"attrelid\" = to_regclass(quote_ident($1))
            AND \"attnum\" > 0 AND NOT \"attisdropped\" ORDER BY \"attnum\""

@@ -47,6 +47,10 @@ impl Dialect for SqliteDialect {
         String::new()
     }
 
+    fn continued(&self, _: &str, _: &str) -> Option<String> {
+        None
+    }
+
     fn columns(&self) -> &'static str {
         "SELECT \"name\" FROM pragma_table_info($1)"
     }

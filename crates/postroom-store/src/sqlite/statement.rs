@@ -155,6 +155,7 @@ pub(super) fn again(error: &Error) -> Error {
         | Error::KeyForm
         | Error::KeyMissing { .. }
         | Error::KeyDiffers
+        | Error::Moved { .. }
         | Error::Newer { .. } => Error::Closed,
     }
 }

@@ -19,6 +19,7 @@ mod send;
 mod disk;
 
 mod backups;
+mod moving;
 mod redecompose;
 
 mod trouble;

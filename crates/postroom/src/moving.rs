@@ -1,0 +1,173 @@
+//! `postroom move`: all data from one database into another.
+//!
+//! The key stays where it is when the data goes into PostgreSQL, and goes along when the data goes
+//! into a data directory.
+
+use crate::cli::MoveArguments;
+use crate::data;
+use crate::dialing;
+use crate::logging;
+use crate::logging::say;
+use crate::secrets;
+use anyhow::Context;
+use anyhow::bail;
+use anyhow::ensure;
+use postroom_model::Timestamp;
+use postroom_model::builtin;
+use postroom_store::Clock;
+use postroom_store::DATABASE_FILE;
+use postroom_store::Database;
+use postroom_store::DirectoryLock;
+use postroom_store::KEY_FILE;
+use postroom_store::MasterKey;
+use postroom_store::Move;
+use postroom_store::PostgresDatabase;
+use postroom_store::SqliteDirectory;
+use postroom_store::move_cancel;
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tracing::level_filters::LevelFilter;
+
+/// A place of data.
+#[derive(Debug, PartialEq, Eq)]
+enum DataPlace {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+impl DataPlace {
+    fn of(text: &str) -> anyhow::Result<Self> {
+        if let Some(directory) = text.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+            return Ok(Self::Sqlite(directory.into()));
+        }
+        let is_postgres = ["postgresql:", "postgres:"].iter().any(|form| text.starts_with(form));
+        // It may have a password, so it is not repeated.
+        ensure!(is_postgres, "a place is sqlite:DIR or postgresql://user@host:port/database");
+        Ok(Self::Postgres(text.to_owned()))
+    }
+
+    async fn open(&self, arguments: &MoveArguments) -> anyhow::Result<Arc<dyn Database>> {
+        match self {
+            Self::Sqlite(directory) => {
+                let opened = SqliteDirectory::open(directory, 1, Clock::system());
+                opened.with_context(|| format!("{}: stop Postroom first", directory.display()))
+            }
+            Self::Postgres(address) => {
+                let file = arguments.database_password_file.as_deref();
+                let password = secrets::DATABASE_PASSWORD.read(file)?;
+                let dialer = dialing::of(arguments.trust_ca.as_deref(), None)?.dialer;
+                let config = data::postgres(address, password.as_ref(), &dialer)?;
+                PostgresDatabase::open(config).await.context("PostgreSQL")
+            }
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(arguments: MoveArguments) -> anyhow::Result<()> {
+    logging::start(false, LevelFilter::ERROR)?;
+    let from = DataPlace::of(&arguments.from).context("--from")?;
+    if let DataPlace::Sqlite(directory) = &from {
+        let file = directory.join(DATABASE_FILE);
+        ensure!(file.is_file(), "--from: {} holds no data", directory.display());
+    }
+    let Some(to) = &arguments.to else {
+        let database = from.open(&arguments).await.context("--from")?;
+        move_cancel(database.as_ref()).await?;
+        database.close();
+        say("the move is given up: the data is used where it is. What has arrived at the other \
+             place cannot be used; throw it away");
+        return Ok(());
+    };
+    let to = DataPlace::of(to).context("--to")?;
+    ensure!(from != to, "--from and --to are the same place");
+    let given = secrets::MASTER_KEY.read(arguments.master_key_file.as_deref())?;
+    let (key, key_directory) = key_of(&from, arguments.data.as_deref(), given.as_ref())?;
+    // While the data is in PostgreSQL, a Postroom that uses it has locked the directory of its key.
+    let lock = match (&from, &key_directory) {
+        (DataPlace::Postgres(_), Some(directory)) if to != DataPlace::Sqlite(directory.clone()) => {
+            Some(DirectoryLock::take(directory).context("stop Postroom first")?)
+        }
+        _ => None,
+    };
+    if let DataPlace::Sqlite(directory) = &to {
+        data::make(directory)?;
+        take_key(directory, key_directory.as_deref())?;
+    }
+    let source = from.open(&arguments).await.context("--from")?;
+    let target = to.open(&arguments).await.context("--to")?;
+    let now = Timestamp::from_ms(Clock::system().now_ms()).to_string();
+    let built_in = builtin::classes().context("built-in classes")?;
+    let all = Move {
+        from: source.as_ref(),
+        to: target.as_ref(),
+        key: &key,
+        built_in: &built_in,
+        now: &now,
+    };
+    let moved = all.run(say).await;
+    for database in [source, target] {
+        tokio::task::spawn_blocking(move || database.close()).await?;
+    }
+    drop(lock);
+    let moved = moved?;
+    say(&format!("moved: {} tables, {} rows, equal in both", moved.tables, moved.rows));
+    say(&match (&to, &key_directory) {
+        (DataPlace::Sqlite(directory), _) => {
+            format!("from now on: postroom serve --data {}", directory.display())
+        }
+        (DataPlace::Postgres(_), Some(directory)) => format!(
+            "from now on: postroom serve --data {} --database with this place. The key stays in \
+             the directory: without it, the database is of no use",
+            directory.display()
+        ),
+        (DataPlace::Postgres(_), None) => {
+            "from now on: postroom serve with --database and this place, and the same key"
+                .to_owned()
+        }
+    });
+    Ok(())
+}
+
+/// The key of the data, and the directory that has it; `None`: the key was given.
+fn key_of(
+    from: &DataPlace,
+    data: Option<&Path>,
+    given: Option<&SecretString>,
+) -> anyhow::Result<(MasterKey, Option<PathBuf>)> {
+    let directory = match (from, data) {
+        (DataPlace::Sqlite(directory), _) => Some(directory.as_path()),
+        (DataPlace::Postgres(_), data) => data,
+    };
+    if given.is_some() {
+        let key = data::key_of(directory.unwrap_or_else(|| Path::new(".")), given)?;
+        return Ok((key, None));
+    }
+    let Some(directory) = directory else {
+        bail!("give the data directory that has the key with --data");
+    };
+    Ok((data::key_there(directory, None)?, Some(directory.to_owned())))
+}
+
+/// Puts the key into the directory of the data. One that is there already must be the same.
+fn take_key(directory: &Path, from: Option<&Path>) -> anyhow::Result<()> {
+    let Some(from) = from else {
+        return Ok(());
+    };
+    let read = |file: &Path| {
+        let text = std::fs::read_to_string(file);
+        let text = text.map(|text| SecretString::from(text.trim()));
+        text.with_context(|| format!("reading {}", file.display()))
+    };
+    let (own, there) = (from.join(KEY_FILE), directory.join(KEY_FILE));
+    let key = read(&own)?;
+    if !there.exists() {
+        return data::write_secret(&there, &key);
+    }
+    let is_same = read(&there)?.expose_secret() == key.expose_secret();
+    ensure!(is_same, "{} is the key of other data", there.display());
+    Ok(())
+}
