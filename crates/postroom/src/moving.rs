@@ -33,12 +33,12 @@ use tracing::level_filters::LevelFilter;
 
 /// A place of data.
 #[derive(Debug, PartialEq, Eq)]
-enum DataPlace {
+enum MoveEnd {
     Sqlite(PathBuf),
     Postgres(String),
 }
 
-impl DataPlace {
+impl MoveEnd {
     fn of(text: &str) -> anyhow::Result<Self> {
         if let Some(directory) = text.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
             return Ok(Self::Sqlite(directory.into()));
@@ -69,8 +69,8 @@ impl DataPlace {
 /// Runs the command.
 pub(crate) async fn run(arguments: MoveArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
-    let from = DataPlace::of(&arguments.from).context("--from")?;
-    if let DataPlace::Sqlite(directory) = &from {
+    let from = MoveEnd::of(&arguments.from).context("--from")?;
+    if let MoveEnd::Sqlite(directory) = &from {
         let file = directory.join(DATABASE_FILE);
         ensure!(file.is_file(), "--from: {} holds no data", directory.display());
     }
@@ -82,18 +82,18 @@ pub(crate) async fn run(arguments: MoveArguments) -> anyhow::Result<()> {
              place cannot be used; throw it away");
         return Ok(());
     };
-    let to = DataPlace::of(to).context("--to")?;
+    let to = MoveEnd::of(to).context("--to")?;
     ensure!(from != to, "--from and --to are the same place");
     let given = secrets::MASTER_KEY.read(arguments.master_key_file.as_deref())?;
     let (key, key_directory) = key_of(&from, arguments.data.as_deref(), given.as_ref())?;
     // While the data is in PostgreSQL, a Postroom that uses it has locked the directory of its key.
     let lock = match (&from, &key_directory) {
-        (DataPlace::Postgres(_), Some(directory)) if to != DataPlace::Sqlite(directory.clone()) => {
+        (MoveEnd::Postgres(_), Some(directory)) if to != MoveEnd::Sqlite(directory.clone()) => {
             Some(DirectoryLock::take(directory).context("stop Postroom first")?)
         }
         _ => None,
     };
-    if let DataPlace::Sqlite(directory) = &to {
+    if let MoveEnd::Sqlite(directory) = &to {
         data::make(directory)?;
         take_key(directory, key_directory.as_deref())?;
     }
@@ -116,15 +116,15 @@ pub(crate) async fn run(arguments: MoveArguments) -> anyhow::Result<()> {
     let moved = moved?;
     say(&format!("moved: {} tables, {} rows, equal in both", moved.tables, moved.rows));
     say(&match (&to, &key_directory) {
-        (DataPlace::Sqlite(directory), _) => {
+        (MoveEnd::Sqlite(directory), _) => {
             format!("from now on: postroom serve --data {}", directory.display())
         }
-        (DataPlace::Postgres(_), Some(directory)) => format!(
+        (MoveEnd::Postgres(_), Some(directory)) => format!(
             "from now on: postroom serve --data {} --database with this place. The key stays in \
              the directory: without it, the database is of no use",
             directory.display()
         ),
-        (DataPlace::Postgres(_), None) => {
+        (MoveEnd::Postgres(_), None) => {
             "from now on: postroom serve with --database and this place, and the same key"
                 .to_owned()
         }
@@ -134,13 +134,13 @@ pub(crate) async fn run(arguments: MoveArguments) -> anyhow::Result<()> {
 
 /// The key of the data, and the directory that has it; `None`: the key was given.
 fn key_of(
-    from: &DataPlace,
+    from: &MoveEnd,
     data: Option<&Path>,
     given: Option<&SecretString>,
 ) -> anyhow::Result<(MasterKey, Option<PathBuf>)> {
     let directory = match (from, data) {
-        (DataPlace::Sqlite(directory), _) => Some(directory.as_path()),
-        (DataPlace::Postgres(_), data) => data,
+        (MoveEnd::Sqlite(directory), _) => Some(directory.as_path()),
+        (MoveEnd::Postgres(_), data) => data,
     };
     if given.is_some() {
         let key = data::key_of(directory.unwrap_or_else(|| Path::new(".")), given)?;
