@@ -24,6 +24,10 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
+/// The entities that others refer to, by their ids, while they are read.
+type Referred<'a> =
+    Pin<Box<dyn Future<Output = Result<HashMap<EntityId, Json>, Error>> + Send + 'a>>;
+
 /// How many entities are read by their ids at once.
 const AT_ONCE: usize = 512;
 
@@ -80,7 +84,7 @@ impl Rows {
         &'a self,
         reference: &'a MaskedReference,
         entities: &'a [Entity],
-    ) -> Pin<Box<dyn Future<Output = Result<HashMap<EntityId, Json>, Error>> + Send + 'a>> {
+    ) -> Referred<'a> {
         Box::pin(async move {
             let ids: BTreeSet<_> = entities
                 .iter()
@@ -153,7 +157,12 @@ impl Rows {
                 flatten(String::new(), members, &mut flat);
                 Json::Object(flat)
             }
-            row => row,
+            Json::Null
+            | Json::Bool(_)
+            | Json::Number(_)
+            | Json::String(_)
+            | Json::Array(_)
+            | Json::Object(_) => row,
         }
     }
 
@@ -200,7 +209,12 @@ fn flatten(place: String, members: Map<String, Json>, flat: &mut Map<String, Jso
         let name = format!("{place}{dot}{name}");
         match value {
             Json::Object(members) if !members.is_empty() => flatten(name, members, flat),
-            value => {
+            Json::Null
+            | Json::Bool(_)
+            | Json::Number(_)
+            | Json::String(_)
+            | Json::Array(_)
+            | Json::Object(_) => {
                 flat.insert(name, value);
             }
         }
