@@ -40,6 +40,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("retired", &["table", "column"]),
     ("counter", &["domain", "class", "property"]),
     ("origin", &["folder"]),
+    ("purge", &["account"]),
     ("lease", &["group"]),
     ("job", &["id"]),
     ("once", &["domain", "class", "key"]),
@@ -396,4 +397,27 @@ async fn unused(database: &dyn Database) -> Result<(), Error> {
     Err(moved(
         "a process uses this database: stop it first. After a crash, or a kill, wait three minutes",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::PostgresDialect;
+
+    #[test]
+    fn every_table_of_every_database_is_moved_or_left_on_purpose() {
+        let steps = schema::steps_from(&PostgresDialect, 0);
+        let mut count = 0;
+        for statement in steps.iter().flat_map(|(_, statements)| statements) {
+            let sql = statement.sql.replace("IF NOT EXISTS ", "");
+            let Some(rest) = sql.strip_prefix("CREATE TABLE \"") else {
+                continue;
+            };
+            let name = rest.split('"').next().unwrap();
+            count += 1;
+            let is_moved = TABLES.iter().any(|(table, _)| *table == name);
+            assert!(is_moved || LEFT.contains(&name), "{name} is neither moved nor left");
+        }
+        assert!(count >= TABLES.len(), "only {count} tables were found");
+    }
 }
