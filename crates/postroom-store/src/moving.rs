@@ -33,8 +33,7 @@ const AT_ONCE: u64 = 256;
 /// How many bytes are.
 const BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
 
-/// The tables that every database has, with their keys. What is not here or in [`LEFT`] is the
-/// table of a class.
+/// The tables that every database has, with their keys.
 const TABLES: &[(&str, &[&str])] = &[
     ("token", &["hash"]),
     ("retired", &["table", "column"]),
