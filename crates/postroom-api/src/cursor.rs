@@ -103,21 +103,10 @@ struct Key {
 impl Key {
     fn read(class: &Class, order: &Order, value: &Json) -> Option<Self> {
         let equal = json!(["==", ["property", order.property], ["const", value]]);
-        match filter::parse(class, &equal).ok()? {
-            Filter::Compare(operand, Comparison::Equal, literal) => {
-                Some(Self { operand, literal, descending: order.descending })
-            }
-            Filter::Compare(..)
-            | Filter::In(..)
-            | Filter::Between(..)
-            | Filter::Like(..)
-            | Filter::Contains(..)
-            | Filter::StartsWith(..)
-            | Filter::IsNull(..)
-            | Filter::And(..)
-            | Filter::Or(..)
-            | Filter::Not(..) => None,
-        }
+        let Filter::Compare(operand, _, literal) = filter::parse(class, &equal).ok()? else {
+            return None;
+        };
+        Some(Self { operand, literal, descending: order.descending })
     }
 
     fn unset(&self) -> Filter {

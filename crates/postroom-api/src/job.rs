@@ -19,6 +19,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_model::JobId;
 use postroom_model::filter;
+use postroom_model::filter::Names;
 use postroom_store::Job;
 
 /// Where the jobs are.
@@ -43,7 +44,8 @@ pub(crate) async fn redecompose(asked: Asked, body: Body) -> Result<Response, Pr
     for (_, text) in pairs {
         let json = serde_json::from_str(&text);
         let json = json.map_err(|error| Problem::not_json("`filter`", &error))?;
-        wanted = Some((filter::parse(&asked.class, &json)?, json));
+        let classes = asked.app.store.classes();
+        wanted = Some((filter::parse(Names::among(&asked.class, &classes), &json)?, json));
     }
     let store = &asked.app.store;
     let job = store.job_create(&asked.domain, asked.class.as_ref(), wanted).await?;

@@ -36,6 +36,7 @@ use postroom_model::builtin;
 use postroom_model::builtin::files;
 use postroom_model::builtin::names;
 use postroom_model::filter;
+use postroom_model::filter::Names;
 use postroom_model::state;
 use postroom_store::FileRow;
 use postroom_store::FileSource;
@@ -103,7 +104,9 @@ pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
     let Some(class) = shared.store.class(&job.class) else {
         return end(shared, job, Some("the class of the job does not exist")).await;
     };
-    let filter = match job.filter.as_ref().map(|json| filter::parse(&class, json)).transpose() {
+    let classes = shared.store.classes();
+    let read = |json| filter::parse(Names::among(&class, &classes), json);
+    let filter = match job.filter.as_ref().map(read).transpose() {
         Ok(filter) => filter,
         Err(_) => {
             let text = "the filter of the job does not fit the class";

@@ -64,6 +64,10 @@ mod class_merge;
 
 mod fold;
 
+mod effort;
+
+pub mod like;
+
 pub mod filter;
 
 mod query;

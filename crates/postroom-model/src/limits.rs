@@ -1,13 +1,26 @@
 //! The limits of what a client may send or ask for, in one place.
 
 /// How deep a filter may nest.
-pub(crate) const FILTER_DEPTH_MAX: usize = 16;
+pub(crate) const FILTER_DEPTH_MAX: usize = 32;
 
-/// How many operators and operands a filter may hold.
-pub(crate) const FILTER_NODES_MAX: usize = 256;
+/// How many conditions a filter may hold.
+pub(crate) const FILTER_NODES_MAX: usize = 1000;
+
+/// How many values all lists of `in` of a filter may hold, because databases limit how many are
+/// bound.
+pub(crate) const FILTER_VALUES_MAX: usize = 10_000;
+
+/// How many names a path into JSON may have.
+pub(crate) const FILTER_PATH_NAMES_MAX: usize = 16;
+
+/// Through how many references a property of a filter may lead.
+pub(crate) const FILTER_REFERENCES_MAX: usize = 4;
 
 /// How many octets one literal of a filter may have.
-pub(crate) const FILTER_LITERAL_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const FILTER_LITERAL_BYTES_MAX: usize = 64 * 1024;
+
+/// How many octets the values of a property may have that lists are ordered by.
+pub(crate) const ORDER_VALUE_BYTES_MAX: usize = 16 * 1024;
 
 /// How many values `in` may list.
 pub(crate) const FILTER_IN_VALUES_MAX: usize = 1000;

@@ -4,8 +4,8 @@ use crate::class::Class;
 use crate::filter::Filter;
 use crate::filter::Literal;
 use crate::invalid::Invalid;
-use crate::limits::FILTER_LITERAL_BYTES_MAX;
 use crate::limits::LIST_LIMIT_DEFAULT;
+use crate::limits::ORDER_VALUE_BYTES_MAX;
 use crate::property::DataType;
 
 /// How many properties an order may name.
@@ -117,7 +117,7 @@ pub fn parse_order(class: &Class, text: &str) -> Result<Vec<Order>, Invalid> {
                 let length = property.bound("max_length").and_then(|max| usize::try_from(max).ok());
                 // A request contains the cursor, and the cursor contains the value of the last
                 // entity. So long values are excluded.
-                let long = length.is_some_and(|length| length > FILTER_LITERAL_BYTES_MAX);
+                let long = length.is_some_and(|length| length > ORDER_VALUE_BYTES_MAX);
                 !property.multi && !property.write_only() && !opaque && !long
             }
             None => matches!(name, "id" | "version"),

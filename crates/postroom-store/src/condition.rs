@@ -5,25 +5,34 @@ use crate::database::ColumnKind;
 use crate::database::Dialect;
 use crate::database::Value;
 use postroom_model::filter::Comparison;
-use postroom_model::filter::Comparison::Equal;
-use postroom_model::filter::Comparison::NotEqual;
 use postroom_model::filter::Filter;
+use postroom_model::filter::Items;
 use postroom_model::filter::Literal;
 use postroom_model::filter::Operand;
+use postroom_model::filter::Reference;
+use postroom_model::filter::Subject;
+
+/// How many conditions stand side by side, because databases limit how deep they nest, and each of
+/// these is one level.
+const SIDE_BY_SIDE_MAX: usize = 8;
 
 /// Writes conditions and collects the values that they bind.
 pub(crate) struct Conditions<'a> {
     dialect: &'a dyn Dialect,
-    /// The values of `$1 … $n` so far.
+    /// The values of `$1 … $n` so far. The first is the domain.
     pub values: Vec<Value>,
-    /// Whether what is written stands within a `not`.
+    /// Whether what is written stands within a `not`, so that NULL matters.
     negated: bool,
+    /// How many lists of items have a name.
+    lists: usize,
+    /// The name of the item that a condition is about.
+    item: String,
 }
 
 impl<'a> Conditions<'a> {
     /// Begins with values that are bound already.
     pub(crate) fn new(dialect: &'a dyn Dialect, values: Vec<Value>) -> Self {
-        Self { dialect, values, negated: false }
+        Self { dialect, values, negated: false, lists: 0, item: String::new() }
     }
 
     /// Binds a value and gives its placeholder.
@@ -38,11 +47,11 @@ impl<'a> Conditions<'a> {
         match filter {
             Filter::And(all) => {
                 let all: Vec<_> = all.iter().map(|one| self.filter(one)).collect();
-                joined(&all, " AND ", "1=1")
+                joined(all, " AND ", "1=1")
             }
             Filter::Or(any) => {
                 let any: Vec<_> = any.iter().map(|one| self.filter(one)).collect();
-                joined(&any, " OR ", "1=0")
+                joined(any, " OR ", "1=0")
             }
             Filter::Not(one) => {
                 let outside = std::mem::replace(&mut self.negated, true);
@@ -50,79 +59,81 @@ impl<'a> Conditions<'a> {
                 self.negated = outside;
                 format!("(NOT {one})")
             }
-            Filter::Compare(operand, ..)
-            | Filter::In(operand, ..)
-            | Filter::Between(operand, ..)
-            | Filter::Like(operand, ..)
-            | Filter::Contains(operand, ..)
-            | Filter::StartsWith(operand, ..)
-            | Filter::IsNull(operand) => {
-                if operand.path.is_empty() {
-                    self.on(Subject::Column(&quoted(&operand.property)), filter)
-                } else {
-                    self.inside(operand, filter)
-                }
+            Filter::Some(items, wanted) => self.some(items, wanted),
+            Filter::Refers(reference, wanted) => self.refers(reference, wanted),
+            Filter::Compare(operand, comparison, literal) => {
+                self.compare(operand, *comparison, literal)
             }
-        }
-    }
-
-    /// A filter on a value inside JSON. If the value is a list, at least one item must match. For
-    /// `!=`, no item may be equal.
-    fn inside(&mut self, operand: &Operand, filter: &Filter) -> String {
-        let null = Literal::Null;
-        let (contrary, wanted) = match filter {
-            Filter::IsNull(_) => (true, Filter::Compare(operand.clone(), NotEqual, null)),
-            Filter::Compare(_, Equal, Literal::Null) => {
-                (true, Filter::Compare(operand.clone(), NotEqual, null))
-            }
-            Filter::Compare(_, NotEqual, literal) if *literal != null => {
-                (true, Filter::Compare(operand.clone(), Equal, literal.clone()))
-            }
-            Filter::In(_, literals) if literals.contains(&null) => {
-                let values = literals.iter().filter(|literal| **literal != null).cloned();
-                let one_of = Filter::In(operand.clone(), values.collect());
-                return self.filter(&Filter::Or(vec![Filter::IsNull(operand.clone()), one_of]));
-            }
-            Filter::Compare(..)
-            | Filter::In(..)
-            | Filter::Between(..)
-            | Filter::Like(..)
-            | Filter::Contains(..)
-            | Filter::StartsWith(..)
-            | Filter::And(_)
-            | Filter::Or(_)
-            | Filter::Not(_) => (false, filter.clone()),
-        };
-        let path = self.bind(Value::Text(self.dialect.json_path(&operand.path)));
-        let condition = self.on(Subject::Item, &wanted);
-        let some = self.dialect.json_some(&quoted(&operand.property), &path, &condition);
-        if contrary { format!("(NOT {some})") } else { some }
-    }
-
-    /// A condition on a column, or on what stands for it.
-    fn on(&mut self, subject: Subject<'_>, filter: &Filter) -> String {
-        // Texts are looked for in whatever an item is.
-        let column = self.column(subject, None);
-        match filter {
-            Filter::Compare(_, comparison, literal) => self.compare(subject, *comparison, literal),
-            Filter::In(_, literals) => self.one_of(subject, literals),
-            Filter::Between(_, low, high) => {
-                let low = self.compare(subject, Comparison::GreaterOrEqual, low);
-                let high = self.compare(subject, Comparison::LessOrEqual, high);
+            Filter::In(operand, literals) => self.one_of(operand, literals),
+            Filter::Between(operand, low, high) => {
+                let low = self.compare(operand, Comparison::GreaterOrEqual, low);
+                let high = self.compare(operand, Comparison::LessOrEqual, high);
                 format!("({low} AND {high})")
             }
-            Filter::Like(_, pattern) => {
-                let pattern = self.bind(Value::Text(pattern.clone()));
+            Filter::Like(operand, pattern) => {
+                let (column, pattern) = self.texts(operand, pattern);
                 self.or_false(self.dialect.like(&column, &pattern))
             }
-            Filter::StartsWith(_, text) => {
-                let text = self.bind(Value::Text(text.clone()));
+            Filter::StartsWith(operand, text) => {
+                let (column, text) = self.texts(operand, text);
                 self.or_false(self.dialect.begins(&column, &text))
             }
-            Filter::Contains(operand, literal) => self.contains(&column, operand.multi, literal),
-            Filter::IsNull(_) => format!("({column} IS NULL)"),
-            Filter::And(_) | Filter::Or(_) | Filter::Not(_) => self.filter(filter),
+            Filter::Contains(operand, literal) => self.contains(operand, literal),
+            Filter::IsNull(operand) => self.is_null(operand),
         }
+    }
+
+    /// Whether one of the values that a path leads to is as the filter says.
+    fn some(&mut self, items: &Items, wanted: &Filter) -> String {
+        let mut json = match &items.of {
+            Subject::Property(name) => quoted(name),
+            Subject::Item => self.dialect.json_of_item(&self.item),
+        };
+        let mut lists = vec![];
+        let mut next = |conditions: &mut Self, json: &str| {
+            conditions.lists += 1;
+            let item = format!("\"item {}\"", conditions.lists);
+            lists.push(conditions.dialect.json_items(json, &item));
+            item
+        };
+        // What stands outside has a name that no list of items has.
+        self.lists += 1;
+        let outermost = format!("\"json {}\"", self.lists);
+        let first = format!("(SELECT {json} AS json) AS {outermost}");
+        json = format!("{outermost}.json");
+        let mut item = next(self, &json);
+        for name in &items.path {
+            let name = self.bind(Value::Text(self.dialect.json_name(name)));
+            json = self.dialect.json_member(&item, &name);
+            item = next(self, &json);
+        }
+        let outside = std::mem::replace(&mut self.item, item);
+        let wanted = self.as_rows(wanted);
+        self.item = outside;
+        format!("EXISTS (SELECT 1 FROM {first}, {} WHERE {wanted})", lists.join(", "))
+    }
+
+    /// Whether a property refers to an entity that the filter matches.
+    fn refers(&mut self, reference: &Reference, wanted: &Filter) -> String {
+        let wanted = self.as_rows(wanted);
+        let (property, table) = (quoted(&reference.property), quoted(&reference.table));
+        self.or_false(format!(
+            "{property} IN (SELECT \"id\" FROM {table} WHERE \"domain\" = $1 AND {wanted})"
+        ))
+    }
+
+    /// A filter that chooses rows, for which NULL is as good as false.
+    fn as_rows(&mut self, filter: &Filter) -> String {
+        let outside = std::mem::replace(&mut self.negated, false);
+        let filter = self.filter(filter);
+        self.negated = outside;
+        filter
+    }
+
+    /// What has a text, and the text that is looked for.
+    fn texts(&mut self, operand: &Operand, text: &str) -> (String, String) {
+        let column = self.column(operand, Some(ColumnKind::Text));
+        (column, self.bind(Value::Text(text.to_owned())))
     }
 
     /// Makes a condition false for an unset property. This matters only within `not`. Elsewhere the
@@ -131,32 +142,38 @@ impl<'a> Conditions<'a> {
         if self.negated { format!("COALESCE({condition}, 1=0)") } else { format!("({condition})") }
     }
 
-    /// What stands for a place that is compared with a value of a kind.
-    fn column(&self, subject: Subject<'_>, kind: Option<ColumnKind>) -> String {
-        match subject {
-            Subject::Column(column) => column.to_owned(),
-            Subject::Item => self.dialect.json_item(kind),
+    /// What stands for an operand that is compared with a value of a kind.
+    fn column(&self, operand: &Operand, kind: Option<ColumnKind>) -> String {
+        match &operand.subject {
+            Subject::Property(name) => quoted(name),
+            Subject::Item => self.dialect.json_item(&self.item, kind),
         }
     }
 
-    fn compare(
-        &mut self,
-        subject: Subject<'_>,
-        comparison: Comparison,
-        literal: &Literal,
-    ) -> String {
-        let column = self.column(subject, kind(literal));
+    fn is_null(&self, operand: &Operand) -> String {
+        match &operand.subject {
+            Subject::Property(name) if operand.multi => {
+                let column = quoted(name);
+                format!("({column} IS NULL OR {column} = {})", self.dialect.json_empty())
+            }
+            Subject::Property(name) => format!("({} IS NULL)", quoted(name)),
+            Subject::Item => format!("({})", self.dialect.json_is_null(&self.item)),
+        }
+    }
+
+    fn compare(&mut self, operand: &Operand, comparison: Comparison, literal: &Literal) -> String {
         if *literal == Literal::Null {
             return match comparison {
-                Comparison::Equal => format!("({column} IS NULL)"),
-                Comparison::NotEqual => format!("({column} IS NOT NULL)"),
+                Comparison::Equal => self.is_null(operand),
+                Comparison::NotEqual => format!("(NOT {})", self.is_null(operand)),
                 Comparison::Less
                 | Comparison::LessOrEqual
                 | Comparison::Greater
                 | Comparison::GreaterOrEqual => "(1=0)".to_owned(),
             };
         }
-        let value = self.compared(subject, literal);
+        let column = self.column(operand, kind(literal));
+        let value = self.compared(operand, literal);
         match comparison {
             Comparison::Equal => self.or_false(format!("{column} = {value}")),
             Comparison::NotEqual => format!("COALESCE({column} <> {value}, 1=1)"),
@@ -168,17 +185,17 @@ impl<'a> Conditions<'a> {
     }
 
     /// A list of values stays flat, because databases limit the nesting of conditions.
-    fn one_of(&mut self, subject: Subject<'_>, literals: &[Literal]) -> String {
+    fn one_of(&mut self, operand: &Operand, literals: &[Literal]) -> String {
         let null = Literal::Null;
         let mut any = vec![];
         if literals.contains(&null) {
-            any.push(self.compare(subject, Comparison::Equal, &null));
+            any.push(self.is_null(operand));
         }
         // Values of a kind have a list of their own.
         let mut lists: Vec<(String, Vec<String>)> = vec![];
         for literal in literals.iter().filter(|literal| **literal != null) {
-            let column = self.column(subject, kind(literal));
-            let value = self.compared(subject, literal);
+            let column = self.column(operand, kind(literal));
+            let value = self.compared(operand, literal);
             match lists.iter_mut().find(|(of, _)| *of == column) {
                 Some((_, values)) => values.push(value),
                 None => lists.push((column, vec![value])),
@@ -187,26 +204,26 @@ impl<'a> Conditions<'a> {
         for (column, values) in lists {
             any.push(self.or_false(format!("{column} IN ({})", values.join(", "))));
         }
-        joined(&any, " OR ", "1=0")
+        joined(any, " OR ", "1=0")
     }
 
-    fn contains(&mut self, column: &str, is_list: bool, literal: &Literal) -> String {
-        if let Some(kind) = kind(literal).filter(|_| is_list) {
+    fn contains(&mut self, operand: &Operand, literal: &Literal) -> String {
+        let column = self.column(operand, kind(literal));
+        if let Some(kind) = kind(literal).filter(|_| operand.multi) {
             let value = self.literal(literal);
-            return self.or_false(self.dialect.json_contains(column, &value, kind));
+            return self.or_false(self.dialect.json_contains(&column, &value, kind));
         }
         let value = self.literal(literal);
-        self.or_false(self.dialect.has(column, &value))
+        self.or_false(self.dialect.has(&column, &value))
     }
 
     /// A literal that is compared. What is inside JSON, and a number beside a column of other
     /// numbers, does not say of which type it is.
-    fn compared(&mut self, subject: Subject<'_>, literal: &Literal) -> String {
+    fn compared(&mut self, operand: &Operand, literal: &Literal) -> String {
         let value = self.literal(literal);
+        let is_item = operand.subject == Subject::Item;
         match kind(literal) {
-            Some(kind) if subject == Subject::Item || kind == ColumnKind::Float => {
-                self.dialect.typed(&value, kind)
-            }
+            Some(kind) if is_item || kind == ColumnKind::Float => self.dialect.typed(&value, kind),
             Some(_) | None => value,
         }
     }
@@ -226,15 +243,6 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// What a condition is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Subject<'a> {
-    /// A column.
-    Column(&'a str),
-    /// What is at the path inside JSON.
-    Item,
-}
-
 /// The kind of a literal. `None` for null.
 fn kind(literal: &Literal) -> Option<ColumnKind> {
     Some(match literal {
@@ -248,7 +256,13 @@ fn kind(literal: &Literal) -> Option<ColumnKind> {
     })
 }
 
-fn joined(all: &[String], operator: &str, none: &str) -> String {
+/// Conditions joined by an operator, in groups when there are many.
+fn joined(all: Vec<String>, operator: &str, none: &str) -> String {
+    let mut all = all;
+    while all.len() > SIDE_BY_SIDE_MAX {
+        let groups = all.chunks(SIDE_BY_SIDE_MAX);
+        all = groups.map(|group| format!("({})", group.join(operator))).collect();
+    }
     if all.is_empty() { format!("({none})") } else { format!("({})", all.join(operator)) }
 }
 

@@ -62,16 +62,28 @@ pub trait Dialect: Send + Sync {
     /// A placeholder for a value of a kind, where nothing else says of which type it is.
     fn typed(&self, placeholder: &str, kind: ColumnKind) -> String;
 
-    /// The path of names in JSON as it is bound.
-    fn json_path(&self, names: &[String]) -> String;
+    /// The items of JSON, as a table that is named `item`: those of a list, none of null, or what is
+    /// no list as the only one.
+    fn json_items(&self, json: &str, item: &str) -> String;
 
-    /// The value that a condition within [`Self::json_some`] is about. With a kind it is NULL for
-    /// what has another one, without it is text.
-    fn json_item(&self, kind: Option<ColumnKind>) -> String;
+    /// An item as JSON.
+    fn json_of_item(&self, item: &str) -> String;
 
-    /// Whether a condition holds for the value at the path bound at `path`, inside the JSON of a
-    /// column or inside one item of it when it is a list.
-    fn json_some(&self, column: &str, path: &str, condition: &str) -> String;
+    /// The name of a member as it is bound. It has neither quotes nor backslashes.
+    fn json_name(&self, name: &str) -> String;
+
+    /// The member of an item whose name is bound at `placeholder`, as JSON; NULL if there is none.
+    fn json_member(&self, item: &str, placeholder: &str) -> String;
+
+    /// The value of an item, NULL if it is not of this kind. Whole numbers are of the kind
+    /// `Float` too.
+    fn json_item(&self, item: &str, kind: Option<ColumnKind>) -> String;
+
+    /// Whether an item is null.
+    fn json_is_null(&self, item: &str) -> String;
+
+    /// An empty list, as a column holds it.
+    fn json_empty(&self) -> &'static str;
 
     /// Whether a JSON list holds the value of a kind that is bound at `placeholder`.
     fn json_contains(&self, column: &str, placeholder: &str, kind: ColumnKind) -> String;

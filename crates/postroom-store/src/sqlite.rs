@@ -8,10 +8,6 @@ mod access;
 
 mod statement;
 
-mod effort;
-
-mod like;
-
 mod texts;
 
 mod time;

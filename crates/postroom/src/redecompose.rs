@@ -18,6 +18,7 @@ use postroom_engine::shared::Shared;
 use postroom_model::Domain;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::filter;
+use postroom_model::filter::Names;
 use postroom_model::json_problem;
 use postroom_net::Dialer;
 use postroom_net::Trust;
@@ -49,7 +50,8 @@ pub(crate) async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
         Some(text) => {
             let json: Json = serde_json::from_str(text)
                 .map_err(|error| anyhow!("--filter is not valid JSON: {}", json_problem(&error)))?;
-            let filter = filter::parse(&class, &json).map_err(|invalid| anyhow!("--{invalid}"))?;
+            let filter = filter::parse(Names::among(&class, &store.classes()), &json);
+            let filter = filter.map_err(|invalid| anyhow!("--{invalid}"))?;
             Some((filter, json))
         }
         None => None,

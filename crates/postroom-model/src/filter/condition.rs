@@ -1,7 +1,12 @@
 //! What a filter is made of: comparisons of properties with values, joined by and, or, not.
+//!
+//! Each condition is true or false, never unknown. What leads into JSON, or through a reference, is
+//! written out when the filter is read: `!=` of a value inside JSON is `Not(Some(…, ==))`. So the
+//! databases and the evaluator have only these few kinds of conditions to agree on.
 
 use crate::id::EntityId;
 use crate::property::DataType;
+use uuid::Uuid;
 
 /// How many values a filter may compare with and still be one that costs little for each entity.
 const COMPARED_MAX: usize = 100;
@@ -42,24 +47,47 @@ pub enum Literal {
     Id(EntityId),
 }
 
-/// A property of the class, or a value inside its JSON.
-#[derive(Debug, Clone, PartialEq)]
+/// What a condition is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A property of the entity; `id` and `version` too.
+    Property(String),
+    /// The item that the innermost [`Filter::Some`] looks at.
+    Item,
+}
+
+/// What is compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operand {
-    /// The property; `id` and `version` too.
-    pub property: String,
-    /// The path inside the JSON of a property of type `any`, or inside one of its items when it is
-    /// a list; empty for the property itself.
-    pub path: Vec<String>,
-    /// What its values are.
+    /// Whose value it is.
+    pub subject: Subject,
+    /// What its values are. An item of JSON is `any`.
     pub data_type: DataType,
     /// Whether it holds a list.
     pub multi: bool,
 }
 
-impl Operand {
-    fn has_no_path(&self, count: usize) -> Option<usize> {
-        self.path.is_empty().then_some(count)
-    }
+/// The values that a path leads to inside JSON.
+///
+/// At each step, a list stands for its items, and what is no list for itself. `null` and what is
+/// not there stand for nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Items {
+    /// Where the JSON is.
+    pub of: Subject,
+    /// The names of the members that lead to the values; may be empty.
+    pub path: Vec<String>,
+}
+
+/// A property that refers to an entity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The property.
+    pub property: String,
+    /// The class of the entity.
+    pub class: Uuid,
+    /// The table of that class.
+    pub table: String,
 }
 
 /// A condition on one entity.
@@ -78,8 +106,12 @@ pub enum Filter {
     Contains(Operand, Literal),
     /// `startswith`: the text begins so, blind to case.
     StartsWith(Operand, String),
-    /// `isnull`: the property is unset.
+    /// `isnull`: the property is unset. An empty list is unset too.
     IsNull(Operand),
+    /// At least one of the values is as the filter says. `any`; `all` is its contrary.
+    Some(Items, Box<Filter>),
+    /// The property refers to an entity that the filter matches.
+    Refers(Reference, Box<Filter>),
     /// All of them; true when there is none.
     And(Vec<Filter>),
     /// One of them; false when there is none.
@@ -89,20 +121,22 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Whether it looks into texts or JSON, or compares with many values, so that it takes long
+    /// Whether it looks into texts or JSON or other entities, or compares with many values, so that it takes long
     /// where there are many or large entities.
     #[must_use]
     pub fn searches(&self) -> bool {
         self.compared().is_none_or(|count| count > COMPARED_MAX)
     }
 
-    /// With how many values it compares; `None` when it looks into texts or JSON.
+    /// With how many values it compares; `None` when it looks into texts or JSON, or
+    /// at other entities.
     fn compared(&self) -> Option<usize> {
         match self {
-            Self::Compare(operand, ..) | Self::IsNull(operand) => operand.has_no_path(1),
-            Self::Between(operand, ..) => operand.has_no_path(2),
-            Self::In(operand, literals) => operand.has_no_path(literals.len()),
+            Self::Compare(..) | Self::IsNull(_) => Some(1),
+            Self::Between(..) => Some(2),
+            Self::In(_, literals) => Some(literals.len()),
             Self::Like(..) | Self::Contains(..) | Self::StartsWith(..) => None,
+            Self::Some(..) | Self::Refers(..) => None,
             Self::And(several) | Self::Or(several) => several.iter().map(Self::compared).sum(),
             Self::Not(one) => one.compared(),
         }
@@ -111,20 +145,10 @@ impl Filter {
     /// Both of them.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        match self {
-            Self::And(mut all) => {
-                all.push(other);
-                Self::And(all)
-            }
-            Self::Compare(..)
-            | Self::In(..)
-            | Self::Between(..)
-            | Self::Like(..)
-            | Self::Contains(..)
-            | Self::StartsWith(..)
-            | Self::IsNull(..)
-            | Self::Or(..)
-            | Self::Not(..) => Self::And(vec![self, other]),
+        if let Self::And(mut all) = self {
+            all.push(other);
+            return Self::And(all);
         }
+        Self::And(vec![self, other])
     }
 }

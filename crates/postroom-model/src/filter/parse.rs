@@ -1,30 +1,34 @@
 //! Reads a filter from its JSON.
 
-use crate::class::Class;
 use crate::filter::condition::Comparison;
 use crate::filter::condition::Filter;
 use crate::filter::condition::Literal;
-use crate::filter::condition::Operand;
-use crate::id::EntityId;
+use crate::filter::literal::check_text;
+use crate::filter::literal::constant;
+use crate::filter::literal::inside;
+use crate::filter::literal::literal;
+use crate::filter::literal::text_of;
+use crate::filter::name;
+use crate::filter::name::Names;
+use crate::filter::name::Scope;
+use crate::filter::name::Target;
 use crate::invalid::Invalid;
 use crate::limits::FILTER_DEPTH_MAX;
 use crate::limits::FILTER_IN_VALUES_MAX;
-use crate::limits::FILTER_LITERAL_BYTES_MAX;
 use crate::limits::FILTER_NODES_MAX;
+use crate::limits::FILTER_VALUES_MAX;
 use crate::property::DataType;
-use crate::property::Property;
-use crate::timestamp::Timestamp;
-use crate::validate;
 use serde_json::Value as Json;
 
-/// Reads a filter for entities of `class`.
+/// Reads a filter for the entities of a class.
 ///
 /// # Errors
 ///
-/// Which operator or operand is wrong, and what is accepted.
-pub fn parse(class: &Class, json: &Json) -> Result<Filter, Invalid> {
-    let mut reader = FilterReader { class, nodes: 0 };
-    reader.filter(json, 0).map_err(|reason| Invalid::new("filter", reason))
+/// The place in the filter, which operator or operand is wrong there, and what is accepted.
+pub fn parse<'a>(names: impl Into<Names<'a>>, json: &Json) -> Result<Filter, Invalid> {
+    let mut reader = FilterReader::new(names.into());
+    let read = reader.filter(json);
+    read.map_err(|reason| Invalid::new(reader.place(), reason))
 }
 
 /// The filter of a plain parameter `name=text`. The text is read as the property's type.
@@ -35,19 +39,34 @@ pub fn parse(class: &Class, json: &Json) -> Result<Filter, Invalid> {
 /// # Errors
 ///
 /// The class has no such property, or the text is not a value of it.
-pub fn equality(class: &Class, name: &str, text: &str) -> Result<Filter, Invalid> {
-    let reader = FilterReader { class, nodes: 0 };
-    let operand = reader.property(name).map_err(|_| {
-        let reason = format!("no such parameter, and no such property in {}", class.classname);
-        Invalid::new(name, reason)
+pub fn equality<'a>(
+    names: impl Into<Names<'a>>,
+    name: &str,
+    text: &str,
+) -> Result<Filter, Invalid> {
+    let names = names.into();
+    let class = names.class();
+    let target = name::named(&names.scope(), name).map_err(|reason| {
+        let is_own = name.split('.').next().is_some_and(|name| class.property(name).is_some());
+        let unknown = || format!("no such parameter, and no such property in {}", class.classname);
+        Invalid::new(name, if is_own { reason } else { unknown() })
     })?;
     if text == "null" {
-        return Ok(Filter::IsNull(operand));
+        return Ok(target.is_unset());
     }
-    if operand.data_type == DataType::Any {
-        return inside_equality(operand, text).map_err(|reason| Invalid::new(name, reason));
-    }
-    let json = match operand.data_type {
+    read_equality(target, text).map_err(|reason| Invalid::new(name, reason))
+}
+
+fn read_equality(target: Target, text: &str) -> Result<Filter, String> {
+    let json = match target.operand.data_type {
+        // It is the text itself, and the number or boolean that the text spells.
+        DataType::Any if target.is_json() => return Err(holds_json(&target)),
+        DataType::Any => {
+            check_text(text)?;
+            let said = serde_json::from_str(text).ok().as_ref().and_then(inside);
+            let both = std::iter::once(Literal::Text(text.to_owned())).chain(said).collect();
+            return Ok(target.leads_to(|operand| Filter::In(operand, both)));
+        }
         DataType::Boolean | DataType::Integer | DataType::Long | DataType::Increment => {
             serde_json::from_str(text).unwrap_or_else(|_| Json::from(text))
         }
@@ -59,127 +78,147 @@ pub fn equality(class: &Class, name: &str, text: &str) -> Result<Filter, Invalid
         | DataType::Uuid
         | DataType::Entity
         | DataType::Enum
-        | DataType::Any
         | DataType::Attachment => Json::from(text),
     };
-    let literal = reader.literal(&operand, &json).map_err(|reason| Invalid::new(name, reason))?;
-    if operand.multi {
-        return Ok(Filter::Contains(operand, literal));
-    }
-    Ok(Filter::Compare(operand, Comparison::Equal, literal))
+    let literal = literal(&target, &json)?;
+    Ok(target.leads_to(|operand| match operand.multi {
+        true => Filter::Contains(operand, literal),
+        false => Filter::Compare(operand, Comparison::Equal, literal),
+    }))
 }
 
-/// The filter of a plain parameter on a value inside JSON. It matches the text itself, and the
-/// number or boolean that the text spells.
-fn inside_equality(operand: Operand, text: &str) -> Result<Filter, String> {
-    if operand.path.is_empty() {
-        return Err(holds_json(&operand));
-    }
-    check_text(text)?;
-    let said = serde_json::from_str(text).ok().as_ref().and_then(inside);
-    let both = std::iter::once(Literal::Text(text.to_owned())).chain(said);
-    Ok(Filter::In(operand, both.collect()))
-}
-
-fn holds_json(operand: &Operand) -> String {
-    format!("`{0}` holds JSON: name a value inside, {0}.name", operand.property)
+fn holds_json(target: &Target) -> String {
+    format!("`{0}` holds JSON: name a value inside, {0}.name", target.name)
 }
 
 struct FilterReader<'a> {
-    class: &'a Class,
+    scope: Scope<'a>,
+    /// Where it reads: the positions in the lists, from the outermost on.
+    place: Vec<usize>,
     nodes: usize,
+    values: usize,
 }
 
-impl FilterReader<'_> {
-    fn filter(&mut self, json: &Json, depth: usize) -> Result<Filter, String> {
+impl<'a> FilterReader<'a> {
+    fn new(names: Names<'a>) -> Self {
+        Self { scope: names.scope(), place: vec![], nodes: 0, values: 0 }
+    }
+
+    /// The place in the filter as an error names it: `filter[1][2]`.
+    fn place(&self) -> String {
+        let steps = self.place.iter().map(|at| format!("[{at}]"));
+        std::iter::once("filter".to_owned()).chain(steps).collect()
+    }
+
+    /// Reads what stands at a position of the list. If that fails, the place stays.
+    fn at<T>(
+        &mut self,
+        position: usize,
+        read: impl FnOnce(&mut Self) -> Result<T, String>,
+    ) -> Result<T, String> {
+        self.place.push(position);
+        let value = read(self)?;
+        self.place.pop();
+        Ok(value)
+    }
+
+    fn filter(&mut self, json: &Json) -> Result<Filter, String> {
         self.nodes += 1;
-        if depth > FILTER_DEPTH_MAX || self.nodes > FILTER_NODES_MAX {
+        // Operands stand one level below their operator.
+        if self.place.len() > FILTER_DEPTH_MAX || self.nodes > FILTER_NODES_MAX {
             return Err(format!(
                 "is too large: at most {FILTER_DEPTH_MAX} levels and {FILTER_NODES_MAX} conditions"
             ));
         }
-        let Some((operator, operands)) = json.as_array().and_then(|list| list.split_first()) else {
+        let list = json.as_array().and_then(|list| list.split_first());
+        let Some((Json::String(operator), operands)) = list else {
             return Err("takes a list that begins with an operator: [\"==\", …]".to_owned());
         };
-        let Some(operator) = operator.as_str() else {
-            return Err("takes a list that begins with an operator: [\"==\", …]".to_owned());
-        };
-        match operator {
-            "and" => self.all(operands, depth).map(Filter::And),
-            "or" => self.all(operands, depth).map(Filter::Or),
+        match operator.as_str() {
+            "and" => self.each(operands).map(Filter::And),
+            "or" => self.each(operands).map(Filter::Or),
             "not" => {
                 let [one] = exactly(operator, operands)?;
-                Ok(Filter::Not(Box::new(self.filter(one, depth + 1)?)))
+                Ok(Filter::Not(Box::new(self.at(1, |reader| reader.filter(one))?)))
+            }
+            "any" => self.some(operator, operands),
+            // All are as it says when none is not.
+            "all" => {
+                let some = self.some(operator, operands)?;
+                Ok(Filter::Not(Box::new(some)))
             }
             _ => self.condition(operator, operands),
         }
     }
 
-    fn all(&mut self, operands: &[Json], depth: usize) -> Result<Vec<Filter>, String> {
-        operands.iter().map(|operand| self.filter(operand, depth + 1)).collect()
+    fn each(&mut self, operands: &[Json]) -> Result<Vec<Filter>, String> {
+        let operands = operands.iter().zip(1..);
+        operands.map(|(one, at)| self.at(at, |reader| reader.filter(one))).collect()
+    }
+
+    /// `any`: one of the items is as the condition says. For `all`: one of them is not.
+    fn some(&mut self, operator: &str, operands: &[Json]) -> Result<Filter, String> {
+        let [list, condition] = exactly(operator, operands)?;
+        let (list, scope) = self.at(1, |reader| {
+            let target = reader.target(list)?;
+            let scope = match &target.typed {
+                None => Scope::Json,
+                Some(property) if target.operand.multi => Scope::Items(property.clone()),
+                Some(_) => return Err(format!("{operator}: `{}` is no list", target.name)),
+            };
+            Ok((target, scope))
+        })?;
+        let outside = std::mem::replace(&mut self.scope, scope);
+        let wanted = self.at(2, |reader| reader.filter(condition))?;
+        self.scope = outside;
+        let is_all = operator == "all";
+        let wanted = if is_all { Filter::Not(Box::new(wanted)) } else { wanted };
+        Ok(list.unpacked().leads_to(|_| wanted))
     }
 
     fn condition(&mut self, operator: &str, operands: &[Json]) -> Result<Filter, String> {
         match operator {
             "==" | "!=" | "<" | "<=" | ">" | ">=" => self.compare(operator, operands),
-            "in" => {
-                let [left, list] = exactly(operator, operands)?;
-                self.one_of(left, list)
-            }
+            "in" => self.one_of(operands),
             "between" => {
                 let [left, low, high] = exactly(operator, operands)?;
-                let left = self.scalar_operand(left)?;
-                let (low, high) = (self.literal(&left, low)?, self.literal(&left, high)?);
-                if [&low, &high].contains(&&Literal::Null) {
-                    return Err("between: null cannot be compared by size".to_owned());
-                }
-                Ok(Filter::Between(left, low, high))
+                let left = self.at(1, |reader| reader.scalar(left))?;
+                let low = self.at(2, |_| sized(operator, &left, low))?;
+                let high = self.at(3, |_| sized(operator, &left, high))?;
+                Ok(left.leads_to(|operand| Filter::Between(operand, low, high)))
             }
             "like" | "startswith" => {
                 let [left, text] = exactly(operator, operands)?;
-                let left = self.text_operand(operator, left)?;
-                let text = text_of(operator, text)?;
-                let like = operator == "like";
-                Ok(if like { Filter::Like(left, text) } else { Filter::StartsWith(left, text) })
+                let left = self.at(1, |reader| {
+                    let target = reader.scalar(left)?;
+                    let problem = || format!("{operator}: `{}` is no text", target.name);
+                    if target.is_text() { Ok(target) } else { Err(problem()) }
+                })?;
+                let text = self.at(2, |_| text_of(operator, text))?;
+                Ok(left.leads_to(|operand| match operator {
+                    "like" => Filter::Like(operand, text),
+                    _ => Filter::StartsWith(operand, text),
+                }))
             }
-            "contains" => {
-                let [left, value] = exactly(operator, operands)?;
-                let left = self.operand(left)?;
-                if !left.multi && !is_text(&left) {
-                    return Err(format!(
-                        "contains: `{}` is neither a list nor text",
-                        left.property
-                    ));
-                }
-                let value = self.literal(&left, value)?;
-                if value == Literal::Null {
-                    return Err("contains: takes a value; use isnull to find unset \
-                                properties"
-                        .to_owned());
-                }
-                Ok(Filter::Contains(left, value))
-            }
+            "contains" => self.contains(operands),
             "isnull" => {
                 let [left] = exactly(operator, operands)?;
-                Ok(Filter::IsNull(self.operand(left)?))
+                Ok(self.at(1, |reader| reader.target(left))?.is_unset())
             }
             _ => Err(format!(
                 "has no operator `{operator}`; there are == != < <= > >= in between like contains \
-                 startswith isnull and or not"
+                 startswith isnull any all and or not"
             )),
         }
     }
 
     fn compare(&mut self, operator: &str, operands: &[Json]) -> Result<Filter, String> {
         let [left, right] = exactly(operator, operands)?;
-        let (left, right, turned) = if is_property(left) || !is_property(right) {
-            (left, right, false)
-        } else {
-            (right, left, true)
-        };
-        let operand = self.scalar_operand(left)?;
-        let literal = self.literal(&operand, right)?;
-        let comparison = match (operator, turned) {
+        let is_turned = !is_target(left) && is_target(right);
+        let ((left, at), (right, other)) =
+            if is_turned { ((right, 2), (left, 1)) } else { ((left, 1), (right, 2)) };
+        let target = self.at(at, |reader| reader.scalar(left))?;
+        let comparison = match (operator, is_turned) {
             ("==", _) => Comparison::Equal,
             ("!=", _) => Comparison::NotEqual,
             ("<", false) | (">", true) => Comparison::Less,
@@ -187,188 +226,124 @@ impl FilterReader<'_> {
             (">", false) | ("<", true) => Comparison::Greater,
             _ => Comparison::GreaterOrEqual,
         };
-        let ordered = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
-        if ordered && matches!(literal, Literal::Null | Literal::Boolean(_)) {
-            return Err(format!("{operator}: this value cannot be compared by size"));
-        }
-        Ok(Filter::Compare(operand, comparison, literal))
+        let is_ordered = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+        let read = if is_ordered { sized } else { of_any_size };
+        let literal = self.at(other, |_| read(operator, &target, right))?;
+        Ok(compared(target, comparison, literal))
     }
 
-    fn one_of(&mut self, left: &Json, list: &Json) -> Result<Filter, String> {
-        let left = self.scalar_operand(left)?;
-        let list = constant(list).as_array();
-        let Some(list) = list.filter(|list| list.len() <= FILTER_IN_VALUES_MAX) else {
-            return Err(format!("in: takes a list of at most {FILTER_IN_VALUES_MAX} values"));
-        };
-        let values: Result<_, _> = list.iter().map(|value| self.literal(&left, value)).collect();
-        Ok(Filter::In(left, values?))
-    }
-
-    fn scalar_operand(&self, json: &Json) -> Result<Operand, String> {
-        let operand = self.operand(json)?;
-        if operand.multi {
-            return Err(format!("`{}` is a list: use contains or isnull", operand.property));
-        }
-        if operand.data_type == DataType::Any && operand.path.is_empty() {
-            return Err(holds_json(&operand));
-        }
-        Ok(operand)
-    }
-
-    fn text_operand(&self, operator: &str, json: &Json) -> Result<Operand, String> {
-        let operand = self.scalar_operand(json)?;
-        if is_text(&operand) {
-            return Ok(operand);
-        }
-        Err(format!("{operator}: `{}` is no text", operand.property))
-    }
-
-    fn operand(&self, json: &Json) -> Result<Operand, String> {
-        let name = match json.as_array().map(Vec::as_slice) {
-            Some([word, name]) if word == "property" => name.as_str(),
-            _ => None,
-        };
-        name.map_or_else(
-            || Err("takes a property first: [\"property\", \"name\"]".to_owned()),
-            |name| self.property(name),
-        )
-    }
-
-    fn property(&self, dotted: &str) -> Result<Operand, String> {
-        let own = |data_type| Operand {
-            property: dotted.to_owned(),
-            path: vec![],
-            data_type,
-            multi: false,
-        };
-        match dotted {
-            "id" => return Ok(own(DataType::Uuid)),
-            "version" => return Ok(own(DataType::Long)),
-            _ => {}
-        }
-        if dotted.contains('\0') {
-            return Err("the name of a property has a NUL character".to_owned());
-        }
-        let mut path = dotted.split('.');
-        let name = path.next().unwrap_or_default();
-        let path: Vec<String> = path.map(str::to_owned).collect();
-        if path.iter().any(String::is_empty) {
-            return Err(format!("`{dotted}` has an empty name after a dot"));
-        }
-        let Some(property) = self.class.property(name) else {
-            return Err(format!("{} has no property `{name}`", self.class.classname));
-        };
-        if property.is_file() || property.write_only() {
-            return Err(format!("`{name}` cannot be filtered by"));
-        }
-        if !path.is_empty() && property.data_type != DataType::Any {
-            return Err(format!("`{name}` holds no JSON, so `{dotted}` names nothing"));
-        }
-        let Property { data_type, multi, .. } = *property;
-        Ok(Operand { property: name.to_owned(), path, data_type, multi })
-    }
-
-    fn literal(&self, operand: &Operand, json: &Json) -> Result<Literal, String> {
-        let value = constant(json);
-        if value.is_null() {
-            return Ok(Literal::Null);
-        }
-        if let Some(text) = value.as_str() {
-            check_text(text)?;
-        }
-        if operand.data_type == DataType::Any {
-            return inside(value).ok_or_else(|| {
-                format!("`{}` is compared with a string, number or boolean", operand.property)
-            });
-        }
-        let canonical = match (operand.property.as_str(), self.class.property(&operand.property)) {
-            (_, Some(property)) => by_type(property, value)?,
-            ("version", None) if value.as_i64().is_none() => {
-                return Err("`version` takes a whole number".to_owned());
+    fn one_of(&mut self, operands: &[Json]) -> Result<Filter, String> {
+        let [left, list] = exactly("in", operands)?;
+        let target = self.at(1, |reader| reader.scalar(left))?;
+        let mut literals = self.at(2, |reader| {
+            let list = constant(list).as_array();
+            let Some(list) = list.filter(|list| list.len() <= FILTER_IN_VALUES_MAX) else {
+                return Err(format!("in: takes a list of at most {FILTER_IN_VALUES_MAX} values"));
+            };
+            reader.values += list.len();
+            if reader.values > FILTER_VALUES_MAX {
+                return Err(format!("in: all lists together have at most {FILTER_VALUES_MAX}"));
             }
-            ("version", None) => value.clone(),
-            (_, None) => match value.as_str().and_then(|text| text.parse::<EntityId>().ok()) {
-                Some(id) => return Ok(Literal::Id(id)),
-                None => return Err("`id` takes a UUID".to_owned()),
-            },
-        };
-        typed(operand.data_type, &canonical)
-            .ok_or_else(|| format!("`{}` is not compared with this value", operand.property))
+            let values = list.iter().zip(0..);
+            let values = values.map(|(value, at)| reader.at(at, |_| literal(&target, value)));
+            values.collect::<Result<Vec<_>, _>>()
+        })?;
+        if target.is_direct() || !literals.contains(&Literal::Null) {
+            return Ok(target.leads_to(|operand| Filter::In(operand, literals)));
+        }
+        literals.retain(|literal| *literal != Literal::Null);
+        let is_unset = target.clone().is_unset();
+        Ok(Filter::Or(vec![is_unset, target.leads_to(|operand| Filter::In(operand, literals))]))
+    }
+
+    /// A list has the very value, or a text has it somewhere.
+    fn contains(&mut self, operands: &[Json]) -> Result<Filter, String> {
+        let [left, value] = exactly("contains", operands)?;
+        let target = self.at(1, |reader| {
+            let target = reader.target(left)?;
+            let problem = || format!("contains: `{}` is neither a list nor text", target.name);
+            if target.operand.multi || target.is_text() { Ok(target) } else { Err(problem()) }
+        })?;
+        // Of JSON, each value inside is asked.
+        let is_item = matches!(self.scope, Scope::Json) && target.is_direct();
+        let target = if target.is_json() && !is_item { target.unpacked() } else { target };
+        let value = self.at(2, |_| match literal(&target, value)? {
+            Literal::Null => {
+                Err("contains: takes a value; use isnull to find unset properties".to_owned())
+            }
+            literal => Ok(literal),
+        })?;
+        let is_text = matches!(value, Literal::Text(_));
+        Ok(target.leads_to(|operand| match operand.multi || is_text {
+            true => Filter::Contains(operand, value),
+            false => Filter::Compare(operand, Comparison::Equal, value),
+        }))
+    }
+
+    /// A target that has one value, or several of which each is asked.
+    fn scalar(&self, json: &Json) -> Result<Target, String> {
+        let target = self.target(json)?;
+        let is_item = matches!(self.scope, Scope::Json);
+        if target.operand.multi {
+            return Err(format!("`{}` is a list: use contains, any, all or isnull", target.name));
+        }
+        if target.is_json() && !is_item {
+            return Err(holds_json(&target));
+        }
+        Ok(target)
+    }
+
+    fn target(&self, json: &Json) -> Result<Target, String> {
+        match json.as_array().map(Vec::as_slice) {
+            Some([Json::String(word), Json::String(name)]) if word == "property" => {
+                name::named(&self.scope, name)
+            }
+            Some([Json::String(word)]) if word == "item" => name::item(&self.scope),
+            _ => Err("takes a property first: [\"property\", \"name\"]".to_owned()),
+        }
     }
 }
 
-/// The canonical form of a literal. The limits of stored values do not apply to literals.
-fn by_type(property: &Property, value: &Json) -> Result<Json, String> {
-    let mut loose = property.clone();
-    loose.opts.clear();
-    validate::scalar(&loose, value).map_err(|reason| format!("`{}` {reason}", property.name))
-}
-
-fn typed(data_type: DataType, value: &Json) -> Option<Literal> {
-    match data_type {
-        DataType::Boolean => value.as_bool().map(Literal::Boolean),
-        DataType::Integer | DataType::Long | DataType::Increment => {
-            value.as_i64().map(Literal::Whole)
+/// A comparison. What leads to several values, or to none, is unequal when no value is equal.
+fn compared(target: Target, comparison: Comparison, literal: Literal) -> Filter {
+    let is_null = literal == Literal::Null;
+    match comparison {
+        Comparison::Equal if is_null && !target.is_direct() => target.is_unset(),
+        Comparison::NotEqual if is_null && !target.is_direct() => target.is_there(),
+        Comparison::NotEqual if !target.is_direct() => {
+            let equal = |operand| Filter::Compare(operand, Comparison::Equal, literal);
+            Filter::Not(Box::new(target.leads_to(equal)))
         }
-        DataType::Float => value.as_f64().map(Literal::Float),
-        DataType::Datetime => {
-            let moment = value.as_str().and_then(|text| Timestamp::parse(text).ok());
-            moment.map(|moment| Literal::Moment(moment.as_ms()))
+        Comparison::Equal
+        | Comparison::NotEqual
+        | Comparison::Less
+        | Comparison::LessOrEqual
+        | Comparison::Greater
+        | Comparison::GreaterOrEqual => {
+            target.leads_to(|operand| Filter::Compare(operand, comparison, literal))
         }
-        DataType::Uuid | DataType::Entity => {
-            value.as_str().and_then(|text| text.parse().ok()).map(Literal::Id)
-        }
-        DataType::String | DataType::Enum | DataType::Date | DataType::Time => {
-            value.as_str().map(|text| Literal::Text(text.to_owned()))
-        }
-        DataType::Any | DataType::Attachment => None,
     }
 }
 
-/// A literal that is compared with a value inside JSON. It keeps its own type.
-fn inside(value: &Json) -> Option<Literal> {
-    match value {
-        Json::Bool(value) => Some(Literal::Boolean(*value)),
-        Json::Number(number) => {
-            number.as_i64().map(Literal::Whole).or_else(|| number.as_f64().map(Literal::Float))
-        }
-        Json::String(text) => Some(Literal::Text(text.clone())),
-        Json::Null | Json::Array(_) | Json::Object(_) => None,
+fn of_any_size(_: &str, target: &Target, json: &Json) -> Result<Literal, String> {
+    literal(target, json)
+}
+
+/// A literal that others are smaller or greater than.
+fn sized(operator: &str, target: &Target, json: &Json) -> Result<Literal, String> {
+    match literal(target, json)? {
+        Literal::Null => Err(format!("{operator}: null cannot be compared by size")),
+        Literal::Boolean(_) => Err(format!("{operator}: a boolean cannot be compared by size")),
+        literal => Ok(literal),
     }
 }
 
-/// A literal, or the literal inside `["const", literal]`.
-fn constant(json: &Json) -> &Json {
+fn is_target(json: &Json) -> bool {
     match json.as_array().map(Vec::as_slice) {
-        Some([word, value]) if word == "const" => value,
-        _ => json,
+        Some([word, _]) => word == "property",
+        Some([word]) => word == "item",
+        _ => false,
     }
-}
-
-fn is_property(json: &Json) -> bool {
-    matches!(json.as_array().map(Vec::as_slice), Some([word, _]) if word == "property")
-}
-
-fn is_text(operand: &Operand) -> bool {
-    matches!(operand.data_type, DataType::String | DataType::Enum | DataType::Any)
-}
-
-fn text_of(operator: &str, json: &Json) -> Result<String, String> {
-    let text = constant(json).as_str().ok_or_else(|| format!("{operator}: takes a string"))?;
-    check_text(text)?;
-    Ok(text.to_owned())
-}
-
-/// Checks a text that values are compared with. It must not contain a NUL, because no value does,
-/// and databases end a text there.
-fn check_text(text: &str) -> Result<(), String> {
-    if text.len() > FILTER_LITERAL_BYTES_MAX {
-        return Err(format!("a literal has at most {FILTER_LITERAL_BYTES_MAX} bytes"));
-    }
-    if text.contains('\0') {
-        return Err("a literal has a NUL character".to_owned());
-    }
-    Ok(())
 }
 
 fn exactly<'a, const N: usize>(

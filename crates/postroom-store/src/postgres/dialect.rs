@@ -111,31 +111,49 @@ impl Dialect for PostgresDialect {
         format!("CAST({placeholder} AS {of_type})")
     }
 
-    fn json_path(&self, names: &[String]) -> String {
-        let step = |name: &String| format!(".{}", serde_json::Value::from(name.as_str()));
-        format!("strict ${}", names.iter().map(step).collect::<String>())
-    }
-
-    fn json_item(&self, kind: Option<ColumnKind>) -> String {
-        let text = format!("({JSON_ITEM} #>> '{{}}')");
-        let (json_type, value) = match kind {
-            Some(ColumnKind::Boolean) => ("boolean", format!("CAST({JSON_ITEM} AS BOOLEAN)")),
-            Some(ColumnKind::Whole | ColumnKind::Float) => {
-                ("number", format!("CAST({JSON_ITEM} AS NUMERIC)"))
-            }
-            Some(ColumnKind::Text) => ("string", format!("{text} COLLATE \"C\"")),
-            Some(ColumnKind::Json | ColumnKind::Bytes | ColumnKind::Moment | ColumnKind::Id)
-            | None => return text,
-        };
-        format!("CASE jsonb_typeof({JSON_ITEM}) WHEN '{json_type}' THEN {value} END")
-    }
-
-    fn json_some(&self, column: &str, path: &str, condition: &str) -> String {
+    fn json_items(&self, json: &str, item: &str) -> String {
         format!(
-            "EXISTS (SELECT 1 FROM (SELECT CAST(CAST({path} AS TEXT) AS JSONPATH) AS names) AS \
-             path, jsonb_array_elements(CASE jsonb_typeof({column}) WHEN 'array' THEN {column} \
-             ELSE jsonb_build_array({column}) END) AS item (value) WHERE {condition})"
+            "jsonb_array_elements(CASE COALESCE(jsonb_typeof({json}), 'null') WHEN 'array' THEN \
+             {json} WHEN 'null' THEN '[]' ELSE jsonb_build_array({json}) END) AS {item} (value)"
         )
+    }
+
+    fn json_of_item(&self, item: &str) -> String {
+        format!("{item}.value")
+    }
+
+    fn json_name(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    fn json_member(&self, item: &str, placeholder: &str) -> String {
+        // Of what is no object it is NULL.
+        format!("({item}.value -> CAST({placeholder} AS TEXT))")
+    }
+
+    fn json_item(&self, item: &str, kind: Option<ColumnKind>) -> String {
+        let (json_type, value) = match kind {
+            Some(ColumnKind::Boolean) => ("boolean", format!("CAST({item}.value AS BOOLEAN)")),
+            Some(ColumnKind::Whole) => ("number", format!("CAST({item}.value AS NUMERIC)")),
+            Some(ColumnKind::Float) => {
+                ("number", format!("CAST({item}.value AS DOUBLE PRECISION)"))
+            }
+            Some(ColumnKind::Text) => {
+                ("string", format!("({item}.value #>> '{{}}') COLLATE \"C\""))
+            }
+            // JSON has no values of these kinds.
+            Some(ColumnKind::Json | ColumnKind::Bytes | ColumnKind::Moment | ColumnKind::Id)
+            | None => return "NULL".to_owned(),
+        };
+        format!("CASE jsonb_typeof({item}.value) WHEN '{json_type}' THEN {value} END")
+    }
+
+    fn json_is_null(&self, item: &str) -> String {
+        format!("jsonb_typeof({item}.value) = 'null'")
+    }
+
+    fn json_empty(&self) -> &'static str {
+        "CAST('[]' AS JSONB)"
     }
 
     fn json_contains(&self, column: &str, placeholder: &str, kind: ColumnKind) -> String {
@@ -171,9 +189,6 @@ impl Dialect for PostgresDialect {
         format!("({query} {end})")
     }
 }
-
-/// The value at the path, in one item.
-const JSON_ITEM: &str = "jsonb_path_query_first(item.value, path.names, '{}', TRUE)";
 
 /// What `postroom_model::fold` makes of a text. ICU knows that a sigma ends a word, and the fold
 /// does not. The result is compared by its bytes.

@@ -75,11 +75,6 @@ impl Dialect for SqliteDialect {
         placeholder.to_owned()
     }
 
-    fn json_path(&self, names: &[String]) -> String {
-        let step = |name: &String| format!(".\"{}\"", name.replace('"', ""));
-        format!("${}", names.iter().map(step).collect::<String>())
-    }
-
     fn indexes(&self) -> &'static str {
         "SELECT \"name\" FROM \"sqlite_schema\" WHERE \"type\" = 'index'
            AND substr(\"name\", 1, length($1)) = $1"
@@ -93,21 +88,61 @@ impl Dialect for SqliteDialect {
         ms.to_string()
     }
 
-    fn json_item(&self, _: Option<ColumnKind>) -> String {
-        "CASE WHEN item.type IN ('object', 'array') THEN json_extract(item.value, path.text) END"
-            .to_owned()
-    }
-
-    fn json_some(&self, column: &str, path: &str, condition: &str) -> String {
+    fn json_items(&self, json: &str, item: &str) -> String {
         format!(
-            "EXISTS (SELECT 1 FROM (SELECT {path} AS text) AS path, json_each(CASE \
-             json_type({column}) WHEN 'array' THEN {column} ELSE json_array(json({column})) END) \
-             AS item WHERE {condition})"
+            "json_each(CASE COALESCE(json_type({json}), 'null') WHEN 'array' THEN {json} \
+             WHEN 'null' THEN '[]' ELSE json_array(json({json})) END) AS {item}"
         )
     }
 
+    fn json_of_item(&self, item: &str) -> String {
+        format!(
+            "CASE {item}.type WHEN 'array' THEN {item}.value WHEN 'object' THEN {item}.value \
+             WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE json_quote({item}.value) END"
+        )
+    }
+
+    fn json_name(&self, name: &str) -> String {
+        format!("$.\"{name}\"")
+    }
+
+    fn json_member(&self, item: &str, placeholder: &str) -> String {
+        format!("CASE {item}.type WHEN 'object' THEN {item}.value -> {placeholder} END")
+    }
+
+    fn json_item(&self, item: &str, kind: Option<ColumnKind>) -> String {
+        match kind {
+            Some(ColumnKind::Boolean) => {
+                format!("CASE {item}.type WHEN 'true' THEN 1 WHEN 'false' THEN 0 END")
+            }
+            Some(ColumnKind::Whole) => {
+                format!("CASE WHEN {item}.type IN ('integer', 'real') THEN {item}.value END")
+            }
+            Some(ColumnKind::Float) => {
+                let value = format!("CAST({item}.value AS REAL)");
+                format!("CASE WHEN {item}.type IN ('integer', 'real') THEN {value} END")
+            }
+            Some(ColumnKind::Text) => format!("CASE {item}.type WHEN 'text' THEN {item}.value END"),
+            // JSON has no values of these kinds.
+            Some(ColumnKind::Json | ColumnKind::Bytes | ColumnKind::Moment | ColumnKind::Id)
+            | None => "NULL".to_owned(),
+        }
+    }
+
+    fn json_is_null(&self, item: &str) -> String {
+        format!("{item}.type = 'null'")
+    }
+
+    fn json_empty(&self) -> &'static str {
+        "'[]'"
+    }
+
     fn json_contains(&self, column: &str, placeholder: &str, _: ColumnKind) -> String {
-        format!("EXISTS (SELECT 1 FROM json_each({column}) WHERE value = {placeholder})")
+        // The list gets a name, because a property may be named as a column of `json_each` is.
+        format!(
+            "EXISTS (SELECT 1 FROM (SELECT {column} AS json) AS list, json_each(list.json) AS item \
+             WHERE item.value = {placeholder})"
+        )
     }
 
     fn like(&self, column: &str, placeholder: &str) -> String {

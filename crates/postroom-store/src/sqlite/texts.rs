@@ -4,13 +4,13 @@
 //! An argument that is NULL, or no UTF-8, gives NULL.
 
 use crate::error::Error;
-use crate::sqlite::effort::Effort;
-use crate::sqlite::effort::TimeIsUp;
-use crate::sqlite::like;
-use crate::sqlite::like::Pattern;
 use crate::sqlite::statement;
 use memchr::memmem::Finder;
 use postroom_model::fold;
+use postroom_model::like;
+use postroom_model::like::Effort;
+use postroom_model::like::Pattern;
+use postroom_model::like::TimeIsUp;
 use rusqlite::Connection;
 use rusqlite::ffi;
 use rusqlite::functions::Context;

@@ -7,10 +7,10 @@ const QUESTION_BYTES: usize = 64 << 10;
 
 /// The time is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TimeIsUp;
+pub struct TimeIsUp;
 
 /// The work of one call.
-pub(crate) struct Effort<'a> {
+pub struct Effort<'a> {
     is_over: &'a dyn Fn() -> bool,
     unasked_bytes: usize,
 }
@@ -23,12 +23,12 @@ impl fmt::Debug for Effort<'_> {
 
 impl<'a> Effort<'a> {
     /// Begins. `is_over` says whether the time is up.
-    pub(crate) fn new(is_over: &'a dyn Fn() -> bool) -> Self {
+    pub fn new(is_over: &'a dyn Fn() -> bool) -> Self {
         Self { is_over, unasked_bytes: 0 }
     }
 
     /// Notes that so many bytes are looked at.
-    pub(crate) fn spend(&mut self, bytes: usize) -> Result<(), TimeIsUp> {
+    pub fn spend(&mut self, bytes: usize) -> Result<(), TimeIsUp> {
         self.unasked_bytes = self.unasked_bytes.saturating_add(bytes);
         if self.unasked_bytes >= QUESTION_BYTES {
             self.unasked_bytes = 0;

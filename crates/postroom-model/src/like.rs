@@ -9,8 +9,8 @@
 //!
 //! Both the pattern and the text are folded already.
 
-use crate::sqlite::effort::Effort;
-use crate::sqlite::effort::TimeIsUp;
+pub use crate::effort::Effort;
+pub use crate::effort::TimeIsUp;
 use memchr::memmem::Finder;
 
 /// How much is searched at once, at least.
@@ -18,7 +18,7 @@ const WINDOW_BYTES: usize = 256 << 10;
 
 /// A pattern, taken apart.
 #[derive(Debug)]
-pub(crate) struct Pattern {
+pub struct Pattern {
     first: Piece,
     /// What follows the first `%`. `None` for a pattern without `%`.
     others: Option<Others>,
@@ -47,7 +47,7 @@ struct LiteralRun {
 
 impl Pattern {
     /// Takes a pattern apart.
-    pub(crate) fn new(pattern: &str) -> Self {
+    pub fn new(pattern: &str) -> Self {
         let mut pieces: Vec<_> = pattern.split('%').map(Piece::new).collect();
         let last = if pieces.len() > 1 { pieces.pop() } else { None };
         let mut pieces = pieces.into_iter();
@@ -60,7 +60,7 @@ impl Pattern {
     }
 
     /// Whether a text is as the pattern says.
-    pub(crate) fn matches(&self, text: &str, effort: &mut Effort<'_>) -> Result<bool, TimeIsUp> {
+    pub fn matches(&self, text: &str, effort: &mut Effort<'_>) -> Result<bool, TimeIsUp> {
         let Some(rest) = self.first.strip_from_start(text, effort)? else {
             return Ok(false);
         };
@@ -182,7 +182,7 @@ fn strip<'t>(
 }
 
 /// Where a text has what is looked for.
-pub(crate) fn place(
+pub fn place(
     finder: &Finder<'_>,
     text: &str,
     effort: &mut Effort<'_>,
