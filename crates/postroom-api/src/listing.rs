@@ -12,6 +12,7 @@ use postroom_model::Invalid;
 use postroom_model::Query;
 use postroom_model::filter;
 use postroom_model::filter::Literal;
+use postroom_model::filter::Names;
 use postroom_model::parse_aggregate;
 use postroom_model::parse_order;
 use serde_json::Value as Json;
@@ -49,6 +50,7 @@ pub(crate) fn parse(
     classes: &[Arc<Class>],
     pairs: &[(String, String)],
 ) -> Result<ListRequest, Problem> {
+    let names = Names::among(class, classes);
     let mut reader = ListReader::default();
     for (at, (name, text)) in pairs.iter().enumerate() {
         let twice = pairs.iter().skip(at + 1).any(|(other, _)| other == name);
@@ -57,7 +59,7 @@ pub(crate) fn parse(
             "filter" => {
                 let json = serde_json::from_str(text);
                 let json = json.map_err(|error| Problem::not_json("`filter`", &error))?;
-                filter::parse(class, &json).map(|filter| reader.filters.push(filter))
+                filter::parse(names, &json).map(|filter| reader.filters.push(filter))
             }
             "order" => parse_order(class, text).map(|order| reader.query.order = order),
             "mask" => Mask::parse(class, classes, text).map(|mask| reader.mask = Some(mask)),
@@ -83,7 +85,7 @@ pub(crate) fn parse(
                 Ok(())
             }
             "count" => flag(name, text).map(|count| reader.count = count),
-            _ => filter::equality(class, name, text).map(|filter| reader.filters.push(filter)),
+            _ => filter::equality(names, name, text).map(|filter| reader.filters.push(filter)),
         };
         reader.errors.extend(read.err());
     }

@@ -13,8 +13,11 @@ use postroom_model::filter::Reference;
 use postroom_model::filter::Subject;
 
 /// How many conditions stand side by side, because databases limit how deep they nest, and each of
-/// these is one level.
+/// these is one level. SQLite makes one long row of all alternatives that it finds, so groups of
+/// them are hidden from it. It could use no index for so many anyway.
 const SIDE_BY_SIDE_MAX: usize = 8;
+
+const OR: &str = " OR ";
 
 /// Writes conditions and collects the values that they bind.
 pub(crate) struct Conditions<'a> {
@@ -23,8 +26,8 @@ pub(crate) struct Conditions<'a> {
     pub values: Vec<Value>,
     /// Whether what is written stands within a `not`, so that NULL matters.
     negated: bool,
-    /// How many lists of items have a name.
-    lists: usize,
+    /// How many tables have a name.
+    names: usize,
     /// The name of the item that a condition is about.
     item: String,
 }
@@ -32,7 +35,7 @@ pub(crate) struct Conditions<'a> {
 impl<'a> Conditions<'a> {
     /// Begins with values that are bound already.
     pub(crate) fn new(dialect: &'a dyn Dialect, values: Vec<Value>) -> Self {
-        Self { dialect, values, negated: false, lists: 0, item: String::new() }
+        Self { dialect, values, negated: false, names: 0, item: String::new() }
     }
 
     /// Binds a value and gives its placeholder.
@@ -51,7 +54,7 @@ impl<'a> Conditions<'a> {
             }
             Filter::Or(any) => {
                 let any: Vec<_> = any.iter().map(|one| self.filter(one)).collect();
-                joined(any, " OR ", "1=0")
+                joined(any, OR, "1=0")
             }
             Filter::Not(one) => {
                 let outside = std::mem::replace(&mut self.negated, true);
@@ -83,34 +86,40 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// Whether one of the values that a path leads to is as the filter says.
+    /// Whether one of the values that a path leads to is as the filter says. Each step is a query
+    /// of its own within the former, because databases take long to plan one with many tables.
     fn some(&mut self, items: &Items, wanted: &Filter) -> String {
-        let mut json = match &items.of {
-            Subject::Property(name) => quoted(name),
-            Subject::Item => self.dialect.json_of_item(&self.item),
-        };
-        let mut lists = vec![];
-        let mut next = |conditions: &mut Self, json: &str| {
-            conditions.lists += 1;
-            let item = format!("\"item {}\"", conditions.lists);
-            lists.push(conditions.dialect.json_items(json, &item));
-            item
-        };
-        // What stands outside has a name that no list of items has.
-        self.lists += 1;
-        let outermost = format!("\"json {}\"", self.lists);
-        let first = format!("(SELECT {json} AS json) AS {outermost}");
-        json = format!("{outermost}.json");
-        let mut item = next(self, &json);
+        let (mut steps, mut item) = self.first_step(&items.of);
         for name in &items.path {
             let name = self.bind(Value::Text(self.dialect.json_name(name)));
-            json = self.dialect.json_member(&item, &name);
-            item = next(self, &json);
+            let member = self.dialect.json_member(&item, &name);
+            item = self.named("item");
+            steps.push(self.dialect.json_items(&member, &item));
         }
         let outside = std::mem::replace(&mut self.item, item);
         let wanted = self.as_rows(wanted);
         self.item = outside;
-        format!("EXISTS (SELECT 1 FROM {first}, {} WHERE {wanted})", lists.join(", "))
+        let within =
+            |wanted, step: &String| format!("EXISTS (SELECT 1 FROM {step} WHERE {wanted})");
+        steps.iter().rev().fold(wanted, within)
+    }
+
+    /// The items of JSON as a table, and the name of an item.
+    fn first_step(&mut self, of: &Subject) -> (Vec<String>, String) {
+        let json = match of {
+            Subject::Property(name) => quoted(name),
+            Subject::Item => self.dialect.json_of_item(&self.item),
+        };
+        // It gets a name that no table of items has a column of.
+        let (list, item) = (self.named("list"), self.named("item"));
+        let items = self.dialect.json_items(&format!("{list}.json"), &item);
+        (vec![format!("(SELECT {json} AS json) AS {list}, {items}")], item)
+    }
+
+    /// A new name for a table.
+    fn named(&mut self, what: &str) -> String {
+        self.names += 1;
+        format!("\"{what} {}\"", self.names)
     }
 
     /// Whether a property refers to an entity that the filter matches.
@@ -204,7 +213,7 @@ impl<'a> Conditions<'a> {
         for (column, values) in lists {
             any.push(self.or_false(format!("{column} IN ({})", values.join(", "))));
         }
-        joined(any, " OR ", "1=0")
+        joined(any, OR, "1=0")
     }
 
     fn contains(&mut self, operand: &Operand, literal: &Literal) -> String {
@@ -261,7 +270,9 @@ fn joined(all: Vec<String>, operator: &str, none: &str) -> String {
     let mut all = all;
     while all.len() > SIDE_BY_SIDE_MAX {
         let groups = all.chunks(SIDE_BY_SIDE_MAX);
-        all = groups.map(|group| format!("({})", group.join(operator))).collect();
+        let hidden = if operator == OR { ["COALESCE((", "), 1=0)"] } else { ["(", ")"] };
+        let group = |group: &[String]| hidden.join(&group.join(operator));
+        all = groups.map(group).collect();
     }
     if all.is_empty() { format!("({none})") } else { format!("({})", all.join(operator)) }
 }

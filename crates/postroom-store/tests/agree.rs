@@ -15,6 +15,7 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Property;
 use postroom_model::Query;
+use postroom_model::builtin::MESSAGES;
 use postroom_model::created;
 use postroom_model::filter;
 use postroom_model::filter::Names;
@@ -297,4 +298,50 @@ async fn the_database_and_the_evaluator_agree_on_every_filter() {
     }
     let asked = FILTERS * usize::try_from(classes).unwrap();
     assert!(read * 3 > asked && found_some * 8 > read, "{found_some} of {read} of {asked}");
+}
+
+#[on_both]
+async fn filters_as_large_as_they_may_be_are_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory::open(directory.path(), "a").await.unwrap();
+    let (domain, class) = (Domain::default_domain(), store.class(MESSAGES).unwrap());
+    let subject = json!(["property", "subject"]);
+    let one = |operator: &str, of: &Json| json!([operator, of, "x"]);
+    let several = |operator: &str, count: usize, one: &Json| {
+        Json::Array([vec![json!(operator)], vec![one.clone(); count]].concat())
+    };
+    let far = json!(["property", format!("recipients{}", ".a".repeat(15))]);
+    let mut deep = one("==", &far);
+    for level in 0..31 {
+        deep = match level % 3 {
+            0 => json!(["not", deep]),
+            1 => several("or", 1, &deep),
+            _ => json!(["any", ["property", "a"], deep]),
+        };
+    }
+    let deep = json!(["any", ["property", "recipients"], deep[1]]);
+    let mut steps = one("like", &subject);
+    for _ in 0..31 {
+        let mut level = several("or", 31, &one("like", &subject));
+        level[1] = steps;
+        steps = level;
+    }
+    let values: Vec<_> = (0..1000).map(|n| n.to_string()).collect();
+    #[rustfmt::skip]
+    let table = [
+        several("or", 999, &one("==", &subject)),
+        several("and", 999, &one("!=", &subject)),
+        several("or", 60, &one("==", &far)),
+        several("or", 499, &one("==", &json!(["property", "recipients.a"]))),
+        several("or", 499, &json!(["not", one("like", &subject)])),
+        several("or", 10, &json!(["in", far, values])),
+        deep, steps,
+    ];
+    for (number, json) in table.into_iter().enumerate() {
+        let filter = filter::parse(&class, &json);
+        let filter = filter.unwrap_or_else(|invalid| panic!("{invalid}"));
+        let query = Query { filter: Some(filter), ..Query::default() };
+        let found = store.entity_list(&domain, &class, &query).await;
+        assert!(found.unwrap_or_else(|error| panic!("{number}: {error:?}")).is_empty());
+    }
 }

@@ -3,7 +3,9 @@
 use crate::server::Server;
 use futures_util::future::join_all;
 use postroom_api::Limits;
+use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::PROFILES;
 use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -308,4 +310,59 @@ async fn the_lists_of_a_token_wait_that_take_too_much_time() {
     let listed = server.get(&format!("{MESSAGES}?limit=1")).await.expect(200);
     let one = format!("{MESSAGES}/{}", listed[0]["id"].as_str().unwrap());
     limited.get(&one).await.expect(200);
+
+#[on_both]
+async fn filters_look_into_lists_and_through_references() {
+    let server = Server::start().await;
+    let profile = server.create(PROFILES, &json!({"name": "p"})).await;
+    let account = |address: &str| json!({"profile_id": profile, "address": address, "login": address, "password": "x"});
+    let anna = server.create(ACCOUNTS, &account("anna@demo.test")).await;
+    let ben = server.create(ACCOUNTS, &account("ben@demo.test")).await;
+    let to = |address: &str, state: &str| json!({"address": address, "state": state});
+    #[rustfmt::skip]
+    let messages = [
+        ("a", &anna, json!(["x@demo.test", "y@demo.test"]), json!([to("x@demo.test", "sent"), to("y@demo.test", "refused")])),
+        ("b", &ben,  json!(["y@demo.test"]),                json!([to("y@demo.test", "sent")])),
+        ("c", &ben,  json!([]),                             json!([])),
+    ];
+    for (subject, account, to, recipients) in messages {
+        let message = json!({
+            "messageDirection": "in", "account_id": account, "subject": subject, "to": to,
+            "recipients": recipients,
+        });
+        server.create(MESSAGES, &message).await;
+    }
+    server.create(MESSAGES, &json!({"messageDirection": "in", "subject": "d"})).await;
+    let (to, recipients) = (json!(["property", "to"]), json!(["property", "recipients"]));
+    let address = json!(["property", "account_id.address"]);
+    let both = |address: &str, state: &str| {
+        json!([
+            "and",
+            ["==", ["property", "address"], address],
+            ["==", ["property", "state"], state]
+        ])
+    };
+    #[rustfmt::skip]
+    let table = [
+        (json!(["any", to, ["like", ["item"], "X@%"]]),                &["a"][..]),
+        (json!(["all", to, ["like", ["item"], "Y@%"]]),                &["b", "c", "d"]),
+        (json!(["any", recipients, both("y@demo.test", "sent")]),      &["b"]),
+        (json!(["any", recipients, both("y@demo.test", "refused")]),   &["a"]),
+        (json!(["all", recipients, ["==", ["property", "state"], "sent"]]), &["b", "c", "d"]),
+        (json!(["isnull", to]),                                        &["c", "d"]),
+        (json!(["==", address, "ben@demo.test"]),                      &["b", "c"]),
+        (json!(["!=", address, "ben@demo.test"]),                      &["a", "d"]),
+        (json!(["startswith", address, "ANNA"]),                       &["a"]),
+        (json!(["isnull", address]),                                   &["d"]),
+        (json!(["==", ["property", "account_id.profile_id.name"], "p"]), &["a", "b", "c"]),
+    ];
+    for (filter, want) in table {
+        let filter = filter.to_string();
+        assert_eq!(found(&server, &[("filter", &filter)]).await, *want, "{filter}");
+    }
+    assert_eq!(found(&server, &[("account_id.address", "anna@demo.test")]).await, ["a"]);
+    let filter = json!(["in", ["property", "uid"], [1, "x"]]).to_string();
+    let request = server.request("GET", MESSAGES).query(&[("filter", &filter)]);
+    let problem = crate::server::answer(request).await.expect(422);
+    assert!(problem.to_string().contains("filter[2][1]"), "{problem}");
 }

@@ -59,7 +59,7 @@ pub(super) enum Scope<'a> {
     /// Members of the items of a list of JSON.
     Json,
     /// The items of a list property, which have no members.
-    Items(Property),
+    Items(Box<Property>),
 }
 
 /// What a name means, and how to come there.
@@ -86,6 +86,11 @@ impl Target {
     /// Whether it is JSON as a whole, or a list of it.
     pub(super) fn is_json(&self) -> bool {
         self.operand.data_type == DataType::Any && self.items.is_none()
+    }
+
+    /// How many steps lead there.
+    pub(super) fn steps(&self) -> usize {
+        self.references.len() + self.items.as_ref().map_or(0, |items| items.path.len())
     }
 
     /// Whether its values are texts, or may be.
@@ -116,15 +121,15 @@ impl Target {
     }
 
     /// The condition that it leads to no value.
-    pub(super) fn is_unset(self) -> Filter {
+    pub(super) fn unset(self) -> Filter {
         if self.is_direct() {
             return Filter::IsNull(self.operand);
         }
-        Filter::Not(Box::new(self.is_there()))
+        Filter::Not(Box::new(self.set()))
     }
 
     /// The condition that it leads to a value.
-    pub(super) fn is_there(self) -> Filter {
+    pub(super) fn set(self) -> Filter {
         self.leads_to(|operand| Filter::Not(Box::new(Filter::IsNull(operand))))
     }
 }
@@ -136,7 +141,7 @@ pub(super) fn item(scope: &Scope<'_>) -> Result<Target, String> {
             return Err("[\"item\"] is known only in the condition of any and all".to_owned());
         }
         Scope::Json => (DataType::Any, None),
-        Scope::Items(property) => (property.data_type, Some(property.clone())),
+        Scope::Items(property) => (property.data_type, Some(property.as_ref().clone())),
     };
     let operand = Operand { subject: Subject::Item, data_type, multi: false };
     let name = "item".to_owned();

@@ -52,7 +52,7 @@ pub fn equality<'a>(
         Invalid::new(name, if is_own { reason } else { unknown() })
     })?;
     if text == "null" {
-        return Ok(target.is_unset());
+        return Ok(target.unset());
     }
     read_equality(target, text).map_err(|reason| Invalid::new(name, reason))
 }
@@ -122,14 +122,21 @@ impl<'a> FilterReader<'a> {
         Ok(value)
     }
 
-    fn filter(&mut self, json: &Json) -> Result<Filter, String> {
+    /// Counts a condition. The steps that lead to what it is about count too.
+    fn count(&mut self) -> Result<(), String> {
         self.nodes += 1;
         // Operands stand one level below their operator.
         if self.place.len() > FILTER_DEPTH_MAX || self.nodes > FILTER_NODES_MAX {
             return Err(format!(
-                "is too large: at most {FILTER_DEPTH_MAX} levels and {FILTER_NODES_MAX} conditions"
+                "is too large: at most {FILTER_DEPTH_MAX} levels, and {FILTER_NODES_MAX} \
+                 conditions and names behind dots"
             ));
         }
+        Ok(())
+    }
+
+    fn filter(&mut self, json: &Json) -> Result<Filter, String> {
+        self.count()?;
         let list = json.as_array().and_then(|list| list.split_first());
         let Some((Json::String(operator), operands)) = list else {
             return Err("takes a list that begins with an operator: [\"==\", …]".to_owned());
@@ -163,7 +170,7 @@ impl<'a> FilterReader<'a> {
             let target = reader.target(list)?;
             let scope = match &target.typed {
                 None => Scope::Json,
-                Some(property) if target.operand.multi => Scope::Items(property.clone()),
+                Some(property) if target.operand.multi => Scope::Items(Box::new(property.clone())),
                 Some(_) => return Err(format!("{operator}: `{}` is no list", target.name)),
             };
             Ok((target, scope))
@@ -203,7 +210,7 @@ impl<'a> FilterReader<'a> {
             "contains" => self.contains(operands),
             "isnull" => {
                 let [left] = exactly(operator, operands)?;
-                Ok(self.at(1, |reader| reader.target(left))?.is_unset())
+                Ok(self.at(1, |reader| reader.target(left))?.unset())
             }
             _ => Err(format!(
                 "has no operator `{operator}`; there are == != < <= > >= in between like contains \
@@ -252,7 +259,7 @@ impl<'a> FilterReader<'a> {
             return Ok(target.leads_to(|operand| Filter::In(operand, literals)));
         }
         literals.retain(|literal| *literal != Literal::Null);
-        let is_unset = target.clone().is_unset();
+        let is_unset = target.clone().unset();
         Ok(Filter::Or(vec![is_unset, target.leads_to(|operand| Filter::In(operand, literals))]))
     }
 
@@ -267,11 +274,13 @@ impl<'a> FilterReader<'a> {
         // Of JSON, each value inside is asked.
         let is_item = matches!(self.scope, Scope::Json) && target.is_direct();
         let target = if target.is_json() && !is_item { target.unpacked() } else { target };
-        let value = self.at(2, |_| match literal(&target, value)? {
-            Literal::Null => {
-                Err("contains: takes a value; use isnull to find unset properties".to_owned())
+        let value = self.at(2, |_| {
+            let value = literal(&target, value)?;
+            if value == Literal::Null {
+                let reason = "contains: takes a value; use isnull to find unset properties";
+                return Err(reason.to_owned());
             }
-            literal => Ok(literal),
+            Ok(value)
         })?;
         let is_text = matches!(value, Literal::Text(_));
         Ok(target.leads_to(|operand| match operand.multi || is_text {
@@ -281,7 +290,7 @@ impl<'a> FilterReader<'a> {
     }
 
     /// A target that has one value, or several of which each is asked.
-    fn scalar(&self, json: &Json) -> Result<Target, String> {
+    fn scalar(&mut self, json: &Json) -> Result<Target, String> {
         let target = self.target(json)?;
         let is_item = matches!(self.scope, Scope::Json);
         if target.operand.multi {
@@ -293,14 +302,16 @@ impl<'a> FilterReader<'a> {
         Ok(target)
     }
 
-    fn target(&self, json: &Json) -> Result<Target, String> {
-        match json.as_array().map(Vec::as_slice) {
+    fn target(&mut self, json: &Json) -> Result<Target, String> {
+        let target = match json.as_array().map(Vec::as_slice) {
             Some([Json::String(word), Json::String(name)]) if word == "property" => {
                 name::named(&self.scope, name)
             }
             Some([Json::String(word)]) if word == "item" => name::item(&self.scope),
             _ => Err("takes a property first: [\"property\", \"name\"]".to_owned()),
-        }
+        }?;
+        self.nodes += target.steps();
+        Ok(target)
     }
 }
 
@@ -308,8 +319,8 @@ impl<'a> FilterReader<'a> {
 fn compared(target: Target, comparison: Comparison, literal: Literal) -> Filter {
     let is_null = literal == Literal::Null;
     match comparison {
-        Comparison::Equal if is_null && !target.is_direct() => target.is_unset(),
-        Comparison::NotEqual if is_null && !target.is_direct() => target.is_there(),
+        Comparison::Equal if is_null && !target.is_direct() => target.unset(),
+        Comparison::NotEqual if is_null && !target.is_direct() => target.set(),
         Comparison::NotEqual if !target.is_direct() => {
             let equal = |operand| Filter::Compare(operand, Comparison::Equal, literal);
             Filter::Not(Box::new(target.leads_to(equal)))
@@ -331,11 +342,17 @@ fn of_any_size(_: &str, target: &Target, json: &Json) -> Result<Literal, String>
 
 /// A literal that others are smaller or greater than.
 fn sized(operator: &str, target: &Target, json: &Json) -> Result<Literal, String> {
-    match literal(target, json)? {
-        Literal::Null => Err(format!("{operator}: null cannot be compared by size")),
-        Literal::Boolean(_) => Err(format!("{operator}: a boolean cannot be compared by size")),
-        literal => Ok(literal),
-    }
+    let literal = literal(target, json)?;
+    let what = match literal {
+        Literal::Null => "null",
+        Literal::Boolean(_) => "a boolean",
+        Literal::Whole(_)
+        | Literal::Float(_)
+        | Literal::Text(_)
+        | Literal::Moment(_)
+        | Literal::Id(_) => return Ok(literal),
+    };
+    Err(format!("{operator}: {what} cannot be compared by size"))
 }
 
 fn is_target(json: &Json) -> bool {
