@@ -18,6 +18,7 @@ use postroom_model::builtin::names::MESSAGE_ID;
 use postroom_model::filter::Comparison;
 use postroom_model::filter::Literal;
 use postroom_model::filter::Operand;
+use postroom_model::filter::Subject;
 
 /// The SQL of a page, whose values `conditions` binds. `select` ends before its `WHERE`; the domain
 /// is `$1`.
@@ -76,7 +77,7 @@ pub(crate) fn domain(dialect: &dyn Dialect, class: &Class, filter: Option<&Filte
 
 /// Whether only messages with one of a few Message-IDs get through.
 fn names_message_id(filter: &Filter) -> bool {
-    let is_it = |operand: &Operand| operand.property == MESSAGE_ID && operand.path.is_empty();
+    let is_it = |operand: &Operand| operand.subject == Subject::Property(MESSAGE_ID.to_owned());
     match filter {
         Filter::And(all) => all.iter().any(names_message_id),
         Filter::Compare(operand, Comparison::Equal, literal) => {
@@ -90,6 +91,8 @@ fn names_message_id(filter: &Filter) -> bool {
         | Filter::Like(..)
         | Filter::Contains(..)
         | Filter::StartsWith(..)
+        | Filter::Some(..)
+        | Filter::Refers(..)
         | Filter::IsNull(_) => false,
     }
 }

@@ -310,6 +310,7 @@ async fn the_lists_of_a_token_wait_that_take_too_much_time() {
     let listed = server.get(&format!("{MESSAGES}?limit=1")).await.expect(200);
     let one = format!("{MESSAGES}/{}", listed[0]["id"].as_str().unwrap());
     limited.get(&one).await.expect(200);
+}
 
 #[on_both]
 async fn filters_look_into_lists_and_through_references() {

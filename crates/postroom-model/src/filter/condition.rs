@@ -4,9 +4,9 @@
 //! written out when the filter is read: `!=` of a value inside JSON is `Not(Some(…, ==))`. So the
 //! databases and the evaluator have only these few kinds of conditions to agree on.
 
+use crate::id::ClassId;
 use crate::id::EntityId;
 use crate::property::DataType;
-use uuid::Uuid;
 
 /// How many values a filter may compare with and still be one that costs little for each entity.
 const COMPARED_MAX: usize = 100;
@@ -85,7 +85,7 @@ pub struct Reference {
     /// The property.
     pub property: String,
     /// The class of the entity.
-    pub class: Uuid,
+    pub class: ClassId,
     /// The table of that class.
     pub table: String,
 }

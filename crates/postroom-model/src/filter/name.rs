@@ -245,12 +245,12 @@ impl<'a> Way<'a> {
                 self.dotted
             ));
         }
-        let id = property.idclass.unwrap_or_default();
-        let Some(class) = self.classes.iter().find(|class| class.id == id) else {
+        let referred = |class: &&Arc<Class>| property.idclass == Some(class.id);
+        let Some(class) = self.classes.iter().find(referred) else {
             return Err(format!("`{}` refers to no class that there is", property.name));
         };
         let (name, table) = (property.name.clone(), class.table().into_owned());
-        self.references.push(Reference { property: name, class: id, table });
+        self.references.push(Reference { property: name, class: class.id, table });
         Ok(class)
     }
 }
