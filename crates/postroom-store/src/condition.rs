@@ -9,8 +9,8 @@ use postroom_model::filter::Filter;
 use postroom_model::filter::Items;
 use postroom_model::filter::Literal;
 use postroom_model::filter::Operand;
-use postroom_model::filter::Reference;
 use postroom_model::filter::Subject;
+use postroom_model::filter::Through;
 
 /// How many conditions stand side by side, because databases limit how deep they nest, and each of
 /// these is one level. SQLite makes one long row of all alternatives that it finds, so groups of
@@ -123,7 +123,7 @@ impl<'a> Conditions<'a> {
     }
 
     /// Whether a property refers to an entity that the filter matches.
-    fn refers(&mut self, reference: &Reference, wanted: &Filter) -> String {
+    fn refers(&mut self, reference: &Through, wanted: &Filter) -> String {
         let wanted = self.as_rows(wanted);
         let (property, table) = (quoted(&reference.property), quoted(&reference.table));
         self.or_false(format!(

@@ -62,8 +62,8 @@ pub trait Dialect: Send + Sync {
     /// A placeholder for a value of a kind, where nothing else says of which type it is.
     fn typed(&self, placeholder: &str, kind: ColumnKind) -> String;
 
-    /// The items of JSON, as a table that is named `item`: those of a list, none of null, or what is
-    /// no list as the only one.
+    /// The items of JSON, as a table that is named `item`: those of a list, none of null, or what
+    /// is no list as the only one.
     fn json_items(&self, json: &str, item: &str) -> String;
 
     /// An item as JSON.

@@ -274,7 +274,7 @@ async fn the_database_and_the_evaluator_agree_on_every_filter() {
             let Ok(filter) = filter::parse(Names::among(&class, &all), &json) else {
                 continue;
             };
-            let referred = |_: &filter::Reference, id: EntityId| {
+            let referred = |_: &filter::Through, id: EntityId| {
                 entities.iter().find(|entity| entity.id == id).cloned()
             };
             let wanted: Vec<_> =

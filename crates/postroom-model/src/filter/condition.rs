@@ -81,7 +81,7 @@ pub struct Items {
 
 /// A property that refers to an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference {
+pub struct Through {
     /// The property.
     pub property: String,
     /// The class of the entity.
@@ -111,7 +111,7 @@ pub enum Filter {
     /// At least one of the values is as the filter says. `any`; `all` is its contrary.
     Some(Items, Box<Filter>),
     /// The property refers to an entity that the filter matches.
-    Refers(Reference, Box<Filter>),
+    Refers(Through, Box<Filter>),
     /// All of them; true when there is none.
     And(Vec<Filter>),
     /// One of them; false when there is none.
@@ -121,7 +121,8 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Whether it looks into texts or JSON or other entities, or compares with many values, so that it takes long
+    /// Whether it looks into texts or JSON or other entities, or compares with many values, so
+    /// that it takes long
     /// where there are many or large entities.
     #[must_use]
     pub fn searches(&self) -> bool {

@@ -8,8 +8,8 @@ use crate::filter::condition::Filter;
 use crate::filter::condition::Items;
 use crate::filter::condition::Literal;
 use crate::filter::condition::Operand;
-use crate::filter::condition::Reference;
 use crate::filter::condition::Subject;
+use crate::filter::condition::Through;
 use crate::fold::fold;
 use crate::id::EntityId;
 use crate::like::Effort;
@@ -19,11 +19,11 @@ use serde_json::Value as Json;
 use std::cmp::Ordering;
 
 /// Finds the entity of the same domain that a reference leads to; `None` when there is none.
-pub type Referred<'a> = &'a dyn Fn(&Reference, EntityId) -> Option<Entity>;
+pub type FindReferred<'a> = &'a dyn Fn(&Through, EntityId) -> Option<Entity>;
 
 /// Whether an entity is as a filter of its class says.
 #[must_use]
-pub fn matches(filter: &Filter, entity: &Entity, referred: Referred<'_>) -> bool {
+pub fn matches(filter: &Filter, entity: &Entity, referred: FindReferred<'_>) -> bool {
     Here { entity, item: &Json::Null, referred }.is(filter)
 }
 
@@ -32,7 +32,7 @@ pub fn matches(filter: &Filter, entity: &Entity, referred: Referred<'_>) -> bool
 struct Here<'a> {
     entity: &'a Entity,
     item: &'a Json,
-    referred: Referred<'a>,
+    referred: FindReferred<'a>,
 }
 
 impl Here<'_> {

@@ -5,8 +5,8 @@ use crate::class::of_every_entity;
 use crate::filter::condition::Filter;
 use crate::filter::condition::Items;
 use crate::filter::condition::Operand;
-use crate::filter::condition::Reference;
 use crate::filter::condition::Subject;
+use crate::filter::condition::Through;
 use crate::limits::FILTER_PATH_NAMES_MAX;
 use crate::limits::FILTER_REFERENCES_MAX;
 use crate::property::DataType;
@@ -64,11 +64,11 @@ pub(super) enum Scope<'a> {
 
 /// What a name means, and how to come there.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(super) struct Named {
     /// The name as it was sent.
     pub name: String,
     /// The references that lead to the entity, the first one first.
-    pub references: Vec<Reference>,
+    pub references: Vec<Through>,
     /// What leads into JSON.
     pub items: Option<Items>,
     /// What is compared at the end.
@@ -77,7 +77,7 @@ pub(super) struct Target {
     pub typed: Option<Property>,
 }
 
-impl Target {
+impl Named {
     /// Whether it is a property of the entity itself, or the item itself.
     pub(super) fn is_direct(&self) -> bool {
         self.references.is_empty() && self.items.is_none()
@@ -135,7 +135,7 @@ impl Target {
 }
 
 /// The item itself, `["item"]`.
-pub(super) fn item(scope: &Scope<'_>) -> Result<Target, String> {
+pub(super) fn item(scope: &Scope<'_>) -> Result<Named, String> {
     let (data_type, typed) = match scope {
         Scope::Class(_) => {
             return Err("[\"item\"] is known only in the condition of any and all".to_owned());
@@ -146,11 +146,11 @@ pub(super) fn item(scope: &Scope<'_>) -> Result<Target, String> {
     let operand = Operand { subject: Subject::Item, data_type, multi: false };
     let name = "item".to_owned();
     // An item is compared as it is, so that there are no further items to look into.
-    Ok(Target { name, references: vec![], items: None, operand, typed })
+    Ok(Named { name, references: vec![], items: None, operand, typed })
 }
 
 /// What a dotted name means.
-pub(super) fn named(scope: &Scope<'_>, dotted: &str) -> Result<Target, String> {
+pub(super) fn named(scope: &Scope<'_>, dotted: &str) -> Result<Named, String> {
     if let Some(odd) = dotted.chars().find(|char| char.is_control() || matches!(char, '"' | '\\')) {
         let odd = if odd == '\0' { "a NUL character".to_owned() } else { format!("{odd:?}") };
         return Err(format!("the name of a property has {odd}"));
@@ -174,22 +174,22 @@ pub(super) fn named(scope: &Scope<'_>, dotted: &str) -> Result<Target, String> {
     }
 }
 
-fn inside(dotted: &str, references: Vec<Reference>, of: Subject, path: &[&str]) -> Target {
+fn inside(dotted: &str, references: Vec<Through>, of: Subject, path: &[&str]) -> Named {
     let path = path.iter().map(|name| (*name).to_owned()).collect();
     let operand = Operand { subject: Subject::Item, data_type: DataType::Any, multi: false };
     let items = Some(Items { of, path });
-    Target { name: dotted.to_owned(), references, items, operand, typed: None }
+    Named { name: dotted.to_owned(), references, items, operand, typed: None }
 }
 
 /// The way that a dotted name leads.
 struct Way<'a> {
     dotted: &'a str,
     classes: &'a [Arc<Class>],
-    references: Vec<Reference>,
+    references: Vec<Through>,
 }
 
 impl<'a> Way<'a> {
-    fn of(mut self, class: &Class, names: &[&str]) -> Result<Target, String> {
+    fn of(mut self, class: &Class, names: &[&str]) -> Result<Named, String> {
         let Some((name, path)) = names.split_first() else {
             return Err("names no property".to_owned());
         };
@@ -209,7 +209,7 @@ impl<'a> Way<'a> {
             let operand = Operand { subject: of, data_type, multi };
             let typed = (data_type != DataType::Any).then_some(property);
             let name = self.dotted.to_owned();
-            return Ok(Target { name, references: self.references, items: None, operand, typed });
+            return Ok(Named { name, references: self.references, items: None, operand, typed });
         }
         match property.data_type {
             DataType::Any => Ok(inside(self.dotted, self.references, of, path)),
@@ -250,7 +250,7 @@ impl<'a> Way<'a> {
             return Err(format!("`{}` refers to no class that there is", property.name));
         };
         let (name, table) = (property.name.clone(), class.table().into_owned());
-        self.references.push(Reference { property: name, class: class.id, table });
+        self.references.push(Through { property: name, class: class.id, table });
         Ok(class)
     }
 }

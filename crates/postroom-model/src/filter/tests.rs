@@ -130,7 +130,7 @@ fn names_lead_through_references() {
         Comparison::Equal,
         Literal::Text("x".to_owned()),
     );
-    let reference = |class: &Class, property: &str| Reference {
+    let reference = |class: &Class, property: &str| Through {
         property: property.to_owned(),
         class: class.id,
         table: class.table().into_owned(),
