@@ -1,7 +1,7 @@
 //! Literals of filters: each takes the type of what it is compared with.
 
 use crate::filter::condition::Literal;
-use crate::filter::name::Named;
+use crate::filter::name::NamedValue;
 use crate::limits::FILTER_LITERAL_BYTES_MAX;
 use crate::property::DataType;
 use crate::property::Property;
@@ -10,7 +10,7 @@ use crate::validate;
 use serde_json::Value as Json;
 
 /// A literal that is compared with what a target leads to.
-pub(super) fn literal(target: &Named, json: &Json) -> Result<Literal, String> {
+pub(super) fn literal(target: &NamedValue, json: &Json) -> Result<Literal, String> {
     let value = constant(json);
     if value.is_null() {
         return Ok(Literal::Null);

@@ -64,7 +64,7 @@ pub(super) enum Scope<'a> {
 
 /// What a name means, and how to come there.
 #[derive(Debug, Clone)]
-pub(super) struct Named {
+pub(super) struct NamedValue {
     /// The name as it was sent.
     pub name: String,
     /// The references that lead to the entity, the first one first.
@@ -77,7 +77,7 @@ pub(super) struct Named {
     pub typed: Option<Property>,
 }
 
-impl Named {
+impl NamedValue {
     /// Whether it is a property of the entity itself, or the item itself.
     pub(super) fn is_direct(&self) -> bool {
         self.references.is_empty() && self.items.is_none()
@@ -135,7 +135,7 @@ impl Named {
 }
 
 /// The item itself, `["item"]`.
-pub(super) fn item(scope: &Scope<'_>) -> Result<Named, String> {
+pub(super) fn item(scope: &Scope<'_>) -> Result<NamedValue, String> {
     let (data_type, typed) = match scope {
         Scope::Class(_) => {
             return Err("[\"item\"] is known only in the condition of any and all".to_owned());
@@ -146,11 +146,11 @@ pub(super) fn item(scope: &Scope<'_>) -> Result<Named, String> {
     let operand = Operand { subject: Subject::Item, data_type, multi: false };
     let name = "item".to_owned();
     // An item is compared as it is, so that there are no further items to look into.
-    Ok(Named { name, references: vec![], items: None, operand, typed })
+    Ok(NamedValue { name, references: vec![], items: None, operand, typed })
 }
 
 /// What a dotted name means.
-pub(super) fn named(scope: &Scope<'_>, dotted: &str) -> Result<Named, String> {
+pub(super) fn named(scope: &Scope<'_>, dotted: &str) -> Result<NamedValue, String> {
     if let Some(odd) = dotted.chars().find(|char| char.is_control() || matches!(char, '"' | '\\')) {
         let odd = if odd == '\0' { "a NUL character".to_owned() } else { format!("{odd:?}") };
         return Err(format!("the name of a property has {odd}"));
@@ -174,11 +174,11 @@ pub(super) fn named(scope: &Scope<'_>, dotted: &str) -> Result<Named, String> {
     }
 }
 
-fn inside(dotted: &str, references: Vec<Through>, of: Subject, path: &[&str]) -> Named {
+fn inside(dotted: &str, references: Vec<Through>, of: Subject, path: &[&str]) -> NamedValue {
     let path = path.iter().map(|name| (*name).to_owned()).collect();
     let operand = Operand { subject: Subject::Item, data_type: DataType::Any, multi: false };
     let items = Some(Items { of, path });
-    Named { name: dotted.to_owned(), references, items, operand, typed: None }
+    NamedValue { name: dotted.to_owned(), references, items, operand, typed: None }
 }
 
 /// The way that a dotted name leads.
@@ -189,7 +189,7 @@ struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    fn of(mut self, class: &Class, names: &[&str]) -> Result<Named, String> {
+    fn of(mut self, class: &Class, names: &[&str]) -> Result<NamedValue, String> {
         let Some((name, path)) = names.split_first() else {
             return Err("names no property".to_owned());
         };
@@ -209,7 +209,13 @@ impl<'a> Way<'a> {
             let operand = Operand { subject: of, data_type, multi };
             let typed = (data_type != DataType::Any).then_some(property);
             let name = self.dotted.to_owned();
-            return Ok(Named { name, references: self.references, items: None, operand, typed });
+            return Ok(NamedValue {
+                name,
+                references: self.references,
+                items: None,
+                operand,
+                typed,
+            });
         }
         match property.data_type {
             DataType::Any => Ok(inside(self.dotted, self.references, of, path)),

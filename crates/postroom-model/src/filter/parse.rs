@@ -9,7 +9,7 @@ use crate::filter::literal::inside;
 use crate::filter::literal::literal;
 use crate::filter::literal::text_of;
 use crate::filter::name;
-use crate::filter::name::Named;
+use crate::filter::name::NamedValue;
 use crate::filter::name::Names;
 use crate::filter::name::Scope;
 use crate::invalid::Invalid;
@@ -57,7 +57,7 @@ pub fn equality<'a>(
     read_equality(target, text).map_err(|reason| Invalid::new(name, reason))
 }
 
-fn read_equality(target: Named, text: &str) -> Result<Filter, String> {
+fn read_equality(target: NamedValue, text: &str) -> Result<Filter, String> {
     let json = match target.operand.data_type {
         // It is the text itself, and the number or boolean that the text spells.
         DataType::Any if target.is_json() => return Err(holds_json(&target)),
@@ -87,7 +87,7 @@ fn read_equality(target: Named, text: &str) -> Result<Filter, String> {
     }))
 }
 
-fn holds_json(target: &Named) -> String {
+fn holds_json(target: &NamedValue) -> String {
     format!("`{0}` holds JSON: name a value inside, {0}.name", target.name)
 }
 
@@ -290,7 +290,7 @@ impl<'a> FilterReader<'a> {
     }
 
     /// A target that has one value, or several of which each is asked.
-    fn scalar(&mut self, json: &Json) -> Result<Named, String> {
+    fn scalar(&mut self, json: &Json) -> Result<NamedValue, String> {
         let target = self.target(json)?;
         let is_item = matches!(self.scope, Scope::Json);
         if target.operand.multi {
@@ -302,7 +302,7 @@ impl<'a> FilterReader<'a> {
         Ok(target)
     }
 
-    fn target(&mut self, json: &Json) -> Result<Named, String> {
+    fn target(&mut self, json: &Json) -> Result<NamedValue, String> {
         let target = match json.as_array().map(Vec::as_slice) {
             Some([Json::String(word), Json::String(name)]) if word == "property" => {
                 name::named(&self.scope, name)
@@ -316,7 +316,7 @@ impl<'a> FilterReader<'a> {
 }
 
 /// A comparison. What leads to several values, or to none, is unequal when no value is equal.
-fn compared(target: Named, comparison: Comparison, literal: Literal) -> Filter {
+fn compared(target: NamedValue, comparison: Comparison, literal: Literal) -> Filter {
     let is_null = literal == Literal::Null;
     match comparison {
         Comparison::Equal if is_null && !target.is_direct() => target.unset(),
@@ -336,12 +336,12 @@ fn compared(target: Named, comparison: Comparison, literal: Literal) -> Filter {
     }
 }
 
-fn of_any_size(_: &str, target: &Named, json: &Json) -> Result<Literal, String> {
+fn of_any_size(_: &str, target: &NamedValue, json: &Json) -> Result<Literal, String> {
     literal(target, json)
 }
 
 /// A literal that others are smaller or greater than.
-fn sized(operator: &str, target: &Named, json: &Json) -> Result<Literal, String> {
+fn sized(operator: &str, target: &NamedValue, json: &Json) -> Result<Literal, String> {
     let literal = literal(target, json)?;
     let what = match literal {
         Literal::Null => "null",
