@@ -15,6 +15,7 @@ use postroom_model::Query;
 use postroom_model::builtin;
 use postroom_model::filter;
 use postroom_model::filter::Literal;
+use postroom_model::filter::Subject;
 use postroom_model::parse_order;
 use postroom_testkit::TestDatabase;
 use std::sync::Arc;
@@ -51,7 +52,7 @@ fn lists(class: &Class, filter: Option<&Filter>) -> Vec<Query> {
 /// Whether it is a filter for one value of a property.
 fn asks_for(filter: Option<&Filter>, property: &str) -> bool {
     matches!(filter, Some(Filter::Compare(of, _, literal))
-        if of.property == property && *literal != Literal::Null)
+        if of.subject == Subject::Property(property.to_owned()) && *literal != Literal::Null)
 }
 
 fn messages(store: &Store) -> Arc<Class> {
@@ -105,7 +106,9 @@ async fn a_page_is_a_range_of_an_index_for_every_documented_parameter() {
                     (None, None) => "(domain=?)",
                     (None, Some(_)) => "(domain=? AND ",
                     // An index of its own, with the domain before the order.
-                    (Some(Filter::IsNull(of)), None) if of.property == "messageId" => {
+                    (Some(Filter::IsNull(of)), None)
+                        if of.subject == Subject::Property("messageId".to_owned()) =>
+                    {
                         "unidentified listed"
                     }
                     (Some(_), None) => "=? AND ",
