@@ -322,7 +322,7 @@ async fn filters_as_large_as_they_may_be_are_answered() {
     }
     let deep = json!(["any", ["property", "recipients"], deep[1]]);
     let mut steps = one("like", &subject);
-    for _ in 0..20 {
+    for _ in 0..31 {
         let mut level = several("or", 31, &one("like", &subject));
         level[1] = steps;
         steps = level;
