@@ -32,7 +32,7 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
 
-const CLASSES: u32 = 4;
+const CLASSES: u32 = 10;
 const ROWS: usize = 14;
 const FILTERS: usize = 80;
 
@@ -96,7 +96,8 @@ impl Dice {
     }
 
     fn property(&mut self, name: &str) -> Json {
-        let of_type = self.of(&TYPES);
+        // JSON has the most to go wrong.
+        let of_type = if self.chance(3) { "any" } else { self.of(&TYPES) };
         let multi = self.chance(3);
         let items = if of_type == "enum" { json!(ITEMS) } else { json!([]) };
         json!({"name": name, "data_type": of_type, "multi": multi, "items": items})
@@ -125,6 +126,8 @@ impl Dice {
         match self.below(if depth == 0 { 5 } else { 8 }) {
             0 => Json::Null,
             1 => json!(self.chance(2)),
+            // As many are 0 or 1 as booleans might be taken for.
+            2 if self.chance(2) => json!(self.below(2)),
             2 => json!(self.of(&WHOLE[..7])),
             3 => json!(self.of(&FLOATS)),
             4 => json!(self.of(&TEXTS)),
@@ -214,6 +217,8 @@ impl Dice {
         let operator = self.of(&OPERATORS);
         let mut literal = || match data_type {
             _ if self.chance(9) => Json::Null,
+            // What is not of one type is compared too.
+            DataType::Any if self.chance(3) => json!(self.of(&["0", "1", "5", "true"])),
             DataType::Any => self.any(0),
             other => self.scalar(other),
         };
