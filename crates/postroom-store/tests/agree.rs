@@ -32,7 +32,7 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
 
-const CLASSES: u32 = 10;
+const CLASSES: u32 = 30;
 const ROWS: usize = 14;
 const FILTERS: usize = 80;
 
