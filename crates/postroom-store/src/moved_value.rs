@@ -24,7 +24,12 @@ pub(crate) fn is_equal(one: &Value, other: &Value) -> bool {
             let whole = |value: &Value| match value {
                 Value::Boolean(flag) => Some(i64::from(*flag)),
                 Value::Whole(number) | Value::Moment(number) => Some(*number),
-                _ => None,
+                Value::Null
+                | Value::Float(_)
+                | Value::Text(_)
+                | Value::Json(_)
+                | Value::Bytes(_)
+                | Value::Id(_) => None,
             };
             one == other || whole(one).zip(whole(other)).is_some_and(|(one, other)| one == other)
         }
