@@ -215,12 +215,18 @@ impl Dice {
 
     fn compared(&mut self, of: &Json, data_type: DataType) -> Json {
         let operator = self.of(&OPERATORS);
-        let mut literal = || match data_type {
-            _ if self.chance(9) => Json::Null,
-            // What is not of one type is compared too.
-            DataType::Any if self.chance(3) => json!(self.of(&["0", "1", "5", "true"])),
-            DataType::Any => self.any(0),
-            other => self.scalar(other),
+        let is_any = data_type == DataType::Any;
+        let mut literal = || {
+            if self.chance(9) {
+                Json::Null
+            } else if is_any && self.chance(3) {
+                // What is not of one type is compared too.
+                json!(self.of(&["0", "1", "5", "true"]))
+            } else if is_any {
+                self.any(0)
+            } else {
+                self.scalar(data_type)
+            }
         };
         match operator {
             "in" => json!(["in", of, [literal(), literal(), literal()]]),
