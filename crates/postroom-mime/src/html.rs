@@ -88,9 +88,9 @@ pub fn with_addresses<E>(
     html: &str,
     mut address: impl FnMut(&str) -> Result<Option<String>, E>,
 ) -> Result<String, E> {
-    let (mut shown, mut done) = (String::with_capacity(html.len()), 0);
+    let (mut shown, mut done, mut seen) = (String::with_capacity(html.len()), 0, 0);
     for colon in memchr::memchr_iter(b':', html.as_bytes()) {
-        let Some(at) = colon.checked_sub(3).filter(|at| *at >= done) else { continue };
+        let Some(at) = colon.checked_sub(3).filter(|at| *at >= seen) else { continue };
         let is_scheme = html.get(at..colon).is_some_and(|word| word.eq_ignore_ascii_case("cid"));
         let before = html.get(..at).and_then(|before| before.chars().next_back());
         if !is_scheme || before.is_some_and(|char| char.is_alphanumeric() || "+-._%".contains(char))
@@ -102,10 +102,12 @@ pub fn with_addresses<E>(
         let is_end = |char: char| char.is_whitespace() || "\"'<>(),`\\".contains(char);
         let end = rest.find(is_end).unwrap_or(rest.len());
         let Some(written) = rest.get(..end).filter(|written| !written.is_empty()) else { continue };
+        // What looks like an address within an identifier is none.
+        seen = colon + 1 + end;
         if let Some(address) = address(&entity::decode_attribute(written))? {
             shown.push_str(html.get(done..at).unwrap_or_default());
             shown.push_str(&address);
-            done = colon + 1 + end;
+            done = seen;
         }
     }
     shown.push_str(html.get(done..).unwrap_or_default());

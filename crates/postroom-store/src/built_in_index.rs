@@ -26,7 +26,7 @@ pub(crate) fn former() -> impl Iterator<Item = Statement> {
 pub(crate) fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
     let table = quoted(&class.table());
     let index = |name: &str, on: &str| {
-        let name = quoted(&format!("{} {name}", class.classname));
+        let name = quoted(&format!("{} {name}", class.table()));
         format!("CREATE INDEX IF NOT EXISTS {name} ON {table} {on}")
     };
     let by = dialect.indexed();

@@ -1197,7 +1197,7 @@ async fn an_older_schema_is_brought_forward() {
     let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
     let older = "DROP TABLE \"job\"; DROP TABLE \"once\"; DROP TABLE \"origin\"; DROP INDEX \"receipt unsettled\";
         DROP TABLE \"retired\"; DROP TABLE \"counter\"; DROP INDEX \"file by property\";
-        DROP TABLE \"class\"; DELETE FROM \"meta\" WHERE \"name\" = 'classes';
+        DROP TABLE \"purge\"; DROP INDEX \"receipt wish of message\"; DROP TABLE \"class\"; DELETE FROM \"meta\" WHERE \"name\" = 'classes';
         DROP TABLE \"lease\"; DROP TABLE \"owner\"; ALTER TABLE \"delivery\" DROP COLUMN \"epoch\";
         ALTER TABLE \"unfinished\" DROP COLUMN \"owner\";
         DELETE FROM \"meta\" WHERE \"name\" IN ('blobs', 'owners');

@@ -183,8 +183,8 @@ pub const PLANTED: &[PlantedFault] = &[
     PlantedFault {
         name: "a deleted account leaves its deliveries behind",
         file: "crates/postroom-store/src/change.rs",
-        sound: "WHERE \\\"account\\\" = $1 AND \\\"phase\\\" IN ('due', 'void')\"",
-        faulty: "WHERE \\\"account\\\" = $1 AND \\\"phase\\\" IN ('')\"",
+        sound: "DeliveryStep::Leave.taken(\"\\\"account\\\" = $1\")",
+        faulty: "DeliveryStep::Leave.taken(\"\\\"account\\\" = $1 AND 1 = 0\")",
         finder: test("postroom-store", &["--test", "races"], "a_queue_ends_with_its_account"),
     },
 ];
