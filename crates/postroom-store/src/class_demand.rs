@@ -2,10 +2,12 @@
 //! its batch of the entities that changed since.
 
 use crate::classes::CLASSES;
+use crate::classes::Classes;
 use crate::columns::kind;
 use crate::columns::quoted;
 use crate::database::Lock;
 use crate::database::Room;
+use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
@@ -60,6 +62,8 @@ struct Refutation {
 /// What is demanded of stored values.
 pub(crate) struct Demands<'a> {
     store: &'a Store,
+    /// The classes before the change.
+    former: &'a Classes,
     /// The last change of an entity before the values were read.
     seq: i64,
     obstacles: Vec<Obstacle>,
@@ -72,14 +76,14 @@ pub(crate) struct Demands<'a> {
 impl<'a> Demands<'a> {
     /// Waits for the changes of entities that run. So what is looked at from now on misses none of
     /// them, and each later one has a greater number in the feed.
-    pub(crate) async fn begin(store: &'a Store) -> Result<Self, Error> {
+    pub(crate) async fn begin(store: &'a Store, former: &'a Classes) -> Result<Self, Error> {
         let none_runs = Statement::new("SELECT 1");
         let none_runs = none_runs.assert(Failed::OtherClasses, Lock::Name(CLASSES));
         let last = Statement::new("SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\"");
         let read = store.inner.database.write(vec![none_runs, last], Room::Reserve).await?;
         let row = read.last().and_then(|outcome| outcome.rows.first());
         let seq = row.and_then(|row| row.whole(0)).ok_or(Error::Damaged { what: "the feed" })?;
-        Ok(Self { store, seq, obstacles: vec![], lost: 0, what: "values" })
+        Ok(Self { store, former, seq, obstacles: vec![], lost: 0, what: "values" })
     }
 
     /// Adds what a step demands of the entities of a class.
@@ -235,9 +239,17 @@ impl<'a> Demands<'a> {
         let Obstacle { table, condition: SqlCondition { sql, values }, .. } = obstacle;
         let sql = format!("SELECT COUNT(*) FROM {table} t WHERE {sql}");
         let count = Statement::new(sql).bind_all(values.iter().cloned());
-        let rows = self.store.read(count.within(WITHIN).searches(true)).await?;
+        let rows = self.read(obstacle, count).await?;
         let count = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
         Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// Looks at the entities of an obstacle as its class was before the change.
+    async fn read(&self, obstacle: &Obstacle, statement: Statement) -> Result<Vec<Row>, Error> {
+        let former = self.former.get(&obstacle.class);
+        let former = former.ok_or(Error::Condition(Failed::OtherClasses))?;
+        let statement = statement.of_class(former.as_ref());
+        self.store.read(statement.within(WITHIN).searches(true)).await
     }
 
     async fn named(&self, obstacle: &Obstacle) -> Result<Vec<String>, Error> {
@@ -245,7 +257,7 @@ impl<'a> Demands<'a> {
         let limit = values.len() + 1;
         let sql = format!("SELECT t.\"id\" FROM {table} t WHERE {sql} LIMIT ${limit}");
         let named = Statement::new(sql).bind_all(values.iter().cloned()).bind(NAMED);
-        let rows = self.store.read(named.within(WITHIN).searches(true)).await?;
+        let rows = self.read(obstacle, named).await?;
         Ok(rows.iter().filter_map(|row| row.id(0)).map(|id: EntityId| id.to_string()).collect())
     }
 }

@@ -7,7 +7,6 @@ use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::failed::Failed;
 use crate::lease;
 use crate::store::Store;
 use postroom_model::Class;
@@ -66,23 +65,6 @@ impl Store {
                 tracing::error!(%error, "the classes were not read again");
             }
         });
-    }
-
-    /// What was done with the classes `former`. That the database did not understand it may be
-    /// because they are others by now.
-    pub(crate) async fn of_former<T>(
-        &self,
-        former: &Classes,
-        done: Result<T, Error>,
-    ) -> Result<T, Error> {
-        if !matches!(done, Err(Error::Database(_))) {
-            return done;
-        }
-        self.classes_refresh().await?;
-        match self.classes().version() == former.version() {
-            true => done,
-            false => Err(Error::Condition(Failed::OtherClasses)),
-        }
     }
 
     /// The class of that name.

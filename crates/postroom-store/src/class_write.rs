@@ -90,16 +90,6 @@ impl Store {
         change: ClassChange,
         confirm: Option<u64>,
     ) -> Result<Classes, Error> {
-        let changed = self.class_changed(former, change, confirm).await;
-        self.of_former(former, changed).await
-    }
-
-    async fn class_changed(
-        &self,
-        former: &Classes,
-        change: ClassChange,
-        confirm: Option<u64>,
-    ) -> Result<Classes, Error> {
         let ClassChange { class, renamed } = change;
         let before = former.iter().find(|former| former.id == class.id);
         let before = before.ok_or(Error::Condition(Failed::OtherClasses))?;
@@ -114,7 +104,7 @@ impl Store {
             *present = class;
         }
         let whole = self.checked(&next, id)?;
-        let mut demands = Demands::begin(self).await?;
+        let mut demands = Demands::begin(self, former).await?;
         for after in whole.iter().filter(|after| descends(after, id, &whole)) {
             let before = former.iter().find(|former| former.id == after.id);
             for step in before.map(|b| class_steps(b, after, &renamed)).unwrap_or_default() {
@@ -140,16 +130,6 @@ impl Store {
         id: ClassId,
         confirm: Option<u64>,
     ) -> Result<Classes, Error> {
-        let deleted = self.class_deleted(former, id, confirm).await;
-        self.of_former(former, deleted).await
-    }
-
-    async fn class_deleted(
-        &self,
-        former: &Classes,
-        id: ClassId,
-        confirm: Option<u64>,
-    ) -> Result<Classes, Error> {
         let class = former.iter().find(|class| class.id == id);
         let class = class.ok_or(Error::Condition(Failed::OtherClasses))?;
         if self.class_built_in(id).is_some() {
@@ -159,7 +139,7 @@ impl Store {
         if let Some(by) = user_of(class, former) {
             return Err(Error::Condition(Failed::InUse { by }));
         }
-        let mut demands = Demands::begin(self).await?;
+        let mut demands = Demands::begin(self, former).await?;
         demands.count_entities(class).await?;
         demands.confirmed(confirm)?;
         let asserts = demands.asserts();
