@@ -44,17 +44,20 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn classes_refresh(&self) -> Result<(), Error> {
+        if self.classes_read().await? { self.classes_used().await } else { Ok(()) }
+    }
+
+    /// Reads the classes again. Gives whether they are others.
+    async fn classes_read(&self) -> Result<bool, Error> {
         let read = classes::read(self.inner.database.as_ref()).await?;
         let read = read.ok_or(Error::Damaged { what: "a class" })?;
-        {
-            let mut present = self.inner.classes.write().unwrap_or_else(PoisonError::into_inner);
-            // An answer may be older than the one of somebody else.
-            if read.version() <= present.version() {
-                return Ok(());
-            }
+        let mut present = self.inner.classes.write().unwrap_or_else(PoisonError::into_inner);
+        // An answer may be older than the one of somebody else.
+        let is_newer = read.version() > present.version();
+        if is_newer {
             *present = read;
         }
-        self.classes_used().await
+        Ok(is_newer)
     }
 
     /// Reads the classes again, for what is repeated soon.
@@ -92,9 +95,9 @@ impl Store {
                     return;
                 };
                 let store = Self::of_inner(inner);
-                let refreshed = store.classes_refresh().await;
+                let read = store.classes_read().await;
                 // Whoever asks for it learns that this process is there.
-                if let Err(error) = refreshed.and(store.classes_used().await) {
+                if let Err(error) = read.and(store.classes_used().await) {
                     tracing::error!(%error, "the classes were not read again");
                 }
             }
