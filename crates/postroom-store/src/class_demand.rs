@@ -4,6 +4,7 @@
 use crate::classes::CLASSES;
 use crate::classes::Classes;
 use crate::columns::kind;
+use crate::columns::places;
 use crate::columns::quoted;
 use crate::database::Lock;
 use crate::database::Room;
@@ -284,9 +285,8 @@ impl SqlCondition {
 
     /// A condition with a list of texts in the place of `{}`.
     fn of_texts(sql: &str, texts: &[String]) -> Self {
-        let places: Vec<_> = (1..=texts.len()).map(|at| format!("${at}")).collect();
         let values = texts.iter().map(|text| Value::from(text.as_str())).collect();
-        Self { sql: sql.replace("{}", &places.join(", ")), values }
+        Self { sql: sql.replace("{}", &places(1, texts.len())), values }
     }
 }
 

@@ -68,7 +68,7 @@ impl<'a> Tables<'a> {
     /// Adds what a class needs.
     pub(crate) async fn change(&mut self, change: &TableChange<'_>) -> Result<(), Error> {
         let TableChange { before, after, renamed } = change;
-        let mut present = self.present(after).await?;
+        let mut present = columns::of_table(self.database, &after.table()).await?;
         let Some(before) = before.filter(|_| !present.is_empty()) else {
             self.make(after, &present)?;
             return Ok(());
@@ -122,13 +122,6 @@ impl<'a> Tables<'a> {
         let name = self.retire("table");
         self.run(format!("ALTER TABLE {} RENAME TO {}", quoted(&table), quoted(&name)));
         self.batch.push(retired(&name, ""));
-    }
-
-    /// The columns of the table of a class. Empty when there is no table.
-    async fn present(&self, class: &Class) -> Result<Vec<String>, Error> {
-        let columns = Statement::new(self.database.dialect().columns());
-        let rows = self.database.read(columns.bind(class.table().as_ref())).await?;
-        Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
     }
 
     /// Makes the table of a class, or what it lacks.

@@ -1,7 +1,9 @@
 //! Converts between the JSON of properties and the columns of class tables.
 
 use crate::database::ColumnKind;
+use crate::database::Database;
 use crate::database::Row;
+use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::key::MasterKey;
@@ -29,6 +31,22 @@ pub(crate) const END_MARK: i64 = 0x504F_5354;
 /// A quoted name. Quotes inside are doubled, though no name of a class may have any.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// `count` placeholders from `$first` on, with commas between them.
+pub(crate) fn places(first: usize, count: usize) -> String {
+    let places: Vec<_> = (first..).take(count).map(|number| format!("${number}")).collect();
+    places.join(", ")
+}
+
+/// The columns of a table. Empty when there is no such table.
+///
+/// # Errors
+///
+/// When the database fails.
+pub(crate) async fn of_table(database: &dyn Database, table: &str) -> Result<Vec<String>, Error> {
+    let rows = database.read(Statement::new(database.dialect().columns()).bind(table)).await?;
+    Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
 }
 
 /// `"domain", "id", "version"` and the columns of the properties, quoted, in the class's order.

@@ -1,5 +1,6 @@
 //! The files of many entities at once, for lists.
 
+use crate::columns::places;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
@@ -45,15 +46,13 @@ impl Store {
             return Ok(HashMap::new());
         }
         let mut statement = Statement::new("").bind(domain.as_str());
-        let mut places = |values: Vec<Value>| {
-            let first = statement.values.len() + 1;
-            let places = (first..first + values.len()).map(|at| format!("${at}"));
-            let places = places.collect::<Vec<_>>().join(", ");
+        let mut bound = |values: Vec<Value>| {
+            let places = places(statement.values.len() + 1, values.len());
             statement.values.extend(values);
             places
         };
         let of = names.iter().map(|name| Value::Text(stored_property(class, name)));
-        let (of, ids) = (places(of.collect()), places(padded(entities)));
+        let (of, ids) = (bound(of.collect()), bound(padded(entities)));
         statement.sql = format!(
             "SELECT \"entity\", \"property\", \"name\", \"media_type\", \"content_id\", \"size\"
              FROM \"file\"

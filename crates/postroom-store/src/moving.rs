@@ -9,6 +9,8 @@
 //! arrived. No store opens either database meanwhile: nothing is received or sent twice.
 
 use crate::class_begin::Begin;
+use crate::columns;
+use crate::columns::places;
 use crate::columns::quoted;
 use crate::database::Database;
 use crate::database::Room;
@@ -137,7 +139,7 @@ fn unmark(name: &str) -> Statement {
 ///
 /// When the move is complete, none was begun, or the database fails.
 pub async fn move_cancel(from: &dyn Database) -> Result<(), Error> {
-    let number = match columns(from, "meta").await?.is_empty() {
+    let number = match columns::of_table(from, "meta").await?.is_empty() {
         true => None,
         false => mark(from, MOVED).await?.and_then(|row| row.whole(0)),
     };
@@ -156,7 +158,7 @@ impl Move<'_> {
     /// When a process uses one of the databases, the target has other data, a row that arrived is
     /// not the one that was sent, or a database fails. Then the move can be tried again.
     pub async fn run(&self, mut tell: impl FnMut(&str)) -> Result<Moved, Error> {
-        if columns(self.from, "meta").await?.is_empty() {
+        if columns::of_table(self.from, "meta").await?.is_empty() {
             return Err(moved("there is no data where it should be moved from"));
         }
         set_up::set_up(self.from, self.key).await?;
@@ -201,7 +203,7 @@ impl Move<'_> {
 
     /// Whether the target has data of this source already; `false` when it is empty.
     async fn is_begun(&self, identity: &Value) -> Result<bool, Error> {
-        if columns(self.to, "meta").await?.is_empty() {
+        if columns::of_table(self.to, "meta").await?.is_empty() {
             return Ok(false);
         }
         match mark(self.to, ARRIVING).await? {
@@ -275,8 +277,8 @@ impl Move<'_> {
 
     async fn table(&self, name: &str, key: &[&str]) -> Result<MovedTable, Error> {
         let is_moved = |column: &String| !COMPUTED.contains(&(name, column.as_str()));
-        let mut from = columns(self.from, name).await?;
-        let mut to = columns(self.to, name).await?;
+        let mut from = columns::of_table(self.from, name).await?;
+        let mut to = columns::of_table(self.to, name).await?;
         from.retain(is_moved);
         to.retain(is_moved);
         from.sort_unstable();
@@ -346,9 +348,8 @@ impl MovedTable {
     /// The next rows behind a key.
     fn page(&self, behind: Option<&[Value]>) -> Statement {
         let (key, columns) = (Self::list(&self.key), Self::list(&self.columns));
-        let places: Vec<_> = (1..=self.key.len()).map(|at| format!("${at}")).collect();
-        let start = behind
-            .map_or_else(String::new, |_| format!(" WHERE ({key}) > ({})", places.join(", ")));
+        let places = places(1, self.key.len());
+        let start = behind.map_or_else(String::new, |_| format!(" WHERE ({key}) > ({places})"));
         let sql = format!(
             "SELECT {columns} FROM {}{start} ORDER BY {key} LIMIT {AT_ONCE}",
             quoted(&self.name)
@@ -358,9 +359,9 @@ impl MovedTable {
     }
 
     fn insert(&self) -> String {
-        let places: Vec<_> = (1..=self.columns.len()).map(|at| format!("${at}")).collect();
+        let places = places(1, self.columns.len());
         let (table, columns) = (quoted(&self.name), Self::list(&self.columns));
-        format!("INSERT INTO {table} ({columns}) VALUES ({})", places.join(", "))
+        format!("INSERT INTO {table} ({columns}) VALUES ({places})")
     }
 
     fn key_of(&self, row: &Row) -> Vec<Value> {
@@ -369,18 +370,13 @@ impl MovedTable {
     }
 }
 
-async fn columns(database: &dyn Database, table: &str) -> Result<Vec<String>, Error> {
-    let rows = database.read(Statement::new(database.dialect().columns()).bind(table)).await?;
-    Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
-}
-
 /// Fails when there is no data, or a process uses it.
 ///
 /// # Errors
 ///
 /// Those, and when the database fails.
 pub async fn nobody_uses(database: &dyn Database) -> Result<(), Error> {
-    if columns(database, "owner").await?.is_empty() {
+    if columns::of_table(database, "owner").await?.is_empty() {
         return Err(moved("there is no data in this database"));
     }
     unused(database).await

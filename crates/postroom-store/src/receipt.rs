@@ -5,6 +5,7 @@
 //! be fetched yet. A receipt keeps the facts about the message, so that another message under the
 //! same key is noticed.
 
+use crate::columns::places;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
@@ -238,12 +239,11 @@ impl Store {
     ) -> Result<Vec<Remembered>, Error> {
         let mut found = vec![];
         for keys in keys.chunks(KEYS_MAX) {
-            let places: Vec<_> = (3..).take(keys.len()).map(|n| format!("${n}")).collect();
             let sql = format!(
                 "SELECT \"key\", \"size\", \"internal_date\", \"message_id\", \"hash\", \"reason\"
                 FROM \"receipt\" WHERE \"folder\" = $1 AND \"epoch\" = $2
                   AND \"message\" IS NOT NULL AND \"key\" IN ({})",
-                places.join(", ")
+                places(3, keys.len())
             );
             let statement = Statement::new(sql).bind(epoch.folder).bind(epoch.number);
             let values = keys.iter().map(|key| Value::from(key.number()));

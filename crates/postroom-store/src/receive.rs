@@ -1,6 +1,7 @@
 //! Records received messages: entities, files, originals, receipts and feed in one transaction.
 
 use crate::blob::Content;
+use crate::columns::places;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::entity_row::EntityRow;
@@ -198,14 +199,13 @@ impl Store {
         hashes: &[[u8; 16]],
         found: &mut Former,
     ) -> Result<(), Error> {
-        let places: Vec<_> = (3..).take(hashes.len()).map(|n| format!("${n}")).collect();
         let sql = format!(
             "SELECT \"hash\", \"epoch\", \"key\", \"message\",
               CASE WHEN \"wish\" IS NULL AND \"gone\" IS NULL THEN 0 ELSE 1 END
             FROM \"receipt\"
             WHERE \"folder\" = $1 AND \"epoch\" <> $2 AND \"message\" IS NOT NULL
               AND \"hash\" IN ({}) ORDER BY \"key\" DESC",
-            places.join(", ")
+            places(3, hashes.len())
         );
         let hashes = hashes.iter().map(|hash| Value::from(hash.to_vec()));
         let statement = Statement::new(sql).bind(epoch.folder).bind(epoch.number).bind_all(hashes);

@@ -4,6 +4,7 @@
 //! There is no index on the hashes. Hashes have no order, so an index on them would cost each
 //! received message a page that nothing else touches.
 
+use crate::columns::places;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
@@ -48,12 +49,11 @@ impl Store {
     ) -> Result<Vec<RecordedKey>, Error> {
         let mut found = vec![];
         for hashes in hashes.chunks(HASHES_MAX) {
-            let places: Vec<_> = (3..).take(hashes.len()).map(|n| format!("${n}")).collect();
             let sql = format!(
                 "SELECT \"hash\", \"key\" FROM \"receipt\" WHERE \"folder\" = $1 AND \"epoch\" = $2
                   AND \"message\" IS NOT NULL AND \"reason\" IS NULL
                   AND \"hash\" IN ({}) ORDER BY \"key\"",
-                places.join(", ")
+                places(3, hashes.len())
             );
             let values = hashes.iter().map(|hash| Value::from(hash.to_vec()));
             let statement = Statement::new(sql).bind(epoch.folder).bind(epoch.number);

@@ -12,6 +12,7 @@ use crate::class_index::OwnIndex;
 use crate::class_index::own_indexes;
 use crate::class_tables::column_emptied;
 use crate::class_tables::rows_deleted;
+use crate::columns;
 use crate::columns::quoted;
 use crate::database::Statement;
 use crate::error::Error;
@@ -132,16 +133,11 @@ impl Store {
         }
     }
 
-    async fn has_column(&self, table: &str, column: &str) -> Result<bool, Error> {
-        let columns = Statement::new(self.inner.database.dialect().columns()).bind(table);
-        let rows = self.read(columns).await?;
-        Ok(rows.iter().any(|row| row.text(0) == Some(column)))
-    }
-
     async fn column_emptied(&self, table: &str, column: &str) -> Result<(), Error> {
         let (mut behind, mut count) = (EntityId::nil(), 0_i64);
         // Its class may have been deleted since, with its table.
-        if !self.has_column(table, column).await? {
+        let present = columns::of_table(self.inner.database.as_ref(), table).await?;
+        if present.iter().all(|name| name != column) {
             return self.write_at_need(vec![done(table, column)]).await.map(drop);
         }
         loop {
