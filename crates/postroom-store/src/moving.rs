@@ -176,8 +176,8 @@ impl Move<'_> {
         if is_shared {
             unused(self.from).await?;
         }
-        self.begin(identity, is_begun).await?;
-        let tables = self.tables().await?;
+        let classes = self.begin(identity, is_begun).await?;
+        let tables = self.tables(&classes).await?;
         let mut result = Moved::default();
         for table in &tables {
             tell(&format!("{}: moving", table.name));
@@ -215,9 +215,9 @@ impl Move<'_> {
         }
     }
 
-    /// Marks both, and makes the tables of the target.
-    async fn begin(&self, identity: Value, is_begun: bool) -> Result<(), Error> {
-        self.classes(self.from).await?;
+    /// Marks both, and makes the tables of the target. Gives the classes.
+    async fn begin(&self, identity: Value, is_begun: bool) -> Result<Vec<Class>, Error> {
+        let classes = self.classes(self.from).await?;
         if !is_begun {
             let meta = schema::meta_table(self.to.dialect());
             let arriving = put(ARRIVING, Value::Null, identity);
@@ -236,28 +236,26 @@ impl Move<'_> {
         });
         self.to.write(known.collect(), Room::Free).await?;
         self.copy(&self.table(CLASS.0, CLASS.1).await?).await?;
-        self.classes(self.to).await
+        self.classes(self.to).await?;
+        Ok(classes)
     }
 
-    /// Brings the tables of classes to those of this version.
-    async fn classes(&self, database: &dyn Database) -> Result<(), Error> {
+    /// Brings the tables of classes to those of this version. Gives the classes.
+    async fn classes(&self, database: &dyn Database) -> Result<Vec<Class>, Error> {
         let begin = Begin { database, key: self.key, built_in: self.built_in, now: self.now };
         let classes = begin.begin().await?;
         let all: Vec<_> = classes.iter().map(|class| Class::clone(class)).collect();
-        set_up::renew(database, &all).await
+        set_up::renew(database, &all).await?;
+        Ok(all)
     }
 
     /// All tables, those first that others refer to.
-    async fn tables(&self) -> Result<Vec<MovedTable>, Error> {
-        let begin =
-            Begin { database: self.from, key: self.key, built_in: self.built_in, now: self.now };
-        let classes = begin.begin().await?;
-        let all: Vec<_> = classes.iter().map(|class| Class::clone(class)).collect();
+    async fn tables(&self, classes: &[Class]) -> Result<Vec<MovedTable>, Error> {
         let mut tables = vec![];
-        let mut left: Vec<&Class> = all.iter().collect();
+        let mut left: Vec<&Class> = classes.iter().collect();
         while !left.is_empty() {
             let is_free = |class: &&Class| {
-                let targets = class.columns().filter_map(|p| schema::refers_to(&all, p));
+                let targets = class.columns().filter_map(|p| schema::refers_to(classes, p));
                 let mut others = targets.filter(|target| target.id != class.id);
                 !others.any(|target| left.iter().any(|one| one.id == target.id))
             };
