@@ -54,13 +54,11 @@ pub(crate) async fn write(
             wrote => return wrote,
         }
     }
-    let pieces = BatchPiece::all(batch, false);
+    let wrote = write_pieces(connection, batch, BatchPiece::all(batch, false)).await;
     if changes_tables {
-        let wrote = write_pieces(connection, batch, pieces).await;
         connection.forget();
-        return wrote;
     }
-    write_pieces(connection, batch, pieces).await
+    wrote
 }
 
 async fn write_pieces(
