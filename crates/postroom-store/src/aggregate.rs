@@ -8,10 +8,10 @@ use crate::columns::quoted;
 use crate::columns::to_json;
 use crate::database::ColumnKind;
 use crate::database::Row;
-use crate::database::Statement;
 use crate::database::Value;
-use crate::entity::QUERY_WITHIN;
+use crate::entity::asked;
 use crate::error::Error;
+use crate::page;
 use crate::store::Store;
 use postroom_model::Aggregate;
 use postroom_model::Class;
@@ -50,26 +50,20 @@ impl Store {
     ) -> Result<Vec<Map<String, Json>>, Error> {
         let WantedGroups { aggregate, limit } = wanted;
         let mut conditions = self.conditions(domain);
-        let searches = filter.is_some_and(Filter::searches);
-        let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
+        let dialect = self.inner.database.dialect();
+        let rows = page::matching(dialect, &mut conditions, class, filter);
         let limit = conditions.bind(Value::Whole(i64::from(limit)));
         let group: Vec<_> = aggregate.group.iter().map(|one| quoted(&one.name)).collect();
         let columns = group.iter().cloned().chain(aggregate.computed.iter().map(columns_of));
         let columns = columns.collect::<Vec<_>>().join(", ");
-        let ascending = self.inner.database.dialect().ascending();
+        let ascending = dialect.ascending();
         let order: Vec<_> = group.iter().map(|one| format!("{one} {ascending}")).collect();
         let grouped = match group.is_empty() {
             true => String::new(),
             false => format!(" GROUP BY {} ORDER BY {}", group.join(", "), order.join(", ")),
         };
-        let sql = format!(
-            "SELECT {columns} FROM {} WHERE \"domain\" = $1{}{grouped} LIMIT {limit}",
-            quoted(&class.table()),
-            filter.unwrap_or_default()
-        );
-        let statement = Statement::new(sql).bind_all(conditions.values);
-        let statement = statement.within(QUERY_WITHIN).searches(searches);
-        let rows = self.read(statement.of_class(class)).await?;
+        let sql = format!("SELECT {columns} {rows}{grouped} LIMIT {limit}");
+        let rows = self.read(asked(sql, conditions, class, filter)).await?;
         rows.iter().map(|row| group_of(aggregate, row)).collect()
     }
 }

@@ -38,7 +38,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 /// How long a query of a client may take, because others wait for the same readers.
-pub(crate) const QUERY_WITHIN: Duration = Duration::from_secs(30);
+const QUERY_WITHIN: Duration = Duration::from_secs(30);
 
 /// An entity to be kept, with its files.
 #[derive(Debug, Clone)]
@@ -244,9 +244,7 @@ impl Store {
         let select = Self::select_some(class, |property| query.shows(property));
         let dialect = self.inner.database.dialect();
         let sql = page::page(dialect, &mut conditions, class, &select, query);
-        let searches = query.filter.as_ref().is_some_and(Filter::searches);
-        let statement = Statement::new(sql).bind_all(conditions.values);
-        statement.within(QUERY_WITHIN).searches(searches).of_class(class)
+        asked(sql, conditions, class, query.filter.as_ref())
     }
 
     /// The statement that counts the entities that a filter lets through and that are as the
@@ -259,14 +257,9 @@ impl Store {
         also: &str,
     ) -> Statement {
         let mut conditions = self.conditions(domain);
-        let searches = filter.is_some_and(Filter::searches);
-        let domain = page::domain(self.inner.database.dialect(), class, filter);
-        let table = quoted(&class.table());
-        let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
-        let filter = filter.unwrap_or_default();
-        let sql = format!("SELECT COUNT(*) FROM {table} WHERE {domain} = $1 AND {also}{filter}");
-        let statement = Statement::new(sql).bind_all(conditions.values);
-        statement.within(QUERY_WITHIN).searches(searches).of_class(class)
+        let dialect = self.inner.database.dialect();
+        let rows = page::matching(dialect, &mut conditions, class, filter);
+        asked(format!("SELECT COUNT(*) {rows} AND {also}"), conditions, class, filter)
     }
 
     /// How many entities a query asks for, whatever its limit and offset.
@@ -363,6 +356,17 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The statement that asks for entities of a class as a client does. `conditions` has its values.
+pub(crate) fn asked(
+    sql: String,
+    conditions: Conditions<'_>,
+    class: &Class,
+    filter: Option<&Filter>,
+) -> Statement {
+    let statement = Statement::new(sql).bind_all(conditions.values).within(QUERY_WITHIN);
+    statement.searches(filter.is_some_and(Filter::searches)).of_class(class)
 }
 
 /// An entity that another refers to.

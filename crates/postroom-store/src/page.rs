@@ -57,6 +57,19 @@ pub(crate) fn page(
     format!("{all} {order} LIMIT {limit} OFFSET {offset}")
 }
 
+/// The end of a query of the rows of a class that a filter lets through: `FROM … WHERE …`. The
+/// domain is `$1`.
+pub(crate) fn matching(
+    dialect: &dyn Dialect,
+    conditions: &mut Conditions<'_>,
+    class: &Class,
+    filter: Option<&Filter>,
+) -> String {
+    let domain = domain(dialect, class, filter);
+    let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
+    format!("FROM {} WHERE {domain} = $1{}", quoted(&class.table()), filter.unwrap_or_default())
+}
+
 /// The limit and the offset, whose sum is a number of the database too.
 fn limits(query: &Query) -> (i64, i64) {
     let limit = i64::from(query.limit);
@@ -66,7 +79,7 @@ fn limits(query: &Query) -> (i64, i64) {
 /// The column of the domain for a condition beside a filter. A Message-ID has an index without the
 /// domain: of few messages, which SQLite cannot know. It would rather read the whole domain in the
 /// order of the list.
-pub(crate) fn domain(dialect: &dyn Dialect, class: &Class, filter: Option<&Filter>) -> String {
+fn domain(dialect: &dyn Dialect, class: &Class, filter: Option<&Filter>) -> String {
     let column = quoted("domain");
     if class.classname == MESSAGES && filter.is_some_and(names_message_id) {
         dialect.unindexed(&column)
