@@ -190,21 +190,18 @@ impl CredentialSource for StoredCredentials {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use postroom_model::Entity;
+    use crate::fixture::change;
+    use crate::fixture::create;
     use postroom_model::builtin;
     use postroom_model::builtin::ACCOUNTS;
     use postroom_model::builtin::PROFILES;
-    use postroom_model::validate;
     use postroom_store::Clock;
-    use postroom_store::EntityPlace;
     use postroom_store::MasterKey;
-    use postroom_store::NewEntity;
     use postroom_store::SqliteDirectory;
     use postroom_store::StoreConfig;
     use postroom_store::Work;
     use secrecy::ExposeSecret;
     use secrecy::SecretString;
-    use serde_json::Value as Json;
     use serde_json::json;
 
     async fn open(directory: &std::path::Path) -> Store {
@@ -217,23 +214,6 @@ mod tests {
             member: postroom_store::Member::alone(),
         };
         Store::open(database, &config).await.unwrap()
-    }
-
-    async fn create(store: &Store, class: &'static str, values: Json) -> String {
-        let class = store.builtin(class).unwrap();
-        let values = validate::create(&class, &values).unwrap();
-        let new = Entity::new(store.clock().new_id(), values.properties);
-        let id = new.id.to_string();
-        let new = vec![NewEntity { entity: new, files: vec![] }];
-        store.entity_create(&Domain::default_domain(), &class, new).await.unwrap();
-        id
-    }
-
-    async fn change(store: &Store, class: &'static str, id: &str, values: Json) {
-        let class = store.builtin(class).unwrap();
-        let domain = Domain::default_domain();
-        let place = EntityPlace::new(&domain, &class, id.parse().unwrap());
-        store.entity_update(place, values.as_object().unwrap(), None).await.unwrap();
     }
 
     async fn account(store: &Store) -> Account {
@@ -253,9 +233,10 @@ mod tests {
         let store = open(directory.path()).await;
         let hosts = json!({"name": "p", "imapHost": "one.test", "smtpHost": "one.test"});
         let profile = create(&store, PROFILES, hosts).await;
+        let profile_id = profile.to_string();
         let other = json!({"name": "q", "imapHost": "two.test", "smtpHost": "two.test"});
         let other = create(&store, PROFILES, other).await;
-        let anna = json!({"address": "a@one.test", "password": "old", "profile_id": profile});
+        let anna = json!({"address": "a@one.test", "password": "old", "profile_id": profile_id});
         let id = create(&store, ACCOUNTS, anna).await;
         let source = StoredCredentials::new(store.clone());
         let before = account(&store).await;
@@ -266,19 +247,19 @@ mod tests {
         assert_eq!(password(source.get(&smtp).await), "old");
 
         // The account that asks need not know of a new password.
-        change(&store, ACCOUNTS, &id, json!({"password": "new", "smtpPassword": "own"})).await;
+        change(&store, ACCOUNTS, id, json!({"password": "new", "smtpPassword": "own"})).await;
         assert_eq!(password(source.get(&imap).await), "new");
         assert_eq!(password(source.get(&smtp).await), "own");
         assert!(!account(&store).await.connects_like(&before));
 
         // A password for another server, login or certificate must not reach this one.
         let elsewhere = [
-            (ACCOUNTS, &id, json!({"password": "of two", "profile_id": other})),
-            (ACCOUNTS, &id, json!({"profile_id": profile, "login": "another"})),
-            (ACCOUNTS, &id, json!({"login": null})),
-            (PROFILES, &profile, json!({"imapPort": 1993, "smtpPort": 1465})),
-            (PROFILES, &profile, json!({"tlsFingerprint": "ab".repeat(32)})),
-            (PROFILES, &profile, json!({"auth": "oauth2"})),
+            (ACCOUNTS, id, json!({"password": "of two", "profile_id": other.to_string()})),
+            (ACCOUNTS, id, json!({"profile_id": profile_id, "login": "another"})),
+            (ACCOUNTS, id, json!({"login": null})),
+            (PROFILES, profile, json!({"imapPort": 1993, "smtpPort": 1465})),
+            (PROFILES, profile, json!({"tlsFingerprint": "ab".repeat(32)})),
+            (PROFILES, profile, json!({"auth": "oauth2"})),
         ];
         for (class, id, values) in elsewhere {
             let before = account(&store).await;
@@ -299,7 +280,8 @@ mod tests {
         let store = open(directory.path()).await;
         let hosts = json!({"name": "p", "imapHost": "one.test"});
         let profile = create(&store, PROFILES, hosts).await;
-        let anna = json!({"address": "a@one.test", "password": "old", "profile_id": profile});
+        let profile_id = profile.to_string();
+        let anna = json!({"address": "a@one.test", "password": "old", "profile_id": profile_id});
         let id = create(&store, ACCOUNTS, anna).await;
         let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
         let sql = "UPDATE \"email/Accounts\" SET \"password\" = x'00'";
@@ -310,7 +292,7 @@ mod tests {
         let is_unreadable =
             matches!(given, Err(CredentialError::Unreadable { property: "password", .. }));
         assert!(is_unreadable, "{given:?}");
-        change(&store, ACCOUNTS, &id, json!({"password": null})).await;
+        change(&store, ACCOUNTS, id, json!({"password": null})).await;
         let given = source.get(&request).await;
         assert!(matches!(given, Err(CredentialError::Missing)), "{given:?}");
     }

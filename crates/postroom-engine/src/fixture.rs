@@ -3,16 +3,23 @@
 use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::shared::Shared;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::builtin;
+use postroom_model::validate;
 use postroom_net::Dialer;
 use postroom_net::Trust;
 use postroom_store::Clock;
+use postroom_store::EntityPlace;
 use postroom_store::MasterKey;
 use postroom_store::Member;
+use postroom_store::NewEntity;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Work;
+use serde_json::Value as Json;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -30,4 +37,21 @@ pub(crate) async fn shared() -> (TempDir, Arc<Shared>) {
     let settings = Settings::new(dialing, directory.path().join("spool"));
     let shared = Shared::new(store, settings).await.unwrap();
     (directory, shared)
+}
+
+/// Keeps a new entity, as a client sends it.
+pub(crate) async fn create(store: &Store, class: &'static str, values: Json) -> EntityId {
+    let class = store.builtin(class).unwrap();
+    let checked = validate::create(&class, &values).unwrap();
+    let id = store.clock().new_id();
+    let new = NewEntity { entity: Entity::new(id, checked.properties), files: vec![] };
+    store.entity_create(&Domain::default_domain(), &class, vec![new]).await.unwrap();
+    id
+}
+
+/// Changes an entity, as a client does.
+pub(crate) async fn change(store: &Store, class: &'static str, id: EntityId, values: Json) {
+    let (class, domain) = (store.builtin(class).unwrap(), Domain::default_domain());
+    let place = EntityPlace::new(&domain, &class, id);
+    store.entity_update(place, values.as_object().unwrap(), None).await.unwrap();
 }

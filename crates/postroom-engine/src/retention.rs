@@ -160,28 +160,14 @@ async fn expire(shared: &Shared, rule: ExpiryRule<'_>) -> Result<u64, Error> {
 mod tests {
     use super::*;
     use crate::fixture;
-    use postroom_model::Entity;
+    use crate::fixture::change;
+    use crate::fixture::create;
     use postroom_model::EntityId;
     use postroom_model::Query;
     use postroom_model::Timestamp;
     use postroom_model::builtin;
-    use postroom_store::NewEntity;
     use serde_json::Value as Json;
     use serde_json::json;
-
-    async fn create(shared: &Shared, class: &'static str, values: Json) -> EntityId {
-        let class = shared.store.builtin(class).unwrap();
-        let entity = Entity::new(shared.clock.new_id(), values.as_object().unwrap().clone());
-        let (id, new) = (entity.id, NewEntity { entity, files: vec![] });
-        shared.store.entity_create(&Domain::default_domain(), &class, vec![new]).await.unwrap();
-        id
-    }
-
-    async fn change(shared: &Shared, class: &'static str, id: EntityId, values: Json) {
-        let (class, domain) = (shared.store.builtin(class).unwrap(), Domain::default_domain());
-        let place = EntityPlace::new(&domain, &class, id);
-        shared.store.entity_update(place, values.as_object().unwrap(), None).await.unwrap();
-    }
 
     /// The subjects of all messages.
     async fn subjects(shared: &Shared) -> Vec<String> {
@@ -205,6 +191,15 @@ mod tests {
         json!({"options": {"retention_days": days}})
     }
 
+    /// A profile, an account of it, and a folder of that.
+    async fn anna(shared: &Shared) -> (EntityId, EntityId, EntityId) {
+        let profile = create(&shared.store, builtin::PROFILES, json!({"name": "x"})).await;
+        let account = json!({"address": "anna@x.test", "profile_id": profile.to_string()});
+        let account = create(&shared.store, builtin::ACCOUNTS, account).await;
+        let folder = json!({"account_id": account.to_string(), "title": "anna@x.test/INBOX"});
+        (profile, account, create(&shared.store, builtin::FOLDERS, folder).await)
+    }
+
     /// Messages of an account, in a folder and in none, of this age in days.
     async fn messages(shared: &Shared, account: EntityId, folder: EntityId, days: i64) {
         let at = Timestamp::from_ms(shared.clock.now_ms() - days * DAY_MS - 1_000).to_string();
@@ -213,18 +208,14 @@ mod tests {
                 "messageDirection": "out", "account_id": account.to_string(), "dateTime": at,
                 "folder_id": folder, "subject": format!("{place} {days}"),
             });
-            create(shared, MESSAGES, message).await;
+            create(&shared.store, MESSAGES, message).await;
         }
     }
 
     #[tokio::test]
     async fn messages_expire_as_the_options_of_folder_account_and_profile_say() {
         let (_directory, shared) = fixture::shared().await;
-        let profile = create(&shared, builtin::PROFILES, json!({"name": "x"})).await;
-        let account = json!({"address": "anna@x.test", "profile_id": profile.to_string()});
-        let account = create(&shared, builtin::ACCOUNTS, account).await;
-        let folder = json!({"account_id": account.to_string(), "title": "anna@x.test/INBOX"});
-        let folder = create(&shared, builtin::FOLDERS, folder).await;
+        let (profile, account, folder) = anna(&shared).await;
         for days in [9, 20, 40] {
             messages(&shared, account, folder, days).await;
         }
@@ -233,14 +224,14 @@ mod tests {
             messages(&shared, account, folder, 99).await;
         }
         assert_eq!(round(&shared).await.unwrap(), 0, "nothing expires by itself");
-        change(&shared, builtin::PROFILES, profile, keep(30)).await;
+        change(&shared.store, builtin::PROFILES, profile, keep(30)).await;
         assert_eq!(round(&shared).await.unwrap(), u64::from(PAGE) * 2 + 2);
         assert_eq!(subjects(&shared).await, ["in 20", "in 9", "none 20", "none 9"]);
-        change(&shared, builtin::FOLDERS, folder, keep(0)).await;
-        change(&shared, builtin::ACCOUNTS, account, keep(10)).await;
+        change(&shared.store, builtin::FOLDERS, folder, keep(0)).await;
+        change(&shared.store, builtin::ACCOUNTS, account, keep(10)).await;
         assert_eq!(round(&shared).await.unwrap(), 1);
         assert_eq!(subjects(&shared).await, ["in 20", "in 9", "none 9"]);
-        change(&shared, builtin::FOLDERS, folder, keep(1)).await;
+        change(&shared.store, builtin::FOLDERS, folder, keep(1)).await;
         assert_eq!(round(&shared).await.unwrap(), 2);
         assert_eq!(subjects(&shared).await, ["none 9"]);
     }
@@ -252,11 +243,11 @@ mod tests {
             let at = |days| Timestamp::from_ms(shared.clock.now_ms() - days * DAY_MS).to_string();
             let (at, own) = (at(days), at(own));
             let message = json!({"messageDirection": "out", "dateTime": at, "subject": subject});
-            let id = create(&shared, MESSAGES, message).await;
+            let id = create(&shared.store, MESSAGES, message).await;
             if subject == "mine" {
                 let sent = json!({"properties": [{"name": "until", "data_type": "datetime"}]});
                 opts(&shared, sent).await;
-                change(&shared, MESSAGES, id, json!({"until": own})).await;
+                change(&shared.store, MESSAGES, id, json!({"until": own})).await;
             }
         }
         assert_eq!(round(&shared).await.unwrap(), 0);
@@ -274,15 +265,11 @@ mod tests {
     #[tokio::test]
     async fn a_change_of_the_options_takes_effect_at_once() {
         let (_directory, shared) = fixture::shared().await;
-        let profile = create(&shared, builtin::PROFILES, json!({"name": "x"})).await;
-        let account = json!({"address": "anna@x.test", "profile_id": profile.to_string()});
-        let account = create(&shared, builtin::ACCOUNTS, account).await;
-        let folder = json!({"account_id": account.to_string(), "title": "anna@x.test/INBOX"});
-        let folder = create(&shared, builtin::FOLDERS, folder).await;
+        let (profile, account, folder) = anna(&shared).await;
         messages(&shared, account, folder, 9).await;
         let stop = CancellationToken::new();
         let running = tokio::spawn(run(Arc::clone(&shared), stop.clone()));
-        change(&shared, builtin::PROFILES, profile, keep(3)).await;
+        change(&shared.store, builtin::PROFILES, profile, keep(3)).await;
         let gone = async {
             while !subjects(&shared).await.is_empty() {
                 tokio::task::yield_now().await;

@@ -5,6 +5,7 @@ mod memory;
 use crate::account::Account;
 use crate::account::MonitoredMailbox;
 use crate::fixture;
+use crate::fixture::create;
 use crate::receive::Left;
 use crate::receive::known::Known;
 use crate::receive::receive;
@@ -22,9 +23,7 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Query;
 use postroom_model::builtin;
-use postroom_model::validate;
 use postroom_store::EntityPlace;
-use postroom_store::NewEntity;
 use postroom_watch::Watched;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -46,9 +45,9 @@ impl World {
     async fn new(folder: Json) -> Self {
         let (directory, shared) = fixture::shared().await;
         let profile = json!({"name": "x", "imapHost": "mail.test", "imapPort": 143});
-        let profile = create(&shared, builtin::PROFILES, profile).await;
+        let profile = create(&shared.store, builtin::PROFILES, profile).await;
         let account = json!({"address": "anna@x.test", "profile_id": profile.to_string()});
-        create(&shared, builtin::ACCOUNTS, account).await;
+        create(&shared.store, builtin::ACCOUNTS, account).await;
         let (source, known) = (MemorySource::new(), Known::default());
         let mut world = Self { shared, source, known, _directory: directory };
         let read = world.account().await;
@@ -121,15 +120,6 @@ impl World {
         let origin = self.shared.store.origin(folder).await.unwrap();
         self.shared.store.ledger(origin.epoch.unwrap()).await.unwrap().recorded.len()
     }
-}
-
-async fn create(shared: &Shared, class: &'static str, values: Json) -> EntityId {
-    let class = shared.store.builtin(class).unwrap();
-    let checked = validate::create(&class, &values).unwrap();
-    let id = shared.store.clock().new_id();
-    let new = NewEntity { entity: Entity::new(id, checked.properties), files: vec![] };
-    shared.store.entity_create(&Domain::default_domain(), &class, vec![new]).await.unwrap();
-    id
 }
 
 #[tokio::test]
