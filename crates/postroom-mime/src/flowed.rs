@@ -8,7 +8,7 @@
 /// How much of a line is held until its end is there. A longer one is no signature.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
-/// Joins flowed lines as [`unflow`] does, piece by piece.
+/// Joins flowed lines piece by piece.
 #[derive(Debug)]
 pub(crate) struct FlowedLines {
     del_sp: bool,
@@ -32,11 +32,18 @@ impl FlowedLines {
     pub(crate) fn push(&mut self, text: &str) -> String {
         let mut joined = String::with_capacity(text.len());
         for piece in text.split_inclusive('\n') {
+            if let Some(line) = piece.strip_suffix('\n') {
+                let mut held = std::mem::take(&mut self.held);
+                if held.is_empty() {
+                    self.end(line, "\n", &mut joined);
+                } else {
+                    held.push_str(line);
+                    self.end(&held, "\n", &mut joined);
+                }
+                continue;
+            }
             self.held.push_str(piece);
-            if let Some(line) = self.held.strip_suffix('\n').map(str::to_owned) {
-                self.held.clear();
-                self.end(&line, "\n", &mut joined);
-            } else if self.held.len() > LINE_BYTES_MAX {
+            if self.held.len() > LINE_BYTES_MAX {
                 // The last blank may be left out later.
                 let last = self.held.pop();
                 let front = std::mem::take(&mut self.held);
@@ -89,28 +96,9 @@ impl FlowedLines {
 /// Joins flowed lines (ended by LF). `del_sp` tells whether the blank at the joint is left out.
 #[must_use]
 pub fn unflow(text: &str, del_sp: bool) -> String {
-    let mut joined = String::with_capacity(text.len());
-    let mut is_open = false;
-    for line in text.split_inclusive('\n') {
-        let (line, end) = match line.strip_suffix('\n') {
-            Some(line) => (line, "\n"),
-            None => (line, ""),
-        };
-        let is_quoted = line.starts_with('>');
-        let is_signature = matches!(line, "-- " | "--");
-        if is_open && (is_quoted || is_signature) {
-            joined.push('\n');
-        }
-        let line = line.strip_prefix(' ').filter(|_| !is_quoted).unwrap_or(line);
-        if line.ends_with(' ') && !is_quoted && !is_signature {
-            joined.push_str(line.strip_suffix(' ').filter(|_| del_sp).unwrap_or(line));
-            is_open = true;
-        } else {
-            joined.push_str(line);
-            joined.push_str(end);
-            is_open = false;
-        }
-    }
+    let mut lines = FlowedLines::new(del_sp);
+    let mut joined = lines.push(text);
+    joined.push_str(&lines.finish());
     joined
 }
 
