@@ -38,9 +38,9 @@ mod report;
 
 pub mod content;
 
-pub mod text;
-
 mod original;
+
+pub mod text;
 
 mod derive;
 

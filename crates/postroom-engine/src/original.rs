@@ -1,13 +1,20 @@
 //! The original of a message: its bytes as the server gave them, in memory or in a spool file.
 
+use crate::error::Error;
 use crate::shared::Shared;
 use bytes::Bytes;
+use bytes::BytesMut;
 use postroom_mime::Message;
+use postroom_mime::ParserLimits;
 use postroom_mime::Part;
+use postroom_store::FileRow;
+use postroom_store::FileSource;
+use postroom_store::Store;
 use postroom_store::Work;
 use std::fs::File;
 use std::io;
 use std::io::BufReader;
+use std::io::Cursor;
 use std::io::Read;
 use std::io::Write;
 use std::path::Path;
@@ -31,7 +38,59 @@ pub(crate) enum Original {
     },
 }
 
+/// Why a stored original was not read.
+#[derive(Debug)]
+pub(crate) enum UnreadOriginal {
+    /// The store failed.
+    Store(postroom_store::Error),
+    /// The spool directory failed.
+    Spool(io::Error),
+}
+
+impl From<postroom_store::Error> for UnreadOriginal {
+    fn from(error: postroom_store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<UnreadOriginal> for Error {
+    fn from(error: UnreadOriginal) -> Self {
+        match error {
+            UnreadOriginal::Store(error) => error.into(),
+            UnreadOriginal::Spool(error) => Self::Spool(error),
+        }
+    }
+}
+
 impl Original {
+    /// Reads a stored original. One of more than `in_memory_bytes_max` bytes goes through the spool
+    /// directory.
+    ///
+    /// # Errors
+    ///
+    /// When the store or the spool directory fails.
+    pub(crate) async fn read(
+        store: &Store,
+        row: &FileRow,
+        place: SpoolPlace<'_>,
+        in_memory_bytes_max: u64,
+    ) -> Result<Self, UnreadOriginal> {
+        let (FileSource::Blob(blob) | FileSource::Part { blob, .. }) = row.source;
+        let mut reader = store.blob_read(blob, 0..row.size_bytes);
+        if row.size_bytes <= in_memory_bytes_max {
+            let mut bytes = BytesMut::new();
+            while let Some(piece) = reader.next().await? {
+                bytes.extend_from_slice(&piece);
+            }
+            return Ok(Self::Memory(bytes.freeze()));
+        }
+        let mut spool = Spool::create(place).map_err(UnreadOriginal::Spool)?;
+        while let Some(piece) = reader.next().await? {
+            spool.write(piece).await.map_err(UnreadOriginal::Spool)?;
+        }
+        spool.finish().await.map_err(UnreadOriginal::Spool)
+    }
+
     /// How many bytes the message has.
     #[must_use]
     pub(crate) fn size_bytes(&self) -> u64 {
@@ -58,9 +117,19 @@ impl Original {
     pub(crate) fn parse(&self) -> io::Result<Message> {
         match self {
             Self::Memory(bytes) => Ok(postroom_mime::parse(bytes)),
-            Self::Spool { file, .. } => {
-                postroom_mime::parse_reader(file.reopen()?, &postroom_mime::ParserLimits::default())
-            }
+            Self::Spool { .. } => self.parse_within(&ParserLimits::default()),
+        }
+    }
+
+    /// The same within other limits.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file.
+    pub(crate) fn parse_within(&self, limits: &ParserLimits) -> io::Result<Message> {
+        match self {
+            Self::Memory(bytes) => postroom_mime::parse_reader(Cursor::new(bytes), limits),
+            Self::Spool { file, .. } => postroom_mime::parse_reader(file.reopen()?, limits),
         }
     }
 
@@ -169,7 +238,12 @@ pub(crate) struct SpoolPlace<'a> {
 impl<'a> SpoolPlace<'a> {
     /// That of the engine.
     pub(crate) fn of(shared: &'a Shared) -> Self {
-        Self { directory: &shared.settings.spool_directory, work: shared.store.work() }
+        Self::in_directory(&shared.settings.spool_directory, shared.store.work())
+    }
+
+    /// A directory.
+    pub(crate) fn in_directory(directory: &'a Path, work: Work) -> Self {
+        Self { directory, work }
     }
 }
 

@@ -15,11 +15,9 @@ use crate::derive::Derived;
 use crate::derive::Keep;
 use crate::error::Error;
 use crate::original::Original;
-use crate::original::Spool;
 use crate::original::SpoolPlace;
 use crate::report::chain;
 use crate::shared::Shared;
-use bytes::BytesMut;
 use futures_util::StreamExt;
 use postroom_model::AccountId;
 use postroom_model::Class;
@@ -39,7 +37,6 @@ use postroom_model::filter;
 use postroom_model::filter::Names;
 use postroom_model::state;
 use postroom_store::FileRow;
-use postroom_store::FileSource;
 use postroom_store::Job;
 use postroom_store::JobState;
 use postroom_store::OriginalPage;
@@ -257,20 +254,9 @@ async fn original(shared: &Shared, rows: &[FileRow]) -> Result<Option<Original>,
     let Some(row) = rows.iter().find(|row| row.property == files::RAW_MESSAGE) else {
         return Ok(None);
     };
-    let (FileSource::Blob(blob) | FileSource::Part { blob, .. }) = &row.source;
-    let mut reader = shared.store.blob_read(*blob, 0..row.size_bytes);
-    if row.size_bytes <= shared.settings.in_memory_bytes_max as u64 {
-        let mut bytes = BytesMut::new();
-        while let Some(piece) = reader.next().await? {
-            bytes.extend_from_slice(&piece);
-        }
-        return Ok(Some(Original::Memory(bytes.freeze())));
-    }
-    let mut spool = Spool::create(SpoolPlace::of(shared)).map_err(Error::Spool)?;
-    while let Some(piece) = reader.next().await? {
-        spool.write(piece).await.map_err(Error::Spool)?;
-    }
-    spool.finish().await.map(Some).map_err(Error::Spool)
+    let in_memory_bytes_max = shared.settings.in_memory_bytes_max as u64;
+    let place = SpoolPlace::of(shared);
+    Ok(Some(Original::read(&shared.store, row, place, in_memory_bytes_max).await?))
 }
 
 /// The properties whose values differ now. Null unsets.

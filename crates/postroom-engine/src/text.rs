@@ -8,10 +8,11 @@
 //! Few messages have such a text. So one at a time is parsed, and each request parses it again.
 
 use crate::content;
+use crate::original::Original;
+use crate::original::SpoolPlace;
+use crate::original::UnreadOriginal;
 use bytes::Bytes;
-use bytes::BytesMut;
 use postroom_mime::Defect;
-use postroom_mime::Message;
 use postroom_mime::ParserLimits;
 use postroom_mime::TextDecoder;
 use postroom_mime::TextPlace;
@@ -24,10 +25,7 @@ use postroom_store::Error;
 use postroom_store::FileRow;
 use postroom_store::FileSource;
 use postroom_store::Store;
-use std::fs::File;
 use std::io;
-use std::io::Cursor;
-use std::io::Write;
 use std::ops::Range;
 use std::path::PathBuf;
 use tokio::sync::Semaphore;
@@ -62,25 +60,10 @@ pub struct LongText {
     place: TextPlace,
 }
 
-/// An original that is to be parsed.
-enum SpooledOriginal {
-    Memory(Bytes),
-    Spool(File),
-}
-
-impl SpooledOriginal {
-    fn parse(self, limits: &ParserLimits) -> io::Result<Message> {
-        match self {
-            Self::Memory(bytes) => postroom_mime::parse_reader(Cursor::new(bytes), limits),
-            Self::Spool(file) => postroom_mime::parse_reader(file, limits),
-        }
-    }
-}
-
 /// Finds the whole texts of messages.
 #[derive(Debug)]
 pub struct WholeTexts {
-    /// Where the files of large originals are made. They have no name, so they vanish.
+    /// Where the files of large originals are made.
     spool_directory: PathBuf,
     /// One permit for each original that is parsed.
     turns: Semaphore,
@@ -123,10 +106,15 @@ impl WholeTexts {
         };
         // It is never closed.
         let _turn = self.turns.acquire().await;
-        let read = self.read(store, row).await?;
+        let place = SpoolPlace::in_directory(&self.spool_directory, store.work());
+        let read = Original::read(store, row, place, IN_MEMORY_BYTES_MAX).await;
+        let read = read.map_err(|error| match error {
+            UnreadOriginal::Store(error) => error,
+            UnreadOriginal::Spool(error) => self.failed(error),
+        })?;
         let limits =
             ParserLimits { text_bytes_max: self.text_bytes_max, ..ParserLimits::default() };
-        let parsed = store.work().spawn(move || read.parse(&limits)).await;
+        let parsed = store.work().spawn(move || read.parse_within(&limits)).await;
         let parsed = parsed.map_err(io::Error::other).and_then(|parsed| parsed);
         let parsed = parsed.map_err(|error| self.failed(error))?;
         let Some((text, source)) = parsed.shown_text(usize::MAX) else {
@@ -142,29 +130,6 @@ impl WholeTexts {
             }
             None => WholeText::TooLong { bytes_max: self.text_bytes_max },
         })
-    }
-
-    /// Reads an original, a large one into a file.
-    async fn read(&self, store: &Store, row: &FileRow) -> Result<SpooledOriginal, Error> {
-        let mut reader = opened(store, row, 0..row.size_bytes);
-        if row.size_bytes <= IN_MEMORY_BYTES_MAX {
-            let mut bytes = BytesMut::new();
-            while let Some(piece) = reader.next().await? {
-                bytes.extend_from_slice(&piece);
-            }
-            return Ok(SpooledOriginal::Memory(bytes.freeze()));
-        }
-        let mut file =
-            tempfile::tempfile_in(&self.spool_directory).map_err(|error| self.failed(error))?;
-        while let Some(piece) = reader.next().await? {
-            let written = tokio::task::spawn_blocking(move || {
-                file.write_all(&piece)?;
-                Ok::<File, io::Error>(file)
-            });
-            let written = written.await.map_err(io::Error::other).and_then(|written| written);
-            file = written.map_err(|error| self.failed(error))?;
-        }
-        Ok(SpooledOriginal::Spool(file))
     }
 
     fn failed(&self, source: io::Error) -> Error {
