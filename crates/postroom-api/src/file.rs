@@ -245,7 +245,7 @@ fn as_attachment(asked: &Asked, at: &FilePlace<'_>) -> Result<bool, Problem> {
         if is_html(asked, at) { &message_html::PARAMETERS } else { &["attachment"] };
     let pairs = parameters::of(&asked.uri, names)?;
     let said = pairs.iter().find(|(name, _)| name == "attachment");
-    said.map_or(Ok(false), |(name, value)| message_html::flag(name, value))
+    Ok(said.map_or(Ok(false), |(name, value)| parameters::flag(name, value))?)
 }
 
 /// Whether it is the html of a message.

@@ -2,6 +2,7 @@
 
 use crate::cursor;
 use crate::mask::Mask;
+use crate::parameters::flag;
 use crate::percent;
 use crate::problem::Problem;
 use postroom_model::Aggregate;
@@ -211,10 +212,6 @@ fn number(name: &str, text: &str) -> Result<u64, Invalid> {
     number
         .filter(|number| i64::try_from(*number).is_ok())
         .ok_or_else(|| Invalid::new(name, "takes a whole number, 0 or more"))
-}
-
-fn flag(name: &str, text: &str) -> Result<bool, Invalid> {
-    text.parse().map_err(|_| Invalid::new(name, "takes true or false"))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::download::Shown;
 use crate::harmless;
 use crate::media_type;
 use crate::parameters;
+use crate::parameters::flag;
 use crate::percent;
 use crate::problem::Problem;
 use axum::http::HeaderValue;
@@ -98,15 +99,6 @@ pub(crate) async fn show(asked: &Asked, id: EntityId) -> Result<Option<Response>
     };
     let body = DownloadBody::Bytes(share.hold(shown));
     download::answer(store, body, &asked.headers, said).await.map(Some)
-}
-
-/// The value of a parameter that is true or false.
-///
-/// # Errors
-///
-/// 422 for anything else.
-pub(crate) fn flag(name: &str, value: &str) -> Result<bool, Problem> {
-    value.parse().map_err(|_| Invalid::new(name, "takes true or false").into())
 }
 
 fn wanted(asked: &Asked) -> Result<HtmlParameters, Problem> {

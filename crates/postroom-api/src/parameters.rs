@@ -52,6 +52,15 @@ pub(crate) fn of(uri: &Uri, names: &[&str]) -> Result<Vec<(String, String)>, Pro
     if problems.is_empty() { Ok(pairs) } else { Err(problems.into()) }
 }
 
+/// The value of a parameter that is true or false.
+///
+/// # Errors
+///
+/// Anything else.
+pub(crate) fn flag(name: &str, text: &str) -> Result<bool, Invalid> {
+    text.parse().map_err(|_| Invalid::new(name, "takes true or false"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
