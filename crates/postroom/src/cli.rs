@@ -232,6 +232,14 @@ pub(crate) struct DatabaseArguments {
     /// The PostgreSQL database that Postroom is run with: postgresql://user@host:port/database.
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
+    /// How it is connected to.
+    #[command(flatten)]
+    pub access: DatabaseAccess,
+}
+
+/// How a command connects to a PostgreSQL database.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DatabaseAccess {
     /// A file with the password of the database's user, instead of POSTROOM_DATABASE_PASSWORD.
     #[arg(long, value_name = "FILE")]
     pub database_password_file: Option<PathBuf>,
@@ -255,12 +263,9 @@ pub(crate) struct MoveArguments {
     /// Give up a move that is not complete: the data is used where it is.
     #[arg(long, conflicts_with = "to")]
     pub cancel: bool,
-    /// A file with the password of the database's user, instead of POSTROOM_DATABASE_PASSWORD.
-    #[arg(long, value_name = "FILE")]
-    pub database_password_file: Option<PathBuf>,
-    /// Certificates (PEM) of authorities to trust in addition to those of the system.
-    #[arg(long, value_name = "FILE")]
-    pub trust_ca: Option<PathBuf>,
+    /// How PostgreSQL is connected to.
+    #[command(flatten)]
+    pub access: DatabaseAccess,
     /// A file with the key that passwords are encrypted with, instead of POSTROOM_MASTER_KEY.
     #[arg(long, value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,

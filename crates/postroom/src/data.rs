@@ -1,5 +1,6 @@
 //! The data directory: the store, or the lock beside a PostgreSQL database, and the key.
 
+use crate::cli::DatabaseAccess;
 use crate::cli::DatabaseArguments;
 use crate::dialing;
 use crate::secrets;
@@ -162,7 +163,7 @@ pub(crate) async fn open_stopped(
     master_key: Option<&SecretString>,
     otherwise: &'static str,
 ) -> anyhow::Result<Stopped> {
-    let Some(config) = config(arguments)? else {
+    let Some(address) = &arguments.database else {
         ensure!(
             data.join(DATABASE_FILE).is_file(),
             "{} holds no data; if it is in PostgreSQL, give --database",
@@ -176,6 +177,7 @@ pub(crate) async fn open_stopped(
             })?;
         return Ok(Stopped { store, _lock: None });
     };
+    let config = postgres_of(address, &arguments.access)?;
     let key = key_there(data, master_key)?;
     let lock = DirectoryLock::take(data).context(otherwise)?;
     let database = PostgresDatabase::open(config).await.context("--database")?;
@@ -184,14 +186,14 @@ pub(crate) async fn open_stopped(
     Ok(Stopped { store, _lock: Some(lock) })
 }
 
-/// The PostgreSQL database that arguments name; `None`: none.
-fn config(arguments: &DatabaseArguments) -> anyhow::Result<Option<PostgresConfig>> {
-    let Some(address) = &arguments.database else {
-        return Ok(None);
-    };
-    let password = secrets::DATABASE_PASSWORD.read(arguments.database_password_file.as_deref())?;
-    let dialer = dialing::of(arguments.trust_ca.as_deref(), None)?.dialer;
-    postgres(address, password.as_ref(), &dialer).map(Some)
+/// The PostgreSQL database at an address, as the arguments of a command connect to it.
+pub(crate) fn postgres_of(
+    address: &str,
+    access: &DatabaseAccess,
+) -> anyhow::Result<PostgresConfig> {
+    let password = secrets::DATABASE_PASSWORD.read(access.database_password_file.as_deref())?;
+    let dialer = dialing::of(access.trust_ca.as_deref(), None)?.dialer;
+    postgres(address, password.as_ref(), &dialer)
 }
 
 /// The given key, or the one that is in the directory. None is made.

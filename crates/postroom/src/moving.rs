@@ -5,7 +5,6 @@
 
 use crate::cli::MoveArguments;
 use crate::data;
-use crate::dialing;
 use crate::logging;
 use crate::logging::say;
 use crate::secrets;
@@ -56,10 +55,7 @@ impl MoveEnd {
                 opened.with_context(|| format!("{}: stop Postroom first", directory.display()))
             }
             Self::Postgres(address) => {
-                let file = arguments.database_password_file.as_deref();
-                let password = secrets::DATABASE_PASSWORD.read(file)?;
-                let dialer = dialing::of(arguments.trust_ca.as_deref(), None)?.dialer;
-                let config = data::postgres(address, password.as_ref(), &dialer)?;
+                let config = data::postgres_of(address, &arguments.access)?;
                 PostgresDatabase::open(config).await.context("PostgreSQL")
             }
         }
