@@ -151,6 +151,24 @@ pub(crate) struct Sent {
     pub share: Share,
 }
 
+/// Checks that there is no body. `why` says what to use instead.
+///
+/// # Errors
+///
+/// 400 for a body.
+pub(crate) async fn none(
+    headers: &HeaderMap,
+    body: Body,
+    app: &App,
+    why: &'static str,
+) -> Result<(), Problem> {
+    let mut incoming = Incoming::new(headers, body, app.limits.json_bytes_max, &app.limits)?;
+    match incoming.next().await? {
+        Some(_) => Err(Problem::malformed(why)),
+        None => Ok(()),
+    }
+}
+
 /// Reads a JSON body.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::app::Asked;
-use crate::body::Incoming;
+use crate::body;
 use crate::caller::Caller;
 use crate::parameters;
 use crate::problem::Problem;
@@ -35,11 +35,8 @@ const LIST_MAX: u32 = 100;
 /// 400 and 422 for a wrong filter; 400 for a body, because the filter is a parameter.
 pub(crate) async fn redecompose(asked: Asked, body: Body) -> Result<Response, Problem> {
     let pairs = parameters::of(&asked.uri, &["filter"])?;
-    let limits = &asked.app.limits;
-    let mut incoming = Incoming::new(&asked.headers, body, limits.json_bytes_max, limits)?;
-    if incoming.next().await?.is_some() {
-        return Err(Problem::malformed("takes no body: the filter is the parameter `filter`"));
-    }
+    let why = "takes no body: the filter is the parameter `filter`";
+    body::none(&asked.headers, body, &asked.app, why).await?;
     let mut wanted = None;
     for (_, text) in pairs {
         let json = serde_json::from_str(&text);

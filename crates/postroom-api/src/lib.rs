@@ -114,6 +114,8 @@ mod file;
 
 mod job;
 
+mod lookup;
+
 mod try_now;
 
 mod fetch;

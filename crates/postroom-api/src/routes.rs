@@ -14,6 +14,7 @@ use crate::file::FilePlace;
 use crate::health;
 use crate::host;
 use crate::job;
+use crate::lookup;
 use crate::message_text;
 use crate::place;
 use crate::place::Target;
@@ -114,6 +115,7 @@ async fn answer(
     let answered = match (&target, verb) {
         (Target::Collection, Verb::Get)      => scans.list(by, entity::list(asked)).await,
         (Target::Collection, Verb::Query)    => scans.list(by, query::query(asked, body)).await,
+        (Target::Collection, Verb::Lookup)   => scans.list(by, lookup::lookup(asked, body)).await,
         (Target::Collection, Verb::Post)     => create::create(asked, body).await,
         (Target::Collection, Verb::Redecompose) => job::redecompose(asked, body).await,
         (Target::Entity(id), Verb::Get)      => entity::show(asked, *id).await,

@@ -26,6 +26,8 @@ pub(crate) enum Verb {
     Delete,
     /// Lists, with the parameters in a JSON body.
     Query,
+    /// Finds the id of the entity that has a key.
+    Lookup,
     /// Parses stored messages again.
     Redecompose,
     /// Tries the servers of an account at once.
@@ -47,6 +49,7 @@ struct Own {
 /// The verbs of our own.
 const OWN: &[Own] = &[
     Own { verb: Verb::Query, method: "QUERY", classname: None, of_entity: false },
+    Own { verb: Verb::Lookup, method: "LOOKUP", classname: None, of_entity: false },
     Own {
         verb: Verb::Redecompose,
         method: "REDECOMPOSE",
@@ -142,6 +145,9 @@ mod tests {
             ("QUERY",       "email/Profiles",             Ok(Verb::Query)),
             ("POST",        "email/Profiles:query",       Ok(Verb::Query)),
             ("QUERY",       &of_account,                  Err(405)),
+            ("LOOKUP",      "email/Messages",             Ok(Verb::Lookup)),
+            ("POST",        "email/Accounts:lookup",      Ok(Verb::Lookup)),
+            ("LOOKUP",      &of_account,                  Err(405)),
             ("REDECOMPOSE", "email/Messages",             Ok(Verb::Redecompose)),
             ("POST",        "email/Messages:redecompose", Ok(Verb::Redecompose)),
             ("POST",        "email/Messages:REDECOMPOSE", Ok(Verb::Redecompose)),
@@ -169,6 +175,6 @@ mod tests {
             assert_eq!(found.map_err(|p| p.status().as_u16()), want, "{method} {path}");
         }
         let place = place::find("email/Messages", &classes).unwrap();
-        assert_eq!(methods(&place), "GET, HEAD, POST, QUERY, REDECOMPOSE");
+        assert_eq!(methods(&place), "GET, HEAD, POST, QUERY, LOOKUP, REDECOMPOSE");
     }
 }

@@ -67,6 +67,11 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("PUT",    "email/Messages/018f0000-0000-7000-8000-000000000000/html", "x",     404, "no entity of this id"),
     ("DELETE", "email/Profiles",              "",                                   405, "GET, HEAD, POST"),
     ("CLEAR",  "email/Profiles",              "",                                   405, "GET, HEAD, POST"),
+    ("LOOKUP", "email/Profiles",              "",                                   422, "key: is missing"),
+    ("LOOKUP", "email/Profiles?key=",         "",                                   422, "key: is missing"),
+    ("LOOKUP", "email/Profiles?key=a%00b",    "",                                   422, "`name` cannot have it"),
+    ("LOOKUP", "email/Profiles?key=a",        "{}",                                 400, "takes no body"),
+    ("GET",    "email/Profiles:lookup?key=a", "",                                   405, "accepts only POST"),
     ("POST",   "email/Profiles/018f0000-0000-7000-8000-000000000000", "{}",         405, "PATCH"),
     ("PATCH",  "email/Messages/018f0000-0000-7000-8000-000000000000/file", "{}",    405, "POST"),
     ("POST",   "email/Messages/018f0000-0000-7000-8000-000000000000/html", "{}",    405, "PUT, DELETE"),
@@ -76,8 +81,8 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("REDECOMPOSE", "email/Messages?filter=%5B%22x%22%5D", "",                      422, "filter"),
     ("POST",   "email/Messages:redecompose?x=1", "",                                422, "x: no such parameter; there is filter"),
     ("GET",    "email/Messages:redecompose",  "",                                   405, "accepts only POST"),
-    ("POST",   "email/Messages:nope",        "",                                   404, "`:nope` is not a verb of this path; there are: query, redecompose"),
-    ("POST",   "email/Profiles:redecompose",  "",                                   404, "there are: query"),
+    ("POST",   "email/Messages:nope",        "",                                   404, "`:nope` is not a verb of this path; there are: query, lookup, redecompose"),
+    ("POST",   "email/Profiles:redecompose",  "",                                   404, "there are: query, lookup"),
     ("GET",    "/rest/v1/jobs/7",             "",                                   404, "no job of this id"),
     ("DELETE", "/rest/v1/jobs/018f0000-0000-7000-8000-000000000000", "",            404, "no job of this id"),
     ("POST",   "/rest/v1/jobs",               "",                                   405, "Allow"),
@@ -334,7 +339,7 @@ async fn every_verb_of_every_path_refuses_parameters_that_it_does_not_know() {
         for (method, path) in ways.drain(..).map(|method| (method, path.as_str())).chain(paths) {
             for parameter in ["nope=1", "cascade=true"] {
                 let request = server.request(method, &format!("{path}?{parameter}"));
-                let takes_body = !["GET", "HEAD", "REDECOMPOSE"].contains(&method);
+                let takes_body = !["GET", "HEAD", "LOOKUP", "REDECOMPOSE"].contains(&method);
                 let request = if takes_body { request.json(&json!({})) } else { request };
                 let refused = answer(request).await;
                 assert_eq!(refused.status, 422, "{method} {path}: {:?}", refused.bytes);

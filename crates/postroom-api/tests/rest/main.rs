@@ -16,6 +16,7 @@ mod health;
 mod jobs;
 
 mod lists;
+mod lookup;
 mod messages;
 mod once;
 mod shown;

@@ -93,6 +93,7 @@ async fn the_commands_of_the_readme_do_what_it_says() {
         "\"ticketId\":\"T-1\",\"priority\":3}",
         "\"title\":\"An offer\"",
         "\"name\":\"paper.txt\"",
+        "\"property\":\"address\"}",
     ] {
         assert!(out.contains(said), "{said} is not in {out}");
     }
