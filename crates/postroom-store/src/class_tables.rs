@@ -204,6 +204,11 @@ impl<'a> Tables<'a> {
     }
 }
 
+/// Whether a column is that of a removed property, whose values are deleted or to be deleted.
+pub(crate) fn is_retired(column: &str) -> bool {
+    column.starts_with("retired property ")
+}
+
 /// A value as a constant of SQL.
 fn constant(dialect: &dyn Dialect, value: &Value) -> String {
     match value {

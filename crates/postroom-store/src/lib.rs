@@ -78,6 +78,8 @@ mod lease;
 
 mod moved_value;
 
+mod moved_table;
+
 mod moving;
 
 mod poll_times;

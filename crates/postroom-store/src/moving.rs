@@ -9,57 +9,33 @@
 //! arrived. No store opens either database meanwhile: nothing is received or sent twice.
 
 use crate::class_begin::Begin;
+use crate::class_tables;
 use crate::columns;
-use crate::columns::places;
-use crate::columns::quoted;
 use crate::database::Database;
 use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::key::MasterKey;
+use crate::moved_table;
+use crate::moved_table::CLASS;
+use crate::moved_table::COMPUTED;
+use crate::moved_table::MovedClass;
+use crate::moved_table::MovedTable;
+use crate::moved_table::TABLES;
 use crate::moved_value::is_equal;
 use crate::schema;
 use crate::set_up;
 use postroom_model::Class;
-use std::borrow::Cow;
 
 /// The row of `meta` that says that the data is, or will be, elsewhere. Its number says whether the
-/// move is complete.
+/// move is complete. Its bytes are when the move was begun, to tell one from another.
 const MOVED: &str = "moved";
-/// The row of `meta` of a database whose data has not arrived completely. Its bytes say from where.
+/// The row of `meta` of a database whose data has not arrived completely. Its bytes say from where,
+/// and by which move.
 const ARRIVING: &str = "arriving";
-/// How many rows are moved at once.
-const AT_ONCE: u64 = 256;
-/// How many bytes are.
-const BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
-
-/// The tables that every database has, with their keys.
-const TABLES: &[(&str, &[&str])] = &[
-    ("token", &["hash"]),
-    ("retired", &["table", "column"]),
-    ("counter", &["domain", "class", "property"]),
-    ("origin", &["folder"]),
-    ("purge", &["account"]),
-    ("lease", &["group"]),
-    ("job", &["id"]),
-    ("once", &["domain", "class", "key"]),
-    ("chunk", &["id"]),
-    ("file", &["entity", "property", "name"]),
-    ("receipt", &["folder", "epoch", "key"]),
-    ("delivery", &["message"]),
-    ("delivered", &["message", "address"]),
-    ("change", &["seq"]),
-];
-/// The definitions of classes, which are moved before their tables are made.
-const CLASS: (&str, &[&str]) = ("class", &["name"]);
-/// What is about the processes of a database, or is moved otherwise.
-#[cfg(test)]
-const LEFT: &[&str] = &["meta", "class", "owner", "unfinished"];
-/// Columns that the database fills in.
-const COMPUTED: &[(&str, &str)] = &[("receipt", "uid"), ("change", "transaction")];
-
 /// A move that is asked for.
 #[derive(Debug)]
 pub struct Move<'a> {
@@ -82,13 +58,6 @@ pub struct Moved {
     pub tables: u64,
     /// How many rows, each compared with the one it was made of.
     pub rows: u64,
-}
-
-/// A table with its key and all columns that are moved.
-struct MovedTable {
-    name: String,
-    key: Vec<String>,
-    columns: Vec<String>,
 }
 
 /// Fails for a database whose data is, or will be, elsewhere, or has not arrived completely.
@@ -126,6 +95,20 @@ fn put(name: &str, number: Value, bytes: Value) -> Statement {
         ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\",
           \"bytes\" = excluded.\"bytes\"";
     Statement::new(sql).bind(name).bind_all([number, bytes])
+}
+
+/// What a database says of the move by which its data arrives.
+fn arriving(identity: &Value, at: &Value) -> Value {
+    let bytes =
+        |value: &Value| if let Value::Bytes(bytes) = value { bytes.clone() } else { vec![] };
+    Value::Bytes([bytes(identity), bytes(at)].concat())
+}
+
+/// The columns of a table whose target the database keeps.
+async fn references(database: &dyn Database, table: &str) -> Result<Vec<String>, Error> {
+    let sql = Statement::new(database.dialect().references()).bind(table);
+    let rows = database.read(sql).await?;
+    Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
 }
 
 fn unmark(name: &str) -> Statement {
@@ -167,8 +150,11 @@ impl Move<'_> {
         if mark(self.from, ARRIVING).await?.is_some() {
             return check(self.from).await.map(|()| Moved::default());
         }
-        let is_begun = self.is_begun(&identity).await?;
-        if !is_begun && mark(self.from, MOVED).await?.is_some_and(|row| row.whole(0) == Some(1)) {
+        let begun = mark(self.from, MOVED).await?;
+        let at = begun.as_ref().map_or(Value::Null, |row| row.value(1).clone());
+        let is_complete = begun.as_ref().is_some_and(|row| row.whole(0) == Some(1));
+        let is_begun = self.is_begun(&arriving(&identity, &at), is_complete).await?;
+        if !is_begun && is_complete {
             return check(self.from).await.map(|()| Moved::default());
         }
         // Nobody else can have a data directory that is locked.
@@ -176,12 +162,16 @@ impl Move<'_> {
         if is_shared {
             unused(self.from).await?;
         }
-        let classes = self.begin(identity, is_begun).await?;
+        let at = self.begin().await?;
+        let classes = self.target(&identity, &at, is_begun).await?;
         let tables = self.tables(&classes).await?;
         let mut result = Moved::default();
         for table in &tables {
             tell(&format!("{}: moving", table.name));
             self.copy(table).await?;
+        }
+        for table in tables.iter().filter(|table| !table.late.is_empty()) {
+            self.fill(table).await?;
         }
         if let Some(sql) = self.to.dialect().continued("change", "seq") {
             self.to.write(vec![Statement::new(sql)], Room::Free).await?;
@@ -195,37 +185,69 @@ impl Move<'_> {
         if is_shared {
             unused(self.from).await?;
         }
-        let complete = put(MOVED, Value::Whole(1), Value::Null);
-        self.from.write(vec![complete], Room::Reserve).await?;
+        self.complete(at).await?;
         self.to.write(vec![unmark(ARRIVING)], Room::Reserve).await?;
         Ok(result)
     }
 
-    /// Whether the target has data of this source already; `false` when it is empty.
-    async fn is_begun(&self, identity: &Value) -> Result<bool, Error> {
+    /// The source is moved for good, unless the move was given up meanwhile.
+    async fn complete(&self, at: Value) -> Result<(), Error> {
+        let sql = "UPDATE \"meta\" SET \"number\" = 1
+            WHERE \"name\" = $1 AND COALESCE(\"bytes\", $3) = COALESCE($2, $3)";
+        let none = Value::Bytes(vec![]);
+        let complete = Statement::new(sql).bind(MOVED).bind_all([at, none]);
+        let complete = complete.must_change(Failed::Stale);
+        match self.from.write(vec![complete], Room::Reserve).await {
+            Err(Error::Condition(Failed::Stale)) => Err(moved(
+                "the move was given up while it ran: the data is used where it was, and the target \
+                 cannot be used",
+            )),
+            written => written.map(drop),
+        }
+    }
+
+    /// Whether the target has data of this source already; `false` when it is empty, or when the
+    /// move was complete before.
+    async fn is_begun(&self, arriving: &Value, is_complete: bool) -> Result<bool, Error> {
         if columns::of_table(self.to, "meta").await?.is_empty() {
             return Ok(false);
         }
         match mark(self.to, ARRIVING).await? {
-            Some(row) if row.value(1) == identity => Ok(true),
-            Some(_) => Err(moved("the data of another database is being moved into the target")),
+            Some(row) if row.value(1) == arriving => Ok(true),
+            None if is_complete => Ok(false),
+            Some(_) => Err(moved(
+                "the target has what is left of another move, or of one that was given up: give an \
+                 empty one",
+            )),
             None => Err(moved(
                 "the target has data of its own, and nothing is overwritten: give an empty one",
             )),
         }
     }
 
-    /// Marks both, and makes the tables of the target. Gives the classes.
-    async fn begin(&self, identity: Value, is_begun: bool) -> Result<Vec<Class>, Error> {
+    /// Marks the source, so that nothing uses it. Gives when the move was begun.
+    async fn begin(&self) -> Result<Value, Error> {
+        if let Some(begun) = mark(self.from, MOVED).await? {
+            return Ok(begun.value(1).clone());
+        }
+        let at = Value::Bytes(self.now.as_bytes().to_vec());
+        let begun = put(MOVED, Value::Whole(0), at.clone());
+        self.from.write(vec![begun], Room::Reserve).await?;
+        Ok(at)
+    }
+
+    /// Marks the target, and makes its tables. Gives the classes.
+    async fn target(
+        &self,
+        identity: &Value,
+        at: &Value,
+        is_begun: bool,
+    ) -> Result<Vec<Class>, Error> {
         let classes = self.classes(self.from).await?;
         if !is_begun {
             let meta = schema::meta_table(self.to.dialect());
-            let arriving = put(ARRIVING, Value::Null, identity);
+            let arriving = put(ARRIVING, Value::Null, arriving(identity, at));
             self.to.write(vec![meta, arriving], Room::Free).await?;
-        }
-        if mark(self.from, MOVED).await?.is_none() {
-            let begun = put(MOVED, Value::Whole(0), Value::Null);
-            self.from.write(vec![begun], Room::Reserve).await?;
         }
         set_up::set_up(self.to, self.key).await?;
         let sql = "SELECT \"name\", \"number\", \"bytes\" FROM \"meta\"
@@ -236,6 +258,7 @@ impl Move<'_> {
         });
         self.to.write(known.collect(), Room::Free).await?;
         self.copy(&self.table(CLASS.0, CLASS.1).await?).await?;
+        self.class_tables(&classes).await?;
         self.classes(self.to).await?;
         Ok(classes)
     }
@@ -252,20 +275,13 @@ impl Move<'_> {
     /// All tables, those first that others refer to.
     async fn tables(&self, classes: &[Class]) -> Result<Vec<MovedTable>, Error> {
         let mut tables = vec![];
-        let mut left: Vec<&Class> = classes.iter().collect();
-        while !left.is_empty() {
-            let is_free = |class: &&Class| {
-                let targets = class.columns().filter_map(|p| schema::refers_to(classes, p));
-                let mut others = targets.filter(|target| target.id != class.id);
-                !others.any(|target| left.iter().any(|one| one.id == target.id))
-            };
-            let (free, rest): (Vec<_>, Vec<_>) = left.iter().copied().partition(is_free);
-            // Those that refer to one another in a circle come in any order.
-            let (now, later) = if free.is_empty() { (rest, vec![]) } else { (free, rest) };
-            for class in now {
-                tables.push(self.table(&class.table(), &["id"]).await?);
-            }
-            left = later;
+        for MovedClass { class, late } in moved_table::in_order(classes) {
+            let table = class.table();
+            let kept = references(self.to, &table).await?;
+            let mut moved = self.table(&table, &["id"]).await?;
+            let late = late.into_iter().map(|property| property.name.clone());
+            moved.late = late.filter(|name| kept.contains(name)).collect();
+            tables.push(moved);
         }
         for (name, key) in TABLES {
             tables.push(self.table(name, key).await?);
@@ -273,8 +289,27 @@ impl Move<'_> {
         Ok(tables)
     }
 
+    /// Makes the tables of classes in the target that are not there, each with what refers to no
+    /// other table. The other columns are added when all tables are there, because classes may
+    /// refer to one another in a circle. What the source does not keep, because it became required
+    /// later, the target does not keep either.
+    async fn class_tables(&self, classes: &[Class]) -> Result<(), Error> {
+        for class in classes {
+            let table = class.table();
+            if !columns::of_table(self.to, &table).await?.is_empty() {
+                continue;
+            }
+            let kept = references(self.from, &table).await?;
+            let made = schema::class_table_alone(self.to.dialect(), class, &kept);
+            self.to.write(vec![made], Room::Free).await?;
+        }
+        Ok(())
+    }
+
     async fn table(&self, name: &str, key: &[&str]) -> Result<MovedTable, Error> {
-        let is_moved = |column: &String| !COMPUTED.contains(&(name, column.as_str()));
+        let is_moved = |column: &String| {
+            !COMPUTED.contains(&(name, column.as_str())) && !class_tables::is_retired(column)
+        };
         let mut from = columns::of_table(self.from, name).await?;
         let mut to = columns::of_table(self.to, name).await?;
         from.retain(is_moved);
@@ -285,22 +320,33 @@ impl Move<'_> {
             return Err(Error::Damaged { what: "the columns of a table" });
         }
         let key = key.iter().map(|column| (*column).to_owned()).collect();
-        Ok(MovedTable { name: name.to_owned(), key, columns: from })
+        Ok(MovedTable { name: name.to_owned(), key, columns: from, late: vec![] })
     }
 
     /// Moves the rows behind the last one that has arrived.
     async fn copy(&self, table: &MovedTable) -> Result<(), Error> {
         let last = self.to.read(Statement::new(table.last())).await?;
         let mut behind = last.into_iter().next().map(|row| row.0);
-        let insert: Cow<'static, str> = table.insert().into();
         loop {
             let rows = self.from.read(table.page(behind.as_deref())).await?;
             let Some(last) = rows.last() else {
                 return Ok(());
             };
             behind = Some(table.key_of(last));
-            let row = |row: Row| Statement::new(insert.clone()).bind_all(row.0);
-            self.to.write(rows.into_iter().map(row).collect(), Room::Free).await?;
+            self.to.write(table.inserts(rows), Room::Free).await?;
+        }
+    }
+
+    /// Fills in what refers to rows that were copied later.
+    async fn fill(&self, table: &MovedTable) -> Result<(), Error> {
+        let mut behind: Option<Vec<Value>> = None;
+        loop {
+            let rows = self.from.read(table.page(behind.as_deref())).await?;
+            let Some(last) = rows.last() else {
+                return Ok(());
+            };
+            behind = Some(table.key_of(last));
+            self.to.write(table.fills(&rows), Room::Free).await?;
         }
     }
 
@@ -332,42 +378,6 @@ impl Move<'_> {
 const DIFFERS: Error =
     Error::Moved { reason: "a row arrived otherwise than it was sent: the target cannot be used" };
 
-impl MovedTable {
-    fn list(names: &[String]) -> String {
-        names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
-    }
-
-    fn last(&self) -> String {
-        let key = Self::list(&self.key);
-        let order: Vec<_> = self.key.iter().map(|name| format!("{} DESC", quoted(name))).collect();
-        format!("SELECT {key} FROM {} ORDER BY {} LIMIT 1", quoted(&self.name), order.join(", "))
-    }
-
-    /// The next rows behind a key.
-    fn page(&self, behind: Option<&[Value]>) -> Statement {
-        let (key, columns) = (Self::list(&self.key), Self::list(&self.columns));
-        let places = places(1, self.key.len());
-        let start = behind.map_or_else(String::new, |_| format!(" WHERE ({key}) > ({places})"));
-        let sql = format!(
-            "SELECT {columns} FROM {}{start} ORDER BY {key} LIMIT {AT_ONCE}",
-            quoted(&self.name)
-        );
-        let values = behind.unwrap_or_default().iter().cloned();
-        Statement::new(sql).bind_all(values).at_most(BYTES_AT_ONCE)
-    }
-
-    fn insert(&self) -> String {
-        let places = places(1, self.columns.len());
-        let (table, columns) = (quoted(&self.name), Self::list(&self.columns));
-        format!("INSERT INTO {table} ({columns}) VALUES ({places})")
-    }
-
-    fn key_of(&self, row: &Row) -> Vec<Value> {
-        let place = |name: &String| self.columns.iter().position(|column| column == name);
-        self.key.iter().filter_map(place).map(|at| row.value(at).clone()).collect()
-    }
-}
-
 /// Fails when there is no data, or a process uses it.
 ///
 /// # Errors
@@ -390,27 +400,4 @@ async fn unused(database: &dyn Database) -> Result<(), Error> {
     Err(moved(
         "a process uses this database: stop it first. After a crash, or a kill, wait three minutes",
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::postgres::PostgresDialect;
-
-    #[test]
-    fn every_table_of_every_database_is_moved_or_left_on_purpose() {
-        let steps = schema::steps_from(&PostgresDialect, 0);
-        let mut count = 0;
-        for statement in steps.iter().flat_map(|(_, statements)| statements) {
-            let sql = statement.sql.replace("IF NOT EXISTS ", "");
-            let Some(rest) = sql.strip_prefix("CREATE TABLE \"") else {
-                continue;
-            };
-            let name = rest.split('"').next().unwrap();
-            count += 1;
-            let is_moved = TABLES.iter().any(|(table, _)| *table == name);
-            assert!(is_moved || LEFT.contains(&name), "{name} is neither moved nor left");
-        }
-        assert!(count >= TABLES.len(), "only {count} tables were found");
-    }
 }

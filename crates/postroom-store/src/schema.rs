@@ -287,6 +287,18 @@ pub(crate) fn class_table(
     Ok(statements)
 }
 
+/// Makes the table of a class without the columns that are to refer to other tables: `referring`.
+/// No other column refers to one.
+pub(crate) fn class_table_alone(
+    dialect: &dyn Dialect,
+    class: &Class,
+    referring: &[String],
+) -> Statement {
+    let mut alone = class.clone();
+    alone.properties.retain(|property| !referring.contains(&property.name));
+    Statement::new(created(dialect, &[], &alone, &quoted(&class.table())))
+}
+
 /// Makes the table of a class anew with its rows, because a reference cannot be added to a column.
 pub(crate) fn class_table_anew(
     dialect: &dyn Dialect,

@@ -132,6 +132,152 @@ async fn everything_moves_to_another_database_and_back() {
     assert_eq!(all(&third, &folder, COUNT + 1).await, after);
 }
 
+/// Starts a move and kills it when it says this.
+fn killed_at(arguments: &[&str], reached: &str) {
+    let mut killed = command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(killed.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(reached)), "it ended before");
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+}
+
+/// Classes whose entities must refer to one another, in a circle and to their own class.
+// SQLite alone: it moves to a PostgreSQL of its own, and from one to another.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_refers_in_a_circle_moves_from_postgresql_to_postgresql() {
+    if !require(&[Need::Postgres]) {
+        return;
+    }
+    let server = Postgres::start(&PostgresOptions::default()).unwrap();
+    for name in ["first", "second"] {
+        server.database_create(name).await.unwrap();
+    }
+    let (first_url, second_url) = (server.url("first"), server.url("second"));
+    let place = tempfile::tempdir().unwrap();
+    let options = PostroomOptions {
+        data_within: Some(place.path().to_owned()),
+        database: Some(first_url.clone()),
+        ..PostroomOptions::default()
+    };
+    let (sandbox, mut first, _) = sandbox_with(json!({}), options).await;
+    let before = referring(&first).await;
+    first.stop().unwrap();
+    let data = first.data_directory();
+    let data = data.to_str().unwrap();
+    let on_second = ["move", "--from", &first_url, "--data", data, "--to", &second_url];
+    killed_at(&on_second, "email/Profiles: moving");
+    refused(&["verify", "--data", data, "--database", &second_url], "is not complete");
+    done(&on_second);
+    done(&["verify", "--data", data, "--database", &second_url]);
+    refused(&on_second, "was moved to another database");
+    let mut second = on(place.path(), Some(&second_url), &sandbox);
+    assert_eq!(listed(&second).await, before);
+    let kept = second.delete(&format!("crm/Ends/{}", id(&before[1]))).await;
+    assert!(kept.is_err(), "the database keeps what is referred to, as before");
+    second.stop().unwrap();
+
+    let back = tempfile::tempdir().unwrap();
+    let directory = back.path().join("data");
+    let there = format!("sqlite:{}", directory.display());
+    done(&["move", "--from", &second_url, "--data", data, "--to", &there]);
+    done(&["verify", "--data", directory.to_str().unwrap()]);
+    let third = on(back.path(), None, &sandbox);
+    assert_eq!(listed(&third).await, before);
+}
+
+/// Makes such classes with entities, and gives these.
+async fn referring(postroom: &Postroom) -> Vec<Json> {
+    const CLASSES: &str = "/rest/v1/design/classes";
+    let mut ids = vec![];
+    // The first class is to refer to the second, which is made later.
+    for name in ["crm/Tops", "crm/Ends"] {
+        let class = json!({"classname": name, "name": name, "storage_mode": "category",
+            "properties": [{"name": "title", "data_type": "string"},
+                           {"name": "gone", "data_type": "string"}]});
+        let made = postroom.post(CLASSES, &class).await.unwrap();
+        ids.push(made["id"].as_str().unwrap().to_owned());
+    }
+    let refers = |name: &str, to: &str, required: bool| json!({"name": name, "data_type": "entity", "idclass": to, "required": required});
+    // The database keeps what the first refers to, because it is empty when it gets the property.
+    let top = json!({"properties": [refers("end_id", &ids[1], true),
+                                    refers("own_id", &ids[0], false)]});
+    postroom.patch(&format!("{CLASSES}/{}", ids[0]), &top).await.unwrap();
+    let end = json!({"properties": [refers("top_id", &ids[0], false)]});
+    postroom.patch(&format!("{CLASSES}/{}", ids[1]), &end).await.unwrap();
+    let end = postroom.post("crm/Ends", &json!({"title": "b"})).await.unwrap();
+    let top = json!({"title": "a", "gone": "x", "end_id": id(&end)});
+    let top = postroom.post("crm/Tops", &top).await.unwrap();
+    let own = json!({"own_id": id(&top)});
+    postroom.patch(&format!("crm/Tops/{}", id(&top)), &own).await.unwrap();
+    let end = format!("crm/Ends/{}", id(&end));
+    postroom.patch(&end, &json!({"top_id": id(&top)})).await.unwrap();
+    // Now each must have the other, and itself.
+    let must = json!({"properties": [refers("own_id", &ids[0], true)]});
+    postroom.patch(&format!("{CLASSES}/{}", ids[0]), &must).await.unwrap();
+    let must = json!({"properties": [refers("top_id", &ids[0], true)]});
+    postroom.patch(&format!("{CLASSES}/{}", ids[1]), &must).await.unwrap();
+    listed(postroom).await
+}
+
+async fn listed(postroom: &Postroom) -> Vec<Json> {
+    let mut all = vec![];
+    for name in ["crm/Tops", "crm/Ends"] {
+        all.extend(postroom.get(name).await.unwrap().as_array().unwrap().clone());
+    }
+    all
+}
+
+// SQLite alone: it begins to move to a PostgreSQL of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_is_given_up_leaves_the_data_where_it_was() {
+    if !require(&[Need::Postgres]) {
+        return;
+    }
+    let server = Postgres::start(&PostgresOptions::default()).unwrap();
+    for name in ["left", "empty"] {
+        server.database_create(name).await.unwrap();
+    }
+    let (left, empty) = (server.url("left"), server.url("empty"));
+    let place = tempfile::tempdir().unwrap();
+    let options = PostroomOptions {
+        data_within: Some(place.path().to_owned()),
+        ..PostroomOptions::default()
+    };
+    let (sandbox, mut first, account) = sandbox_with(json!({}), options).await;
+    sandbox.deliver(ANNA, "INBOX", mail("one")).unwrap();
+    let folder = enable(&first, &account, "INBOX", json!({})).await;
+    let before = all(&first, &folder, 1).await;
+    let data = first.data_directory();
+    let data = data.to_str().unwrap();
+    let from = format!("sqlite:{data}");
+    let cancel = ["move", "--from", &from, "--cancel"];
+    refused(&cancel, "in use by another process");
+    first.stop().unwrap();
+    refused(&cancel, "no move from this database was begun");
+    refused(&["move", "--from", &from], "--to");
+    let to_left = ["move", "--from", &from, "--to", &left];
+    killed_at(&to_left, "email/Messages: moving");
+    refused(&["verify", "--data", data], "is being moved");
+    let told = done(&cancel);
+    assert!(told.contains("the data is used where it is"), "{told}");
+    refused(&cancel, "no move from this database was begun");
+
+    // It is used as before, and what has arrived is not.
+    let mut second = on(place.path(), None, &sandbox);
+    assert_eq!(all(&second, &folder, 1).await, before);
+    sandbox.deliver(ANNA, "INBOX", mail("two")).unwrap();
+    let later = all(&second, &folder, 2).await;
+    second.stop().unwrap();
+    refused(&["verify", "--data", data, "--database", &left], "is not complete");
+    refused(&to_left, "give an empty one");
+    done(&["verify", "--data", data]);
+
+    done(&["move", "--from", &from, "--to", &empty]);
+    refused(&cancel, "was moved to another database");
+    let third = on(place.path(), Some(&empty), &sandbox);
+    assert_eq!(all(&third, &folder, 2).await, later);
+}
+
 /// A database that `pg_restore` has filled sends nothing until somebody says so.
 // SQLite alone: it has a PostgreSQL of its own.
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,173 @@
+//! The tables of a move: their keys, their columns, and the order in which they are copied.
+
+use crate::columns::places;
+use crate::columns::quoted;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::database::Value;
+use crate::schema;
+use postroom_model::Class;
+use postroom_model::Property;
+use std::borrow::Cow;
+
+/// How many rows are moved at once.
+const AT_ONCE: u64 = 256;
+/// How many bytes are.
+const BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
+
+/// The tables that every database has, with their keys.
+pub(crate) const TABLES: &[(&str, &[&str])] = &[
+    ("token", &["hash"]),
+    ("retired", &["table", "column"]),
+    ("counter", &["domain", "class", "property"]),
+    ("origin", &["folder"]),
+    ("purge", &["account"]),
+    ("lease", &["group"]),
+    ("job", &["id"]),
+    ("once", &["domain", "class", "key"]),
+    // Their owners have ended: the first sweep of the target throws the contents away.
+    ("unfinished", &["blob"]),
+    ("chunk", &["id"]),
+    ("file", &["entity", "property", "name"]),
+    ("receipt", &["folder", "epoch", "key"]),
+    ("delivery", &["message"]),
+    ("delivered", &["message", "address"]),
+    ("change", &["seq"]),
+];
+/// The definitions of classes, which are moved before their tables are made.
+pub(crate) const CLASS: (&str, &[&str]) = ("class", &["name"]);
+/// What is about the processes of a database, or is moved otherwise.
+#[cfg(test)]
+const LEFT: &[&str] = &["meta", "class", "owner"];
+/// Columns that the database fills in.
+pub(crate) const COMPUTED: &[(&str, &str)] = &[("receipt", "uid"), ("change", "transaction")];
+
+/// A table with its key and all columns that are moved.
+pub(crate) struct MovedTable {
+    pub name: String,
+    pub key: Vec<String>,
+    pub columns: Vec<String>,
+    /// The columns that refer to rows which are copied later. They are filled in when all rows are
+    /// there.
+    pub late: Vec<String>,
+}
+
+impl MovedTable {
+    fn list(names: &[String]) -> String {
+        names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The key of the last row.
+    pub(crate) fn last(&self) -> String {
+        let key = Self::list(&self.key);
+        let order: Vec<_> = self.key.iter().map(|name| format!("{} DESC", quoted(name))).collect();
+        format!("SELECT {key} FROM {} ORDER BY {} LIMIT 1", quoted(&self.name), order.join(", "))
+    }
+
+    /// The next rows behind a key.
+    pub(crate) fn page(&self, behind: Option<&[Value]>) -> Statement {
+        let (key, columns) = (Self::list(&self.key), Self::list(&self.columns));
+        let places = places(1, self.key.len());
+        let start = behind.map_or_else(String::new, |_| format!(" WHERE ({key}) > ({places})"));
+        let sql = format!(
+            "SELECT {columns} FROM {}{start} ORDER BY {key} LIMIT {AT_ONCE}",
+            quoted(&self.name)
+        );
+        let values = behind.unwrap_or_default().iter().cloned();
+        Statement::new(sql).bind_all(values).at_most(BYTES_AT_ONCE)
+    }
+
+    fn insert(&self) -> String {
+        let places = places(1, self.columns.len());
+        let (table, columns) = (quoted(&self.name), Self::list(&self.columns));
+        format!("INSERT INTO {table} ({columns}) VALUES ({places})")
+    }
+
+    /// The statements that insert rows, without what is filled in later.
+    pub(crate) fn inserts(&self, rows: Vec<Row>) -> Vec<Statement> {
+        let insert: Cow<'static, str> = self.insert().into();
+        let is_late = |at: usize| self.columns.get(at).is_some_and(|one| self.late.contains(one));
+        let early = |(at, value)| if is_late(at) { Value::Null } else { value };
+        let row = |row: Row| row.0.into_iter().enumerate().map(early);
+        rows.into_iter().map(|one| Statement::new(insert.clone()).bind_all(row(one))).collect()
+    }
+
+    /// The statements that fill in what was left out.
+    pub(crate) fn fills(&self, rows: &[Row]) -> Vec<Statement> {
+        let sets = (1..).zip(&self.late).map(|(at, name)| format!("{} = ${at}", quoted(name)));
+        let sets = sets.collect::<Vec<_>>().join(", ");
+        let (key, places) = (Self::list(&self.key), places(self.late.len() + 1, self.key.len()));
+        let sql = format!("UPDATE {} SET {sets} WHERE ({key}) = ({places})", quoted(&self.name));
+        let sql: Cow<'static, str> = sql.into();
+        let fill = |row: &Row| {
+            let late = self.values(&self.late, row);
+            Statement::new(sql.clone()).bind_all(late).bind_all(self.key_of(row))
+        };
+        rows.iter().map(fill).collect()
+    }
+
+    /// The key of a row of [`Self::page`].
+    pub(crate) fn key_of(&self, row: &Row) -> Vec<Value> {
+        self.values(&self.key, row)
+    }
+
+    fn values(&self, names: &[String], row: &Row) -> Vec<Value> {
+        let place = |name: &String| self.columns.iter().position(|column| column == name);
+        names.iter().filter_map(place).map(|at| row.value(at).clone()).collect()
+    }
+}
+
+/// A class in the order of a move.
+pub(crate) struct MovedClass<'a> {
+    pub class: &'a Class,
+    /// The properties that refer to entities which come later, because classes refer to one another
+    /// in a circle, or entities of a class to one another.
+    pub late: Vec<&'a Property>,
+}
+
+/// All classes, those first that others refer to.
+pub(crate) fn in_order(classes: &[Class]) -> Vec<MovedClass<'_>> {
+    let targets = |class: &Class, property: &Property| {
+        schema::refers_to(classes, property).map(|target| (target.id, target.id == class.id))
+    };
+    let mut ordered = vec![];
+    let mut left: Vec<&Class> = classes.iter().collect();
+    while !left.is_empty() {
+        let waits = |class: &Class| {
+            let mut others = class.columns().filter_map(|property| targets(class, property));
+            others.any(|(id, is_own)| !is_own && left.iter().any(|one| one.id == id))
+        };
+        // In a circle somebody must be first.
+        let at = left.iter().position(|class| !waits(class)).unwrap_or(0);
+        let class = left.remove(at);
+        let is_late = |property: &&Property| {
+            let target = targets(class, property);
+            target.is_some_and(|(id, is_own)| is_own || left.iter().any(|one| one.id == id))
+        };
+        ordered.push(MovedClass { class, late: class.columns().filter(is_late).collect() });
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::PostgresDialect;
+
+    #[test]
+    fn every_table_of_every_database_is_moved_or_left_on_purpose() {
+        let steps = schema::steps_from(&PostgresDialect, 0);
+        let mut count = 0;
+        for statement in steps.iter().flat_map(|(_, statements)| statements) {
+            let sql = statement.sql.replace("IF NOT EXISTS ", "");
+            let Some(rest) = sql.strip_prefix("CREATE TABLE \"") else {
+                continue;
+            };
+            let name = rest.split('"').next().unwrap();
+            count += 1;
+            let is_moved = TABLES.iter().any(|(table, _)| *table == name);
+            assert!(is_moved || LEFT.contains(&name), "{name} is neither moved nor left");
+        }
+        assert!(count >= TABLES.len(), "only {count} tables were found");
+    }
+}
