@@ -2,9 +2,11 @@
 
 use crate::columns::places;
 use crate::columns::quoted;
+use crate::database::Database;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
+use crate::error::Error;
 use crate::schema;
 use postroom_model::Class;
 use postroom_model::Property;
@@ -147,6 +149,13 @@ pub(crate) fn in_order(classes: &[Class]) -> Vec<MovedClass<'_>> {
         ordered.push(MovedClass { class, late: class.columns().filter(is_late).collect() });
     }
     ordered
+}
+
+/// The columns of a table whose target the database keeps.
+pub(crate) async fn references(database: &dyn Database, table: &str) -> Result<Vec<String>, Error> {
+    let sql = Statement::new(database.dialect().references()).bind(table);
+    let rows = database.read(sql).await?;
+    Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use crate::moved_table::COMPUTED;
 use crate::moved_table::MovedClass;
 use crate::moved_table::MovedTable;
 use crate::moved_table::TABLES;
+use crate::moved_table::references;
 use crate::moved_value::is_equal;
 use crate::schema;
 use crate::set_up;
@@ -36,6 +37,7 @@ const MOVED: &str = "moved";
 /// The row of `meta` of a database whose data has not arrived completely. Its bytes say from where,
 /// and by which move.
 const ARRIVING: &str = "arriving";
+
 /// A move that is asked for.
 #[derive(Debug)]
 pub struct Move<'a> {
@@ -102,13 +104,6 @@ fn arriving(identity: &Value, at: &Value) -> Value {
     let bytes =
         |value: &Value| if let Value::Bytes(bytes) = value { bytes.clone() } else { vec![] };
     Value::Bytes([bytes(identity), bytes(at)].concat())
-}
-
-/// The columns of a table whose target the database keeps.
-async fn references(database: &dyn Database, table: &str) -> Result<Vec<String>, Error> {
-    let sql = Statement::new(database.dialect().references()).bind(table);
-    let rows = database.read(sql).await?;
-    Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
 }
 
 fn unmark(name: &str) -> Statement {

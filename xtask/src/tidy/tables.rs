@@ -34,7 +34,7 @@ const SCHEMA: &str = "crates/postroom-store/src/schema.rs";
 const TABLES: &str = "crates/postroom-store/src/class_tables.rs";
 const DELETED: &str = "crates/postroom-store/src/class_deleted.rs";
 /// Where rows arrive with the feed that tells of them.
-const MOVING: &str = "crates/postroom-store/src/moving.rs";
+const MOVING: &str = "crates/postroom-store/src/moved_table.rs";
 /// Where rows of the feed are taken away.
 const FEED: &str = "crates/postroom-store/src/feed.rs";
 
