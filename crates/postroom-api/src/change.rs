@@ -7,7 +7,6 @@ use crate::body;
 use crate::create;
 use crate::etag;
 use crate::folder;
-use crate::message;
 use crate::once;
 use crate::problem::Problem;
 use crate::same_files;
@@ -16,17 +15,12 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use postroom_engine::posted;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::EntityId;
-use postroom_model::MessageDirection;
-use postroom_model::MessageState;
 use postroom_model::builtin::FOLDERS;
-use postroom_model::builtin::MESSAGES;
-use postroom_model::builtin::files;
-use postroom_model::builtin::names;
 use postroom_model::client;
-use postroom_model::validate;
 use postroom_store::ChangeTerms;
 use postroom_store::EntityPlace;
 use postroom_store::Error;
@@ -134,30 +128,16 @@ async fn apply(
     for _ in 0..TRIES_MAX {
         let current = find(asked, id).await?;
         let conditional = etag::check(&asked.headers, current.version)?;
-        let mut changes = validate::change(class, sent, &current)?;
-        let is_message = class.classname == MESSAGES;
-        if is_message && MessageDirection::Out.is_of(&current) {
-            message::plain_ids(&mut changes);
-        }
-        // Setting `sending` again counts as a change: the message is composed again and is due at
-        // once.
-        let hurries = sent.as_object().is_some_and(|sent| client::hurries(&current, sent));
-        changes.retain(|name, value| is_secret(class, name) || value != current.get(name));
-        if is_message && hurries {
-            changes
-                .insert(names::MESSAGE_STATE.to_owned(), current.get(names::MESSAGE_STATE).clone());
-        }
-        if is_message {
-            check_message(asked, &current, &mut changes).await?;
-        }
+        let place = EntityPlace::new(&asked.domain, class.as_ref(), id);
+        let changes = posted::changes(&asked.app.store, place, &current, sent).await?;
         if class.classname == FOLDERS && names_mailbox(&changes) {
             folder::check(asked, &client::after(&current, &changes)).await?;
         }
         if changes.is_empty() {
             return Ok(view::entity(class, &current));
         }
-        let place = EntityPlace::new(&asked.domain, class.as_ref(), id);
-        let terms = ChangeTerms { if_version: Some(current.version), same_login, once };
+        let if_version = Some(current.version);
+        let terms = ChangeTerms { if_version, same_login, once, step: None };
         let updated = asked.app.store.entity_update_on(place, &changes, terms).await;
         if matches!(updated, Err(Error::Condition(Failed::SameLogin))) {
             return Err(account::twin(asked, &[client::after(&current, &changes)]).await);
@@ -173,38 +153,6 @@ async fn apply(
     Err(too_busy())
 }
 
-/// Checks a change of a message as far as the answer can say more than the store would, and adds
-/// what it implies.
-async fn check_message(
-    asked: &Asked,
-    current: &Entity,
-    changes: &mut Map<String, Json>,
-) -> Result<(), Problem> {
-    *changes = client::changed(&asked.class, current, changes)?;
-    let mut after = client::after(current, changes);
-    asked.app.store.message_placed(&asked.domain, &mut after, Some(current)).await?;
-    // If the folder implies an account, that account counts, whatever was sent.
-    let account = after.get(names::ACCOUNT_ID);
-    if account == current.get(names::ACCOUNT_ID) {
-        changes.shift_remove("account_id");
-    } else {
-        changes.insert(names::ACCOUNT_ID.to_owned(), account.clone());
-    }
-    message::check(&asked.class, Some(current), &after)?;
-    let sends = |message: &Entity| MessageState::Sending.is_of(message);
-    if sends(&after) && !sends(current) {
-        let html = asked.app.store.file_list(&asked.domain, current.id, files::HTML).await?;
-        let from = message::account_address(asked, &after).await?;
-        changes.extend(message::announced(
-            asked.app.store.clock(),
-            &after,
-            !html.is_empty(),
-            &from,
-        ));
-    }
-    Ok(())
-}
-
 /// Whether a change of a folder changes its mailbox.
 fn names_mailbox(changes: &Map<String, Json>) -> bool {
     ["account_id", "name", "title"].into_iter().any(|name| changes.contains_key(name))
@@ -218,10 +166,6 @@ fn fill(class: &Class, members: &mut Map<String, Json>) {
             members.insert(property.name.clone(), property.default.clone());
         }
     }
-}
-
-fn is_secret(class: &Class, name: &str) -> bool {
-    class.property(name).is_some_and(postroom_model::Property::write_only)
 }
 
 fn missing(class: &Class) -> Problem {

@@ -12,7 +12,6 @@ use crate::form::Form;
 use crate::form::FormDisposition;
 use crate::json::Document;
 use crate::media_type::MediaType;
-use crate::message;
 use crate::once;
 use crate::problem::Problem;
 use crate::upload;
@@ -25,6 +24,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use postroom_engine::posted;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Invalid;
@@ -69,7 +69,7 @@ pub(crate) async fn create(asked: Asked, body: Body) -> Result<Response, Problem
         return Err(Invalid::new(JSON_PART, "takes one entity; a list cannot have files").into());
     }
     let once = once::of(&asked.headers, digest, &files, contents.finalize())?;
-    let is_list = json.is_array();
+    let (is_list, brings_ids) = (json.is_array(), brings_ids(&json));
     let created = match &once {
         Some(once) => once::before(&asked, once).await?,
         None => None,
@@ -82,7 +82,8 @@ pub(crate) async fn create(asked: Asked, body: Body) -> Result<Response, Problem
             } else {
                 vec![entity(&asked, json, files).await?]
             };
-            store(&asked, new, Terms { once: once.as_ref(), same_login }).await?
+            let terms = Terms { once: once.as_ref(), same_login, brings_ids };
+            store(&asked, new, terms).await?
         }
     };
     if is_list {
@@ -91,6 +92,12 @@ pub(crate) async fn create(asked: Asked, body: Body) -> Result<Response, Problem
     }
     let created = created.first().ok_or_else(|| Problem::fault("nothing was created"))?;
     Ok(view::created(&asked.class, created))
+}
+
+/// Whether the client chose the id of something that it creates.
+fn brings_ids(json: &Json) -> bool {
+    let has_id = |json: &Json| json.get("id").is_some_and(|id| !id.is_null());
+    json.as_array().map_or_else(|| has_id(json), |list| list.iter().any(has_id))
 }
 
 async fn all(asked: &Asked, list: Vec<Json>) -> Result<Vec<NewEntity>, Problem> {
@@ -138,7 +145,7 @@ pub(crate) async fn put(
         members.insert("id".to_owned(), path);
     }
     let new = entity(asked, json, vec![]).await?;
-    match store(asked, vec![new], Terms { once, same_login }).await {
+    match store(asked, vec![new], Terms { once, same_login, brings_ids: true }).await {
         Ok(created) => {
             let created = created.first().ok_or_else(|| Problem::fault("nothing was created"))?;
             Ok(Some(view::created(&asked.class, created)))
@@ -235,10 +242,10 @@ async fn entity(
     let mut entity = Entity::new(id, draft.properties);
     if class.classname == MESSAGES {
         if MessageDirection::Out.is_of(&entity) {
-            message::plain_ids(&mut entity.properties);
+            posted::plain_ids(&mut entity.properties);
         }
         app.store.message_placed(&asked.domain, &mut entity, None).await?;
-        message::check(class, None, &entity)?;
+        posted::check(class, None, &entity)?;
     }
     if class.classname == FOLDERS {
         folder::check(asked, &entity).await?;
@@ -254,8 +261,8 @@ async fn entity(
     check_files(asked, &entity, &files)?;
     if class.classname == MESSAGES && MessageState::Sending.is_of(&entity) {
         let has_html = files.iter().any(|file| file.property == HTML);
-        let from = message::account_address(asked, &entity).await?;
-        entity.properties.extend(message::announced(app.store.clock(), &entity, has_html, &from));
+        let from = posted::account_address(&app.store, &asked.domain, &entity).await?;
+        entity.properties.extend(posted::announced(app.store.clock(), &entity, has_html, &from));
     }
     Ok(NewEntity { entity, files })
 }

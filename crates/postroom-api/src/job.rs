@@ -46,11 +46,17 @@ pub(crate) async fn redecompose(asked: Asked, body: Body) -> Result<Response, Pr
     }
     let store = &asked.app.store;
     let job = store.job_create(&asked.domain, asked.class.as_ref(), wanted).await?;
+    Ok(accepted(&job))
+}
+
+/// 202 with the job, and where it is.
+#[must_use]
+pub(crate) fn accepted(job: &Job) -> Response {
     let mut response = (StatusCode::ACCEPTED, Json(job.to_json())).into_response();
     if let Ok(place) = HeaderValue::from_str(&format!("{JOBS}/{}", job.id)) {
         response.headers_mut().insert(header::LOCATION, place);
     }
-    Ok(response)
+    response
 }
 
 /// `GET` of the jobs, the newest first.

@@ -82,8 +82,6 @@ mod parts;
 
 mod sums;
 
-mod message;
-
 mod folder;
 
 mod account;
@@ -115,6 +113,8 @@ mod file;
 mod job;
 
 mod lookup;
+
+mod bulk;
 
 mod try_now;
 

@@ -64,6 +64,26 @@ pub(crate) async fn is_repeated(asked: &Asked, put: &Once) -> Result<bool, Probl
     Ok(before.is_some_and(|before| before.request == put.request))
 }
 
+/// The ids of what was created under a key before. `None`: nothing was.
+///
+/// # Errors
+///
+/// 422 if the key was used for another request.
+pub(crate) async fn ids_before(
+    asked: &Asked,
+    once: &Once,
+) -> Result<Option<Vec<EntityId>>, Problem> {
+    let found = asked.app.store.once_find(&asked.domain, &asked.class, &once.key).await?;
+    let Some(before) = found else {
+        return Ok(None);
+    };
+    if before.request != once.request {
+        let detail = "the Idempotency-Key was used for another request within 24 hours";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail));
+    }
+    Ok(Some(before.entities))
+}
+
 /// The entities that were created under a key before, in their present form. `None`: there are
 /// none.
 ///
@@ -72,15 +92,11 @@ pub(crate) async fn is_repeated(asked: &Asked, put: &Once) -> Result<bool, Probl
 /// 422 if the key was used for another request, 410 if the entity was deleted since.
 pub(crate) async fn before(asked: &Asked, once: &Once) -> Result<Option<Vec<Entity>>, Problem> {
     let store = &asked.app.store;
-    let Some(before) = store.once_find(&asked.domain, &asked.class, &once.key).await? else {
+    let Some(ids) = ids_before(asked, once).await? else {
         return Ok(None);
     };
-    if before.request != once.request {
-        let detail = "the Idempotency-Key was used for another request within 24 hours";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail));
-    }
     let mut entities = vec![];
-    for id in before.entities {
+    for id in ids {
         let found = store.entity_get(&asked.domain, &asked.class, id).await?;
         entities.push(found.ok_or_else(|| {
             let detail = format!(

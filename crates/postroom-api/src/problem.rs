@@ -162,6 +162,21 @@ impl Problem {
         problem
     }
 
+    /// Adds what is wrong in detail: properties, or ids, with the reason of each.
+    #[must_use]
+    pub(crate) fn about(mut self, errors: Vec<Invalid>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// The same, after what was done before it.
+    #[must_use]
+    pub(crate) fn preceded_by(mut self, done: &str) -> Self {
+        let dot = if self.detail.is_empty() { "" } else { "; " };
+        self.detail = format!("{done}{dot}{}", self.detail);
+        self
+    }
+
     /// Adds a header field.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {

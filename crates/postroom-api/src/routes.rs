@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::app::Asked;
+use crate::bulk;
 use crate::caller::Caller;
 use crate::change;
 use crate::children;
@@ -113,9 +114,12 @@ async fn answer(
     let target = place.target;
     #[rustfmt::skip]
     let answered = match (&target, verb) {
-        (Target::Collection, Verb::Get)      => scans.list(by, entity::list(asked)).await,
-        (Target::Collection, Verb::Query)    => scans.list(by, query::query(asked, body)).await,
-        (Target::Collection, Verb::Lookup)   => scans.list(by, lookup::lookup(asked, body)).await,
+        (Target::Collection, Verb::Get)      => scans.list(&by, entity::list(asked)).await,
+        (Target::Collection, Verb::Query)    => scans.list(&by, query::query(asked, body)).await,
+        (Target::Collection, Verb::Lookup)   => scans.list(&by, lookup::lookup(asked, body)).await,
+        (Target::Collection, Verb::Patch)    => bulk::patch(asked, by, body).await,
+        (Target::Collection, Verb::Delete)   => bulk::delete(asked, by, body).await,
+        (Target::Collection, Verb::Clear)    => bulk::clear(asked, by, body).await,
         (Target::Collection, Verb::Post)     => create::create(asked, body).await,
         (Target::Collection, Verb::Redecompose) => job::redecompose(asked, body).await,
         (Target::Entity(id), Verb::Get)      => entity::show(asked, *id).await,

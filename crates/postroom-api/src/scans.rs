@@ -9,7 +9,6 @@ use crate::problem::Problem;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
-use axum::response::Response;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -69,17 +68,17 @@ impl Scans {
     /// # Errors
     ///
     /// 429 with `Retry-After`; those of the list.
-    pub(crate) async fn list(
+    pub(crate) async fn list<T>(
         &self,
-        ListedBy { token, limits }: ListedBy,
-        list: impl Future<Output = Result<Response, Problem>>,
-    ) -> Result<Response, Problem> {
+        ListedBy { token, limits }: &ListedBy,
+        list: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
         let begin = Instant::now();
-        if let Some(wait) = self.wait(&token, limits.slow_lists_max, begin) {
+        if let Some(wait) = self.wait(token, limits.slow_lists_max, begin) {
             return Err(too_many(wait.as_secs() + 1));
         }
         let _running =
-            RunningList { scans: self, token: &token, slow_from: limits.slow_list_from, begin };
+            RunningList { scans: self, token, slow_from: limits.slow_list_from, begin };
         list.await
     }
 

@@ -26,6 +26,8 @@ pub(crate) enum Verb {
     Delete,
     /// Lists, with the parameters in a JSON body.
     Query,
+    /// Deletes all entities, or those of a filter.
+    Clear,
     /// Finds the id of the entity that has a key.
     Lookup,
     /// Parses stored messages again.
@@ -49,6 +51,7 @@ struct Own {
 /// The verbs of our own.
 const OWN: &[Own] = &[
     Own { verb: Verb::Query, method: "QUERY", classname: None, of_entity: false },
+    Own { verb: Verb::Clear, method: "CLEAR", classname: None, of_entity: false },
     Own { verb: Verb::Lookup, method: "LOOKUP", classname: None, of_entity: false },
     Own {
         verb: Verb::Redecompose,
@@ -92,7 +95,8 @@ impl Verb {
 #[must_use]
 pub(crate) fn methods(place: &Place) -> String {
     let common = match place.target {
-        Target::Collection | Target::FileList(..) => "GET, HEAD, POST",
+        Target::Collection => "GET, HEAD, POST, PATCH, DELETE",
+        Target::FileList(..) => "GET, HEAD, POST",
         Target::Entity(_) => "GET, HEAD, PATCH, PUT, DELETE",
         Target::File(..) => "GET, HEAD, PUT, DELETE",
         Target::Text(_) => "GET, HEAD",
@@ -145,6 +149,9 @@ mod tests {
             ("QUERY",       "email/Profiles",             Ok(Verb::Query)),
             ("POST",        "email/Profiles:query",       Ok(Verb::Query)),
             ("QUERY",       &of_account,                  Err(405)),
+            ("CLEAR",       "email/Messages",             Ok(Verb::Clear)),
+            ("POST",        "email/Folders:clear",        Ok(Verb::Clear)),
+            ("CLEAR",       &of_account,                  Err(405)),
             ("LOOKUP",      "email/Messages",             Ok(Verb::Lookup)),
             ("POST",        "email/Accounts:lookup",      Ok(Verb::Lookup)),
             ("LOOKUP",      &of_account,                  Err(405)),
@@ -175,6 +182,7 @@ mod tests {
             assert_eq!(found.map_err(|p| p.status().as_u16()), want, "{method} {path}");
         }
         let place = place::find("email/Messages", &classes).unwrap();
-        assert_eq!(methods(&place), "GET, HEAD, POST, QUERY, LOOKUP, REDECOMPOSE");
+        let want = "GET, HEAD, POST, PATCH, DELETE, QUERY, CLEAR, LOOKUP, REDECOMPOSE";
+        assert_eq!(methods(&place), want);
     }
 }

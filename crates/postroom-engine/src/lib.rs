@@ -46,6 +46,8 @@ mod derive;
 
 pub mod outgoing;
 
+pub mod posted;
+
 mod source;
 
 mod receive;
@@ -75,6 +77,10 @@ mod receiver;
 mod sender;
 
 pub mod redecompose;
+
+pub mod bulk;
+
+pub mod jobs;
 
 mod retention;
 

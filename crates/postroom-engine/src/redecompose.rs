@@ -16,7 +16,6 @@ use crate::derive::Keep;
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::SpoolPlace;
-use crate::report::chain;
 use crate::shared::Shared;
 use futures_util::StreamExt;
 use postroom_model::AccountId;
@@ -42,56 +41,17 @@ use postroom_store::JobState;
 use postroom_store::OriginalPage;
 use postroom_store::Recorded;
 use postroom_store::Redecomposed;
-use postroom_store::Topic;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// How many messages are read together.
 const PAGE: u32 = 100;
 /// How many messages are processed at once.
 const AT_ONCE: usize = 4;
-/// How long to wait after the store failed.
-const RETRY: Duration = Duration::from_secs(10);
-
-/// Runs the jobs in the order in which they were created, until it is stopped.
-pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
-    let mut news = shared.store.listen(Topic::Jobs);
-    loop {
-        news.catch_up();
-        let step = async {
-            match shared.store.job_next().await? {
-                Some(job) => work(&shared, job).await.map(|()| true),
-                None => Ok(false),
-            }
-        };
-        // Whatever is interrupted here is repeated.
-        let wait = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            done = step => match done {
-                Ok(true) => continue,
-                Ok(false) => None,
-                Err(error) => {
-                    tracing::error!(error = chain(&error), "a job waits");
-                    Some(RETRY)
-                }
-            },
-        };
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = news.rung() => {}
-            () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)) => {}
-        }
-    }
-}
-
 /// Runs a job to its end, or until it is deleted.
 ///
 /// # Errors

@@ -7,8 +7,8 @@
 use crate::account::Account;
 use crate::account::SYSTEM_SEND_BOX;
 use crate::error::Error;
+use crate::jobs;
 use crate::receiver;
-use crate::redecompose;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::Trouble;
@@ -114,7 +114,7 @@ impl Supervisor {
 async fn supervise(shared: Arc<Shared>, mut redialed: Watcher<u64>, stop: CancellationToken) {
     let store = shared.store.clone();
     let mut changes = store.listen(Topic::Configuration);
-    let mut jobs = tokio::spawn(redecompose::run(Arc::clone(&shared), stop.clone()));
+    let mut jobs = tokio::spawn(jobs::run(Arc::clone(&shared), stop.clone()));
     let mut expiring = tokio::spawn(retention::run(Arc::clone(&shared), stop.clone()));
     let mut orphaned = tokio::spawn(orphaned::run(Arc::clone(&shared), stop.clone()));
     let mut fleet =
@@ -122,7 +122,7 @@ async fn supervise(shared: Arc<Shared>, mut redialed: Watcher<u64>, stop: Cancel
     loop {
         if jobs.is_finished() && !stop.is_cancelled() {
             wait_for(Some(jobs)).await;
-            jobs = tokio::spawn(redecompose::run(Arc::clone(&fleet.shared), stop.clone()));
+            jobs = tokio::spawn(jobs::run(Arc::clone(&fleet.shared), stop.clone()));
         }
         if expiring.is_finished() && !stop.is_cancelled() {
             wait_for(Some(expiring)).await;

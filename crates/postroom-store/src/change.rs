@@ -7,6 +7,7 @@ use crate::failed::Failed;
 use crate::file;
 use crate::integrity;
 use crate::integrity::no_others;
+use crate::job::JobStep;
 use crate::login;
 use crate::login::SameLogin;
 use crate::once;
@@ -40,6 +41,8 @@ pub struct ChangeTerms<'a> {
     pub same_login: SameLogin,
     /// The key of a PUT, by which a repeated one is recognised.
     pub once: Option<&'a Once>,
+    /// The progress of the job that makes the change.
+    pub step: Option<JobStep<'a>>,
 }
 
 /// The result of a change or a deletion.
@@ -85,7 +88,7 @@ impl Store {
         terms: ChangeTerms<'_>,
     ) -> Result<Updated, Error> {
         let EntityPlace { domain, class, id } = place;
-        let ChangeTerms { if_version, same_login, once } = terms;
+        let ChangeTerms { if_version, same_login, once, step } = terms;
         for _ in 0..ATTEMPTS {
             let Some(current) = self.entity_get(domain, class, id).await? else {
                 return Ok(Updated::Missing);
@@ -94,7 +97,8 @@ impl Store {
                 return Ok(Updated::Stale { version: current.version });
             }
             let changes = self.client_change(domain, class, &current, changes).await?;
-            let mut batch = queue::before_change(class, id, &changes);
+            let mut batch: Vec<_> = step.iter().flat_map(JobStep::record).collect();
+            batch.extend(queue::before_change(class, id, &changes));
             // Before the change, so that it is told by the property.
             batch.extend(self.reference_conditions(domain, class, &current, &changes));
             let records = self.records(domain, class);

@@ -12,6 +12,7 @@ use crate::file;
 use crate::file::FileOwner;
 use crate::file::NewFile;
 use crate::integrity;
+use crate::job;
 use crate::login;
 use crate::login::SameLogin;
 use crate::once;
@@ -56,6 +57,8 @@ pub struct Terms<'a> {
     pub once: Option<&'a Once>,
     /// For accounts.
     pub same_login: SameLogin,
+    /// Whether the client chose ids, which may be those of deleted entities.
+    pub brings_ids: bool,
 }
 
 /// A list, or its beginning when it is large.
@@ -96,7 +99,7 @@ impl Store {
         domain: &Domain,
         class: &Class,
         new: Vec<NewEntity>,
-        Terms { once, same_login }: Terms<'_>,
+        Terms { once, same_login, brings_ids }: Terms<'_>,
     ) -> Result<Option<Vec<Entity>>, Error> {
         let mut new = new;
         for NewEntity { entity, files } in &mut new {
@@ -139,6 +142,9 @@ impl Store {
                 let owner = FileOwner { domain, entity: entity.id, class: Some(class) };
                 batch.extend(file::insert(self, owner, new_file, at, None).await?);
             }
+        }
+        if brings_ids {
+            batch.extend(entities.iter().map(|entity| job::unlist(entity.id)));
         }
         if same_login == SameLogin::Refused {
             batch.extend(entities.iter().filter_map(|e| login::rule(class, e.id, &e.properties)));

@@ -1,7 +1,8 @@
 //! Jobs: work in the background that continues after a restart.
 //!
-//! A job says which messages to parse again, its progress, and its result. It processes them in the
-//! order of their ids. `behind` is the last processed one.
+//! A job says what to do with which entities, its progress, and its result. A job that parses again
+//! processes messages in the order of their ids, and `behind` is the last processed one. The
+//! entities of other jobs are listed in the table `job entity` until each is done.
 
 use crate::bell::Topic;
 use crate::database::Row;
@@ -16,6 +17,34 @@ use postroom_model::Timestamp;
 use postroom_model::filter::Filter;
 use serde_json::Value as Json;
 use serde_json::json;
+
+/// How long an ended job is kept: 30 days.
+const KEPT_MS: i64 = 30 * 24 * 3_600_000;
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobKind {
+    /// It parses stored messages again.
+    Redecompose,
+    /// It changes entities.
+    Patch,
+    /// It deletes entities.
+    Delete,
+}
+
+impl JobKind {
+    const ALL: [Self; 3] = [Self::Redecompose, Self::Patch, Self::Delete];
+
+    /// The value in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Redecompose => "redecompose",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+        }
+    }
+}
 
 /// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +71,9 @@ impl JobState {
 pub struct JobCounts {
     /// How many were looked at.
     pub done: u64,
-    /// How many of them have other values or files now.
+    /// How many of them have other values or files now, or were deleted.
     pub changed: u64,
-    /// How many of them could not be read.
+    /// How many of them could not be read, or the rules forbid what was to be done.
     pub failed: u64,
 }
 
@@ -57,8 +86,14 @@ pub struct Job {
     pub domain: Domain,
     /// The class of what it works on.
     pub class: String,
+    /// What it does.
+    pub kind: JobKind,
     /// Which of its entities, as it was asked for. `None` for all.
     pub filter: Option<Json>,
+    /// What it changes, as it was asked for. `None` if it is no open [`JobKind::Patch`].
+    pub changes: Option<Json>,
+    /// The name of the token of the client that asked for it. `None`: it was no client.
+    pub modifier: Option<String>,
     /// Its state.
     pub state: JobState,
     /// The last entity that is done, in the order of ids.
@@ -71,7 +106,7 @@ pub struct Job {
     pub begun_ms: i64,
     /// When it ended.
     pub ended_ms: Option<i64>,
-    /// Why the last of those that failed could not be read.
+    /// Why the last of those that failed did.
     pub reason: Option<String>,
 }
 
@@ -82,7 +117,7 @@ impl Job {
         let moment = |ms: i64| Timestamp::from_ms(ms).to_string();
         json!({
             "id": self.id.to_string(),
-            "kind": "redecompose",
+            "kind": self.kind.as_str(),
             "classname": self.class,
             "filter": self.filter,
             "state": self.state.as_str(),
@@ -100,14 +135,19 @@ impl Job {
         const DAMAGED: Error = Error::Damaged { what: "a job" };
         let text = |column| row.text(column).map(str::to_owned);
         let count = |column| row.whole(column).and_then(|count| u64::try_from(count).ok());
+        let json = |column| {
+            let json = row.text(column).map(serde_json::from_str::<Json>);
+            json.transpose().map_err(|_| DAMAGED)
+        };
+        let kind = |word: &str| JobKind::ALL.into_iter().find(|kind| kind.as_str() == word);
         Ok(Self {
             id: JobId::of(row.id(0).ok_or(DAMAGED)?),
             domain: text(1).and_then(|name| Domain::new(&name).ok()).ok_or(DAMAGED)?,
             class: text(2).ok_or(DAMAGED)?,
-            filter: match text(3) {
-                Some(filter) => Some(serde_json::from_str(&filter).map_err(|_| DAMAGED)?),
-                None => None,
-            },
+            kind: row.text(13).and_then(kind).ok_or(DAMAGED)?,
+            filter: json(3)?,
+            changes: json(14)?,
+            modifier: text(15),
             state: match row.text(4) {
                 Some("open") => JobState::Open,
                 Some("done") => JobState::Done,
@@ -128,7 +168,8 @@ impl Job {
 }
 
 const SELECT: &str = "SELECT \"id\", \"domain\", \"class\", \"filter\", \"state\", \"behind\", \
-    \"total\", \"done\", \"changed\", \"failed\", \"begun\", \"ended\", \"reason\" FROM \"job\"";
+    \"total\", \"done\", \"changed\", \"failed\", \"begun\", \"ended\", \"reason\", \"kind\", \
+    \"changes\", \"modifier\" FROM \"job\"";
 
 /// The statement that records how far a job is. It holds only while the job is open.
 pub(crate) fn progress(job: &Job) -> Statement {
@@ -145,6 +186,66 @@ pub(crate) fn progress(job: &Job) -> Statement {
         .bind(job.ended_ms)
         .bind(job.reason.as_deref())
         .must_change(Failed::NoJob)
+}
+
+/// The statement that keeps a new job.
+pub(crate) fn insert(job: &Job) -> Statement {
+    let sql = "INSERT INTO \"job\" (\"id\", \"domain\", \"class\", \"filter\", \"state\",
+         \"total\", \"done\", \"changed\", \"failed\", \"begun\", \"kind\", \"changes\", \"modifier\")
+         VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7, $8, $9, $10)";
+    Statement::new(sql)
+        .bind(job.id)
+        .bind(job.domain.as_str())
+        .bind(job.class.as_str())
+        .bind(job.filter.as_ref().map(Json::to_string))
+        .bind(job.state.as_str())
+        .bind(whole(job.total))
+        .bind(job.begun_ms)
+        .bind(job.kind.as_str())
+        .bind(job.changes.as_ref().map(Json::to_string))
+        .bind(job.modifier.as_deref())
+}
+
+/// The statement that forgets the entities of a job.
+pub(crate) fn forget_entities(job: JobId) -> Statement {
+    Statement::new("DELETE FROM \"job entity\" WHERE \"job\" = $1").bind(job)
+}
+
+/// What a job did with one of its entities.
+#[derive(Debug, Clone, Copy)]
+pub struct JobStep<'a> {
+    /// The job.
+    pub job: JobId,
+    /// The entity.
+    pub entity: EntityId,
+    /// Whether it was changed or deleted.
+    pub changed: bool,
+    /// Why it was not, though it should have been.
+    pub failed: Option<&'a str>,
+}
+
+impl JobStep<'_> {
+    /// The statements that record it. They make a batch fail when the job was deleted, did this
+    /// before, or no longer has the entity.
+    pub(crate) fn record(&self) -> [Statement; 2] {
+        let sql = "DELETE FROM \"job entity\" WHERE \"job\" = $1 AND \"entity\" = $2";
+        let listed = Statement::new(sql).bind(self.job).bind(self.entity);
+        let sql = "UPDATE \"job\" SET \"done\" = \"done\" + 1, \"changed\" = \"changed\" + $2,
+             \"failed\" = \"failed\" + $3, \"reason\" = COALESCE($4, \"reason\")
+             WHERE \"id\" = $1 AND \"state\" = 'open'";
+        let counted = Statement::new(sql)
+            .bind(self.job)
+            .bind(i64::from(self.changed))
+            .bind(i64::from(self.failed.is_some()))
+            .bind(self.failed.map(|why| format!("{}: {why}", self.entity)));
+        [listed.must_change(Failed::NoJob), counted.must_change(Failed::NoJob)]
+    }
+}
+
+/// The statement that takes a new entity out of all jobs. Its id was that of another, which was
+/// deleted since a job listed it.
+pub(crate) fn unlist(entity: EntityId) -> Statement {
+    Statement::new("DELETE FROM \"job entity\" WHERE \"entity\" = $1").bind(entity)
 }
 
 impl Store {
@@ -165,7 +266,10 @@ impl Store {
             id: JobId::of(self.clock().new_id()),
             domain: domain.clone(),
             class: class.classname.clone(),
+            kind: JobKind::Redecompose,
             filter: filter.map(|(_, json)| json),
+            changes: None,
+            modifier: self.modifier.id().map(str::to_owned),
             state: JobState::Open,
             behind: None,
             total,
@@ -174,18 +278,7 @@ impl Store {
             ended_ms: None,
             reason: None,
         };
-        let sql = "INSERT INTO \"job\" (\"id\", \"domain\", \"class\", \"filter\", \"state\",
-             \"total\", \"done\", \"changed\", \"failed\", \"begun\")
-             VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7)";
-        let insert = Statement::new(sql)
-            .bind(job.id)
-            .bind(domain.as_str())
-            .bind(job.class.as_str())
-            .bind(job.filter.as_ref().map(Json::to_string))
-            .bind(job.state.as_str())
-            .bind(whole(total))
-            .bind(job.begun_ms);
-        self.write(vec![insert]).await?;
+        self.write(vec![insert(&job)]).await?;
         self.inner.database.ring(Topic::Jobs);
         Ok(job)
     }
@@ -212,14 +305,19 @@ impl Store {
         rows.iter().map(Job::from_row).collect()
     }
 
-    /// The job that is to be done now, of any domain: the oldest that is open.
+    /// The job that is to be done now, of any domain: the oldest of these kinds that is open.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn job_next(&self) -> Result<Option<Job>, Error> {
-        let sql = format!("{SELECT} WHERE \"state\" = 'open' ORDER BY \"id\" LIMIT 1");
-        self.read(Statement::new(sql)).await?.first().map(Job::from_row).transpose()
+    pub async fn job_next(&self, kinds: &[JobKind]) -> Result<Option<Job>, Error> {
+        let places: Vec<_> = (1..=kinds.len()).map(|at| format!("${at}")).collect();
+        let sql = format!(
+            "{SELECT} WHERE \"state\" = 'open' AND \"kind\" IN ({}) ORDER BY \"id\" LIMIT 1",
+            places.join(", ")
+        );
+        let next = Statement::new(sql).bind_all(kinds.iter().map(|kind| kind.as_str().into()));
+        self.read(next).await?.first().map(Job::from_row).transpose()
     }
 
     /// Records the progress of an open job. `false`: it was deleted meanwhile.
@@ -244,14 +342,20 @@ impl Store {
         let sql = "DELETE FROM \"job\" WHERE \"id\" = $1 AND \"domain\" = $2";
         let delete = Statement::new(sql).bind(id).bind(domain.as_str());
         let delete = delete.must_change(Failed::NoJob);
-        match self.write(vec![delete]).await {
+        match self.write_at_need(vec![delete, forget_entities(id)]).await {
             Ok(_) => Ok(true),
             Err(Error::Condition(Failed::NoJob)) => Ok(false),
             Err(error) => Err(error),
         }
     }
+
+    /// Takes away the jobs that ended long ago.
+    pub(crate) async fn job_trim(&self) -> Result<(), Error> {
+        let old = Statement::new("DELETE FROM \"job\" WHERE \"ended\" < $1");
+        self.write_at_need(vec![old.bind(self.clock().now_ms() - KEPT_MS)]).await.map(drop)
+    }
 }
 
-fn whole(count: u64) -> i64 {
+pub(crate) fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -127,6 +127,7 @@ mod tests {
     use crate::fixture::Frozen;
     use crate::fixture::Two;
     use crate::fixture::store_in;
+    use crate::job::JobKind;
     use postroom_model::AccountId;
     use postroom_model::Domain;
     use postroom_model::Entity;
@@ -360,7 +361,7 @@ mod tests {
         heard(&mut listeners, &[true, false, false, false, false, false]).await;
         let job = two.one.job_create(&domain, &messages, None).await.unwrap();
         heard(&mut listeners, &[false, false, false, false, true, false]).await;
-        assert_eq!(two.other.job_next().await.unwrap(), Some(job));
+        assert_eq!(two.other.job_next(&[JobKind::Redecompose]).await.unwrap(), Some(job));
         two.one.token_set(&domain, "a", &SecretString::from("one")).await.unwrap();
         heard(&mut listeners, &[false, false, false, false, false, true]).await;
     }
@@ -383,7 +384,7 @@ mod tests {
             };
             assert_eq!(found, is_found);
         }
-        assert_eq!(two.other.job_next().await.unwrap(), Some(job));
+        assert_eq!(two.other.job_next(&[JobKind::Redecompose]).await.unwrap(), Some(job));
     }
 
     #[on_both]

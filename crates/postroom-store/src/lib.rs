@@ -115,6 +115,8 @@ mod file;
 
 mod once;
 
+mod job;
+
 mod file_change;
 
 mod login;
@@ -131,6 +133,8 @@ mod purge;
 
 mod change;
 
+mod bulk;
+
 mod retention;
 
 mod origin;
@@ -146,8 +150,6 @@ mod receive;
 mod missed;
 
 mod recorded_bytes;
-
-mod job;
 
 mod redecompose;
 
@@ -204,6 +206,8 @@ pub use bell::Topic;
 pub use blob::BlobReader;
 pub use blob::BlobWriter;
 pub use blob::Content;
+pub use bulk::BulkOrder;
+pub use bulk::BulkWork;
 pub use change::ChangeTerms;
 pub use change::Updated;
 pub use chunk::BlobId;
@@ -242,7 +246,9 @@ pub use file_change::Replace;
 pub use file_page::ListedFile;
 pub use job::Job;
 pub use job::JobCounts;
+pub use job::JobKind;
 pub use job::JobState;
+pub use job::JobStep;
 pub use key::DATABASE_FILE;
 pub use key::KEY_FILE;
 pub use key::MasterKey;

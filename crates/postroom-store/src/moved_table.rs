@@ -26,6 +26,7 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("purge", &["account"]),
     ("lease", &["group"]),
     ("job", &["id"]),
+    ("job entity", &["job", "entity"]),
     ("once", &["domain", "class", "key"]),
     // Their owners have ended: the first sweep of the target throws the contents away.
     ("unfinished", &["blob"]),

@@ -94,7 +94,19 @@ pub(crate) fn keep(
     once: &Once,
     entities: &[Entity],
 ) -> Statement {
-    let ids: Json = entities.iter().map(|entity| Json::from(entity.id.to_string())).collect();
+    let ids: Vec<_> = entities.iter().map(|entity| entity.id.to_string()).collect();
+    keep_ids(store, domain, class, once, &ids)
+}
+
+/// The same for what has these ids.
+pub(crate) fn keep_ids(
+    store: &Store,
+    domain: &Domain,
+    class: &Class,
+    once: &Once,
+    ids: &[String],
+) -> Statement {
+    let ids = Json::from(ids);
     let sql = "INSERT INTO \"once\"
           (\"domain\", \"class\", \"key\", \"request\", \"entities\", \"at\")
         VALUES ($1, $2, $3, $4, $5, $6)

@@ -19,6 +19,7 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::standing::ARRIVAL;
 use postroom_model::standing::TIME_SOURCE;
 
+mod bulk_jobs;
 mod purges;
 
 /// The version of the schema that this program knows.
@@ -82,6 +83,7 @@ const STEPS: &[&[&str]] = &[
     SEVERAL,
     EXTENSIONS,
     purges::STEP,
+    bulk_jobs::STEP,
 ];
 
 const OWN: &[&str] = &[

@@ -169,6 +169,13 @@ impl Store {
         Self { inner: Arc::clone(&self.inner), modifier, lease: None }
     }
 
+    /// The same store for what a client asked for, by the name of its token: the feed says that
+    /// the client made the changes. The lease stays.
+    #[must_use]
+    pub fn on_behalf_of(&self, name: &str) -> Self {
+        Self { modifier: Modifier::Client(name.into()), ..self.clone() }
+    }
+
     /// Listens to a topic from now on.
     #[must_use]
     pub fn listen(&self, topic: Topic) -> Listener {

@@ -47,6 +47,9 @@ impl Store {
             if let Err(error) = self.once_trim().await {
                 tracing::error!(%error, "old keys of clients were not thrown away");
             }
+            if let Err(error) = self.job_trim().await {
+                tracing::error!(%error, "jobs that ended long ago were not thrown away");
+            }
         }
         let swept = own.blob_sweep_abandoned(ABANDONED_AFTER).await;
         if let Err(error) = swept.and(own.blob_sweep().await) {

@@ -23,6 +23,7 @@ use postroom_model::parse_order;
 use postroom_store::Clock;
 use postroom_store::DueAt;
 use postroom_store::EntityPlace;
+use postroom_store::JobKind;
 use postroom_store::MissedAt;
 use postroom_store::SourceKey;
 use postroom_store::Verdict;
@@ -1246,7 +1247,7 @@ async fn an_older_schema_is_brought_forward() {
     let messages = store.class(builtin::MESSAGES).unwrap();
     assert!(store.entity_list(&domain, &messages, &Query::default()).await.unwrap().is_empty());
     let job = store.job_create(&domain, &messages, None).await.unwrap();
-    assert_eq!(store.job_next().await.unwrap(), Some(job));
+    assert_eq!(store.job_next(&[JobKind::Redecompose]).await.unwrap(), Some(job));
     let epoch = MailboxEpoch { folder, number: 7 };
     let both = keys([300, 4_294_967_296]);
     assert_eq!(store.ledger(epoch).await.unwrap().recorded, both);

@@ -13,7 +13,7 @@ use anyhow::anyhow;
 use anyhow::ensure;
 use postroom_engine::Dialing;
 use postroom_engine::Settings;
-use postroom_engine::redecompose;
+use postroom_engine::jobs;
 use postroom_engine::shared::Shared;
 use postroom_model::Domain;
 use postroom_model::builtin::MESSAGES;
@@ -23,6 +23,7 @@ use postroom_model::json_problem;
 use postroom_net::Dialer;
 use postroom_net::Trust;
 use postroom_store::Job;
+use postroom_store::JobKind;
 use postroom_store::JobState;
 use postroom_store::Store;
 use serde_json::Value as Json;
@@ -66,7 +67,11 @@ pub(crate) async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     );
     let shared = Shared::new(store.clone(), settings).await?;
     let stop = CancellationToken::new();
-    let work = tokio::spawn(redecompose::run(shared, stop.clone()));
+    let work = {
+        let stop = stop.clone();
+        async move { jobs::run_kinds(&shared, &[JobKind::Redecompose], &stop).await }
+    };
+    let work = tokio::spawn(work);
     let job = follow(store, &job).await?;
     stop.cancel();
     work.await?;

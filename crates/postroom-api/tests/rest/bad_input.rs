@@ -65,8 +65,18 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("GET",    "email/Messages/018f0000-0000-7000-8000-000000000000/html?x=1", "",  422, "x: no such parameter; there is attachment"),
     ("GET",    "email/Messages/018f0000-0000-7000-8000-000000000000/subject", "",   404, "is not a file"),
     ("PUT",    "email/Messages/018f0000-0000-7000-8000-000000000000/html", "x",     404, "no entity of this id"),
-    ("DELETE", "email/Profiles",              "",                                   405, "GET, HEAD, POST"),
-    ("CLEAR",  "email/Profiles",              "",                                   405, "GET, HEAD, POST"),
+    ("DELETE", "email/Profiles",              "",                                   422, "filter: is missing"),
+    ("DELETE", "email/Profiles?filter=%5B%22and%22%5D", "{}",                       400, "takes no body"),
+    ("DELETE", "email/Profiles?filter=%5B%22x%22%5D", "",                           422, "filter"),
+    ("DELETE", "email/Accounts?filter=%5B%22and%22%5D&messages=delete", "",         422, "messages: no such parameter; there is filter"),
+    ("PATCH",  "email/Profiles",              "{}",                                 422, "filter: is missing"),
+    ("PATCH",  "email/Profiles?filter=%5B%22and%22%5D", "",                         400, "not valid JSON"),
+    ("PATCH",  "email/Profiles?filter=%5B",   "{}",                                 400, "`filter` is not valid JSON"),
+    ("PUT",    "email/Profiles",              "{}",                                 405, "GET, HEAD, POST, PATCH, DELETE"),
+    ("CLEAR",  "email/Profiles?confirm=x",    "",                                   422, "confirm: takes how many"),
+    ("CLEAR",  "email/Profiles?filter=%5B%22x%22%5D", "",                           422, "filter"),
+    ("CLEAR",  "email/Profiles",              "{}",                                 400, "takes no body"),
+    ("GET",    "email/Profiles:clear",        "",                                   405, "accepts only POST"),
     ("LOOKUP", "email/Profiles",              "",                                   422, "key: is missing"),
     ("LOOKUP", "email/Profiles?key=",         "",                                   422, "key: is missing"),
     ("LOOKUP", "email/Profiles?key=a%00b",    "",                                   422, "`name` cannot have it"),
@@ -81,8 +91,8 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("REDECOMPOSE", "email/Messages?filter=%5B%22x%22%5D", "",                      422, "filter"),
     ("POST",   "email/Messages:redecompose?x=1", "",                                422, "x: no such parameter; there is filter"),
     ("GET",    "email/Messages:redecompose",  "",                                   405, "accepts only POST"),
-    ("POST",   "email/Messages:nope",        "",                                   404, "`:nope` is not a verb of this path; there are: query, lookup, redecompose"),
-    ("POST",   "email/Profiles:redecompose",  "",                                   404, "there are: query, lookup"),
+    ("POST",   "email/Messages:nope",        "",                                   404, "`:nope` is not a verb of this path; there are: query, clear, lookup, redecompose"),
+    ("POST",   "email/Profiles:redecompose",  "",                                   404, "there are: query, clear, lookup"),
     ("GET",    "/rest/v1/jobs/7",             "",                                   404, "no job of this id"),
     ("DELETE", "/rest/v1/jobs/018f0000-0000-7000-8000-000000000000", "",            404, "no job of this id"),
     ("POST",   "/rest/v1/jobs",               "",                                   405, "Allow"),
@@ -339,7 +349,7 @@ async fn every_verb_of_every_path_refuses_parameters_that_it_does_not_know() {
         for (method, path) in ways.drain(..).map(|method| (method, path.as_str())).chain(paths) {
             for parameter in ["nope=1", "cascade=true"] {
                 let request = server.request(method, &format!("{path}?{parameter}"));
-                let takes_body = !["GET", "HEAD", "LOOKUP", "REDECOMPOSE"].contains(&method);
+                let takes_body = !["GET", "HEAD", "CLEAR", "LOOKUP", "REDECOMPOSE"].contains(&method);
                 let request = if takes_body { request.json(&json!({})) } else { request };
                 let refused = answer(request).await;
                 assert_eq!(refused.status, 422, "{method} {path}: {:?}", refused.bytes);

@@ -7,6 +7,8 @@ mod access;
 mod accounts;
 mod bad_input;
 mod bodies;
+mod bulk;
+mod bulk_jobs;
 mod class_races;
 mod classes;
 mod damage;

@@ -1,0 +1,306 @@
+//! Changes and deletions of many entities for clients. Each entity is changed by itself, by the
+//! rules of a change of one, and only while it matches the filter.
+//!
+//! A few are changed at once by the request. More are a job, which continues after a restart.
+//! Whoever changes the classes meanwhile is obeyed: the rest is done by the new ones.
+
+use crate::error::Error as EngineError;
+use crate::posted;
+use futures_util::StreamExt;
+use futures_util::stream;
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::EntityId;
+use postroom_model::Filter;
+use postroom_model::JobId;
+use postroom_model::filter;
+use postroom_model::filter::Names;
+use postroom_store::BulkWork;
+use postroom_store::ChangeTerms;
+use postroom_store::EntityPlace;
+use postroom_store::Error;
+use postroom_store::Failed;
+use postroom_store::Job;
+use postroom_store::JobKind;
+use postroom_store::JobStep;
+use postroom_store::Store;
+use postroom_store::Updated;
+use serde_json::Value as Json;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+/// How many entities are changed at once, so that one commit serves several.
+const AT_ONCE: usize = 8;
+/// How many entities of a job are read at once.
+const PAGE: u32 = 200;
+/// How often a change is tried when others change the same entity meanwhile.
+const TRIES_MAX: usize = 20;
+/// How often one after another the classes may be changed before anything was done.
+const ROUNDS_MAX: usize = 20;
+/// How many reasons are kept of those that were not changed.
+const REASONS_MAX: usize = 100;
+
+/// What is done with entities, and with which.
+#[derive(Debug, Clone, Copy)]
+pub struct Bulk<'a> {
+    /// The store, as the one who changes them.
+    pub store: &'a Store,
+    /// The tenant.
+    pub domain: &'a Domain,
+    /// The name of the class.
+    pub classname: &'a str,
+    /// An entity must match it at the moment of its change. `None`: any does.
+    pub filter: Option<&'a Json>,
+    /// What is done.
+    pub work: &'a BulkWork,
+    /// The job whose progress is recorded with each entity. `None`: a request does it.
+    pub job: Option<JobId>,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// How many entities were looked at.
+    pub done: u64,
+    /// How many of them were changed or deleted.
+    pub changed: u64,
+    /// How many could not be.
+    pub failed: u64,
+    /// Why, for the first of them.
+    pub reasons: Vec<(EntityId, String)>,
+    /// Why it ended before all were looked at.
+    pub broken: Option<Error>,
+}
+
+impl Tally {
+    fn refuse(&mut self, id: EntityId, why: String) {
+        self.failed += 1;
+        if self.reasons.len() < REASONS_MAX {
+            self.reasons.push((id, why));
+        }
+    }
+}
+
+/// The class and the filter as they are at a moment.
+struct Aim {
+    class: Arc<Class>,
+    filter: Option<Filter>,
+}
+
+/// What became of one entity.
+enum Became {
+    Changed,
+    /// It is so already, or it no longer matches, or the job no longer has it.
+    Same,
+    /// The rules do not allow it.
+    Refused(String),
+    /// The classes were changed, so it is to be looked at again.
+    Open,
+    /// The store failed with another one, so nothing was done.
+    Left,
+}
+
+/// What is done with one entity.
+type One<'a> = Pin<Box<dyn Future<Output = (EntityId, Result<Became, Error>)> + Send + 'a>>;
+
+impl Bulk<'_> {
+    /// Does it with these entities.
+    pub async fn run(&self, entities: &[EntityId]) -> Tally {
+        let (mut tally, mut left) = (Tally::default(), entities.to_vec());
+        let mut why = Failed::OtherClasses.to_string();
+        for _ in 0..ROUNDS_MAX {
+            let aim = match self.aim() {
+                Ok(aim) => aim,
+                Err(reason) => {
+                    why = reason;
+                    break;
+                }
+            };
+            left = self.round(&aim, &left, &mut tally).await;
+            if left.is_empty() || tally.broken.is_some() {
+                return tally;
+            }
+            if let Err(error) = self.store.classes_refresh().await {
+                tally.broken = Some(error);
+                return tally;
+            }
+        }
+        for id in left {
+            tally.done += 1;
+            tally.refuse(id, why.clone());
+        }
+        tally
+    }
+
+    /// The class and the filter as they are now, or why that is not possible.
+    fn aim(&self) -> Result<Aim, String> {
+        let class = self.store.class(self.classname);
+        let class = class.ok_or_else(|| format!("the class {} was deleted", self.classname))?;
+        let classes = self.store.classes();
+        let read = |json| filter::parse(Names::among(&class, &classes), json);
+        let filter = self.filter.map(read).transpose();
+        let filter = filter
+            .map_err(|invalid| format!("the filter does not fit the class any more: {invalid}"))?;
+        Ok(Aim { class, filter })
+    }
+
+    /// Does it with these entities on the classes of a moment. Gives those for which the classes
+    /// were changed meanwhile.
+    async fn round(&self, aim: &Aim, ids: &[EntityId], tally: &mut Tally) -> Vec<EntityId> {
+        let stopped = AtomicBool::new(false);
+        let mut all: Vec<One<'_>> = vec![];
+        for id in ids.iter().copied() {
+            let stopped = &stopped;
+            all.push(Box::pin(async move {
+                if stopped.load(Ordering::Relaxed) {
+                    return (id, Ok(Became::Left));
+                }
+                (id, self.one(aim, id).await)
+            }));
+        }
+        let mut all = stream::iter(all).buffer_unordered(AT_ONCE);
+        let mut open = vec![];
+        // Those that have begun are waited for, so that what they did is counted.
+        while let Some((id, became)) = all.next().await {
+            match became {
+                Ok(Became::Open) => open.push(id),
+                Ok(Became::Left) => {}
+                Ok(Became::Same) => tally.done += 1,
+                Ok(Became::Changed) => {
+                    tally.done += 1;
+                    tally.changed += 1;
+                }
+                Ok(Became::Refused(why)) => {
+                    tally.done += 1;
+                    tally.refuse(id, why);
+                }
+                Err(error) => {
+                    stopped.store(true, Ordering::Relaxed);
+                    tally.broken.get_or_insert(error);
+                }
+            }
+        }
+        open
+    }
+
+    /// Does it with one entity. The change and the progress of the job are one.
+    async fn one(&self, aim: &Aim, id: EntityId) -> Result<Became, Error> {
+        let became = self.tried(aim, id).await?;
+        let failed = match &became {
+            Became::Same => None,
+            Became::Refused(why) => Some(why.as_str()),
+            Became::Changed | Became::Open | Became::Left => return Ok(became),
+        };
+        if let Some(job) = self.job {
+            // If it was recorded before, or the job was deleted, there is nothing to record.
+            self.store.bulk_record(JobStep { job, entity: id, changed: false, failed }).await?;
+        }
+        Ok(became)
+    }
+
+    async fn tried(&self, aim: &Aim, id: EntityId) -> Result<Became, Error> {
+        for _ in 0..TRIES_MAX {
+            match self.attempt(aim, id).await {
+                Ok(Updated::Done(_)) => return Ok(Became::Changed),
+                Ok(Updated::Missing) => return Ok(Became::Same),
+                // It was changed meanwhile: does it still match?
+                Ok(Updated::Stale { .. }) => {}
+                Err(error) => return refusal(error),
+            }
+        }
+        Ok(Became::Refused(Failed::Crowded.to_string()))
+    }
+
+    /// Changes an entity, if it still matches and differs.
+    async fn attempt(&self, aim: &Aim, id: EntityId) -> Result<Updated, Error> {
+        let (store, class) = (self.store, aim.class.as_ref());
+        let place = EntityPlace::new(self.domain, class, id);
+        let Some(current) = store.entity_matching(place, aim.filter.as_ref()).await? else {
+            return Ok(Updated::Missing);
+        };
+        let if_version = Some(current.version);
+        let step = self.job.map(|job| JobStep { job, entity: id, changed: true, failed: None });
+        match (self.work, step) {
+            (BulkWork::Delete, Some(step)) => store.bulk_delete(place, if_version, step).await,
+            (BulkWork::Delete, None) => store.entity_delete(place, if_version).await,
+            (BulkWork::Patch(sent), step) => {
+                let changes = posted::changes(store, place, &current, sent).await?;
+                if changes.is_empty() {
+                    return Ok(Updated::Missing);
+                }
+                let terms = ChangeTerms { if_version, step, ..ChangeTerms::default() };
+                store.entity_update_on(place, &changes, terms).await
+            }
+        }
+    }
+}
+
+/// What an error says of the one entity. It is given back if it is about all.
+fn refusal(error: Error) -> Result<Became, Error> {
+    match error {
+        Error::Condition(Failed::OtherClasses) => Ok(Became::Open),
+        Error::Condition(Failed::NoJob) => Ok(Became::Same),
+        Error::Condition(Failed::Deposed) => Err(error),
+        Error::Condition(_)
+        | Error::WrongType { .. }
+        | Error::IllegalStep(_)
+        | Error::TooSlow
+        // The job must not stop at this entity for ever.
+        | Error::Damaged { .. } => Ok(Became::Refused(error.to_string())),
+        _ => Err(error),
+    }
+}
+
+/// Runs a job to its end, or until it is deleted.
+///
+/// # Errors
+///
+/// When the store fails. The job goes on with what is not done.
+pub async fn work(store: &Store, job: &Job) -> Result<(), EngineError> {
+    let client = match &job.modifier {
+        Some(name) => store.on_behalf_of(name),
+        None => store.clone(),
+    };
+    let work = match (job.kind, &job.changes) {
+        (JobKind::Delete, _) => BulkWork::Delete,
+        (_, Some(changes)) => BulkWork::Patch(changes.clone()),
+        (_, None) => {
+            let reason = "the job is damaged: what it should change is missing";
+            return Ok(store.bulk_end(job.id, Some(reason)).await?);
+        }
+    };
+    let bulk = Bulk {
+        store: &client,
+        domain: &job.domain,
+        classname: &job.class,
+        filter: job.filter.as_ref(),
+        work: &work,
+        job: Some(job.id),
+    };
+    let mut rounds = 0;
+    loop {
+        // It has none either if it was deleted.
+        let entities = store.bulk_next(job.id, PAGE).await?;
+        if entities.is_empty() {
+            return Ok(store.bulk_end(job.id, None).await?);
+        }
+        let aim = match bulk.aim() {
+            Ok(aim) => aim,
+            Err(reason) => return Ok(store.bulk_end(job.id, Some(&reason)).await?),
+        };
+        let mut tally = Tally::default();
+        let open = bulk.round(&aim, &entities, &mut tally).await;
+        if let Some(error) = tally.broken {
+            return Err(error.into());
+        }
+        rounds = if tally.done > 0 { 0 } else { rounds + 1 };
+        if rounds > ROUNDS_MAX {
+            return Err(Error::Condition(Failed::OtherClasses).into());
+        }
+        if !open.is_empty() {
+            store.classes_refresh().await?;
+        }
+    }
+}
