@@ -47,7 +47,7 @@ const JOB_COUNT_MAX: usize = 1_000_000;
 const NO_BODY: &str = "takes no body: the filter is the parameter `filter`";
 
 /// A bulk request: who asks, and which entities are meant.
-struct Order {
+struct BulkRequest {
     asked: Asked,
     by: ListedBy,
     filter: Option<Filter>,
@@ -64,14 +64,14 @@ struct Order {
 /// 422 for a wrong body or filter, before anything is changed; 409 with those that could not be
 /// changed.
 pub(crate) async fn patch(asked: Asked, by: ListedBy, body: Body) -> Result<Response, Problem> {
-    let order = Order::read(asked, by, &["filter"])?;
-    order.must_filter("changes")?;
-    let sent = body::json(&order.asked.headers, body, &order.asked.app).await?;
+    let wanted = BulkRequest::read(asked, by, &["filter"])?;
+    wanted.must_filter("changes")?;
+    let sent = body::json(&wanted.asked.headers, body, &wanted.asked.app).await?;
     // The share is held until everything is changed.
     let Sent { document, share: _share } = sent;
-    order.check(&document.json)?;
-    let once = order.key("PATCH", document.digest)?;
-    order.run(BulkWork::Patch(document.json), once).await
+    wanted.check(&document.json)?;
+    let once = wanted.key("PATCH", document.digest)?;
+    wanted.run(BulkWork::Patch(document.json), once).await
 }
 
 /// `DELETE` of a collection: deletes the entities of the parameter `filter`.
@@ -80,11 +80,11 @@ pub(crate) async fn patch(asked: Asked, by: ListedBy, body: Body) -> Result<Resp
 ///
 /// 422 for a wrong filter, or none; 409 with those that could not be deleted.
 pub(crate) async fn delete(asked: Asked, by: ListedBy, body: Body) -> Result<Response, Problem> {
-    let order = Order::read(asked, by, &["filter"])?;
-    order.must_filter("deletes")?;
-    body::none(&order.asked.headers, body, &order.asked.app, NO_BODY).await?;
-    let once = order.key("DELETE", blake3::hash(b""))?;
-    order.run(BulkWork::Delete, once).await
+    let wanted = BulkRequest::read(asked, by, &["filter"])?;
+    wanted.must_filter("deletes")?;
+    body::none(&wanted.asked.headers, body, &wanted.asked.app, NO_BODY).await?;
+    let once = wanted.key("DELETE", blake3::hash(b""))?;
+    wanted.run(BulkWork::Delete, once).await
 }
 
 /// `CLEAR` of a collection: deletes all entities, or those of the parameter `filter`. `confirm`
@@ -94,13 +94,13 @@ pub(crate) async fn delete(asked: Asked, by: ListedBy, body: Body) -> Result<Res
 ///
 /// 409 with the number if `confirm` does not say it; as [`delete`].
 pub(crate) async fn clear(asked: Asked, by: ListedBy, body: Body) -> Result<Response, Problem> {
-    let order = Order::read(asked, by, &["filter", "confirm"])?;
-    body::none(&order.asked.headers, body, &order.asked.app, NO_BODY).await?;
-    let once = order.key("CLEAR", blake3::hash(b""))?;
-    order.run_confirmed(BulkWork::Delete, once).await
+    let wanted = BulkRequest::read(asked, by, &["filter", "confirm"])?;
+    body::none(&wanted.asked.headers, body, &wanted.asked.app, NO_BODY).await?;
+    let once = wanted.key("CLEAR", blake3::hash(b""))?;
+    wanted.run_confirmed(BulkWork::Delete, once).await
 }
 
-impl Order {
+impl BulkRequest {
     fn read(asked: Asked, by: ListedBy, names: &[&str]) -> Result<Self, Problem> {
         let (mut filter, mut sent, mut confirm) = (None, None, None);
         for (name, text) in parameters::of(&asked.uri, names)? {

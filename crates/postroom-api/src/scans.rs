@@ -77,8 +77,7 @@ impl Scans {
         if let Some(wait) = self.wait(token, limits.slow_lists_max, begin) {
             return Err(too_many(wait.as_secs() + 1));
         }
-        let _running =
-            RunningList { scans: self, token, slow_from: limits.slow_list_from, begin };
+        let _running = RunningList { scans: self, token, slow_from: limits.slow_list_from, begin };
         list.await
     }
 

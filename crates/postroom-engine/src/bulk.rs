@@ -103,7 +103,7 @@ enum Became {
 }
 
 /// What is done with one entity.
-type One<'a> = Pin<Box<dyn Future<Output = (EntityId, Result<Became, Error>)> + Send + 'a>>;
+type EntityWork<'a> = Pin<Box<dyn Future<Output = (EntityId, Result<Became, Error>)> + Send + 'a>>;
 
 impl Bulk<'_> {
     /// Does it with these entities.
@@ -150,7 +150,7 @@ impl Bulk<'_> {
     /// were changed meanwhile.
     async fn round(&self, aim: &Aim, ids: &[EntityId], tally: &mut Tally) -> Vec<EntityId> {
         let stopped = AtomicBool::new(false);
-        let mut all: Vec<One<'_>> = vec![];
+        let mut all: Vec<EntityWork<'_>> = vec![];
         for id in ids.iter().copied() {
             let stopped = &stopped;
             all.push(Box::pin(async move {

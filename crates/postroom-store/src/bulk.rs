@@ -222,3 +222,70 @@ impl Store {
         self.write_at_need(vec![end, job::forget_entities(job)]).await.map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Work;
+    use crate::entity::NewEntity;
+    use crate::fixture::Time;
+    use crate::fixture::store_in;
+    use postroom_model::builtin::PROFILES;
+    use postroom_testkit::on_both;
+    use serde_json::Map;
+    use std::sync::Arc;
+
+    const DAY_MS: i64 = 24 * 3_600_000;
+
+    #[on_both]
+    async fn a_job_is_kept_for_a_month_after_its_end_and_what_it_changed_is_forgotten_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let time = Arc::new(Time::default());
+        let store = store_in(directory.path(), time.clock(), Work::Inline).await;
+        let (domain, class) = (Domain::default_domain(), store.builtin(PROFILES).unwrap());
+        let entities = [EntityId::nil()];
+        let order = || BulkOrder {
+            filter: None,
+            work: BulkWork::Patch(serde_json::json!({"name": "n"})),
+            entities: &entities,
+            once: None,
+        };
+        let open = store.bulk_create(&domain, &class, order()).await.unwrap();
+        let ended = store.bulk_create(&domain, &class, order()).await.unwrap();
+        store.bulk_end(ended.id, Some("so")).await.unwrap();
+        let ended = store.job_get(&domain, ended.id).await.unwrap().unwrap();
+        assert_eq!((ended.changes, ended.counts.failed), (None, 1));
+        for (days, is_kept) in [(29, true), (31, false)] {
+            time.set(days * DAY_MS);
+            store.sweep().await;
+            let kept = store.job_get(&domain, ended.id).await.unwrap();
+            assert_eq!(kept.is_some(), is_kept, "after {days} days");
+        }
+        let next = store.job_next(&[JobKind::Patch]).await.unwrap();
+        assert_eq!(next, Some(open));
+    }
+
+    #[on_both]
+    async fn ids_are_read_in_pages_up_to_a_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let time = Arc::new(Time::default());
+        let store = store_in(directory.path(), time.clock(), Work::Inline).await;
+        let (domain, class) = (Domain::default_domain(), store.builtin(PROFILES).unwrap());
+        let count = IDS_AT_ONCE as usize + 3;
+        let new = |_| {
+            let values = Map::from_iter([("name".to_owned(), Json::from("p"))]);
+            NewEntity { entity: Entity::new(store.clock().new_id(), values), files: vec![] }
+        };
+        for part in (0..count).collect::<Vec<_>>().chunks(1000) {
+            let new = part.iter().map(new).collect();
+            store.entity_create(&domain, &class, new).await.unwrap();
+        }
+        let all = store.entity_ids(&domain, &class, None, 1_000_000).await.unwrap();
+        assert_eq!(all.len(), count);
+        assert!(all.is_sorted());
+        for (count_max, want) in [(5, 6), (count - 1, count), (count, count), (0, 1)] {
+            let ids = store.entity_ids(&domain, &class, None, count_max).await.unwrap();
+            assert_eq!(ids, all[..want], "{count_max}");
+        }
+    }
+}

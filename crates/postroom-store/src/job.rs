@@ -191,7 +191,8 @@ pub(crate) fn progress(job: &Job) -> Statement {
 /// The statement that keeps a new job.
 pub(crate) fn insert(job: &Job) -> Statement {
     let sql = "INSERT INTO \"job\" (\"id\", \"domain\", \"class\", \"filter\", \"state\",
-         \"total\", \"done\", \"changed\", \"failed\", \"begun\", \"kind\", \"changes\", \"modifier\")
+         \"total\", \"done\", \"changed\", \"failed\", \"begun\", \"kind\", \"changes\",
+         \"modifier\")
          VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7, $8, $9, $10)";
     Statement::new(sql)
         .bind(job.id)

@@ -1196,7 +1196,7 @@ async fn an_older_schema_is_brought_forward() {
     drop(store);
     // As the first step left it, before jobs and before a property was added.
     let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
-    let older = "DROP TABLE \"job\"; DROP TABLE \"once\"; DROP TABLE \"origin\"; DROP INDEX \"receipt unsettled\";
+    let older = "DROP TABLE \"job\"; DROP TABLE \"job entity\"; DROP TABLE \"once\"; DROP TABLE \"origin\"; DROP INDEX \"receipt unsettled\";
         DROP TABLE \"retired\"; DROP TABLE \"counter\"; DROP INDEX \"file by property\";
         DROP TABLE \"purge\"; DROP INDEX \"receipt wish of message\"; DROP TABLE \"class\"; DELETE FROM \"meta\" WHERE \"name\" = 'classes';
         DROP TABLE \"lease\"; DROP TABLE \"owner\"; ALTER TABLE \"delivery\" DROP COLUMN \"epoch\";

@@ -6,7 +6,7 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 
 /// The tables that are no class tables.
-const OWN: [&str; 17] = [
+const OWN: [&str; 18] = [
     "class",
     "counter",
     "purge",
@@ -18,6 +18,7 @@ const OWN: [&str; 17] = [
     "delivery",
     "file",
     "job",
+    "job entity",
     "meta",
     "once",
     "origin",

@@ -191,9 +191,10 @@ async fn a_message_that_is_being_sent_is_left_alone() {
         changes: Map::new(),
         replaces_claimed: false,
     };
-    assert!(server.store.delivery_prepare(&domain, &entity, prepared).await.unwrap());
+    let engine = server.store.lead().await.unwrap();
+    assert!(engine.delivery_prepare(&domain, &entity, prepared).await.unwrap());
     let due = DueAt { now_ms: i64::MAX, latest_ms: i64::MAX };
-    assert_eq!(server.store.delivery_claim(account, due, 9).await.unwrap().len(), 1);
+    assert_eq!(engine.delivery_claim(account, due, 9).await.unwrap().len(), 1);
     let before = server.get(&format!("{MESSAGES}/{id}")).await.expect(200);
     for refused in [
         patch(&server, &all(), &json!({"subject": "new", "messageState": null})).await,

@@ -291,3 +291,18 @@ async fn what_the_rules_forbid_is_counted_and_named() {
     let why = server.get(&place).await.expect(200)["errorText"].as_str().unwrap().to_owned();
     assert!(why.starts_with(&received) && why.contains("subject"), "{why}");
 }
+
+#[on_both]
+async fn a_process_that_no_longer_leads_does_nothing_of_a_job() {
+    let server = Server::start().await;
+    drafts(&server, 20).await;
+    let place = clear(&server, MESSAGES, 20).await;
+    let job = next(&server).await.unwrap();
+    let former = server.store.lead().await.unwrap();
+    let leader = server.store.lead().await.unwrap();
+    bulk::work(&former, &job).await.unwrap_err();
+    assert_eq!(counts(&server, &place).await, json!([20, 0, 0, 0]));
+    assert_eq!(count(&server, "").await, 20);
+    bulk::work(&leader, &job).await.unwrap();
+    assert_eq!(counts(&server, &place).await, json!([20, 20, 20, 0]));
+}
