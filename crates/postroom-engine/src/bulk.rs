@@ -239,18 +239,24 @@ impl Bulk<'_> {
 
 /// What an error says of the one entity. It is given back if it is about all.
 fn refusal(error: Error) -> Result<Became, Error> {
-    match error {
-        Error::Condition(Failed::OtherClasses) => Ok(Became::Open),
-        Error::Condition(Failed::NoJob) => Ok(Became::Same),
-        Error::Condition(Failed::Deposed) => Err(error),
-        Error::Condition(_)
-        | Error::WrongType { .. }
-        | Error::IllegalStep(_)
-        | Error::TooSlow
-        // The job must not stop at this entity for ever.
-        | Error::Damaged { .. } => Ok(Became::Refused(error.to_string())),
-        _ => Err(error),
+    if matches!(error, Error::Condition(Failed::OtherClasses)) {
+        return Ok(Became::Open);
     }
+    if matches!(error, Error::Condition(Failed::NoJob)) {
+        return Ok(Became::Same);
+    }
+    let is_refused = matches!(error, Error::Condition(_)) && !is_of_engine(&error);
+    // A job must not stop at one entity for ever.
+    let is_its_own = matches!(
+        error,
+        Error::WrongType { .. } | Error::IllegalStep(_) | Error::TooSlow | Error::Damaged { .. }
+    );
+    if is_refused || is_its_own { Ok(Became::Refused(error.to_string())) } else { Err(error) }
+}
+
+/// Whether this process no longer does the engine's work.
+fn is_of_engine(error: &Error) -> bool {
+    matches!(error, Error::Condition(Failed::Deposed))
 }
 
 /// Runs a job to its end, or until it is deleted.
