@@ -14,6 +14,7 @@ use postroom_store::Store;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 /// The store, and the limits of the interface. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct App {
     pub looking: Arc<Mutex<()>>,
     /// Finds the whole texts of messages.
     pub texts: Arc<WholeTexts>,
+    /// Cancelled when Postroom ends: what waits for news ends too.
+    pub ending: CancellationToken,
     /// Memory for answers that are made as a whole.
     pub(crate) held: AnswerBudget,
 }
@@ -53,7 +56,8 @@ impl App {
         let (lockout, scans, looking) = (Arc::default(), Arc::default(), Arc::default());
         let texts = Arc::new(WholeTexts::new(std::env::temp_dir()));
         let (engine, held) = (Engine::default(), AnswerBudget::default());
-        Self { store, limits, budget, lockout, scans, engine, looking, texts, held }
+        let ending = CancellationToken::new();
+        Self { store, limits, budget, lockout, scans, engine, looking, texts, ending, held }
     }
 
     /// The same, with another way to find the whole texts of messages.

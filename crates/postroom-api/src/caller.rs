@@ -7,6 +7,7 @@ use crate::connections::Connection;
 use crate::problem::Problem;
 use axum::extract::ConnectInfo;
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
@@ -32,7 +33,7 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let token = bearer(parts)?;
+        let token = bearer(&parts.headers)?;
         // A good token is always accepted. So wrong tokens from the same address, such as that of a
         // proxy, lock nobody else out.
         if let Some(Bearer { domain, name }) = app.store.token_verify(token).await? {
@@ -49,13 +50,25 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
+/// Whether the token of a request that takes long is still good.
+///
+/// # Errors
+///
+/// 401 when it no longer is; when the store fails.
+pub(crate) async fn is_known(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+    let known = app.store.token_verify(bearer(headers)?).await?;
+    let challenge = "Bearer realm=\"postroom\", error=\"invalid_token\"";
+    let gone = || Problem::unauthenticated(challenge, "the token is no longer known");
+    known.map(drop).ok_or_else(gone)
+}
+
 /// The token of `Authorization: Bearer <token>`.
-fn bearer(parts: &Parts) -> Result<&str, Problem> {
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing = || {
         let detail = "a token is required: Authorization: Bearer <token>";
         Problem::unauthenticated("Bearer realm=\"postroom\"", detail)
     };
-    let field = parts.headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
+    let field = headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
     let (scheme, token) =
         field.to_str().ok().and_then(|f| f.split_once(' ')).ok_or_else(missing)?;
     let token = token.trim();

@@ -89,6 +89,7 @@ fn value(entity: &Entity, property: &str) -> Json {
     match property {
         "id" => Json::String(entity.id.to_string()),
         "version" => Json::from(entity.version),
+        "seq" => Json::from(entity.seq),
         name => entity.get(name).clone(),
     }
 }

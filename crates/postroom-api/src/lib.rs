@@ -96,6 +96,10 @@ mod same_files;
 
 mod change;
 
+mod event_request;
+
+mod events;
+
 mod entity;
 
 mod query;

@@ -6,6 +6,7 @@
 use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::Invalid;
+use postroom_model::OF_EVERY_ENTITY;
 use postroom_model::Property;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -80,7 +81,7 @@ impl Mask {
             let is_shown = match property {
                 Some(property) => !property.is_file() && !property.write_only(),
                 None if first == FILES => class.properties.iter().any(Property::is_file),
-                None => matches!(first.as_str(), "id" | "version"),
+                None => OF_EVERY_ENTITY.contains(&first.as_str()),
             };
             if !is_shown {
                 return Err(format!("{} shows no property `{first}`", class.classname));

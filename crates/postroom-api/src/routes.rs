@@ -9,6 +9,7 @@ use crate::children;
 use crate::create;
 use crate::design;
 use crate::entity;
+use crate::events;
 use crate::fetch;
 use crate::file;
 use crate::file::FilePlace;
@@ -56,6 +57,7 @@ pub fn router(app: App) -> Router {
         .route(design::CLASSES, any(design::classes))
         .route("/rest/v1/design/classes:sync", any(design::classes))
         .route("/rest/v1/design/classes/{*classname}", any(design::classes))
+        .route(events::EVENTS, get(events::show))
         .route(job::JOBS, get(job::list))
         .route("/rest/v1/jobs/{id}", get(job::show).delete(job::delete))
         .route(sending::SENDING, get(sending::show))

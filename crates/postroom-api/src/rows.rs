@@ -174,7 +174,7 @@ impl Rows {
         }
         let shown = self.class.columns().filter(|property| !property.write_only());
         let names = shown.map(|property| property.name.as_str());
-        let names = std::iter::once("id").chain(names).chain(["version"]);
+        let names = std::iter::once("id").chain(names).chain(["version", "seq"]);
         names.map(|name| vec![name.to_owned()]).collect()
     }
 }

@@ -42,7 +42,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
 /// Serves until `stop` is ready. Then it finishes the running requests.
 pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = ()> + Send) {
-    let limits = Arc::clone(&app.limits);
+    let (limits, ending) = (Arc::clone(&app.limits), app.ending.clone());
     let connections = Connections::new(&limits);
     let router = router(app);
     tokio::pin!(stop);
@@ -74,6 +74,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = (
         }
     }
     drop(listener);
+    ending.cancel();
     connections.end().await;
 }
 

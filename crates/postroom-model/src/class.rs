@@ -81,12 +81,13 @@ impl Class {
         }
     }
 
-    /// The class as clients see it: `id` and `version`, which every entity has, are listed as
+    /// The class as clients see it, with `id`, `version` and `seq`, which every entity has, as
     /// properties.
     #[must_use]
     pub fn to_json(&self) -> Json {
-        let [id, version] = of_every_entity();
-        let properties = [id].into_iter().chain(self.properties.iter().cloned()).chain([version]);
+        let [id, version, seq] = of_every_entity();
+        let properties =
+            [id].into_iter().chain(self.properties.iter().cloned()).chain([version, seq]);
         serde_json::json!({
             "id": self.id, "classname": self.classname, "name": self.name,
             "description": self.description, "parent_id": self.parent_id,
@@ -117,9 +118,12 @@ impl Class {
     }
 }
 
-/// What every entity has beside the properties of its class: `id` and `version`.
+/// The names of what every entity has beside the properties of its class.
+pub const OF_EVERY_ENTITY: [&str; 3] = ["id", "version", "seq"];
+
+/// What every entity has beside the properties of its class: [`OF_EVERY_ENTITY`].
 #[must_use]
-pub(crate) fn of_every_entity() -> [Property; 2] {
+pub(crate) fn of_every_entity() -> [Property; 3] {
     let property = |name: &str, data_type, caption: &str| Property {
         name: name.to_owned(),
         data_type,
@@ -132,10 +136,17 @@ pub(crate) fn of_every_entity() -> [Property; 2] {
         opts: Map::new(),
     };
     let id = property("id", DataType::Uuid, "The id. A client may choose that of a new entity.");
-    let mut version =
-        property("version", DataType::Long, "Grows with each change. It is the ETag.");
-    version.opts.insert("read_only".to_owned(), Json::Bool(true));
-    [id, version]
+    let numbered = |name: &str, caption: &str| {
+        let mut number = property(name, DataType::Long, caption);
+        number.opts.insert("read_only".to_owned(), Json::Bool(true));
+        number
+    };
+    let version = numbered("version", "Grows with each change of a client. It is the ETag.");
+    let seq = numbered(
+        "seq",
+        "The number of the last change. Changes become visible in the order of their numbers.",
+    );
+    [id, version, seq]
 }
 
 /// The parent of a class, its parent, and so on.

@@ -1,6 +1,7 @@
 //! What `opts` of a class and of a property may say.
 
 use crate::class::Class;
+use crate::class::OF_EVERY_ENTITY;
 use crate::class::StorageMode;
 use crate::invalid::Invalid;
 use crate::limits::CLASS_TEXT_BYTES_MAX;
@@ -115,7 +116,7 @@ impl Class {
                 let names = names_of(value).ok_or("takes a list of names of properties")?;
                 let is_there = |name: &str| {
                     self.property(name).is_some_and(|property| !property.write_only())
-                        || matches!(name, "id" | "version")
+                        || OF_EVERY_ENTITY.contains(&name)
                 };
                 match names.iter().find(|name| !is_there(name)) {
                     Some(name) => Err(format!("there is no property `{name}` to name")),

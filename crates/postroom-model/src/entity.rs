@@ -5,13 +5,16 @@ use crate::id::EntityId;
 use serde_json::Map;
 use serde_json::Value as Json;
 
-/// One entity. `id` and `version` are not among the properties. An unset property is absent.
+/// One entity. `id`, `version` and `seq` are not among the properties. An unset property is absent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entity {
     /// Its id, unique within the class.
     pub id: EntityId,
     /// 1 for a new entity, one more after each change. It is the ETag.
     pub version: i64,
+    /// The number of its last change in the feed. 0: it has not changed since changes are numbered,
+    /// or is not stored yet.
+    pub seq: i64,
     /// The values by name, in their JSON form; times as RFC 3339 text.
     pub properties: Map<String, Json>,
 }
@@ -20,7 +23,7 @@ impl Entity {
     /// A new entity.
     #[must_use]
     pub fn new(id: EntityId, properties: Map<String, Json>) -> Self {
-        Self { id, version: 1, properties }
+        Self { id, version: 1, seq: 0, properties }
     }
 
     /// The value of a property; `null` when it is unset.
@@ -82,6 +85,7 @@ impl Entity {
             shown.insert(property.name.clone(), value);
         }
         shown.insert("version".to_owned(), Json::from(self.version));
+        shown.insert("seq".to_owned(), Json::from(self.seq));
         Json::Object(shown)
     }
 }

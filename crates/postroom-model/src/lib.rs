@@ -42,6 +42,8 @@ pub mod state;
 
 pub mod standing;
 
+mod news;
+
 pub mod client;
 
 mod option_key;
@@ -79,6 +81,7 @@ pub use aggregate::Computed;
 pub use aggregate::Function;
 pub use aggregate::parse_aggregate;
 pub use class::Class;
+pub use class::OF_EVERY_ENTITY;
 pub use class::StorageMode;
 pub use class::ancestors;
 pub use class::inherit;
@@ -111,6 +114,10 @@ pub use json_problem::json_problem;
 pub use limits::PROBLEMS_MAX;
 pub use limits::QUOTED_CHARS_MAX;
 pub use mailbox_id::MailboxId;
+pub use news::Changed;
+pub use news::EventName;
+pub use news::MAILBOX_GONE;
+pub use news::Operation;
 pub use option_key::CountKey;
 pub use option_key::DurationKey;
 pub use option_key::FlagKey;

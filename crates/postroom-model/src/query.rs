@@ -1,6 +1,7 @@
 //! The query of a list: which entities, in which order, how many.
 
 use crate::class::Class;
+use crate::class::OF_EVERY_ENTITY;
 use crate::filter::Filter;
 use crate::filter::Literal;
 use crate::invalid::Invalid;
@@ -120,7 +121,7 @@ pub fn parse_order(class: &Class, text: &str) -> Result<Vec<Order>, Invalid> {
                 let long = length.is_some_and(|length| length > ORDER_VALUE_BYTES_MAX);
                 !property.multi && !property.write_only() && !opaque && !long
             }
-            None => matches!(name, "id" | "version"),
+            None => OF_EVERY_ENTITY.contains(&name),
         };
         if !sortable {
             let reason = format!("{} has no property `{name}` to sort by", class.classname);

@@ -95,7 +95,9 @@ pub fn change(
             ("id", None)
                 if value.as_str().and_then(|text| text.parse().ok()) == Some(current.id) => {}
             ("version", None) if value.as_i64() == Some(current.version) => {}
-            ("id" | "version", None) => {
+            // What was read may be sent again, though the processor reported something meanwhile.
+            ("seq", None) if value.is_i64() => {}
+            ("id" | "version" | "seq", None) => {
                 problems.push(Invalid::new(name, "cannot be changed"));
             }
             (_, None) => problems.push(unknown(class, name)),

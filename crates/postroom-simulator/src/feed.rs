@@ -8,8 +8,8 @@ use anyhow::ensure;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::Operation;
 use postroom_model::builtin;
-use postroom_store::Operation;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 

@@ -19,6 +19,7 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::FolderId;
+use postroom_model::MAILBOX_GONE;
 use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
@@ -90,8 +91,6 @@ pub struct FolderReport {
 /// The `statusText` of a folder whose mailbox is gone.
 const GONE: &str = "the server no longer has this mailbox; its received messages stay here; if the \
                     mailbox has another name now, enable the folder of that name";
-/// How that text begins, in earlier versions too.
-const GONE_BEGINS: &str = "the server no longer has this mailbox;";
 /// The times of how many folders are written in one transaction.
 const TIMES_AT_ONCE: usize = 1_000;
 /// How many folders are made in one transaction.
@@ -198,7 +197,7 @@ impl Store {
                 continue;
             };
             linked.insert(folder.id);
-            let is_over = |text: &str| text.starts_with(GONE_BEGINS) || text == UNFOUND;
+            let is_over = |text: &str| text.starts_with(MAILBOX_GONE) || text == UNFOUND;
             if folder.text(names::STATUS_TEXT).is_some_and(is_over) {
                 values.insert(names::STATUS_TEXT.to_owned(), Json::Null);
             }

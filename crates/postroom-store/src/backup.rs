@@ -60,6 +60,12 @@ pub async fn backup_key(database: &dyn Database) -> Result<Option<SecretString>,
     Ok(text.map(SecretString::from))
 }
 
+/// How many numbers of changes a restored database passes over at least.
+const NUMBERS_SKIPPED: i64 = 1 << 40;
+/// A later restore passes over more: by so many for each millisecond of the time of day. JSON's
+/// numbers are exact until the year 2255.
+const NUMBERS_PER_MS: i64 = 1000;
+
 impl Store {
     /// Makes this copy a backup: nothing is sent from it, and it carries the key when `with_key`.
     ///
@@ -80,14 +86,21 @@ impl Store {
         self.write(key.into_iter().chain([suspended]).collect()).await.map(drop)
     }
 
-    /// Takes the key out of a restored backup.
+    /// Begins a life of its own for what was restored: it carries no key, and its next changes have
+    /// numbers that were not given before, so that whoever has read further than the backup goes
+    /// misses none of them.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn backup_key_forget(&self) -> Result<(), Error> {
-        let sql = "DELETE FROM \"meta\" WHERE \"name\" = $1";
-        self.write(vec![Statement::new(sql).bind(KEY)]).await.map(drop)
+    pub async fn restored(&self) -> Result<(), Error> {
+        let key = Statement::new("DELETE FROM \"meta\" WHERE \"name\" = $1").bind(KEY);
+        let by_time = self.clock().now_ms().saturating_mul(NUMBERS_PER_MS);
+        let numbers = "UPDATE \"meta\" SET \"number\" =
+              CASE WHEN \"number\" + $1 > $2 THEN \"number\" + $1 ELSE $2 END
+            WHERE \"name\" = 'seq'";
+        let numbers = Statement::new(numbers).bind(NUMBERS_SKIPPED).bind(by_time);
+        self.write(vec![key, numbers]).await.map(drop)
     }
 
     /// Whether nothing is sent, because this is a restored backup and nobody has let it go.

@@ -34,6 +34,8 @@ pub enum Topic {
     Tokens,
     /// There are other classes.
     Classes,
+    /// An entity was changed.
+    News,
 }
 
 /// A bell for those in this process.

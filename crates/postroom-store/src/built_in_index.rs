@@ -31,8 +31,10 @@ pub(crate) fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
     };
     let by = dialect.indexed();
     let whole = index("listed", "(\"domain\", \"id\")");
+    let changed = index("changed", "(\"domain\", \"seq\", \"id\")");
+    let whole = [whole, changed].into_iter();
     if class.classname == MESSAGES {
-        return std::iter::once(whole).chain(of_messages(by, index)).collect();
+        return whole.chain(of_messages(by, index)).collect();
     }
     // Those of clients are made outside of the transaction (`class_index`).
     let built_in = class.properties.iter().take(if class.is_built_in() { class.fixed } else { 0 });
@@ -44,7 +46,7 @@ pub(crate) fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
     // Where a survey looks for folders that clients made.
     let unmet = (class.classname == FOLDERS)
         .then(|| index("not surveyed", "(\"account_id\") WHERE \"mailbox\" IS NULL"));
-    std::iter::once(whole).chain(references).chain(login).chain(unmet).collect()
+    whole.chain(references).chain(login).chain(unmet).collect()
 }
 
 /// The indexes of messages.

@@ -119,8 +119,9 @@ impl Store {
             if changes.contains_key(names::FOLDER_ID) {
                 batch.extend(integrity::one_account(domain, class, &after));
             }
-            match self.write(batch).await {
-                Ok(_) => {
+            match self.write_numbered(batch).await {
+                Ok(before) => {
+                    after.seq = before + 1;
                     self.changed(class, &after);
                     return Ok(Updated::Done(after));
                 }

@@ -3,18 +3,20 @@
 use crate::columns::quoted;
 use crate::database::Statement;
 use crate::database::Value;
-use crate::feed::Operation;
 use crate::store::Store;
 use postroom_model::Class;
+use postroom_model::Operation;
 
 impl Store {
     /// The statements that tell, and forget in the feed, all entities of a class that is deleted.
-    pub(crate) fn all_deleted(&self, class: &Class) -> [Statement; 2] {
+    /// Nobody changes an entity at the same time, because the classes are locked.
+    pub(crate) fn all_deleted(&self, class: &Class) -> [Statement; 3] {
         let table = quoted(&class.table());
+        let seq = self.inner.database.dialect().seq("ROW_NUMBER() OVER (ORDER BY \"id\")");
         let rows = format!(
-            "INSERT INTO \"change\" (\"domain\", \"class\", \"entity\", \"operation\", \"at\",
-               \"modifier_type\", \"modifier_id\")
-             SELECT \"domain\", $1, \"id\", $2, $3, $4, $5 FROM {table}"
+            "INSERT INTO \"change\" (\"seq\", \"domain\", \"class\", \"entity\", \"operation\",
+               \"at\", \"modifier_type\", \"modifier_id\")
+             SELECT {seq}, \"domain\", $1, \"id\", $2, $3, $4, $5 FROM {table}"
         );
         let rows = Statement::new(rows)
             .bind(class.classname.as_str())
@@ -22,10 +24,16 @@ impl Store {
             .bind(Value::Moment(self.clock().now_ms()))
             .bind(self.modifier.kind())
             .bind(self.modifier.id());
+        // There may be more than a transaction has numbers of its own.
+        let counted = format!(
+            "UPDATE \"meta\" SET \"number\" = \"number\" + (SELECT COUNT(*) FROM {table})
+             WHERE \"name\" = 'seq'"
+        );
         let forget = format!(
             "UPDATE \"change\" SET \"replaced\" = NULL WHERE \"class\" = $1
                AND \"replaced\" IS NOT NULL AND \"entity\" IN (SELECT \"id\" FROM {table})"
         );
-        [rows, Statement::new(forget).bind(class.classname.as_str())]
+        let forget = Statement::new(forget).bind(class.classname.as_str());
+        [rows, Statement::new(counted), forget]
     }
 }

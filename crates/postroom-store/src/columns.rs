@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::key::MasterKey;
 use crate::key::Sealed;
 use crate::nul::json_without_nul;
+use crate::seq::SEQ;
 use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::Domain;
@@ -20,7 +21,7 @@ use serde_json::Map;
 use serde_json::Value as Json;
 
 /// The columns that lead each class table, before those of the properties.
-pub(crate) const LEADING: usize = 3;
+pub(crate) const LEADING: usize = 4;
 
 /// The last column of each class table. Its value [`END_MARK`] is on the last page of a row. So a
 /// page of zeros in its place, or shifted columns, are detected.
@@ -49,10 +50,10 @@ pub(crate) async fn of_table(database: &dyn Database, table: &str) -> Result<Vec
     Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
 }
 
-/// `"domain", "id", "version"` and the columns of the properties, quoted, in the class's order.
-/// NULL stands for those that are not `shown`.
+/// `"domain", "id", "version", "seq"` and the columns of the properties, quoted, in the class's
+/// order. NULL stands for those that are not `shown`.
 pub(crate) fn column_list(class: &Class, shown: impl Fn(&str) -> bool) -> String {
-    let leading = ["domain", "id", "version"].into_iter().map(quoted);
+    let leading = ["domain", "id", "version", SEQ].into_iter().map(quoted);
     let names = class.columns().map(|property| property.name.as_str());
     let names = names.map(|name| if shown(name) { quoted(name) } else { "NULL".to_owned() });
     leading.chain(names).collect::<Vec<_>>().join(", ")
@@ -161,6 +162,7 @@ pub(crate) fn to_entity(class: &Class, row: &Row) -> Result<Entity, Error> {
     }
     let id = row.id(1).ok_or(DAMAGED)?;
     let version = row.whole(2).ok_or(DAMAGED)?;
+    let seq = row.whole(3).ok_or(DAMAGED)?;
     let mut properties = Map::new();
     for (at, property) in class.columns().enumerate() {
         if property.write_only() {
@@ -172,7 +174,7 @@ pub(crate) fn to_entity(class: &Class, row: &Row) -> Result<Entity, Error> {
         let json = to_json(property, row, LEADING + at).ok_or(DAMAGED)?;
         properties.insert(property.name.clone(), json);
     }
-    Ok(Entity { id, version, properties })
+    Ok(Entity { id, version, seq, properties })
 }
 
 /// `None` for what is not of the kind of the property: nobody wrote that.
@@ -247,7 +249,7 @@ mod tests {
 
     fn row(id: u128, value: Value) -> Row {
         let id = Value::Id(EntityId::from_u128(id));
-        Row(vec!["default".into(), id, 1_i64.into(), value, END_MARK.into()])
+        Row(vec!["default".into(), id, 1_i64.into(), 0_i64.into(), value, END_MARK.into()])
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! [`Statement::must_change`] is for a change that must change a row. A batch whose condition does
 //! not hold fails with [`Error::Condition`].
 
+use crate::batch_change::BatchChange;
 use crate::bell::Listener;
 use crate::bell::Topic;
 pub use crate::class_revision::ClassRevision;
@@ -172,6 +173,8 @@ pub struct Statement {
     pub searches: bool,
     /// The definition of a class that it was built with. `None`: it depends on none.
     pub class: Option<ClassRevision>,
+    /// The change that it belongs to, and whose number it writes.
+    pub(crate) change: Option<BatchChange>,
 }
 
 impl Statement {
@@ -185,6 +188,7 @@ impl Statement {
             within: None,
             searches: false,
             class: None,
+            change: None,
         }
     }
 
@@ -229,6 +233,14 @@ impl Statement {
         let class = class.into();
         self.sql = format!("{} /* {} */", self.sql, class.revision).into();
         self.class = Some(class);
+        self
+    }
+
+    /// Says which change it belongs to. The place of the change in its batch is bound as the last
+    /// value.
+    #[must_use]
+    pub(crate) fn of_change(mut self, change: BatchChange) -> Self {
+        self.change = Some(change);
         self
     }
 

@@ -30,9 +30,18 @@ pub trait Dialect: Send + Sync {
     /// compressed already. Empty where it never does.
     fn incompressible(&self, table: &str, column: &str) -> String;
 
-    /// What makes a serial column go on behind the numbers that its rows were given; `None`: it
-    /// does so by itself.
-    fn continued(&self, table: &str, column: &str) -> Option<String>;
+    /// The number of a change, whose place in its batch is bound at `placeholder`.
+    fn seq(&self, placeholder: &str) -> String;
+
+    /// The statement that counts on by as many changes as `$1` says. `None`: the numbers need none.
+    fn seq_counted(&self) -> Option<&'static str>;
+
+    /// All smaller numbers are visible, or never will be. `None`: all numbers that are visible.
+    fn seq_settled(&self) -> Option<&'static str>;
+
+    /// What `meta` must have at least as `seq` so that the next number is greater than all in the
+    /// feed.
+    fn seq_raised(&self) -> &'static str;
 
     /// The query for the names of the columns of the table bound at `$1`.
     fn columns(&self) -> &'static str;

@@ -149,12 +149,13 @@ impl Store {
         if same_login == SameLogin::Refused {
             batch.extend(entities.iter().filter_map(|e| login::rule(class, e.id, &e.properties)));
         }
-        match self.write(batch).await {
+        match self.write_numbered(batch).await {
             Err(Error::Condition(Failed::KeyUsed)) => Ok(None),
             Err(error) => Err(error),
-            Ok(_) => {
+            Ok(before) => {
                 let mut entities = entities;
-                for entity in &mut entities {
+                for (seq, entity) in (before + 1..).zip(&mut entities) {
+                    entity.seq = seq;
                     self.changed(class, entity);
                     self.count_up(domain, class, entity).await?;
                 }

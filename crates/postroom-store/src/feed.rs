@@ -3,53 +3,41 @@
 //! A row holds only the values that the change replaced, so the row of a new entity has a few
 //! bytes. To get the state after any change, undo the later changes of the present row
 //! ([`FeedRow::undo`]). Only the id of a deleted entity is kept. A row is removed after
-//! [`RETAINED`] later ones.
+//! [`RETAINED_FOR`], or before, when there are more than [`RETAINED`].
 //!
 //! Only `record` writes rows, in the batch that changes the entity.
 
+use crate::batch_change::BatchChange;
+use crate::columns::places;
+use crate::columns::quoted;
 use crate::database::Row;
 use crate::database::Statement;
+use crate::database::Value;
 use crate::error::Error;
 use crate::modifier::Modifier;
 use crate::store::Store;
+use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::Operation;
 use postroom_model::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-/// How many rows are kept.
-pub(crate) const RETAINED: i64 = 1_000_000;
+/// How many rows are kept at most.
+pub(crate) const RETAINED: i64 = 10_000_000;
+/// How long a row is kept.
+pub(crate) const RETAINED_FOR: Duration = Duration::from_hours(7 * 24);
+/// How often all rows are counted.
+const COUNTED_EVERY: Duration = Duration::from_hours(1);
+/// How many rows one batch removes at most, so that others can write in between.
+const TRIMMED_AT_ONCE: i64 = 5_000;
 
 /// The member of what a change replaced that is the version of the entity, and no property.
 pub(crate) const VERSION: &str = "version";
-
-/// What happened to an entity. The numbers are those of the subscription events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// It is gone.
-    Delete,
-    /// It is new.
-    Create,
-    /// It has other values.
-    Change,
-}
-
-impl Operation {
-    /// The number in the row.
-    pub(crate) fn number(self) -> i64 {
-        match self {
-            Self::Delete => 0,
-            Self::Create => 1,
-            Self::Change => 2,
-        }
-    }
-
-    fn from_number(number: i64) -> Option<Self> {
-        [Self::Delete, Self::Create, Self::Change].into_iter().find(|one| one.number() == number)
-    }
-}
 
 /// One change of one entity.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +58,29 @@ pub struct FeedRow {
     pub replaced: Option<Map<String, Json>>,
     /// Who changed it. `None` in rows of an earlier version.
     pub modifier: Option<Modifier>,
+}
+
+/// A change as a row of the feed tells it.
+pub(crate) struct ToldChange {
+    /// The change in its batch.
+    pub change: BatchChange,
+    /// The entity.
+    pub id: EntityId,
+    /// What happens to it.
+    pub operation: Operation,
+    /// What the change replaces.
+    pub replaced: Option<Map<String, Json>>,
+}
+
+impl ToldChange {
+    /// A change that replaces values.
+    pub(crate) fn replacing(
+        change: BatchChange,
+        id: EntityId,
+        replaced: Map<String, Json>,
+    ) -> Self {
+        Self { change, id, operation: Operation::Change, replaced: Some(replaced) }
+    }
 }
 
 impl FeedRow {
@@ -106,12 +117,103 @@ impl FeedRow {
 }
 
 impl Store {
-    /// Takes away the rows that are no longer kept.
-    pub(crate) async fn feed_trim(&self) -> Result<(), Error> {
-        self.write_at_need(vec![trim_to(RETAINED)]).await.map(drop)
+    /// The statement that writes a row.
+    pub(crate) fn feed_row(&self, domain: &Domain, class: &Class, told: ToldChange) -> Statement {
+        self.row_in(format!("{INSERT} VALUES ({})", self.row_values()), domain, class, told)
     }
 
-    /// The changes of a domain behind the one with the number `after`, the oldest first.
+    /// The same, if the entity is there.
+    pub(crate) fn feed_row_if_there(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        told: ToldChange,
+    ) -> Statement {
+        let sql = format!(
+            "{INSERT} SELECT {} FROM {} WHERE \"id\" = $3 AND \"domain\" = $1",
+            self.row_values(),
+            quoted(&class.table())
+        );
+        self.row_in(sql, domain, class, told)
+    }
+
+    /// The statement in these words, which contain [`Self::row_values`].
+    fn row_in(&self, sql: String, domain: &Domain, class: &Class, told: ToldChange) -> Statement {
+        let replaced = told.replaced.map(|replaced| Json::Object(replaced).to_string());
+        Statement::new(sql)
+            .bind(domain.as_str())
+            .bind(class.classname.as_str())
+            .bind(told.id)
+            .bind(told.operation.number())
+            .bind(self.clock().now_ms())
+            .bind(replaced)
+            .bind(self.modifier.kind())
+            .bind(self.modifier.id())
+            .of_change(told.change)
+    }
+
+    fn row_values(&self) -> String {
+        let seq = self.inner.database.dialect().seq("$9");
+        format!("$1, $2, $3, $4, $5, $6, $7, $8, {seq}")
+    }
+
+    /// Removes the rows that are no longer kept, in bounded steps.
+    pub(crate) async fn feed_trim(&self) -> Result<(), Error> {
+        let now_ms = self.clock().now_ms();
+        let age_ms = i64::try_from(RETAINED_FOR.as_millis()).unwrap_or(i64::MAX);
+        while self.trim_before(now_ms.saturating_sub(age_ms)).await? {}
+        let every_ms = i64::try_from(COUNTED_EVERY.as_millis()).unwrap_or(i64::MAX);
+        let counted_ms = self.inner.feed_counted_ms.load(Ordering::Relaxed);
+        if now_ms.abs_diff(counted_ms) >= every_ms.unsigned_abs() {
+            self.trim_to(RETAINED).await?;
+            self.inner.feed_counted_ms.store(now_ms, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Removes a few rows that were written before a moment. `true`: there may be more.
+    async fn trim_before(&self, moment_ms: i64) -> Result<bool, Error> {
+        let oldest = "SELECT \"seq\", \"at\" FROM \"change\" ORDER BY \"seq\" LIMIT $1";
+        let oldest = self.read(Statement::new(oldest).bind(TRIMMED_AT_ONCE)).await?;
+        let is_old = |row: &&Row| row.whole(1).is_some_and(|at| at < moment_ms);
+        let count = oldest.iter().take_while(is_old).count();
+        let last = oldest.get(..count).and_then(<[Row]>::last).and_then(|row| row.whole(0));
+        let Some(last) = last else {
+            return Ok(false);
+        };
+        self.trim_until(last).await?;
+        Ok(i64::try_from(count) == Ok(TRIMMED_AT_ONCE))
+    }
+
+    /// Removes all but so many rows.
+    async fn trim_to(&self, retained: i64) -> Result<(), Error> {
+        let count = self.read(Statement::new("SELECT COUNT(*) FROM \"change\"")).await?;
+        let count = count.first().and_then(|row| row.whole(0)).unwrap_or(0);
+        let mut surplus = count - retained;
+        while surplus > 0 {
+            let step = surplus.min(TRIMMED_AT_ONCE);
+            let last = "SELECT \"seq\" FROM \"change\" ORDER BY \"seq\" LIMIT 1 OFFSET $1";
+            let last = self.read(Statement::new(last).bind(step - 1)).await?;
+            let Some(last) = last.first().and_then(|row| row.whole(0)) else {
+                return Ok(());
+            };
+            self.trim_until(last).await?;
+            surplus -= step;
+        }
+        Ok(())
+    }
+
+    /// Removes the rows up to a number, and notes that they were there.
+    async fn trim_until(&self, last: i64) -> Result<(), Error> {
+        let noted = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('feed trimmed', $1)
+            ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
+        let gone = "DELETE FROM \"change\" WHERE \"seq\" <= $1";
+        let batch = [noted, gone].map(|sql| Statement::new(sql).bind(last));
+        self.write_at_need(batch.into()).await.map(drop)
+    }
+
+    /// The changes of a domain after the one with the number `after`, in the order in which they
+    /// became visible. No change appears later with a smaller number than one that was listed.
     ///
     /// # Errors
     ///
@@ -122,13 +224,17 @@ impl Store {
         after: i64,
         limit: u32,
     ) -> Result<Vec<FeedRow>, Error> {
-        let sql =
-            format!("{SELECT} WHERE \"seq\" > $1 AND \"domain\" = $2 ORDER BY \"seq\" LIMIT $3");
+        let settled = self.inner.database.dialect().seq_settled();
+        let settled = settled.map(|below| format!(" AND \"seq\" < {below}")).unwrap_or_default();
+        let sql = format!(
+            "{SELECT} WHERE \"seq\" > $1 AND \"domain\" = $2{settled} ORDER BY \"seq\" LIMIT $3"
+        );
         let statement = Statement::new(sql).bind(after).bind(domain.as_str()).bind(limit);
         self.read(statement).await?.iter().map(FeedRow::from_row).collect()
     }
 
-    /// The changes of one entity behind the one with the number `after`, the oldest first.
+    /// The changes of a few entities behind the one with the number `after`, the oldest first,
+    /// whether a reader may pass them yet or not.
     ///
     /// # Errors
     ///
@@ -136,28 +242,24 @@ impl Store {
     pub async fn feed_of(
         &self,
         domain: &Domain,
-        entity: EntityId,
+        entities: &[EntityId],
         after: i64,
     ) -> Result<Vec<FeedRow>, Error> {
         let sql = format!(
-            "{SELECT} WHERE \"entity\" = $1 AND \"seq\" > $2 AND \"domain\" = $3 ORDER BY \"seq\""
+            "{SELECT} WHERE \"entity\" IN ({}) AND \"seq\" > $1 AND \"domain\" = $2
+             ORDER BY \"seq\"",
+            places(3, entities.len())
         );
-        let statement = Statement::new(sql).bind(entity).bind(after).bind(domain.as_str());
+        let statement = Statement::new(sql).bind(after).bind(domain.as_str());
+        let statement = statement.bind_all(entities.iter().copied().map(Value::Id));
         self.read(statement).await?.iter().map(FeedRow::from_row).collect()
     }
 }
 
+const INSERT: &str = "INSERT INTO \"change\" (\"domain\", \"class\", \"entity\", \"operation\", \
+    \"at\", \"replaced\", \"modifier_type\", \"modifier_id\", \"seq\")";
 const SELECT: &str = "SELECT \"seq\", \"class\", \"entity\", \"operation\", \"at\", \"replaced\", \
     \"modifier_type\", \"modifier_id\" FROM \"change\"";
-
-/// The statement that takes away all but so many rows.
-fn trim_to(retained: i64) -> Statement {
-    Statement::new(
-        "DELETE FROM \"change\"
-         WHERE \"seq\" <= (SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\") - $1",
-    )
-    .bind(retained)
-}
 
 #[cfg(test)]
 mod tests {
@@ -180,8 +282,10 @@ mod tests {
         let all = store.feed_list(&domain, 0, 100).await.unwrap();
         store.feed_trim().await.unwrap();
         assert_eq!(store.feed_list(&domain, 0, 100).await.unwrap(), all, "few rows stay");
-        store.write(vec![trim_to(2)]).await.unwrap();
+        store.trim_to(2).await.unwrap();
         assert_eq!(store.feed_list(&domain, 0, 100).await.unwrap(), all[3..]);
-        assert_eq!(RETAINED, 1_000_000, "as ARCHITECTURE.md and README promise");
+        // The next number is greater also when no row is left.
+        assert!(!store.trim_before(i64::MAX).await.unwrap());
+        assert_eq!(store.feed_list(&domain, 0, 100).await.unwrap(), []);
     }
 }

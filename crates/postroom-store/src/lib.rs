@@ -25,6 +25,8 @@ mod bell;
 
 mod class_revision;
 
+mod batch_change;
+
 mod column_kind;
 
 mod nul;
@@ -32,6 +34,8 @@ mod nul;
 mod dialect;
 
 mod database;
+
+mod seq;
 
 mod database_state;
 
@@ -124,6 +128,8 @@ mod login;
 mod surveyed;
 
 mod entity;
+
+mod news;
 
 mod aggregate;
 
@@ -237,7 +243,6 @@ pub use entity_row::EntityRow;
 pub use error::Error;
 pub use failed::Failed;
 pub use feed::FeedRow;
-pub use feed::Operation;
 pub use file::FileRow;
 pub use file::FileSource;
 pub use file::NewContent;
@@ -266,6 +271,9 @@ pub use moving::Move;
 pub use moving::Moved;
 pub use moving::move_cancel;
 pub use moving::nobody_uses;
+pub use news::EntityNews;
+pub use news::FeedBounds;
+pub use news::NewsPage;
 pub use once::Before;
 pub use once::Once;
 pub use origin::Beginning;

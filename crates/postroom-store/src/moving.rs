@@ -168,9 +168,6 @@ impl Move<'_> {
         for table in tables.iter().filter(|table| !table.late.is_empty()) {
             self.fill(table).await?;
         }
-        if let Some(sql) = self.to.dialect().continued("change", "seq") {
-            self.to.write(vec![Statement::new(sql)], Room::Free).await?;
-        }
         for table in &tables {
             let rows = self.compare(table).await?;
             tell(&format!("{}: {rows} rows, equal in both", table.name));

@@ -9,8 +9,10 @@ use crate::columns::quoted;
 use crate::condition::Conditions;
 use crate::database::Dialect;
 use crate::database::Value;
+use crate::seq::SEQ;
 use postroom_model::Class;
 use postroom_model::Filter;
+use postroom_model::OF_EVERY_ENTITY;
 use postroom_model::Order;
 use postroom_model::Query;
 use postroom_model::builtin::MESSAGES;
@@ -31,8 +33,10 @@ pub(crate) fn page(
 ) -> String {
     let domain = domain(dialect, class, query.filter.as_ref());
     let steps = query.steps();
+    let is_by_seq = steps.iter().any(|step| step.property == SEQ);
     let filter = query.filter.as_ref().map(|filter| conditions.filter(filter));
     let filter = filter.map(|filter| format!(" AND {filter}")).unwrap_or_default();
+    let filter = filter + &settled(dialect, is_by_seq, query.filter.as_ref());
     let ranges = match &query.after {
         Some(after) => ranges(conditions, &steps, after),
         None => vec![],
@@ -66,8 +70,18 @@ pub(crate) fn matching(
     filter: Option<&Filter>,
 ) -> String {
     let domain = domain(dialect, class, filter);
+    let settled = settled(dialect, false, filter);
     let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
-    format!("FROM {} WHERE {domain} = $1{}", quoted(&class.table()), filter.unwrap_or_default())
+    let filter = filter.unwrap_or_default();
+    format!("FROM {} WHERE {domain} = $1{filter}{settled}", quoted(&class.table()))
+}
+
+/// The condition that leaves out what has a number that a reader must not pass yet. Whoever goes by
+/// numbers would miss a change with a smaller one that becomes visible later.
+fn settled(dialect: &dyn Dialect, is_by_seq: bool, filter: Option<&Filter>) -> String {
+    let goes_by_seq = is_by_seq || filter.is_some_and(|filter| filter.names(SEQ));
+    let settled = dialect.seq_settled().filter(|_| goes_by_seq);
+    settled.map(|below| format!(" AND {} < {below}", quoted(SEQ))).unwrap_or_default()
 }
 
 /// The limit and the offset, whose sum is a number of the database too.
@@ -121,7 +135,7 @@ fn ordered(dialect: &dyn Dialect, step: &Order) -> String {
 }
 
 fn is_always_set(step: &Order) -> bool {
-    matches!(step.property.as_str(), "id" | "version")
+    OF_EVERY_ENTITY.contains(&step.property.as_str())
 }
 
 /// The conditions of the entities after a position. No entity fulfils two of them.

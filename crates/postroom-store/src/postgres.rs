@@ -47,6 +47,7 @@ use crate::database::Value;
 use crate::database_state::DatabaseState;
 use crate::database_state::StateTexts;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::postgres::failing::Failing;
 use crate::postgres::sessions::SessionUse;
 use crate::postgres::sessions::Sessions;
@@ -58,6 +59,8 @@ use tokio::time::Instant;
 
 /// How often a batch is tried that collides with others.
 const CONFLICTS_MAX: u32 = 10;
+/// How often a batch is run again under a later number when an entity is not as it should be.
+const OVERTAKEN_MAX: u32 = 2;
 /// How often a request is tried whose connection is lost.
 const LOST_MAX: u32 = 3;
 /// The longest time before a batch that collided is tried again doubles from this one.
@@ -254,7 +257,8 @@ impl PostgresShared {
     }
 
     async fn write(&self, batch: &[Statement]) -> Result<Vec<Outcome>, Error> {
-        let (mut lost, mut conflicts) = (0, 0);
+        let (mut lost, mut conflicts, mut stale) = (0, 0, 0);
+        let is_numbered = batch.iter().any(|statement| statement.change.is_some());
         loop {
             match self.try_write(batch).await {
                 Err(Failing::Lost(_)) if self.may_try(&mut lost).await => {}
@@ -264,6 +268,12 @@ impl PostgresShared {
                     )
                     .await;
                     conflicts += 1;
+                }
+                // A later transaction may have changed the entity before this one did.
+                Err(Failing::Refused(Error::Condition(Failed::Stale)))
+                    if is_numbered && stale < OVERTAKEN_MAX =>
+                {
+                    stale += 1;
                 }
                 wrote => {
                     let wrote = self.seen(wrote)?;

@@ -4,20 +4,24 @@
 //! and changed values still equal that state. So the replaced values in the feed are right. `cargo
 //! xtask tidy` refuses changes of class tables elsewhere.
 
+use crate::batch_change::BatchChange;
 use crate::columns;
 use crate::columns::LEADING;
 use crate::columns::column_list;
 use crate::columns::kind;
 use crate::columns::quoted;
 use crate::database::ColumnKind;
+use crate::database::Dialect;
+use crate::database::Lock;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::entity_row::EntityRow;
 use crate::error::Error;
 use crate::failed::Failed;
-use crate::feed::Operation;
+use crate::feed::ToldChange;
 use crate::feed::VERSION;
 use crate::poll_times::PollTimes;
+use crate::seq::SEQ;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::DataType;
@@ -25,12 +29,12 @@ use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::FolderId;
+use postroom_model::Operation;
 use postroom_model::Property;
 use postroom_model::Timestamp;
 use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
-use std::borrow::Cow;
 
 /// Properties with times only. A change of only these writes no row of the feed. See
 /// [`crate::poll_times`].
@@ -68,13 +72,16 @@ impl Records<'_> {
         let mut batch: Vec<_> = counted.map(|property| self.count(property)).collect();
         let values = self.class.columns().zip(row.values);
         let values = values.filter(|(property, _)| !is_counted(property));
-        let insert = Statement::new(insert_of(self.class))
+        let change = BatchChange::new();
+        let insert = Statement::new(self.insert())
             .bind(self.domain.as_str())
             .bind(row.id)
             .bind(row.version)
             .bind_all(values.map(|(_, value)| value))
-            .of_class(row.class);
-        batch.extend([insert, self.row(id, Operation::Create, None)]);
+            .of_class(row.class)
+            .of_change(change);
+        let told = ToldChange { change, id, operation: Operation::Create, replaced: None };
+        batch.extend([insert, self.row(told)]);
         batch
     }
 
@@ -135,11 +142,11 @@ impl Records<'_> {
         values: Vec<NewValue>,
         files: Map<String, Json>,
     ) -> Result<[Statement; 2], Error> {
-        let set = "\"version\" = \"version\" + 1".to_owned();
         let mut replaced = files;
         replaced.insert(VERSION.to_owned(), Json::from(current.version));
-        let update = self.update(current, values, vec![set], &mut replaced)?;
-        Ok([update, self.row(current.id, Operation::Change, Some(replaced))])
+        let change = BatchChange::new();
+        let update = self.update(current, Some(change), values, &mut replaced)?;
+        Ok([update, self.row(ToldChange::replacing(change, current.id, replaced))])
     }
 
     /// Sets properties that only the engine sets. The version stays the same, so that a client's
@@ -165,9 +172,11 @@ impl Records<'_> {
         }
         let mut replaced = Map::new();
         let values = self.values_of(current.id, &changes)?;
-        let mut batch = vec![self.update(current, values, vec![], &mut replaced)?];
-        if replaced.keys().any(|name| !OF_TIME.contains(&name.as_str())) {
-            batch.push(self.row(current.id, Operation::Change, Some(replaced)));
+        let is_told = changes.keys().any(|name| !OF_TIME.contains(&name.as_str()));
+        let change = is_told.then(BatchChange::new);
+        let mut batch = vec![self.update(current, change, values, &mut replaced)?];
+        if let Some(change) = change {
+            batch.push(self.row(ToldChange::replacing(change, current.id, replaced)));
         }
         Ok(batch)
     }
@@ -209,27 +218,35 @@ impl Records<'_> {
 
     /// Deletes an entity of this version. The feed keeps its id and nothing else.
     pub(crate) fn delete(&self, current: &Entity) -> [Statement; 3] {
-        let table = quoted(&self.class.table());
-        let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"version\" = $2");
+        let (change, table) = (BatchChange::new(), quoted(&self.class.table()));
+        let in_order = self.in_order("$3");
+        let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"version\" = $2{in_order}");
         let gone = Statement::new(sql).bind(current.id).bind(current.version);
-        let gone = gone.of_class(self.class);
-        let row = self.row(current.id, Operation::Delete, None);
-        [gone.must_change(Failed::Stale), forget(self.class, current.id), row]
+        let gone = gone.of_class(self.class).must_change(Failed::Stale);
+        let gone = if in_order.is_empty() { gone } else { gone.of_change(change) };
+        let id = current.id;
+        let told = ToldChange { change, id, operation: Operation::Delete, replaced: None };
+        [gone, forget(self.class, id), self.row(told)]
     }
 
     /// Deletes an entity, whatever its version, if it is there.
-    pub(crate) fn delete_any(&self, id: EntityId) -> [Statement; 3] {
-        let table = quoted(&self.class.table());
-        let values = format!(
-            "SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM {table}
-             WHERE \"id\" = $3 AND \"domain\" = $1"
-        );
-        let sql = ROW.replace("VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", &values);
-        let row = self.row_of(sql, id, Operation::Delete, None);
+    pub(crate) fn delete_any(&self, id: EntityId) -> Vec<Statement> {
+        let (change, table) = (BatchChange::new(), quoted(&self.class.table()));
+        let in_order = self.in_order("$2");
+        let in_order = (!in_order.is_empty()).then(|| {
+            let sql = format!(
+                "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE \"id\" = $1
+                 AND NOT (1=1{in_order}))"
+            );
+            let lock = Lock::row(self.class.table().into_owned(), id);
+            Statement::new(sql).bind(id).assert(Failed::Stale, lock).of_change(change)
+        });
+        let told = ToldChange { change, id, operation: Operation::Delete, replaced: None };
+        let row = self.store.feed_row_if_there(self.domain, self.class, told);
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
         let gone = Statement::new(sql).bind(id).bind(self.domain.as_str());
         let gone = gone.of_class(self.class);
-        [row, gone, forget(self.class, id)]
+        in_order.into_iter().chain([row, gone, forget(self.class, id)]).collect()
     }
 
     /// The values of the columns that `changes` names.
@@ -250,17 +267,22 @@ impl Records<'_> {
     }
 
     /// The one statement that changes an entity: it succeeds only while the entity has this version
-    /// and the former values. Adds the former values to `replaced`, but no secrets.
+    /// and the former values. Adds the former values to `replaced`, but no secrets. `None` in place
+    /// of a change: the feed does not tell it.
     fn update(
         &self,
         current: &Entity,
+        change: Option<BatchChange>,
         new: Vec<NewValue>,
-        mut set: Vec<String>,
         replaced: &mut Map<String, Json>,
     ) -> Result<Statement, Error> {
         let key = &self.store.inner.key;
         let mut values: Vec<Value> = vec![];
+        let mut set = vec![];
         let mut is_so = String::new();
+        if replaced.contains_key(VERSION) {
+            set.push("\"version\" = \"version\" + 1".to_owned());
+        }
         for NewValue { property, value } in new {
             let column = quoted(&property.name);
             values.push(value);
@@ -276,6 +298,11 @@ impl Records<'_> {
             }
             replaced.insert(property.name.clone(), former.clone());
         }
+        if change.is_some() {
+            let place = format!("${}", values.len() + BOUND + 1);
+            set.push(format!("{} = {}", quoted(SEQ), self.dialect().seq(&place)));
+            is_so.push_str(&self.in_order(&place));
+        }
         let sql = format!(
             "UPDATE {} SET {} WHERE \"id\" = $1 AND \"domain\" = $2 AND \"version\" = $3{is_so}",
             quoted(&self.class.table()),
@@ -283,36 +310,49 @@ impl Records<'_> {
         );
         let update = Statement::new(sql).bind(current.id).bind(self.domain.as_str());
         let update = update.bind(current.version).of_class(self.class).bind_all(values);
-        Ok(update.must_change(Failed::Stale))
+        let update = update.must_change(Failed::Stale);
+        Ok(change.into_iter().fold(update, Statement::of_change))
     }
 
-    fn row(
-        &self,
-        id: EntityId,
-        operation: Operation,
-        replaced: Option<Map<String, Json>>,
-    ) -> Statement {
-        let replaced = replaced.map(|replaced| Json::Object(replaced).to_string());
-        self.row_of(ROW, id, operation, replaced)
+    /// The INSERT of an entity with all columns. Increments are those that were counted up before.
+    fn insert(&self) -> String {
+        let mut bound = LEADING - 1;
+        let mut places = vec![];
+        for property in self.class.columns() {
+            places.push(if is_counted(property) {
+                // Both are of letters, digits and dashes.
+                let (id, name) = (self.class.id, &property.name);
+                format!(
+                    "(SELECT \"number\" FROM \"counter\" WHERE \"domain\" = $1
+                       AND \"class\" = '{id}' AND \"property\" = '{name}')"
+                )
+            } else {
+                bound += 1;
+                format!("${bound}")
+            });
+        }
+        let seq = self.dialect().seq(&format!("${}", bound + 1));
+        let leading = ["$1".to_owned(), "$2".to_owned(), "$3".to_owned(), seq];
+        let places: Vec<_> = leading.into_iter().chain(places).collect();
+        let (table, columns) = (quoted(&self.class.table()), column_list(self.class, |_| true));
+        format!("INSERT INTO {table} ({columns}) VALUES ({})", places.join(", "))
     }
 
-    /// The statement that writes a row of the feed, in these words.
-    fn row_of(
-        &self,
-        sql: impl Into<Cow<'static, str>>,
-        id: EntityId,
-        operation: Operation,
-        replaced: Option<String>,
-    ) -> Statement {
-        Statement::new(sql)
-            .bind(self.domain.as_str())
-            .bind(self.class.classname.as_str())
-            .bind(id)
-            .bind(operation.number())
-            .bind(self.store.clock().now_ms())
-            .bind(replaced)
-            .bind(self.store.modifier.kind())
-            .bind(self.store.modifier.id())
+    /// The condition that no later change of an entity is there yet, where several transactions run
+    /// at once. Begins with `AND`; empty where it always holds. If it does not, the batch is run
+    /// again under a later number.
+    fn in_order(&self, placeholder: &str) -> String {
+        let several = self.dialect().seq_settled().is_some();
+        let order = || format!(" AND {} < {}", quoted(SEQ), self.dialect().seq(placeholder));
+        several.then(order).unwrap_or_default()
+    }
+
+    fn dialect(&self) -> &'static dyn Dialect {
+        self.store.inner.database.dialect()
+    }
+
+    fn row(&self, told: ToldChange) -> Statement {
+        self.store.feed_row(self.domain, self.class, told)
     }
 }
 
@@ -329,36 +369,11 @@ pub(crate) fn poll_times(class: &Class, folder: FolderId, times: PollTimes) -> S
     written.bind(moment(times.proof)).of_class(class)
 }
 
-/// The INSERT of a class with all its columns. Increments are those that were counted up before.
-fn insert_of(class: &Class) -> String {
-    let mut places: Vec<_> = (1..=LEADING).map(|at| format!("${at}")).collect();
-    let mut bound = LEADING;
-    for property in class.columns() {
-        places.push(if is_counted(property) {
-            // Both are of letters, digits and dashes.
-            let (id, name) = (class.id, &property.name);
-            format!(
-                "(SELECT \"number\" FROM \"counter\" WHERE \"domain\" = $1
-                   AND \"class\" = '{id}' AND \"property\" = '{name}')"
-            )
-        } else {
-            bound += 1;
-            format!("${bound}")
-        });
-    }
-    let (table, columns) = (quoted(&class.table()), column_list(class, |_| true));
-    format!("INSERT INTO {table} ({columns}) VALUES ({})", places.join(", "))
-}
-
 /// Whether the store counts the values of a property up.
 fn is_counted(property: &Property) -> bool {
     property.data_type == DataType::Increment
 }
 
-/// Writes one row of the feed.
-const ROW: &str = "INSERT INTO \"change\" (\"domain\", \"class\", \"entity\", \"operation\", \
-    \"at\", \"replaced\", \"modifier_type\", \"modifier_id\") \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 /// How many values an update binds before those of properties.
 const BOUND: usize = 3;
 
@@ -387,6 +402,7 @@ mod tests {
     use super::*;
     use crate::fixture::store;
     use postroom_model::builtin::MESSAGES;
+    use postroom_testkit::TestDatabase;
     use postroom_testkit::on_both;
     use serde_json::json;
 
@@ -424,7 +440,58 @@ mod tests {
         // What was not taken stays, and the feed has what was replaced.
         assert_eq!(filled.text("messageDirection"), Some("in"));
         let last = store.feed_list(&domain, 0, 9).await.unwrap().pop().unwrap();
-        assert_eq!(last.undo(filled), Some(read));
+        // It is not the change that `read` has the number of.
+        assert!(last.seq == filled.seq && filled.seq > read.seq);
+        let undone = last.undo(filled).unwrap();
+        assert_eq!(Entity { seq: read.seq, ..undone }, read);
+    }
+
+    // PostgreSQL alone: SQLite runs one batch after the other.
+    #[tokio::test]
+    async fn a_batch_that_began_first_and_changes_an_entity_last_gets_a_later_number() {
+        TestDatabase::Postgres.run(changed_last).await;
+    }
+
+    async fn changed_last() {
+        let (_directory, store) = store().await;
+        let (domain, class) = (Domain::default_domain(), store.builtin(MESSAGES).unwrap());
+        let records = store.records(&domain, &class);
+        let entity = Entity::new(store.clock().new_id(), Map::new());
+        let row = store.entity_row(&class, &entity).unwrap();
+        store.write(records.create(row)).await.unwrap();
+        let get = async || store.entity_get(&domain, &class, entity.id).await.unwrap().unwrap();
+        let read = get().await;
+        // The second waits, with the lock, until the first has its transaction and waits for it.
+        let lock = || Statement::new("SELECT pg_advisory_xact_lock(77)");
+        let locked = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 77
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let waits = format!(
+            "DO $$ BEGIN WHILE NOT EXISTS ({locked} AND NOT granted)
+             LOOP PERFORM pg_sleep(0.01); END LOOP; END $$"
+        );
+        let told = |name: &str, text: &str| records.report(&read, &object(&json!({name: text})));
+        let mut second = vec![lock(), Statement::new(waits)];
+        second.extend(told("errorText", "second").unwrap());
+        let begun = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('begun', 1)
+            ON CONFLICT (\"name\") DO NOTHING";
+        let mut first = vec![Statement::new(begun), lock()];
+        first.extend(told("subject", "first").unwrap());
+        let second = {
+            let store = store.clone();
+            tokio::spawn(async move { store.write(second).await })
+        };
+        while store.read(Statement::new(locked)).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        store.write(first).await.unwrap();
+        second.await.unwrap().unwrap();
+        let rows = store.feed_of(&domain, &[entity.id], read.seq).await.unwrap();
+        let told: Vec<_> = rows.iter().flat_map(|row| row.replaced.iter().flatten()).collect();
+        assert_eq!(
+            told.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["errorText", "subject"]
+        );
+        assert_eq!(get().await.seq, rows[1].seq);
     }
 
     #[on_both]

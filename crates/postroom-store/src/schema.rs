@@ -11,6 +11,7 @@ use crate::database::Dialect;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::sending;
+use crate::seq::SEQ;
 use postroom_model::Class;
 use postroom_model::MessageDirection;
 use postroom_model::Property;
@@ -277,6 +278,10 @@ pub(crate) fn class_table(
             }
             statements.push(Statement::new(format!("ALTER TABLE {table} ADD COLUMN {column}")));
         }
+        if !present.iter().any(|column| column == SEQ) {
+            let seq = seq(dialect);
+            statements.push(Statement::new(format!("ALTER TABLE {table} ADD COLUMN {seq}")));
+        }
         if !present.iter().any(|column| column == END) {
             let end = end(dialect);
             statements.push(Statement::new(format!("ALTER TABLE {table} ADD COLUMN {end}")));
@@ -339,6 +344,12 @@ fn end(dialect: &dyn Dialect) -> String {
     format!("{} {whole} NOT NULL DEFAULT {END_MARK}", quoted(END))
 }
 
+/// 0 where an entity has not changed since changes are numbered.
+fn seq(dialect: &dyn Dialect) -> String {
+    let whole = dialect.column_type(ColumnKind::Whole);
+    format!("{} {whole} NOT NULL DEFAULT 0", quoted(SEQ))
+}
+
 fn created(dialect: &dyn Dialect, classes: &[Class], class: &Class, table: &str) -> String {
     let columns = class.columns().map(|p| format!("{}, ", column(dialect, classes, p)));
     let text = dialect.column_type(ColumnKind::Text);
@@ -346,7 +357,8 @@ fn created(dialect: &dyn Dialect, classes: &[Class], class: &Class, table: &str)
     let whole = dialect.column_type(ColumnKind::Whole);
     format!(
         "CREATE TABLE {table} (\"domain\" {text} NOT NULL, \"id\" {id} PRIMARY KEY, \
-         \"version\" {whole} NOT NULL, {}{})",
+         \"version\" {whole} NOT NULL, {}, {}{})",
+        seq(dialect),
         columns.collect::<String>(),
         end(dialect)
     )

@@ -29,6 +29,7 @@ use crate::modifier::KnownTokens;
 use crate::modifier::Modifier;
 use crate::moving;
 use crate::poll_times::Unwritten;
+use crate::seq;
 use crate::set_up;
 use crate::work::Work;
 use postroom_model::AccountId;
@@ -41,6 +42,7 @@ use postroom_model::builtin::names;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicI64;
 use tokio::sync::RwLock;
 
 /// What a store is opened with, beside its database.
@@ -91,6 +93,8 @@ pub(crate) struct Inner {
     pub classes: std::sync::RwLock<Classes>,
     /// The classes that are built in.
     pub built_in: Vec<Class>,
+    /// When the rows of the feed were counted last, in milliseconds since 1970.
+    pub feed_counted_ms: AtomicI64,
     /// Held while what a change of the classes left is done.
     pub settling: tokio::sync::Mutex<()>,
 }
@@ -105,6 +109,7 @@ impl Store {
         set_up::set_up(database.as_ref(), &config.key).await?;
         moving::check(database.as_ref()).await?;
         let now = Timestamp::from_ms(config.clock.now_ms()).to_string();
+        seq::raise(database.as_ref()).await?;
         let begin = Begin {
             database: database.as_ref(),
             key: &config.key,
@@ -136,6 +141,7 @@ impl Store {
                 tokens: RwLock::default(),
                 classes: std::sync::RwLock::new(classes),
                 built_in: config.classes.clone(),
+                feed_counted_ms: AtomicI64::new(0),
                 settling: tokio::sync::Mutex::default(),
             }),
             modifier: Modifier::System,
@@ -282,6 +288,15 @@ impl Store {
         self.write_in(batch, Room::Free).await
     }
 
+    /// Writes a batch and gives the number before that of its first change.
+    pub(crate) async fn write_numbered(&self, mut batch: Vec<Statement>) -> Result<i64, Error> {
+        let before = format!("SELECT {}", self.inner.database.dialect().seq("0"));
+        batch.push(Statement::new(before));
+        let outcomes = self.write(batch).await?;
+        let before = outcomes.last().and_then(|outcome| outcome.rows.first());
+        before.and_then(|row| row.whole(0)).ok_or(Error::Damaged { what: "the number of a change" })
+    }
+
     /// Writes a batch that frees space, or is small and must not be lost. On a full disk it uses
     /// the reserve.
     pub(crate) async fn write_at_need(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
@@ -302,17 +317,22 @@ impl Store {
             }
         }
         asserts.extend(classes.iter().map(classes::is_of));
-        let count = asserts.len();
+        let (count, len) = (asserts.len(), batch.len());
         batch.splice(0..0, asserts);
+        let is_numbered = seq::numbered(self.inner.database.dialect(), &mut batch)?;
         let wrote = self.inner.database.write(batch, room).await;
+        let is_news = wrote.is_ok() && is_numbered;
         let wrote = self.of_present(wrote, &classes).await;
+        if is_news {
+            self.inner.database.ring(Topic::News);
+        }
         match (&wrote, &self.lease) {
             (Err(Error::Condition(Failed::Deposed)), Some(lease)) => lease.end(),
             (Err(Error::Condition(Failed::OtherClasses)), _) => self.classes_refresh().await?,
             _ => {}
         }
-        // The caller knows nothing of the asserts.
-        wrote.map(|mut outcomes| outcomes.split_off(count.min(outcomes.len())))
+        // The caller knows nothing of what was added.
+        wrote.map(|outcomes| outcomes.into_iter().skip(count).take(len).collect())
     }
 
     /// The entity of a row of [`Self::select`].

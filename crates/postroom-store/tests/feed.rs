@@ -1,5 +1,5 @@
 //! The feed as its readers use it: every entity is rebuilt from it, at any point of a history.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "opened/directory.rs"]
 mod directory;
@@ -16,6 +16,7 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::ErrorCode;
 use postroom_model::FolderId;
+use postroom_model::Operation;
 use postroom_model::Query;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
@@ -364,6 +365,49 @@ impl History {
         self.engine.feed_list(&self.domain, 0, 1_000_000).await.unwrap()
     }
 
+    /// The news, read in small pages, tell the feed, each entity from where the change before has
+    /// left it to where it is now.
+    async fn told_with_states(&self, feed: &[FeedRow], present: &State) {
+        let (mut after, mut rows, mut was) = (0, vec![], BTreeMap::new());
+        loop {
+            let page = self.engine.news(&self.domain, after, 7).await.unwrap();
+            let NewsPage::News { news, next, is_full } = page else {
+                panic!("{page:?}");
+            };
+            for EntityNews { row, before, after } in news {
+                let key = (row.class.clone(), row.entity);
+                if present.contains_key(&key) {
+                    let before = before.map(comparable);
+                    assert_eq!(before.as_ref(), was.get(&key), "{row:?}");
+                    let after = after.unwrap();
+                    assert_eq!(after.seq, row.seq);
+                    was.insert(key, comparable(after));
+                } else {
+                    assert!(before.is_none() && after.is_none(), "{row:?}");
+                }
+                rows.push(row);
+            }
+            assert!(next > after || !is_full);
+            after = next;
+            if !is_full {
+                break;
+            }
+        }
+        assert_eq!(rows, feed);
+        let without_files = |(key, entity): (&(String, EntityId), &Entity)| {
+            let mut entity = entity.clone();
+            entity.properties.retain(|name, _| {
+                !["file", "rawMessage", "html", "inlines"].contains(&name.as_str())
+            });
+            (key.clone(), entity)
+        };
+        let was: State = was.iter().map(without_files).collect();
+        let present: State = present.iter().map(without_files).collect();
+        assert_eq!(was, present);
+        let unknown = self.engine.news(&self.domain, i64::MAX, 7).await.unwrap();
+        assert!(matches!(unknown, NewsPage::Unknown { newest } if newest >= after));
+    }
+
     async fn run(&mut self) {
         for step in 0..STEPS {
             if step % 2 == 0 {
@@ -371,14 +415,23 @@ impl History {
             } else {
                 self.engine_step().await;
             }
-            let last = self.feed().await.last().map_or(0, |row| row.seq);
-            self.states.push((last, self.state().await));
+            let feed = self.feed().await;
+            let last: BTreeMap<EntityId, i64> =
+                feed.iter().map(|row| (row.entity, row.seq)).collect();
+            for class in self.engine.classes().iter() {
+                for entity in self.all(&class.classname).await {
+                    assert_eq!(Some(&entity.seq), last.get(&entity.id), "{}", class.classname);
+                }
+            }
+            self.states.push((feed.last().map_or(0, |row| row.seq), self.state().await));
         }
     }
 }
 
-/// What the feed tells of an entity: without what is told of time alone; no files are no list.
+/// What the feed tells of an entity: without what is told of time alone; no files are no list. The
+/// number is that of the row.
 fn comparable(mut entity: Entity) -> Entity {
+    entity.seq = 0;
     entity.properties.retain(|name, value| {
         let is_file = ["file", "html", "inlines", "rawMessage"].contains(&name.as_str());
         !(OF_TIME.contains(&name.as_str()) || is_file && *value == json!([]))
@@ -420,6 +473,7 @@ async fn every_entity_is_rebuilt_from_the_feed_at_any_point_of_a_history() {
         }
         assert!(compared > 100, "{compared} entities in seed {seed}");
         ends_with_its_deletion(&feed, &gone, &history.states);
+        history.told_with_states(&feed, &present).await;
         let kinds = feed.iter().map(|row| row.modifier.clone().unwrap());
         let tester = Modifier::Client("tester".into());
         assert!(kinds.clone().any(|kind| kind == tester));
@@ -484,7 +538,7 @@ async fn what_many_change_at_once_is_undone_in_its_order() {
         three.map(drop).and(four.map(drop)).and(five).unwrap();
     }
     let present = history.any(builtin::FOLDERS).await.unwrap();
-    let rows = history.engine.feed_of(domain, folder.id, 0).await.unwrap();
+    let rows = history.engine.feed_of(domain, &[folder.id], 0).await.unwrap();
     assert!(rows.len() > 60, "{}", rows.len());
     let mut entity = present;
     for row in rows.iter().skip(1).rev() {

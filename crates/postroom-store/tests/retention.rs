@@ -15,6 +15,7 @@ use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::FolderId;
+use postroom_model::Operation;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_store::*;

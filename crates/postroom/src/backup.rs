@@ -98,7 +98,7 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
     };
     let store = data::open(&work.path, Some(&key), Member::alone()).await?;
     check_sound(&store).await.context("the backup; nothing was restored")?;
-    store.backup_key_forget().await?;
+    store.restored().await?;
     if send {
         store.sending_resume().await?;
     }
@@ -116,6 +116,7 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
 async fn made_ready(store: Store, send: bool) -> anyhow::Result<()> {
     // Whatever happens next, it sends nothing that was sent before.
     store.backup_mark(false).await?;
+    store.restored().await?;
     check_sound(&store).await.context("the restored database; nothing is sent from it")?;
     if send {
         store.sending_resume().await?;

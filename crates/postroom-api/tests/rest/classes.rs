@@ -64,7 +64,7 @@ async fn classes_are_shown_with_all_their_keys_by_name_and_by_id() {
         assert!(class["ext"]["ct"].as_str().unwrap().ends_with('Z'), "{class}");
         assert_eq!(class["ext"]["lwt"], class["ext"]["ct"]);
         let names = names(class);
-        assert_eq!((names.first(), names.last()), (Some(&"id"), Some(&"version")));
+        assert_eq!((names.first(), names.last()), (Some(&"id"), Some(&"seq")));
         for of in ["classname", "id"] {
             let path = format!("/{}", class[of].as_str().unwrap());
             let shown = design(&server, "GET", &path, &Json::Null).await;
@@ -449,7 +449,7 @@ async fn a_class_inherits_the_properties_of_its_parent() {
     let refused = problem(&design(&server, "POST", "", &of_mail).await);
     assert!(refused.starts_with("parent_id: is a class that is built in"), "{refused}");
     let child = design(&server, "POST", "", &child).await.expect(201);
-    let want = ["id", "title", "message", "state", "due", "file", "anger", "version"];
+    let want = ["id", "title", "message", "state", "due", "file", "anger", "version", "seq"];
     assert_eq!(names(&child), want);
     let new = json!({"title": "t", "anger": 9, "state": "closed"});
     let path = format!("crm/Complaints/{}", server.create("crm/Complaints", &new).await);

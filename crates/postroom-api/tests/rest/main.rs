@@ -13,6 +13,7 @@ mod class_races;
 mod classes;
 mod damage;
 mod entities;
+mod events;
 mod files;
 mod health;
 mod jobs;

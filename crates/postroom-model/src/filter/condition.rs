@@ -143,6 +143,44 @@ impl Filter {
         }
     }
 
+    /// Whether it looks at other entities anywhere.
+    #[must_use]
+    pub fn refers(&self) -> bool {
+        match self {
+            Self::Refers(..) => true,
+            Self::Some(_, wanted) | Self::Not(wanted) => wanted.refers(),
+            Self::And(several) | Self::Or(several) => several.iter().any(Self::refers),
+            Self::Compare(..)
+            | Self::IsNull(_)
+            | Self::Between(..)
+            | Self::In(..)
+            | Self::Like(..)
+            | Self::Contains(..)
+            | Self::StartsWith(..) => false,
+        }
+    }
+
+    /// Whether it compares a property of the class itself anywhere.
+    #[must_use]
+    pub fn names(&self, property: &str) -> bool {
+        let is_it = |operand: &Operand| match &operand.subject {
+            Subject::Property(name) => name == property,
+            Subject::Item => false,
+        };
+        match self {
+            Self::Compare(operand, ..)
+            | Self::IsNull(operand)
+            | Self::Between(operand, ..)
+            | Self::In(operand, _)
+            | Self::Like(operand, _)
+            | Self::Contains(operand, _)
+            | Self::StartsWith(operand, _) => is_it(operand),
+            Self::Some(..) | Self::Refers(..) => false,
+            Self::And(several) | Self::Or(several) => several.iter().any(|one| one.names(property)),
+            Self::Not(one) => one.names(property),
+        }
+    }
+
     /// Both of them.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

@@ -92,6 +92,7 @@ impl Here<'_> {
                 take(&Json::String(self.entity.id.to_string()))
             }
             Subject::Property(name) if name == "version" => take(&Json::from(self.entity.version)),
+            Subject::Property(name) if name == "seq" => take(&Json::from(self.entity.seq)),
             Subject::Property(name) => take(self.entity.get(name)),
         }
     }

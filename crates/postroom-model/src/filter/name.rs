@@ -261,7 +261,7 @@ impl<'a> Way<'a> {
     }
 }
 
-/// The property of that name; `id` and `version` too.
+/// The property of that name; what every entity has too.
 fn known(class: &Class, name: &str) -> Option<Property> {
     let own = class.property(name).cloned();
     own.or_else(|| of_every_entity().into_iter().find(|property| property.name == name))
@@ -271,5 +271,5 @@ fn known(class: &Class, name: &str) -> Option<Property> {
 fn filtered(class: &Class) -> Vec<&str> {
     let columns = class.columns().filter(|property| !property.write_only());
     let names = columns.map(|property| property.name.as_str());
-    ["id"].into_iter().chain(names).chain(["version"]).collect()
+    ["id"].into_iter().chain(names).chain(["version", "seq"]).collect()
 }

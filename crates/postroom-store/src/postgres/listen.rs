@@ -89,6 +89,7 @@ fn payload_of(topic: Topic) -> String {
         Topic::Jobs => "jobs".to_owned(),
         Topic::Tokens => "tokens".to_owned(),
         Topic::Classes => "classes".to_owned(),
+        Topic::News => "news".to_owned(),
     }
 }
 
@@ -99,6 +100,7 @@ fn topic_of(payload: &str) -> Option<Topic> {
         "jobs" => Topic::Jobs,
         "tokens" => Topic::Tokens,
         "classes" => Topic::Classes,
+        "news" => Topic::News,
         _ => Topic::Outgoing(AccountId::of(payload.strip_prefix("outgoing ")?.parse().ok()?)),
     })
 }
@@ -124,6 +126,7 @@ mod tests {
             Topic::Jobs,
             Topic::Tokens,
             Topic::Classes,
+            Topic::News,
         ] {
             assert_eq!(topic_of(&payload_of(topic)), Some(topic));
         }

@@ -47,8 +47,20 @@ impl Dialect for SqliteDialect {
         String::new()
     }
 
-    fn continued(&self, _: &str, _: &str) -> Option<String> {
+    fn seq(&self, placeholder: &str) -> String {
+        format!("((SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq') + {placeholder})")
+    }
+
+    fn seq_counted(&self) -> Option<&'static str> {
+        Some("UPDATE \"meta\" SET \"number\" = \"number\" + $1 WHERE \"name\" = 'seq'")
+    }
+
+    fn seq_settled(&self) -> Option<&'static str> {
         None
+    }
+
+    fn seq_raised(&self) -> &'static str {
+        "(SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\")"
     }
 
     fn columns(&self) -> &'static str {

@@ -6,6 +6,7 @@ use postroom_sandbox::SandboxConfig;
 use postroom_testkit::Postroom;
 use postroom_testkit::on_both;
 use postroom_testkit::skipped;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::process::Output;
@@ -13,6 +14,7 @@ use std::process::Output;
 const README: &str = include_str!("../../../../README.md");
 const INTEGRATE: &str = include_str!("../../../../docs/integrate.md");
 
+const EVENTS: &str = include_str!("../../../../docs/events.md");
 const OPERATE: &str = include_str!("../../../../docs/operate.md");
 
 /// The fenced blocks of a language, in order.
@@ -149,6 +151,14 @@ fn every_option_stands_in_the_readme() {
     for option in postroom_model::option_names() {
         assert!(table.contains(&format!("`{option}`")), "{option} is missing");
     }
+}
+
+#[test]
+fn every_event_stands_on_its_page() {
+    let (_, table) = EVENTS.split_once("## The names of events").unwrap();
+    let named = table.split('`').skip(1).step_by(2).filter(|name| name.contains('.'));
+    let named: BTreeSet<String> = named.map(str::to_owned).collect();
+    assert_eq!(named, postroom_model::EventName::all().map(|name| name.to_string()).collect());
 }
 
 #[test]

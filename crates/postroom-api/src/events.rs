@@ -1,0 +1,267 @@
+//! `GET /rest/v1/events`: the news of a domain, as an answer or as a stream.
+//!
+//! ```text
+//!   GET /rest/v1/events?after=123&wait=30      {"events": […], "next": 130}
+//!   Accept: text/event-stream                  id: 124, event: message.received, data: {…}
+//! ```
+//! A client goes on behind the number that it handled last, and misses nothing. A stream ends when
+//! its client reads too slowly, and the client comes back with its number.
+//!
+//! Standards: Server-Sent Events of the HTML standard (§9.2): `Last-Event-ID`.
+
+use crate::app::App;
+use crate::caller;
+use crate::caller::Caller;
+use crate::event_request;
+use crate::event_request::After;
+use crate::event_request::EventRequest;
+use crate::event_request::ShownEvent;
+use crate::problem::Problem;
+use axum::Json;
+use axum::body::Body;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderName;
+use axum::http::StatusCode;
+use axum::http::Uri;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use futures_util::stream;
+use postroom_model::Domain;
+use postroom_model::Invalid;
+use postroom_store::EntityNews;
+use postroom_store::Error;
+use postroom_store::Failed;
+use postroom_store::FeedBounds;
+use postroom_store::Listener;
+use postroom_store::NewsPage;
+use postroom_store::Topic;
+use serde_json::json;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Where the news are.
+pub(crate) const EVENTS: &str = "/rest/v1/events";
+/// The media type of a stream.
+const STREAM: &str = "text/event-stream";
+/// Where a client of a stream says how far it has come.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// How often a stream says that it is still there, and whether its token still is.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long an answer looks for events that are asked for among others.
+const LOOKING_MAX: Duration = Duration::from_secs(5);
+/// How many changes a stream reads at once.
+const STREAMED_AT_ONCE: u32 = 100;
+/// The first time after a ring to look again, because what was written may not be visible yet. It
+/// doubles each time.
+const AGAIN: Duration = Duration::from_millis(10);
+/// From then on only a ring makes it look again.
+const AGAIN_MAX: Duration = Duration::from_secs(2);
+/// How often a read is repeated because the classes changed at the same moment.
+const CLASSES_MAX: usize = 20;
+
+/// `GET`: the news behind a number.
+///
+/// # Errors
+///
+/// 422 for wrong parameters; 410 for a number that is no longer kept, or that was never given.
+pub(crate) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let mut request = EventRequest::parse(&app.store.classes(), &uri)?;
+    let is_stream = is_stream(&headers);
+    if let Some(seen) = headers.get(LAST_EVENT_ID).filter(|_| is_stream) {
+        let seen = seen.to_str().map_err(|_| Invalid::new("after", "is no number"))?;
+        request.after = Some(event_request::after(seen)?);
+    }
+    let follower = Follower::new(app, caller.domain, request).await?;
+    if is_stream { follower.stream(headers).await } else { follower.answer().await }
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).into_iter();
+    let ranges = accepted.filter_map(|field| field.to_str().ok()).flat_map(|text| text.split(','));
+    let types = ranges.filter_map(|range| range.split(';').next());
+    types.map(str::trim).any(|of_type| of_type.eq_ignore_ascii_case(STREAM))
+}
+
+/// Who reads the news.
+struct Follower {
+    app: App,
+    domain: Domain,
+    request: EventRequest,
+    /// What was read so far.
+    after: i64,
+    listener: Listener,
+    /// When to look again without a ring. `None`: never.
+    again: Option<Duration>,
+}
+
+/// Some of the events.
+struct EventPage {
+    events: Vec<ShownEvent>,
+    /// Whether there may be more already.
+    is_full: bool,
+}
+
+impl Follower {
+    async fn new(app: App, domain: Domain, request: EventRequest) -> Result<Self, Problem> {
+        let listener = app.store.listen(Topic::News);
+        let FeedBounds { oldest, newest } = app.store.feed_bounds().await?;
+        let after = match request.after {
+            Some(After::First) => oldest,
+            Some(After::Now) => newest,
+            Some(After::Seq(seq)) => seq,
+            None => {
+                let reason = "says where to begin: the number behind which to go on, `first` or \
+                              `now`";
+                return Err(Invalid::new("after", reason).into());
+            }
+        };
+        Ok(Self { app, domain, request, after, listener, again: Some(AGAIN) })
+    }
+
+    /// An answer with the next events. It waits for the first of them.
+    async fn answer(mut self) -> Result<Response, Problem> {
+        let (begin, limit) = (Instant::now(), self.request.limit);
+        let deadline = begin + self.request.wait;
+        let mut events = vec![];
+        loop {
+            let left = limit - u32::try_from(events.len()).unwrap_or(limit);
+            let page = self.read(left).await?;
+            events.extend(page.events.into_iter().map(|event| event.json));
+            let is_enough = events.len() as u64 == u64::from(limit);
+            let is_over = !events.is_empty() || self.app.ending.is_cancelled();
+            if is_enough || (page.is_full && begin.elapsed() > LOOKING_MAX.max(self.request.wait)) {
+                break;
+            }
+            if page.is_full {
+                continue;
+            }
+            if is_over || Instant::now() >= deadline {
+                break;
+            }
+            self.wait_until(deadline).await;
+        }
+        Ok(Json(json!({"events": events, "next": self.after})).into_response())
+    }
+
+    /// A stream of all events from now on.
+    async fn stream(mut self, headers: HeaderMap) -> Result<Response, Problem> {
+        // What cannot be read is answered before the stream begins.
+        let first = self.read(STREAMED_AT_ONCE).await?;
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            if let Err(problem) = self.send(first, &sender, &headers).await {
+                let told = format!("event: problem\ndata: {}\n\n", problem.to_json());
+                let told = Bytes::from(told);
+                // Whoever no longer listens comes back with its number.
+                let _ = sender.send(told).await;
+            }
+        });
+        let parts = stream::unfold(receiver, |mut receiver| async {
+            let part = receiver.recv().await?;
+            Some((Ok::<_, Error>(part), receiver))
+        });
+        let fields = [(header::CONTENT_TYPE, STREAM), (header::CACHE_CONTROL, "no-store")];
+        Ok((fields, Body::from_stream(parts)).into_response())
+    }
+
+    /// Sends events until the client is gone, Postroom ends, or the token is no longer good.
+    async fn send(
+        &mut self,
+        mut page: EventPage,
+        to: &mpsc::Sender<Bytes>,
+        headers: &HeaderMap,
+    ) -> Result<(), Problem> {
+        let mut told = Instant::now();
+        loop {
+            let mut text = String::new();
+            for ShownEvent { seq, name, json } in &page.events {
+                text.push_str(&format!("id: {seq}\nevent: {name}\ndata: {json}\n\n"));
+            }
+            if text.is_empty() && told.elapsed() >= HEARTBEAT {
+                caller::is_known(&self.app, headers).await?;
+                // A number alone is no event, but the client keeps it.
+                text = format!("id: {}\n\n", self.after);
+            }
+            if !text.is_empty() {
+                told = Instant::now();
+                if to.send(Bytes::from(text)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if !page.is_full {
+                tokio::select! {
+                    () = self.wait_until(told + HEARTBEAT) => {}
+                    () = to.closed() => return Ok(()),
+                }
+            }
+            if self.app.ending.is_cancelled() {
+                return Ok(());
+            }
+            page = self.read(STREAMED_AT_ONCE).await?;
+        }
+    }
+
+    /// Waits until there may be news.
+    async fn wait_until(&mut self, deadline: Instant) {
+        let again = self.again.unwrap_or(Duration::MAX);
+        tokio::select! {
+            () = self.listener.rung() => self.again = Some(AGAIN),
+            () = tokio::time::sleep(again), if self.again.is_some() => {
+                self.again = Some(again * 2).filter(|again| *again <= AGAIN_MAX);
+            }
+            () = tokio::time::sleep_until(deadline) => {}
+            () = self.app.ending.cancelled() => {}
+        }
+    }
+
+    /// Reads on behind what was read so far, at most so many changes.
+    async fn read(&mut self, limit: u32) -> Result<EventPage, Problem> {
+        let page = self.news(limit).await?;
+        match page {
+            NewsPage::News { news, next, is_full } => {
+                let classes = self.app.store.classes();
+                let event = |news: &EntityNews| self.request.event(&classes, news);
+                let events: Vec<_> = news.iter().filter_map(event).collect();
+                if !news.is_empty() {
+                    self.again = Some(AGAIN);
+                }
+                self.after = next;
+                Ok(EventPage { events, is_full })
+            }
+            NewsPage::Trimmed { oldest } => Err(gone(format!(
+                "what follows {} is no longer kept: go on with after={oldest}, which is the \
+                 oldest number, and read the entities anew",
+                self.after
+            ))),
+            NewsPage::Unknown { newest } => Err(gone(format!(
+                "no change has come to the number {} yet: it is of other data. Go on with \
+                 after={newest}, which is the newest number, and read the entities anew",
+                self.after
+            ))),
+        }
+    }
+
+    async fn news(&self, limit: u32) -> Result<NewsPage, Error> {
+        let store = &self.app.store;
+        for _ in 0..CLASSES_MAX {
+            match store.news(&self.domain, self.after, limit).await {
+                Err(Error::Condition(Failed::OtherClasses)) => store.classes_refresh().await?,
+                read => return read,
+            }
+        }
+        store.news(&self.domain, self.after, limit).await
+    }
+}
+
+fn gone(detail: String) -> Problem {
+    Problem::new(StatusCode::GONE, "gone", detail)
+}

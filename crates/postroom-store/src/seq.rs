@@ -1,0 +1,75 @@
+//! The numbers of changes.
+//!
+//! The last change of an entity gives it its number (`seq`), and a row of the feed has the number
+//! of its change. A reader that has seen a number never misses a change with a smaller one:
+//!
+//! - SQLite commits one batch after the other, so the next number is in `meta`.
+//! - On PostgreSQL several transactions run at once. A number has the number of its transaction in
+//!   front, and a reader passes no number of a transaction that may still run
+//!   ([`Dialect::seq_settled`]). Nobody waits for another, and no number is given out twice.
+//!   A transaction that changes an entity after a later one did fails, and is run again under a new
+//!   number, so the changes of an entity have ascending numbers too.
+//!
+//! Each statement that takes a number is built with its place in the batch as its last value,
+//! which [`numbered`] puts there when the batch is written.
+
+use crate::batch_change::BatchChange;
+use crate::database::Database;
+use crate::database::Dialect;
+use crate::database::Room;
+use crate::database::Statement;
+use crate::database::Value;
+use crate::error::Error;
+use crate::failed::Failed;
+use std::collections::HashMap;
+
+/// The column of class tables, and of the feed.
+pub(crate) const SEQ: &str = "seq";
+
+/// How many changes a batch may have, so that their numbers fit behind that of a transaction.
+pub(crate) const CHANGES_MAX: i64 = (1 << 16) - 1;
+
+/// Numbers the changes of a batch, and adds what the database needs to count on. Whether there
+/// are any.
+///
+/// # Errors
+///
+/// [`Failed::Crowded`] for more than [`CHANGES_MAX`] changes.
+pub(crate) fn numbered(dialect: &dyn Dialect, batch: &mut Vec<Statement>) -> Result<bool, Error> {
+    let mut places: HashMap<BatchChange, i64> = HashMap::new();
+    let mut count = 0;
+    for statement in batch.iter_mut() {
+        let Some(change) = statement.change else {
+            continue;
+        };
+        let place = *places.entry(change).or_insert_with(|| {
+            count += 1;
+            count
+        });
+        statement.values.push(Value::Whole(place));
+    }
+    if count > CHANGES_MAX {
+        return Err(Error::Condition(Failed::Crowded));
+    }
+    if count > 0 {
+        let counted = dialect.seq_counted().map(|sql| Statement::new(sql).bind(count));
+        batch.extend(counted);
+    }
+    Ok(count > 0)
+}
+
+/// Makes the next numbers greater than those that are there, which another database may have given.
+///
+/// # Errors
+///
+/// When the database fails.
+pub(crate) async fn raise(database: &dyn Database) -> Result<(), Error> {
+    let there = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('seq', 0)
+        ON CONFLICT (\"name\") DO NOTHING";
+    let next = database.dialect().seq_raised();
+    let raise = format!(
+        "UPDATE \"meta\" SET \"number\" = {next} WHERE \"name\" = 'seq' AND \"number\" < {next}"
+    );
+    database.write(vec![Statement::new(there), Statement::new(raise)], Room::Reserve).await?;
+    Ok(())
+}
