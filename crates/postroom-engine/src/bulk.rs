@@ -245,18 +245,16 @@ fn refusal(error: Error) -> Result<Became, Error> {
     if matches!(error, Error::Condition(Failed::NoJob)) {
         return Ok(Became::Same);
     }
-    let is_refused = matches!(error, Error::Condition(_)) && !is_of_engine(&error);
-    // A job must not stop at one entity for ever.
+    // A job must not stop at one entity for ever. A process that no longer leads cannot record this.
     let is_its_own = matches!(
         error,
-        Error::WrongType { .. } | Error::IllegalStep(_) | Error::TooSlow | Error::Damaged { .. }
+        Error::Condition(_)
+            | Error::WrongType { .. }
+            | Error::IllegalStep(_)
+            | Error::TooSlow
+            | Error::Damaged { .. }
     );
-    if is_refused || is_its_own { Ok(Became::Refused(error.to_string())) } else { Err(error) }
-}
-
-/// Whether this process no longer does the engine's work.
-fn is_of_engine(error: &Error) -> bool {
-    matches!(error, Error::Condition(Failed::Deposed))
+    if is_its_own { Ok(Became::Refused(error.to_string())) } else { Err(error) }
 }
 
 /// Runs a job to its end, or until it is deleted.

@@ -31,6 +31,7 @@ pub enum Finder {
 }
 
 const LIB: &[&str] = &["--lib"];
+const REST: &[&str] = &["--test", "rest"];
 
 const fn test(
     package: &'static str,
@@ -186,5 +187,30 @@ pub const PLANTED: &[PlantedFault] = &[
         sound: "DeliveryStep::Leave.taken(\"\\\"account\\\" = $1\")",
         faulty: "DeliveryStep::Leave.taken(\"\\\"account\\\" = $1 AND 1 = 0\")",
         finder: test("postroom-store", &["--test", "races"], "a_queue_ends_with_its_account"),
+    },
+    PlantedFault {
+        name: "a job deletes an entity that was made again under its id",
+        file: "crates/postroom-store/src/entity.rs",
+        sound: "if brings_ids {",
+        faulty: "if brings_ids && entities.is_empty() {",
+        finder: test(
+            "postroom-api",
+            REST,
+            "an_entity_that_is_made_again_under_its_id_was_not_confirmed",
+        ),
+    },
+    PlantedFault {
+        name: "CLEAR deletes also if more was confirmed than there is",
+        file: "crates/postroom-api/src/bulk.rs",
+        sound: "count > 0 && self.confirm != Some(count)",
+        faulty: "count > 0 && self.confirm.is_none_or(|given| given < count)",
+        finder: test("postroom-api", REST, "a_collection_is_emptied_by_who_knows_how_much_that_is"),
+    },
+    PlantedFault {
+        name: "one of many entities is changed although it no longer matches",
+        file: "crates/postroom-engine/src/bulk.rs",
+        sound: "store.entity_matching(place, aim.filter.as_ref())",
+        faulty: "store.entity_matching(place, aim.filter.as_ref().filter(|_| false))",
+        finder: test("postroom-api", REST, "an_entity_is_taken_by_one_of_several_workers"),
     },
 ];
