@@ -245,7 +245,7 @@ fn refusal(error: Error) -> Result<Became, Error> {
     if matches!(error, Error::Condition(Failed::NoJob)) {
         return Ok(Became::Same);
     }
-    // A job must not stop at one entity for ever. A process that no longer leads cannot record this.
+    // A job must not stop at one entity for ever. A process that no longer leads records nothing.
     let is_its_own = matches!(
         error,
         Error::Condition(_)
