@@ -26,6 +26,8 @@ use postroom_model::Class;
 use postroom_model::ClassChange;
 use postroom_model::Domain;
 use postroom_model::Invalid;
+use postroom_model::Property;
+use postroom_model::as_sent;
 use postroom_model::created;
 use postroom_model::patched;
 use postroom_model::replaced;
@@ -143,7 +145,12 @@ impl Asking {
         parameters::of(&self.uri, &[])?;
         let class = created(sent, self.store.clock().new_class_id())?;
         let id = class.id.to_string();
-        let classes = self.made(&class).await?;
+        let parent = class.parent_id.map(|id| id.to_string()).unwrap_or_default();
+        let made = self.made(&class).await;
+        let inherited = find(&self.store.classes(), &parent).map(|parent| parent.properties.len());
+        let classes = made.map_err(|error| {
+            placed(error, &class.properties, inherited.unwrap_or_default(), sent)
+        })?;
         let class = find(&classes, &id)?;
         let mut response = shown(StatusCode::CREATED, class);
         let place = format!("{CLASSES}/{}", class.classname);
@@ -153,14 +160,14 @@ impl Asking {
         Ok(response)
     }
 
-    async fn made(&self, class: &Class) -> Result<Classes, Problem> {
+    async fn made(&self, class: &Class) -> Result<Classes, Error> {
         for _ in 0..TRIES_MAX {
             match self.store.class_create(&self.store.classes(), class.clone()).await {
                 Err(Error::Condition(Failed::OtherClasses)) => {}
-                made => return Ok(made?),
+                made => return made,
             }
         }
-        Err(crowded())
+        Err(Error::Condition(Failed::OtherClasses))
     }
 
     /// `PATCH` and `PUT` of a class, as `read` reads the body.
@@ -182,9 +189,11 @@ impl Asking {
             if change.class == **class && change.renamed.is_empty() {
                 return Ok(shown(StatusCode::OK, class));
             }
+            let properties = change.class.properties.clone();
             match self.store.class_change(&classes, change, confirm).await {
                 Err(Error::Condition(Failed::OtherClasses)) => {}
-                changed => return Ok(shown(StatusCode::OK, find(&changed?, name)?)),
+                Err(error) => return Err(placed(error, &properties, 0, &sent.document.json)),
+                Ok(changed) => return Ok(shown(StatusCode::OK, find(&changed, name)?)),
             }
         }
         Err(crowded())
@@ -220,6 +229,16 @@ impl Asking {
             synced.behind.join(", ")
         );
         Err(Problem::later(StatusCode::SERVICE_UNAVAILABLE, &detail, detail.as_str()))
+    }
+}
+
+/// Why a class was not made or changed. Problems of properties have the places of what was sent.
+fn placed(error: Error, properties: &[Property], inherited: usize, sent: &Value) -> Problem {
+    match error {
+        Error::Condition(Failed::Invalid { problems }) => {
+            as_sent(problems, properties, inherited, sent).into()
+        }
+        error => error.into(),
     }
 }
 

@@ -317,6 +317,7 @@ impl From<Failed> for Problem {
             Failed::Stale
             | Failed::Sending
             | Failed::NotSending
+            | Failed::MayNotSend
             | Failed::Acting
             | Failed::OtherFolders
             | Failed::NoAccount

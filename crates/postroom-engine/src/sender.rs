@@ -23,6 +23,7 @@ use crate::send::suspect::Suspect;
 use crate::send::suspended;
 use crate::send::transmit;
 use crate::send::transmit::HandedOver;
+use crate::send::transmit::HeldBack;
 use crate::send::verdict;
 use crate::shared::Shared;
 use postroom_smtp::LoginRefusal;
@@ -39,6 +40,8 @@ use tokio_util::sync::CancellationToken;
 const CLAIM: u32 = 20;
 /// The queue is checked at least this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// The queue is checked by itself at most this often.
+const LOOK_SOON: Duration = Duration::from_millis(100);
 /// The delay before the store is tried again at the end of the sender.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -229,7 +232,11 @@ impl Sender {
         ended: Result<HandedOver, postroom_smtp::Error>,
     ) -> Result<(), Error> {
         let ended = match ended {
-            Ok(HandedOver { unrecorded: Some(error), .. }) => {
+            Ok(HandedOver { held_back: Some(HeldBack::Stopped), .. }) => {
+                self.held.settle(claimed, verdict::stopped()).await?;
+                return Err(Error::Superseded);
+            }
+            Ok(HandedOver { held_back: Some(HeldBack::Unrecorded(error)), .. }) => {
                 let error = Error::Store(error);
                 let verdict = verdict::unrecorded(&claimed, chain(&error));
                 self.held.settle(claimed, verdict).await?;
@@ -392,7 +399,10 @@ impl Sender {
         let latest_ms = backoff::latest_ms(&account.options, now_ms);
         let due_ms = self.shared.store.delivery_next_due(account.id, latest_ms).await?;
         let until = |due_ms| Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0));
+        // What is due although nothing could be claimed waits for an account that may not send. Its
+        // sender is stopped in a moment.
         let wait = due_ms.map_or(LOOK_AGAIN, |due_ms: i64| until(due_ms).min(LOOK_AGAIN));
+        let wait = wait.max(LOOK_SOON);
         let idle = self.kept.close_idle().await;
         Ok(idle.into_iter().fold(Instant::now() + wait, Instant::min))
     }

@@ -49,6 +49,11 @@ pub const COMPOSED: [&str; 17] = [
     names::HEADERS,
 ];
 
+/// The enums whose values Postroom obeys. They take no items of extensions, because Postroom would
+/// not know what such a value means.
+pub const OBEYED: [&str; 4] =
+    [names::IMAP_SECURITY, names::SMTP_SECURITY, names::AUTH, names::MODE];
+
 const DEFINITIONS: [&str; 4] = [
     include_str!("builtin/profiles.json"),
     include_str!("builtin/accounts.json"),

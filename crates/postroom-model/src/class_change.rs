@@ -1,6 +1,7 @@
 //! From a class to another definition of it: the steps for its table, what stored values must be
 //! for that, and what is refused whatever is stored.
 
+use crate::builtin;
 use crate::class::Class;
 use crate::id::ClassId;
 use crate::invalid::Invalid;
@@ -184,12 +185,32 @@ fn change_problems(
     built_in("idclass", before.idclass == after.idclass);
     built_in("opts", before.opts == after.opts);
     built_in("default", before.default == after.default || !after.read_only());
+    let added = after.items.iter().find(|item| !before.items.contains(item));
+    if let (Some(item), Some(reason)) = (added, closed_reason(base)) {
+        problems.push(Invalid::new(place("items"), format!("takes no `{item}`: {reason}")));
+    }
     let lost = base.items.iter().find(|item| !after.items.contains(item));
     if let Some(item) = lost {
         let reason = format!("`{item}` is built in and cannot be removed: Postroom works with it");
         problems.push(Invalid::new(place("items"), reason));
     }
     problems
+}
+
+/// Why a built-in enum takes no items of extensions. `None`: it takes them.
+fn closed_reason(base: &Property) -> Option<&'static str> {
+    if base.data_type != DataType::Enum {
+        None
+    } else if builtin::OBEYED.contains(&base.name.as_str()) {
+        Some(
+            "Postroom obeys the values of this property, and would not know what another one \
+             means. Add a property of your own",
+        )
+    } else if base.read_only() {
+        Some("only Postroom sets this property, so nobody could use it")
+    } else {
+        None
+    }
 }
 
 /// What the stored values must be for a change of a property.

@@ -155,6 +155,38 @@ pub fn replaced(class: &Class, json: &Json) -> Result<ClassChange, Vec<Invalid>>
     read.done(change)
 }
 
+/// The problems of a class, with its properties at the places where the client sent them. One that
+/// it did not send is named. `properties`: those that the client may send, as the class has them.
+/// `inherited`: how many others are before them.
+#[must_use]
+pub fn as_sent(
+    problems: Vec<Invalid>,
+    properties: &[Property],
+    inherited: usize,
+    sent: &Json,
+) -> Vec<Invalid> {
+    let list = sent.get("properties").and_then(Json::as_array);
+    let list: Vec<_> = list.into_iter().flatten().map(|one| one.get("name")).collect();
+    let of = |mut problem: Invalid| {
+        let place = problem.property.strip_prefix("properties[").and_then(|at| at.split_once(']'));
+        let Some((at, rest)) = place else {
+            return problem;
+        };
+        let at = at.parse::<usize>().ok().and_then(|at| at.checked_sub(inherited));
+        let Some(property) = at.and_then(|at| properties.get(at)) else {
+            return problem;
+        };
+        let is_it = |name: &Option<&Json>| name.and_then(Json::as_str) == Some(&property.name);
+        // Of two with the same name, the later one is wrong.
+        problem.property = match list.iter().rposition(is_it) {
+            Some(at) => format!("properties[{at}]{rest}"),
+            None => format!("properties.{}{rest}", property.name),
+        };
+        problem
+    };
+    problems.into_iter().map(of).collect()
+}
+
 impl ClassChange {
     /// Adds a property, or changes or removes the one of its name.
     fn patch(&mut self, sent: &Map<String, Json>, place: &str) -> Result<(), Vec<Invalid>> {

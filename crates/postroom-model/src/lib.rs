@@ -91,6 +91,7 @@ pub use class_change::RenamedProperty;
 pub use class_change::class_steps;
 pub use class_change::demands;
 pub use class_form::ClassChange;
+pub use class_form::as_sent;
 pub use class_form::created;
 pub use class_form::patched;
 pub use class_form::replaced;

@@ -8,6 +8,7 @@
 //! have the message, whatever clients write.
 
 use crate::chunk::BlobId;
+use crate::database::Lock;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
@@ -62,6 +63,17 @@ pub struct Claimed {
     pub recipients: Vec<Json>,
 }
 
+/// What becomes of a message just before its final dot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BeforeDot {
+    /// It is sent.
+    Send,
+    /// It is no longer to be sent.
+    Withdrawn,
+    /// It waits, because its account may not send any more.
+    Stopped,
+}
+
 /// When a delivery counts as due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DueAt {
@@ -74,7 +86,7 @@ pub struct DueAt {
 impl Store {
     /// Claims due deliveries of an account, in the order of `dateTime`, each for one attempt. A
     /// delivery that waits until after `latest_ms` is due too, because the clock was set back,
-    /// unless the client set this time.
+    /// unless the client set this time. Nothing is due while the account may not send.
     ///
     /// # Errors
     ///
@@ -87,10 +99,14 @@ impl Store {
     ) -> Result<Vec<Claimed>, Error> {
         let condition = format!(
             "d.\"account\" = $1 AND {}
-             AND (d.\"due\" <= $2 OR (d.\"due\" > $3 AND NOT d.\"planned\")) AND {}
-             AND NOT EXISTS (SELECT 1 FROM \"meta\" WHERE \"name\" = 'sending suspended')",
+             AND (d.\"due\" <= $2 OR (d.\"due\" > $3 AND NOT d.\"planned\")) AND {} AND {}",
             DeliveryPhase::Due.is_of("d."),
-            sending::is_sending("m.")
+            sending::is_sending("m."),
+            sending::may_leave("d")
+        );
+        let its = format!(
+            "\"message\" = $1 AND \"blob\" = $2 AND {}",
+            sending::may_leave("\"delivery\"")
         );
         let epoch = self.epoch()?;
         let DueAt { now_ms, latest_ms } = due;
@@ -98,7 +114,7 @@ impl Store {
         let due = self.deliveries(&condition, values, "LIMIT $4").await?;
         let claim = |claimed: &Claimed| {
             let set = ", \"attempts\" = $3, \"planned\" = FALSE, \"epoch\" = $4";
-            let claim = DeliveryStep::Claim.taken_with(set, "\"message\" = $1 AND \"blob\" = $2");
+            let claim = DeliveryStep::Claim.taken_with(set, &its);
             let claim = claim.bind(claimed.message).bind(claimed.blob.0);
             claim.bind(claimed.attempts + 1).bind(epoch)
         };
@@ -151,12 +167,17 @@ impl Store {
         Ok(found)
     }
 
-    /// Records durably that the final dot is sent now. `false`: the message may no longer be sent.
+    /// Records durably that the final dot is sent now, if the message may still leave.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_dot_sent(&self, message: MessageEntityId) -> Result<bool, Error> {
+    pub async fn delivery_dot_sent(&self, message: MessageEntityId) -> Result<BeforeDot, Error> {
+        let may_leave = sending::may_leave("\"delivery\"");
+        let may_leave =
+            format!("SELECT 1 FROM \"delivery\" WHERE \"message\" = $1 AND {may_leave}");
+        let may_leave = Statement::new(may_leave).bind(message);
+        let may_leave = may_leave.assert(Failed::MayNotSend, Lock::Found);
         let whose = format!(
             "\"message\" = $1
              AND EXISTS (SELECT 1 FROM \"email/Messages\" WHERE \"id\" = $1 AND {})",
@@ -164,9 +185,10 @@ impl Store {
         );
         let dot_sent = DeliveryStep::SendDot.taken(&whose).bind(message);
         let dot_sent = dot_sent.must_change(Failed::NotSending);
-        match self.write(vec![dot_sent]).await {
-            Ok(_) => Ok(true),
-            Err(Error::Condition(Failed::NotSending)) => Ok(false),
+        match self.write(vec![dot_sent, may_leave]).await {
+            Ok(_) => Ok(BeforeDot::Send),
+            Err(Error::Condition(Failed::NotSending)) => Ok(BeforeDot::Withdrawn),
+            Err(Error::Condition(Failed::MayNotSend)) => Ok(BeforeDot::Stopped),
             Err(error) => Err(error),
         }
     }

@@ -15,6 +15,8 @@ pub enum Failed {
     Sending,
     /// The message is still to be sent.
     NotSending,
+    /// The account of the message may send: it is enabled, and has a server.
+    MayNotSend,
     /// The message does not wait for a server-side action.
     Acting,
     /// Nothing of that id or name is there.
@@ -123,6 +125,7 @@ impl fmt::Display for Failed {
             Self::Sending => "the message is being sent just now",
             Self::Acting => "the message waits until something is done with it at its server",
             Self::NotSending => "the message is no longer to be sent",
+            Self::MayNotSend => "the account of the message may not send any more",
             Self::Exists { what } => return write!(f, "{what} exists already"),
             Self::Reference { property } => {
                 return write!(f, "{property} refers to an entity that does not exist");

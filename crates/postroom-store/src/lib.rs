@@ -232,6 +232,7 @@ pub use database::Statement;
 pub use database::Value;
 pub use delivered::Delivered;
 pub use delivered::Earlier;
+pub use delivery::BeforeDot;
 pub use delivery::Claimed;
 pub use delivery::DueAt;
 pub use disk::DirectoryLock;

@@ -8,6 +8,7 @@ use crate::database::Value;
 use crate::entity_row::EntityRow;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::file;
 use crate::origin::MailboxEpoch;
 use crate::receipt::Oversized;
 use crate::source_key::SourceKey;
@@ -193,12 +194,14 @@ impl Store {
     }
 
     /// A message that is there by its header alone gets the values of the whole message. What an
-    /// extension says of it stays, a state of its own too.
+    /// extension says of it stays, a state of its own too. `properties`: those that get files in
+    /// the same batch.
     pub(crate) async fn complete(
         &self,
         domain: &Domain,
         id: MessageEntityId,
         row: EntityRow,
+        properties: &[String],
     ) -> Result<[Statement; 2], Error> {
         let class = self.builtin(MESSAGES)?;
         let Some(current) = self.entity_get(domain, &class, id.into()).await? else {
@@ -208,7 +211,10 @@ impl Store {
         };
         let state = current.text(names::MESSAGE_STATE);
         let is_own = state.is_some_and(|state| state != MessageState::Error.as_str());
-        self.records(domain, &class).fill(&current, row, |name, value| match name {
+        let present = self.file_list_all(domain, id.into()).await?;
+        let former = properties.iter().flat_map(|property| file::former_of(property, &present));
+        let former = former.collect();
+        self.records(domain, &class).fill(&current, row, former, |name, value| match name {
             "messageState" => !is_own,
             "errorText" | "errorCode" => true,
             _ => *value != Value::Null,

@@ -19,6 +19,7 @@ use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::MessageEntityId;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::files::RAW_MESSAGE;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
@@ -134,9 +135,11 @@ impl Store {
             }
             stored += 1;
             let ReceivedMessage { row, files, original, .. } = message;
+            let mut properties: Vec<_> = files.iter().map(|file| file.property.clone()).collect();
+            properties.extend(original.as_ref().map(|_| RAW_MESSAGE.to_owned()));
             let files = self.received_files(&batch.domain, id, files, original).await?;
             if by_header.is_some() {
-                statements.extend(self.complete(&batch.domain, id, row).await?);
+                statements.extend(self.complete(&batch.domain, id, row, &properties).await?);
                 statements.extend(files);
             } else if records.counts() {
                 // Each takes the number that was counted before it.

@@ -112,7 +112,7 @@ impl Records<'_> {
     }
 
     /// Gives an entity those values of `row` that `takes` names, by name and value. Its version
-    /// grows.
+    /// grows. `files` are as in [`Self::change`].
     ///
     /// # Errors
     ///
@@ -121,6 +121,7 @@ impl Records<'_> {
         &self,
         current: &Entity,
         row: EntityRow,
+        files: Map<String, Json>,
         takes: impl Fn(&str, &Value) -> bool,
     ) -> Result<[Statement; 2], Error> {
         if row.class != self.class.into() {
@@ -132,7 +133,7 @@ impl Records<'_> {
         let is_taken = |new: &NewValue| {
             !self.class.own().contains(new.property) && takes(&new.property.name, &new.value)
         };
-        self.grow(current, values.filter(is_taken).collect(), Map::new())
+        self.grow(current, values.filter(is_taken).collect(), files)
     }
 
     /// Gives an entity new values. Its version grows. `files` are as in [`Self::change`].
@@ -426,7 +427,8 @@ mod tests {
         store.write(records.report(&read, &told).unwrap()).await.unwrap();
         let filling = Entity::new(entity.id, object(&json!({"subject": "s", "errorText": "c"})));
         let takes = |name: &str, _: &Value| ["subject", "errorText"].contains(&name);
-        let fill = |read: &Entity| records.fill(read, row(&filling), takes).unwrap().into();
+        let fill =
+            |read: &Entity| records.fill(read, row(&filling), Map::new(), takes).unwrap().into();
         let changes = object(&json!({"errorText": "c"}));
         let change = |read: &Entity| records.change(read, &changes, Map::new()).unwrap().into();
         for batch in [fill(&read), change(&read)] {
@@ -501,7 +503,7 @@ mod tests {
         let entity = Entity::new(store.clock().new_id(), Map::new());
         let row = store.entity_row(&class, &entity).unwrap();
         let later = Class { revision: class.revision + 1, ..class.as_ref().clone() };
-        let filled = store.records(&domain, &later).fill(&entity, row, |_, _| true);
+        let filled = store.records(&domain, &later).fill(&entity, row, Map::new(), |_, _| true);
         assert!(matches!(filled, Err(Error::Condition(Failed::OtherClasses))));
     }
 }

@@ -1,4 +1,4 @@
-//! The SQL conditions about the state and the direction of messages.
+//! The SQL conditions about the state and the direction of messages, and whether they may leave.
 //!
 //! The words are those of [`MessageState`] and [`MessageDirection`]. They stand in the SQL and are
 //! not bound, because a database uses a partial index only if it can read its condition in the
@@ -29,4 +29,19 @@ pub(crate) fn is_sending(of: &str) -> String {
 /// Whether a message is to be sent, in the words of the condition of [`INDEX`].
 pub(crate) fn is_in_index(of: &str) -> String {
     format!("{} AND {}", is_sending(of), in_direction(of, MessageDirection::Out))
+}
+
+/// Whether the account of a delivery may send now: it is there and enabled, its profile has a
+/// server, and sending is not suspended. `of`: the name of the table `delivery` in the query.
+///
+/// The statements that let a message leave ask this themselves. So once a client's request that
+/// takes the permission away is answered, no message leaves that had not left before.
+pub(crate) fn may_leave(of: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM \"email/Accounts\" AS a
+           JOIN \"email/Profiles\" AS p ON p.\"id\" = a.\"profile_id\"
+           WHERE a.\"id\" = {of}.\"account\" AND a.\"enabled\"
+             AND TRIM(COALESCE(p.\"smtpHost\", '')) <> '')
+         AND NOT EXISTS (SELECT 1 FROM \"meta\" WHERE \"name\" = 'sending suspended')"
+    )
 }

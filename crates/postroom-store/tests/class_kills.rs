@@ -118,7 +118,7 @@ const CHANGES: [(&str, ChangeOf); 4] = [
         let properties = json!([
             {"name": "seat", "data_type": "long", "default": 7},
             {"name": "paper", "data_type": "attachment"},
-            {"name": "auth", "items": ["kerberos"]},
+            {"name": "name", "caption": "What people call it."},
         ]);
         let indexes = json!({"indexes": [["seat"], ["name", "seat"]]});
         Changed::Patch(PROFILES, json!({"properties": properties, "opts": indexes}), None)

@@ -134,7 +134,13 @@ impl History {
     async fn client_step(&mut self) {
         let number = self.below(1000);
         match self.below(8) {
-            0 => self.create(builtin::PROFILES, json!({"name": format!("p{number}")})).await,
+            0 => {
+                self.create(
+                    builtin::PROFILES,
+                    json!({"name": format!("p{number}"), "smtpHost": "s.b.test"}),
+                )
+                .await
+            }
             1 => {
                 if let Some(profile) = self.any(builtin::PROFILES).await {
                     let address = format!("a{number}-{}@b.test", self.uid);

@@ -63,7 +63,9 @@ impl Node {
     }
 
     async fn account(&self) -> AccountId {
-        let profile = self.create(builtin::PROFILES, json!({"name": "p"})).await.to_string();
+        let profile =
+            self.create(builtin::PROFILES, json!({"name": "p", "smtpHost": "smtp.b.test"}));
+        let profile = profile.await.to_string();
         let values = json!({"profile_id": profile, "address": "a@b.test"});
         AccountId::of(self.create(builtin::ACCOUNTS, values).await)
     }
@@ -120,7 +122,7 @@ async fn the_late_batches_of_a_former_leader_are_refused_and_its_claims_are_reco
     let (claimed, dotted) = (one.queued(account).await, one.queued(account).await);
     let mut taken = former.store.delivery_claim(account, DUE, 9).await.unwrap();
     assert_eq!(taken.len(), 2);
-    assert!(former.store.delivery_dot_sent(dotted).await.unwrap());
+    assert_eq!(former.store.delivery_dot_sent(dotted).await.unwrap(), BeforeDot::Send);
     former.receive(folder, 1).await.unwrap();
 
     let leader = other.lead().await;

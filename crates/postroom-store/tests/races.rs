@@ -29,6 +29,8 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 use tokio::sync::Barrier;
 
@@ -36,6 +38,9 @@ use tokio::sync::Barrier;
 const ROUNDS: u32 = 200;
 /// How many take part in each.
 const RACERS: usize = 8;
+
+/// What is due at any time.
+const DUE: DueAt = DueAt { now_ms: 1, latest_ms: i64::MAX };
 
 /// What one who takes part does; whether it was done.
 type Racer = Pin<Box<dyn Future<Output = Result<bool, Error>> + Send>>;
@@ -65,7 +70,8 @@ impl Track {
 
     async fn profile(&self) -> ProfileId {
         let host = format!("{}.test", uuid::Uuid::now_v7().simple());
-        let values = json!({"name": "p", "imapHost": host, "imapSecurity": "tls"});
+        let values = json!({"name": "p", "imapHost": host, "imapSecurity": "tls",
+                            "smtpHost": "smtp.b.test"});
         ProfileId::of(self.create(builtin::PROFILES, values).await.unwrap())
     }
 
@@ -133,10 +139,8 @@ impl Track {
     /// Sends what is due, as a sender does; whether something was sent.
     async fn send(&self, account: AccountId) -> Result<bool, Error> {
         let mut sent = false;
-        for mut claimed in
-            self.store.delivery_claim(account, DueAt { now_ms: 1, latest_ms: i64::MAX }, 9).await?
-        {
-            if !self.store.delivery_dot_sent(claimed.message).await? {
+        for mut claimed in self.store.delivery_claim(account, DUE, 9).await? {
+            if self.store.delivery_dot_sent(claimed.message).await? != BeforeDot::Send {
                 self.store.delivery_release(claimed.message).await?;
                 continue;
             }
@@ -267,6 +271,69 @@ async fn a_folder_has_its_account() {
         refused_by(&done, |failed| matches!(failed, Failed::Reference { .. }));
     }
     assert_eq!(track.number(Statement::new("SELECT COUNT(*) FROM \"email/Folders\"")).await, 0);
+}
+
+/// What takes the permission to send away.
+type Stop = fn(Arc<Track>, AccountId, ProfileId) -> Racer;
+
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
+async fn nothing_leaves_once_the_account_may_not_send() {
+    let stops: [Stop; 3] = [
+        |track, account, _| {
+            let values = json!({"enabled": false});
+            Box::pin(async move { track.change(builtin::ACCOUNTS, account.into(), values).await })
+        },
+        |track, _, profile| {
+            let values = json!({"smtpHost": null});
+            Box::pin(async move { track.change(builtin::PROFILES, profile.into(), values).await })
+        },
+        |track, account, _| {
+            Box::pin(async move { track.delete(builtin::ACCOUNTS, account.into()).await })
+        },
+    ];
+    let track = Track::open().await;
+    for (round, stop) in (0..ROUNDS).zip(stops.into_iter().cycle()) {
+        let profile = track.profile().await;
+        let account = track.account_of(profile, &format!("a{round}@b.test")).await.unwrap();
+        for _ in 0..3 {
+            let message = track.message(account).await;
+            assert!(track.prepare(account, &message).await.unwrap());
+        }
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let mut all = racers(RACERS - 1, |_| {
+            let (track, is_stopped) = (Arc::clone(&track), Arc::clone(&is_stopped));
+            async move {
+                // Those that begin after the answer are tried too.
+                let mut is_last = false;
+                while !is_last {
+                    is_last = is_stopped.load(Ordering::SeqCst);
+                    for claimed in track.store.delivery_claim(account, DUE, 1).await? {
+                        assert!(!is_last, "claimed after the answer");
+                        let was_stopped = is_stopped.load(Ordering::SeqCst);
+                        let before_dot = track.store.delivery_dot_sent(claimed.message).await?;
+                        let leaves = before_dot == BeforeDot::Send;
+                        assert!(!(leaves && was_stopped), "left after the answer");
+                    }
+                }
+                Ok(true)
+            }
+        });
+        all.push({
+            let (track, is_stopped) = (Arc::clone(&track), Arc::clone(&is_stopped));
+            Box::pin(async move {
+                let done = stop(Arc::clone(&track), account, profile).await?;
+                is_stopped.store(true, Ordering::SeqCst);
+                Ok(done)
+            })
+        });
+        let done = race(round, all).await;
+        assert_eq!(count(&done), RACERS, "{done:?}");
+        if track.get(builtin::ACCOUNTS, account.into()).await.is_some() {
+            let late = track.message(account).await;
+            assert!(track.prepare(account, &late).await.unwrap());
+            assert!(!track.send(account).await.unwrap(), "it came after the answer");
+        }
+    }
 }
 
 fn surveyed(mailboxes: &[&str]) -> Survey {

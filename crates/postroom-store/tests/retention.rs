@@ -44,7 +44,8 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let store = open_store(directory.path(), "7").await.unwrap();
         let (domain, class) = (Domain::default_domain(), store.builtin(builtin::MESSAGES).unwrap());
-        let profile = create(&store, builtin::PROFILES, json!({"name": "p"})).await;
+        let profile = json!({"name": "p", "smtpHost": "smtp.b.test"});
+        let profile = create(&store, builtin::PROFILES, profile).await;
         let account = json!({"profile_id": profile.to_string(), "address": "a@b.test"});
         let account = create(&store, builtin::ACCOUNTS, account).await;
         let folder = json!({"account_id": account.to_string(), "title": "a@b.test/INBOX"});

@@ -62,7 +62,9 @@ impl Fixture {
 
     /// An account with one folder.
     async fn account(&self) -> (AccountId, FolderId) {
-        let profile = self.create(builtin::PROFILES, json!({"name": "p"})).await.id;
+        let profile =
+            self.create(builtin::PROFILES, json!({"name": "p", "smtpHost": "smtp.b.test"}));
+        let profile = profile.await.id;
         let account = json!({
             "profile_id": profile.to_string(), "address": "a@b.test", "password": "hush-7391",
         });
@@ -693,7 +695,8 @@ async fn a_delivery_goes_from_due_to_sent() {
     assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), Some(50));
     claimed = fixture.claim(account, 50, 9_000).await;
     assert_eq!(claimed[0].attempts, 2);
-    assert!(fixture.store.delivery_dot_sent(MessageEntityId::of(message.id)).await.unwrap());
+    let before_dot = fixture.store.delivery_dot_sent(MessageEntityId::of(message.id)).await;
+    assert_eq!(before_dot.unwrap(), BeforeDot::Send);
     let at = Timestamp::from_ms(60);
     fixture.store.delivery_settle(&claimed[0], &Verdict::Sent, at).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
@@ -732,14 +735,14 @@ async fn a_step_that_a_delivery_cannot_take_is_refused_and_changes_nothing() {
     assert!(fixture.prepare(account, &message).await);
     // It is due: nobody has claimed it, so there is no attempt to give back, and none to continue.
     is_refused(fixture.store.delivery_release(id).await);
-    assert!(!fixture.store.delivery_dot_sent(id).await.unwrap());
+    assert_eq!(fixture.store.delivery_dot_sent(id).await.unwrap(), BeforeDot::Withdrawn);
     let has_it = [json!({"address": "x@b.test", "state": "sent", "reply": "250"})];
     is_refused(fixture.store.delivery_part(id, &has_it).await);
     let delivered = fixture.store.delivery_delivered(id).await.unwrap();
     assert!(delivered.has("x@b.test"), "the server has the message, whatever the queue says");
     let claimed = fixture.claim(account, 9, 9_000).await;
     assert_eq!((claimed.len(), claimed[0].attempts), (1, 1));
-    assert!(fixture.store.delivery_dot_sent(id).await.unwrap());
+    assert_eq!(fixture.store.delivery_dot_sent(id).await.unwrap(), BeforeDot::Send);
     // After the final dot it is no longer untried.
     is_refused(fixture.store.delivery_release(id).await);
     assert!(
@@ -779,6 +782,44 @@ async fn a_message_that_was_changed_or_withdrawn_is_not_sent_as_it_was() {
     assert!(fixture.prepare(account, &again[0]).await);
     fixture.store.entity_update(at, &change(json!({"messageState": null})), None).await.unwrap();
     assert!(fixture.claim(account, 9, 9_000).await.is_empty());
+}
+
+#[on_both]
+async fn a_message_leaves_only_while_its_account_may_send() {
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let profile = fixture.get(builtin::ACCOUNTS, account.into()).await;
+    let profile = profile.reference("profile_id").unwrap();
+    let change = async |class: &str, id: EntityId, values: Json| {
+        let class = fixture.class(class);
+        let at = EntityPlace::new(&fixture.domain, &class, id);
+        fixture.store.entity_update(at, values.as_object().unwrap(), None).await.unwrap();
+    };
+    let message = fixture.outgoing(account, "s").await;
+    let id = MessageEntityId::of(message.id);
+    assert!(fixture.prepare(account, &message).await);
+    let (accounts, profiles) = (builtin::ACCOUNTS, builtin::PROFILES);
+    let account_id: EntityId = account.into();
+    let table = [
+        (accounts, account_id, json!({"enabled": false}), json!({"enabled": true})),
+        (profiles, profile, json!({"smtpHost": null}), json!({"smtpHost": "smtp.b.test"})),
+        (profiles, profile, json!({"smtpHost": " "}), json!({"smtpHost": "smtp.b.test"})),
+    ];
+    for (class, of, off, on) in table {
+        change(class, of, off.clone()).await;
+        assert!(fixture.claim(account, 9, 9_000).await.is_empty(), "{off}");
+        change(class, of, on.clone()).await;
+        // Between the claim and the dot it counts too.
+        assert_eq!(fixture.claim(account, 9, 9_000).await.len(), 1, "{off}");
+        change(class, of, off.clone()).await;
+        let before_dot = fixture.store.delivery_dot_sent(id).await.unwrap();
+        assert_eq!(before_dot, BeforeDot::Stopped, "{off}");
+        // It was not tried, so it is given back.
+        fixture.store.delivery_release(id).await.unwrap();
+        change(class, of, on).await;
+    }
+    assert_eq!(fixture.claim(account, 9, 9_000).await.len(), 1);
+    assert_eq!(fixture.store.delivery_dot_sent(id).await.unwrap(), BeforeDot::Send);
 }
 
 #[on_both]

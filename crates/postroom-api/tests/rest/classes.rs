@@ -219,11 +219,13 @@ async fn what_is_wrong_with_a_definition_is_told_with_its_place() {
         (json!({"properties": {"a": 1}}),                          "properties: takes a list"),
         (json!({"properties": ["a"]}),                             "properties[0]: takes a JSON object"),
         (json!({"properties": [{"data_type": "string"}]}),         "properties[0].name: is missing"),
-        (json!({"properties": [{"name": "a b", "data_type": "string"}]}), "properties[10].name: begins with a letter"),
-        (json!({"properties": [{"name": "NAME", "data_type": "string"}]}), "properties[10].name: another property"),
-        (json!({"properties": [{"name": "version", "data_type": "string"}]}), "properties[10].name: `version` is reserved"),
-        (json!({"properties": [{"name": "a", "data_type": "long", "default": "x"}]}), "properties[10].default: "),
-        (json!({"properties": [{"name": "a", "data_type": "string", "opts": {"max_lenght": 5}}]}), "properties[10].opts.max_lenght: there is no such key"),
+        (json!({"properties": [{"name": "a b", "data_type": "string"}]}), "properties[0].name: begins with a letter"),
+        (json!({"properties": [{"name": "NAME", "data_type": "string"}]}), "properties[0].name: another property"),
+        (json!({"properties": [{"name": "version", "data_type": "string"}]}), "properties[0].name: `version` is reserved"),
+        (json!({"properties": [{"name": "a", "data_type": "long", "default": "x"}]}), "properties[0].default: "),
+        (json!({"properties": [{"name": "auth", "caption": "How."}, {"name": "id", "data_type": "string"}]}), "properties[1].name: `id` is reserved"),
+        (json!({"properties": [{"name": "name", "caption": "n"}, {"name": "version", "data_type": "string"}]}), "properties[1].name: `version` is reserved"),
+        (json!({"properties": [{"name": "a", "data_type": "string", "opts": {"max_lenght": 5}}]}), "properties[0].opts.max_lenght: there is no such key"),
         (json!({"properties": [{"name": "a", "data_type": "string", "required": true}]}), "properties.a.default: is missing"),
         (json!({"properties": [{"name": "imapPort", "data_type": "long"}]}), "properties.imapPort.data_type: is built in"),
         (json!({"properties": [{"name": "name", "required": false}]}), "properties.name.required: is built in"),
@@ -257,12 +259,12 @@ async fn what_is_wrong_with_a_definition_is_told_with_its_place() {
 }
 
 #[on_both]
-async fn what_is_built_in_takes_more_items_other_captions_and_other_defaults() {
+async fn what_is_built_in_takes_other_captions_and_other_defaults() {
     let server = Server::start().await;
     let sent = json!({
         "description": "Where mail is.",
         "properties": [
-            {"name": "auth", "items": ["kerberos"], "caption": "How."},
+            {"name": "auth", "caption": "How."},
             {"name": "imapSecurity", "default": "starttls"},
         ],
         "opts": {"title": "imapHost", "comment": "ours"},
@@ -272,7 +274,7 @@ async fn what_is_built_in_takes_more_items_other_captions_and_other_defaults() {
         let properties = changed["properties"].as_array().unwrap();
         properties.iter().find(|property| property["name"] == name).unwrap().clone()
     };
-    assert_eq!(property("auth")["items"], json!(["password", "oauth2", "kerberos"]));
+    assert_eq!(property("auth")["items"], json!(["password", "oauth2"]));
     assert_eq!(property("auth")["caption"], "How.");
     assert_eq!(
         (&changed["opts"]["comment"], &changed["opts"]["max_limit"]),
@@ -292,6 +294,83 @@ async fn what_is_built_in_takes_more_items_other_captions_and_other_defaults() {
     fewer["properties"][9]["items"] = json!(["password"]);
     let refused = design(&server, "PUT", "/email/Profiles", &fewer).await;
     assert!(problem(&refused).contains("`oauth2` is built in"), "{refused:?}");
+}
+
+#[on_both]
+async fn a_problem_of_a_new_class_names_the_place_in_what_was_sent() {
+    let server = Server::start().await;
+    let base = json!({"classname": "crm/Base", "properties": [
+        {"name": "one", "data_type": "string"}, {"name": "two", "data_type": "string"}]});
+    let base = design(&server, "POST", "", &base).await.expect(201);
+    for (properties, want) in [
+        (
+            json!([{"name": "a", "data_type": "string"}, {"name": "b c", "data_type": "string"}]),
+            "properties[1].name: begins with a letter",
+        ),
+        (
+            json!([{"name": "a", "data_type": "string"}, {"name": "a", "data_type": "string"}]),
+            "properties[1].name: another property is called `a`",
+        ),
+        (
+            json!([{"name": "a", "data_type": "string"}, {"name": "TWO", "data_type": "string"}]),
+            "properties[1].name: another property is called `TWO`",
+        ),
+        (
+            json!([{"name": "id", "data_type": "uuid"}, {"name": "a", "data_type": "enum"}]),
+            "properties[1].items: an enum has items",
+        ),
+    ] {
+        let sent = json!({"classname": "crm/Other", "parent_id": base["id"],
+                          "properties": properties});
+        let refused = design(&server, "POST", "", &sent).await;
+        let errors = refused.expect(422)["errors"].clone();
+        let places: Vec<_> = errors
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|error| {
+                format!(
+                    "{}: {}",
+                    error["property"].as_str().unwrap(),
+                    error["reason"].as_str().unwrap()
+                )
+            })
+            .collect();
+        assert!(places.iter().any(|place| place.starts_with(want)), "{sent}: {places:?}");
+    }
+}
+
+#[on_both]
+async fn an_enum_that_postroom_obeys_takes_no_more_items() {
+    let server = Server::start().await;
+    for (class, name, is_open) in [
+        ("email/Profiles", "imapSecurity", false),
+        ("email/Profiles", "smtpSecurity", false),
+        ("email/Profiles", "auth", false),
+        ("email/Folders", "mode", false),
+        ("email/Accounts", "state", false),
+        ("email/Messages", "textSource", false),
+        ("email/Messages", "messageState", true),
+        ("email/Messages", "messageDirection", true),
+        ("email/Messages", "messageType", true),
+    ] {
+        let sent = json!({"properties": [{"name": name, "items": ["ours"]}]});
+        let answer = design(&server, "PATCH", &format!("/{class}"), &sent).await;
+        if is_open {
+            answer.expect(200);
+            continue;
+        }
+        let place = format!("properties.{name}.items: takes no `ours`: ");
+        assert!(problem(&answer).starts_with(&place), "{name}: {answer:?}");
+        // All that is there may be sent again.
+        let mut whole = design(&server, "GET", &format!("/{class}"), &Json::Null).await.expect(200);
+        design(&server, "PUT", &format!("/{class}"), &whole).await.expect(200);
+        let properties = whole["properties"].as_array_mut().unwrap();
+        let property = properties.iter_mut().find(|property| property["name"] == name).unwrap();
+        property["items"].as_array_mut().unwrap().push(json!("ours"));
+        let answer = design(&server, "PUT", &format!("/{class}"), &whole).await;
+        assert!(problem(&answer).starts_with(&place), "{name}: {answer:?}");
+    }
 }
 
 #[on_both]

@@ -11,6 +11,7 @@ use postroom_smtp::Reply;
 use postroom_smtp::SmtpConnection;
 use postroom_smtp::TransactionReplies;
 use postroom_smtp::no_such_addresses;
+use postroom_store::BeforeDot;
 use postroom_store::BlobReader;
 use postroom_store::Claimed;
 use serde_json::Value as Json;
@@ -37,9 +38,18 @@ pub(crate) struct HandedOver {
     pub was_accepted: bool,
     /// The server's reply about a limit of the account. Then nothing more was tried.
     pub limit: Option<Reply>,
-    /// Why our own store could not record that the final dot is sent next. Then the server does not
-    /// have the message, and nothing more was tried.
-    pub unrecorded: Option<postroom_store::Error>,
+    /// Why the final dot was not sent. Then the server does not have the message, and nothing more
+    /// was tried.
+    pub held_back: Option<HeldBack>,
+}
+
+/// Why Postroom did not send the final dot, though the server waited for it.
+#[derive(Debug)]
+pub(crate) enum HeldBack {
+    /// Our own store could not record that the dot is sent next.
+    Unrecorded(postroom_store::Error),
+    /// The account may not send any more.
+    Stopped,
 }
 
 /// Sends one claimed delivery over a connection, in as many transactions as its recipients need.
@@ -62,11 +72,11 @@ pub(crate) async fn hand_over(
     let mut group_max = RECIPIENTS_MAX;
     while !left.is_empty() {
         let group: Vec<_> = left.drain(..left.len().min(group_max)).collect();
-        let mut unrecorded = None;
-        let outcome = match one(shared, connection, claimed, &group, &mut unrecorded).await {
+        let mut held_back = None;
+        let outcome = match one(shared, connection, claimed, &group, &mut held_back).await {
             Ok(outcome) => outcome,
-            Err(_) if unrecorded.is_some() => {
-                handed_over.unrecorded = unrecorded;
+            Err(_) if held_back.is_some() => {
+                handed_over.held_back = held_back;
                 break;
             }
             Err(error) => {
@@ -154,7 +164,7 @@ async fn one(
     connection: &mut SmtpConnection,
     claimed: &Claimed,
     places: &[usize],
-    unrecorded: &mut Option<postroom_store::Error>,
+    held_back: &mut Option<HeldBack>,
 ) -> Result<TransactionReplies, postroom_smtp::Error> {
     let forward_paths: Vec<_> =
         places.iter().map(|place| wire_of(&claimed.recipients, *place)).collect();
@@ -171,11 +181,15 @@ async fn one(
     let mut source = Stored { reader };
     let (store, message) = (shared.store.clone(), claimed.message);
     let before_dot = async || match store.delivery_dot_sent(message).await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err("the message was withdrawn".to_owned()),
+        Ok(BeforeDot::Send) => Ok(()),
+        Ok(BeforeDot::Withdrawn) => Err("the message was withdrawn".to_owned()),
+        Ok(BeforeDot::Stopped) => {
+            *held_back = Some(HeldBack::Stopped);
+            Err("the account may not send any more".to_owned())
+        }
         Err(error) => {
             let reason = error.to_string();
-            *unrecorded = Some(error);
+            *held_back = Some(HeldBack::Unrecorded(error));
             Err(reason)
         }
     };

@@ -199,6 +199,16 @@ pub(crate) fn unrecorded(claimed: &Claimed, reason: String) -> Verdict {
     Verdict::Later { after: OWN_TROUBLE, reason, counts: false }
 }
 
+/// Decides about a delivery whose account may not send any more. It is due again at once, and
+/// waits for the account.
+#[must_use]
+pub(crate) fn stopped() -> Verdict {
+    let reason = "the account was disabled, or has no server for sending any more; the message \
+                  was not sent, and waits"
+        .to_owned();
+    Verdict::Later { after: Duration::ZERO, reason, counts: false }
+}
+
 /// Decides about a delivery whose outcome is unknown.
 #[must_use]
 pub(crate) fn outcome_unknown(reason: String, tried: Tried, options: &Options) -> Verdict {

@@ -263,6 +263,38 @@ async fn what_a_killed_sender_left_of_a_disabled_account_is_taken_up() {
 }
 
 #[on_both(flavor = "multi_thread")]
+async fn nothing_is_sent_once_the_account_is_known_to_be_disabled() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    let path = format!("email/Accounts/{account}");
+    let message = post(&postroom, outgoing(&account, "before")).await;
+    assert_eq!(settled(&postroom, &message).await["messageState"], "sent");
+    // The sender is stopped a little later than the request is answered.
+    for round in 0..20 {
+        postroom.patch(&path, &json!({"enabled": true})).await.unwrap();
+        let ready = |account: &Json| (account["state"] == "ready").then_some(());
+        until(&postroom, &path, "the account to be ready", ready).await;
+        postroom.patch(&path, &json!({"enabled": false})).await.unwrap();
+        let message = post(&postroom, outgoing(&account, &format!("late {round}"))).await;
+        waits(&postroom, &message, "the account is disabled").await;
+        postroom.delete(&format!("email/Messages/{message}")).await.unwrap();
+    }
+    assert_eq!(sandbox.accepted().len(), 1);
+    // An attempt that is under way ends before its final dot, and does not count.
+    postroom.patch(&path, &json!({"enabled": true})).await.unwrap();
+    let hold = sandbox.script(rule(RCPT, When::Nth(1), Action::Hold));
+    let message = post(&postroom, outgoing(&account, "under way")).await;
+    sandbox.wait_for(|state| state.acted_count(hold) > 0, PATIENCE).await.unwrap();
+    postroom.patch(&path, &json!({"enabled": false})).await.unwrap();
+    sandbox.unscript(hold);
+    waits(&postroom, &message, "the account is disabled").await;
+    assert_eq!(sandbox.accepted().len(), 1);
+    postroom.patch(&path, &json!({"enabled": true})).await.unwrap();
+    let sent = settled(&postroom, &message).await;
+    assert_eq!((&sent["messageState"], &sent["attempts"]), (&json!("sent"), &json!(1)));
+    assert_eq!(sandbox.accepted().len(), 2);
+}
+
+#[on_both(flavor = "multi_thread")]
 async fn stopping_waits_for_the_answer_to_a_final_dot() {
     let (sandbox, mut postroom, account) = sandbox(quick()).await;
     let hold = sandbox.script(rule(Point::SmtpDot, When::Nth(1), Action::Hold));
