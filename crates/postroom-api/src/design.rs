@@ -234,12 +234,10 @@ impl Asking {
 
 /// Why a class was not made or changed. Problems of properties have the places of what was sent.
 fn placed(error: Error, properties: &[Property], inherited: usize, sent: &Value) -> Problem {
-    match error {
-        Error::Condition(Failed::Invalid { problems }) => {
-            as_sent(problems, properties, inherited, sent).into()
-        }
-        error => error.into(),
-    }
+    let Error::Condition(Failed::Invalid { problems }) = error else {
+        return error.into();
+    };
+    as_sent(problems, properties, inherited, sent).into()
 }
 
 /// Others change classes all the time.

@@ -34,6 +34,17 @@ pub enum ClassStep<'a> {
     },
 }
 
+impl ClassStep<'_> {
+    /// The name of the property before the step. `None`: it is new.
+    #[must_use]
+    pub fn former(&self) -> Option<&str> {
+        match self {
+            Self::Add(_) => None,
+            Self::Remove(property) | Self::Change { before: property, .. } => Some(&property.name),
+        }
+    }
+}
+
 /// What every stored value of a property must be, or there must be none.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Demand {

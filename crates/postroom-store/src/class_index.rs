@@ -19,6 +19,8 @@ pub(crate) struct OwnIndex {
     pub name: String,
     /// The table and its columns, quoted.
     pub on: String,
+    /// Its columns.
+    pub columns: Vec<String>,
 }
 
 /// The indexes of a class that are not built in. One of `opts.indexes` leads with the domain, as
@@ -50,7 +52,8 @@ pub(crate) fn own_indexes(class: &Class) -> Vec<OwnIndex> {
 fn own_index(class: &Class, columns: &[&str]) -> OwnIndex {
     let hash = blake3::hash(format!("{} {}", class.id, columns.join(" ")).as_bytes()).to_hex();
     let name = format!("{OWN_INDEX}{}", hash.get(..HASH_DIGITS).unwrap_or_default());
-    let columns: Vec<_> = columns.iter().map(|column| quoted(column)).collect();
-    let (table, columns) = (quoted(&class.table()), columns.join(", "));
-    OwnIndex { name, on: format!("{table} ({columns})") }
+    let columns: Vec<_> = columns.iter().map(|column| (*column).to_owned()).collect();
+    let on: Vec<_> = columns.iter().map(|column| quoted(column)).collect();
+    let on = format!("{} ({})", quoted(&class.table()), on.join(", "));
+    OwnIndex { name, on, columns }
 }

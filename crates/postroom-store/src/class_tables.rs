@@ -5,22 +5,30 @@
 //!                                  that are there, the database answers the default
 //!   another name                   RENAME COLUMN
 //!   another type                   a new column, filled from the former one
-//!   a class or property less       the table or column gets a name that no class can have, and
-//!                                  `retired` empties it later, in small steps
+//!   a class less                   the table gets a name that no class can have, and `retired`
+//!                                  empties it later, in small steps
+//!   a property less                `retired` names its column, gives it such a name, and empties
+//!                                  it, later
 //! ```
+//! SQLite reads the whole schema for each column that gets another name, so what many properties
+//! need is not done in the transaction of the change.
+//!
 //! Only this file and `record` change rows of class tables. What is done here changes no value of
 //! an entity, so it writes no row of the feed.
 
 use crate::class_index::own_indexes;
+use crate::classes::CLASSES;
 use crate::columns;
 use crate::columns::kind;
 use crate::columns::quoted;
 use crate::database::ColumnKind;
 use crate::database::Database;
 use crate::database::Dialect;
+use crate::database::Lock;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::file_property::stored_property;
 use crate::key::MasterKey;
 use crate::schema;
@@ -31,6 +39,9 @@ use postroom_model::EntityId;
 use postroom_model::Property;
 use postroom_model::RenamedProperty;
 use postroom_model::class_steps;
+
+/// What the names of the columns of removed properties begin with.
+pub(crate) const RETIRED: &str = "retired property ";
 
 /// A class before and after a change of the classes.
 pub(crate) struct TableChange<'a> {
@@ -69,6 +80,7 @@ impl<'a> Tables<'a> {
     pub(crate) async fn change(&mut self, change: &TableChange<'_>) -> Result<(), Error> {
         let TableChange { before, after, renamed } = change;
         let mut present = columns::of_table(self.database, &after.table()).await?;
+        self.make_way(after, &mut present).await?;
         let Some(before) = before.filter(|_| !present.is_empty()) else {
             self.make(after, &present)?;
             return Ok(());
@@ -82,8 +94,10 @@ impl<'a> Tables<'a> {
             }
         };
         // An index of a client goes with its columns. It is made again where it is still wanted.
-        if steps.iter().any(is_other) {
-            for index in own_indexes(before) {
+        let others = steps.iter().filter(|step| is_other(step));
+        let others: Vec<_> = others.filter_map(|step| step.former()).collect();
+        for index in own_indexes(before) {
+            if others.iter().any(|name| index.columns.iter().any(|column| column == name)) {
                 self.run(format!("DROP INDEX IF EXISTS {}", quoted(&index.name)));
             }
         }
@@ -101,6 +115,20 @@ impl<'a> Tables<'a> {
             }
         }
         self.make(after, &present)
+    }
+
+    /// Gives the columns of removed properties that have the name of a property another one.
+    async fn make_way(&mut self, class: &Class, present: &mut Vec<String>) -> Result<(), Error> {
+        for column in retired_of(self.database, &class.table()).await? {
+            let is_wanted = class.columns().any(|p| p.name.eq_ignore_ascii_case(&column));
+            if !is_wanted || !present.contains(&column) {
+                continue;
+            }
+            present.retain(|name| *name != column);
+            let to = self.retire("property");
+            self.batch.extend(renamed(&class.table(), &column, &to));
+        }
+        Ok(())
     }
 
     /// Takes away the table of a class.
@@ -139,8 +167,8 @@ impl<'a> Tables<'a> {
 
     /// Takes a property away from the table of its class, or from its files.
     fn remove(&mut self, class: &Class, property: &Property) {
-        let name = self.retire("property");
         if property.is_file() {
+            let name = self.retire("property");
             self.batch.push(files_are_of(&stored_property(class, &property.name), &name));
             self.batch.push(retired("file", &name));
             return;
@@ -150,8 +178,7 @@ impl<'a> Tables<'a> {
             let gone = Statement::new(gone).bind(class.id.to_string());
             self.batch.push(gone.bind(property.name.as_str()));
         }
-        self.rename_column(class, &property.name, &name);
-        self.batch.push(retired(&class.table(), &name));
+        self.batch.push(retired(&class.table(), &property.name));
     }
 
     /// Gives a property its new name and type.
@@ -204,9 +231,38 @@ impl<'a> Tables<'a> {
     }
 }
 
+/// The columns of removed properties of a table that are to be emptied.
+///
+/// # Errors
+///
+/// When the database fails.
+pub(crate) async fn retired_of(database: &dyn Database, table: &str) -> Result<Vec<String>, Error> {
+    let all = "SELECT \"column\" FROM \"retired\" WHERE \"table\" = $1 AND \"column\" <> ''";
+    let rows = database.read(Statement::new(all).bind(table)).await?;
+    Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
+}
+
+/// The statements that give a retired column a name that no property can have, so that a property
+/// can have its name. Nobody else may change classes meanwhile.
+pub(crate) fn renamed(table: &str, column: &str, to: &str) -> [Statement; 3] {
+    let is_retired = is_still_retired(table, column);
+    let sql = "UPDATE \"retired\" SET \"column\" = $3 WHERE \"table\" = $1 AND \"column\" = $2";
+    let noted = Statement::new(sql).bind(table).bind(column).bind(to);
+    let (table, column, to) = (quoted(table), quoted(column), quoted(to));
+    let renamed = format!("ALTER TABLE {table} RENAME COLUMN {column} TO {to}");
+    [is_retired, noted, Statement::new(renamed)]
+}
+
+/// The condition that a column is still to be emptied, while nobody else changes classes.
+fn is_still_retired(table: &str, column: &str) -> Statement {
+    let sql = "SELECT 1 FROM \"retired\" WHERE \"table\" = $1 AND \"column\" = $2";
+    let is_retired = Statement::new(sql).bind(table).bind(column);
+    is_retired.assert(Failed::OtherClasses, Lock::Name(CLASSES))
+}
+
 /// Whether a column is that of a removed property, whose values are deleted or to be deleted.
 pub(crate) fn is_retired(column: &str) -> bool {
-    column.starts_with("retired property ")
+    column.starts_with(RETIRED)
 }
 
 /// A value as a constant of SQL.

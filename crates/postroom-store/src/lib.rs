@@ -72,9 +72,9 @@ mod queue;
 
 mod set_up;
 
-mod class_tables;
-
 mod classes;
+
+mod class_tables;
 
 mod class_begin;
 

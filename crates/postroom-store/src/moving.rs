@@ -299,8 +299,10 @@ impl Move<'_> {
     }
 
     async fn table(&self, name: &str, key: &[&str]) -> Result<MovedTable, Error> {
+        let retired = class_tables::retired_of(self.from, name).await?;
         let is_moved = |column: &String| {
-            !COMPUTED.contains(&(name, column.as_str())) && !class_tables::is_retired(column)
+            let is_retired = class_tables::is_retired(column) || retired.contains(column);
+            !COMPUTED.contains(&(name, column.as_str())) && !is_retired
         };
         let mut from = columns::of_table(self.from, name).await?;
         let mut to = columns::of_table(self.to, name).await?;

@@ -10,20 +10,65 @@ use crate::chunk::BlobId;
 use crate::class_index::OWN_INDEX;
 use crate::class_index::OwnIndex;
 use crate::class_index::own_indexes;
+use crate::class_tables::RETIRED;
 use crate::class_tables::column_emptied;
+use crate::class_tables::is_retired;
+use crate::class_tables::renamed;
 use crate::class_tables::rows_deleted;
 use crate::columns;
 use crate::columns::quoted;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::store::Store;
 use postroom_model::EntityId;
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// How many rows are emptied at once.
-const STEP: u32 = 500;
-/// A column of a table with at most so many rows is dropped, which may write the table anew. In a
-/// greater one it stays, empty.
+/// How many rows are emptied at once at the most.
+const STEP_MAX: u32 = 500;
+/// How many rows are emptied at first.
+const STEP_FIRST: u32 = 50;
+/// How long a step is to take. Others wait for so long.
+const STEP_GOAL: Duration = Duration::from_millis(100);
+/// A column of a table with at most so many rows, and so many bytes in them, is dropped, which may
+/// write the table anew. In a greater one it stays, empty.
 const DROPPED_ROWS_MAX: i64 = 10_000;
+const DROPPED_BYTES_MAX: i64 = 8 << 20;
+
+/// How many rows are emptied at once. Rows may be large, so it depends on how long it took before.
+struct Step {
+    rows: u32,
+    begun: Instant,
+}
+
+impl Step {
+    fn first() -> Self {
+        Self { rows: STEP_FIRST, begun: Instant::now() }
+    }
+
+    /// How many rows are emptied now.
+    fn begin(&mut self) -> u32 {
+        self.begun = Instant::now();
+        self.rows
+    }
+
+    /// The rows that were begun are emptied.
+    fn end(&mut self) {
+        self.rows = next_step(self.rows, self.begun.elapsed());
+    }
+}
+
+/// How many rows are emptied after so many took so long.
+fn next_step(rows: u32, took: Duration) -> u32 {
+    if took > STEP_GOAL {
+        (rows / 2).max(1)
+    } else if took < STEP_GOAL / 4 {
+        (rows * 2).min(STEP_MAX)
+    } else {
+        rows
+    }
+}
 
 impl Store {
     /// Begins the work that a change of the classes leaves: indexes, and what is to be emptied.
@@ -100,10 +145,11 @@ impl Store {
     }
 
     async fn files_emptied(&self, property: &str) -> Result<(), Error> {
+        let mut step = Step::first();
         loop {
             let some = "SELECT \"entity\", \"name\", \"blob\" FROM \"file\" WHERE \"property\" = $1
                 AND \"property\" NOT IN ('file', 'html', 'inlines', 'rawMessage') LIMIT $2";
-            let rows = self.read(Statement::new(some).bind(property).bind(STEP)).await?;
+            let rows = self.read(Statement::new(some).bind(property).bind(step.begin())).await?;
             let mut batch = vec![];
             for row in &rows {
                 const DAMAGED: Error = Error::Damaged { what: "a file" };
@@ -120,6 +166,7 @@ impl Store {
                 return self.write_at_need(batch).await.map(drop);
             }
             self.write_at_need(batch).await?;
+            step.end();
         }
     }
 
@@ -128,8 +175,10 @@ impl Store {
         if columns::of_table(self.inner.database.as_ref(), table).await?.is_empty() {
             return self.write_at_need(vec![done(table, "")]).await.map(drop);
         }
+        let mut step = Step::first();
         loop {
-            let deleted = self.write_at_need(vec![rows_deleted(table, STEP)]).await?;
+            let deleted = self.write_at_need(vec![rows_deleted(table, step.begin())]).await?;
+            step.end();
             if deleted.first().is_none_or(|outcome| outcome.changed == 0) {
                 let gone = Statement::new(format!("DROP TABLE IF EXISTS {}", quoted(table)));
                 return self.write_at_need(vec![gone, done(table, "")]).await.map(drop);
@@ -138,18 +187,29 @@ impl Store {
     }
 
     async fn column_emptied(&self, table: &str, column: &str) -> Result<(), Error> {
-        let (mut behind, mut count) = (EntityId::nil(), 0_i64);
         // Its class may have been deleted since, with its table.
         let present = columns::of_table(self.inner.database.as_ref(), table).await?;
         if present.iter().all(|name| name != column) {
             return self.write_at_need(vec![done(table, column)]).await.map(drop);
         }
+        let name = format!("{RETIRED}{}", self.clock().new_id().uuid().simple());
+        let mut column = column;
+        if !is_retired(column) {
+            match self.write_at_need(renamed(table, column, &name).into()).await {
+                Ok(_) => column = &name,
+                // A new property got its name at the same moment, and this column another.
+                Err(Error::Condition(Failed::OtherClasses)) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        let (mut behind, mut count) = (EntityId::nil(), 0_i64);
+        let mut step = Step::first();
         loop {
             let some = format!(
                 "SELECT \"id\" FROM {} WHERE \"id\" > $1 ORDER BY \"id\" LIMIT $2",
                 quoted(table)
             );
-            let rows = self.read(Statement::new(some).bind(behind).bind(STEP)).await?;
+            let rows = self.read(Statement::new(some).bind(behind).bind(step.begin())).await?;
             let Some(last) = rows.last() else {
                 break;
             };
@@ -157,13 +217,25 @@ impl Store {
             let last = last.id(0).ok_or(Error::Damaged { what: "an entity" })?;
             self.write_at_need(vec![column_emptied(table, column, [behind, last])]).await?;
             behind = last;
+            step.end();
         }
         let mut batch = vec![done(table, column)];
-        if count <= DROPPED_ROWS_MAX {
+        if count <= DROPPED_ROWS_MAX && self.table_bytes(table).await? <= DROPPED_BYTES_MAX {
             let gone = format!("ALTER TABLE {} DROP COLUMN {}", quoted(table), quoted(column));
             batch.push(Statement::new(gone));
         }
         self.write_at_need(batch).await.map(drop)
+    }
+
+    /// About how many bytes the rows of a table have.
+    async fn table_bytes(&self, table: &str) -> Result<i64, Error> {
+        let columns = columns::of_table(self.inner.database.as_ref(), table).await?;
+        let size =
+            |name: &String| format!("COALESCE(SUM(LENGTH(CAST({} AS TEXT))), 0)", quoted(name));
+        let sizes: Vec<_> = columns.iter().map(size).collect();
+        let sql = format!("SELECT {} FROM {}", sizes.join(" + "), quoted(table));
+        let rows = self.read(Statement::new(sql).searches(true)).await?;
+        Ok(rows.first().and_then(|row| row.whole(0)).unwrap_or(i64::MAX))
     }
 }
 
@@ -171,4 +243,26 @@ impl Store {
 fn done(table: &str, column: &str) -> Statement {
     let sql = "DELETE FROM \"retired\" WHERE \"table\" = $1 AND \"column\" = $2";
     Statement::new(sql).bind(table).bind(column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_takes_about_as_long_as_it_is_to_take() {
+        let ms = Duration::from_millis;
+        #[rustfmt::skip]
+        let table = [
+            (50,  ms(1),    100),
+            (400, ms(1),    500),
+            (500, ms(1),    500),
+            (100, ms(60),   100),
+            (100, ms(101),  50),
+            (1,   ms(5000), 1),
+        ];
+        for (rows, took, want) in table {
+            assert_eq!(next_step(rows, took), want, "{rows} {took:?}");
+        }
+    }
 }
