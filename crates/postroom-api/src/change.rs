@@ -6,6 +6,7 @@ use crate::app::Asked;
 use crate::body;
 use crate::create;
 use crate::etag;
+use crate::exact;
 use crate::folder;
 use crate::once;
 use crate::problem::Problem;
@@ -42,6 +43,7 @@ const TRIES_MAX: usize = 20;
 pub(crate) async fn patch(asked: Asked, id: EntityId, body: Body) -> Result<Response, Problem> {
     account::same_login(&asked)?;
     let sent = body::json(&asked.headers, body, &asked.app).await?;
+    exact::check(&asked.class, &sent.document.rounded)?;
     apply(&asked, id, &sent.document.json, None).await
 }
 
@@ -55,6 +57,7 @@ pub(crate) async fn patch(asked: Asked, id: EntityId, body: Body) -> Result<Resp
 pub(crate) async fn put(asked: Asked, id: EntityId, body: Body) -> Result<Response, Problem> {
     account::same_login(&asked)?;
     let mut sent = body::json(&asked.headers, body, &asked.app).await?;
+    exact::check(&asked.class, &sent.document.rounded)?;
     let once = once::of_put(&asked.class, id, sent.document.digest);
     for _ in 0..TRIES_MAX {
         let found = asked.app.store.entity_get(&asked.domain, &asked.class, id).await?;

@@ -6,6 +6,7 @@ use crate::body;
 use crate::body::Sent;
 use crate::enclosed;
 use crate::etag;
+use crate::exact;
 use crate::folder;
 use crate::form;
 use crate::form::Form;
@@ -64,7 +65,8 @@ pub(crate) async fn create(asked: Asked, body: Body) -> Result<Response, Problem
         (body::json(&asked.headers, body, &asked.app).await?, vec![])
     };
     // The share is held until everything is created.
-    let Sent { document: Document { json, digest }, share: _share } = sent;
+    let Sent { document: Document { json, digest, rounded }, share: _share } = sent;
+    exact::check(&asked.class, &rounded)?;
     if is_form && json.is_array() {
         return Err(Invalid::new(JSON_PART, "takes one entity; a list cannot have files").into());
     }

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::body;
 use crate::caller::Caller;
 use crate::etag;
+use crate::exact;
 use crate::parameters;
 use crate::percent;
 use crate::problem::Problem;
@@ -99,6 +100,7 @@ pub(crate) async fn classes(
         (None, _, &Method::POST) => {
             administrates(&domain)?;
             let sent = body::json(&asking.headers, body, &app).await?;
+            exact::refuse(&sent.document.rounded)?;
             asking.create(&sent.document.json).await
         }
         (None, ..) => Err(Problem::method_not_allowed("GET, HEAD, POST, SYNC")),
@@ -181,6 +183,7 @@ impl Asking {
         let confirm = confirm(&self.uri)?;
         find(&self.store.classes(), name)?;
         let sent = body::json(&self.headers, body, app).await?;
+        exact::refuse(&sent.document.rounded)?;
         for _ in 0..TRIES_MAX {
             let classes = self.store.classes();
             let class = find(&classes, name)?;

@@ -7,6 +7,7 @@
 //!
 //! Standards: RFC 8259 (§4 names, §8.1 byte order mark).
 
+use crate::exact;
 use crate::problem::Problem;
 use axum::http::StatusCode;
 use serde::de::DeserializeSeed;
@@ -36,6 +37,8 @@ pub(crate) struct Document {
     pub json: Json,
     /// A hash of it that does not depend on the order of members.
     pub digest: blake3::Hash,
+    /// Where it has a number that is not kept as it is written, at most some of them.
+    pub rounded: Vec<String>,
 }
 
 /// Counts the values of a JSON text. `what` names its container in errors.
@@ -94,7 +97,7 @@ pub(crate) fn parse(what: &str, bytes: &[u8]) -> Result<Document, Problem> {
     })?;
     let mut hasher = blake3::Hasher::new();
     digest(&json, &mut hasher);
-    Ok(Document { json, digest: hasher.finalize() })
+    Ok(Document { json, digest: hasher.finalize(), rounded: exact::rounded(bytes) })
 }
 
 /// The bytes without a byte order mark, which some programs write.

@@ -16,6 +16,8 @@ mod problem;
 
 mod source;
 
+mod exact;
+
 mod json;
 
 mod budget;

@@ -1,6 +1,7 @@
 //! The parameters of a list: filter, order, page, mask.
 
 use crate::cursor;
+use crate::exact;
 use crate::mask::Mask;
 use crate::parameters::flag;
 use crate::percent;
@@ -60,6 +61,9 @@ pub(crate) fn parse(
             "filter" => {
                 let json = serde_json::from_str(text);
                 let json = json.map_err(|error| Problem::not_json("`filter`", &error))?;
+                let rounded = exact::rounded(text.as_bytes()).into_iter();
+                let rounded: Vec<_> = rounded.map(|place| format!("filter{place}")).collect();
+                exact::refuse(&rounded)?;
                 filter::parse(names, &json).map(|filter| reader.filters.push(filter))
             }
             "order" => parse_order(class, text).map(|order| reader.query.order = order),

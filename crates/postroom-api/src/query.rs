@@ -15,6 +15,7 @@ use crate::body;
 use crate::body::Sent;
 use crate::entity;
 use crate::entity::Following;
+use crate::exact;
 use crate::parameters;
 use crate::problem::Problem;
 use axum::body::Body;
@@ -30,6 +31,7 @@ use serde_json::Value as Json;
 pub(crate) async fn query(asked: Asked, body: Body) -> Result<Response, Problem> {
     let after = parameters::of(&asked.uri, &["after"])?;
     let sent: Sent = body::json(&asked.headers, body, &asked.app).await?;
+    exact::refuse(&sent.document.rounded)?;
     let mut pairs = pairs(&sent.document.json)?;
     if !after.is_empty() {
         pairs.retain(|(name, _)| !matches!(name.as_str(), "after" | "offset"));

@@ -79,8 +79,10 @@ impl<'a> Tables<'a> {
     /// Adds what a class needs.
     pub(crate) async fn change(&mut self, change: &TableChange<'_>) -> Result<(), Error> {
         let TableChange { before, after, renamed } = change;
+        // They are read first: one that gets another name meanwhile is not present under the former.
+        let retired = retired_of(self.database, &after.table()).await?;
         let mut present = columns::of_table(self.database, &after.table()).await?;
-        self.make_way(after, &mut present).await?;
+        self.make_way(after, &retired, &mut present);
         let Some(before) = before.filter(|_| !present.is_empty()) else {
             self.make(after, &present)?;
             return Ok(());
@@ -118,17 +120,15 @@ impl<'a> Tables<'a> {
     }
 
     /// Gives the columns of removed properties that have the name of a property another one.
-    async fn make_way(&mut self, class: &Class, present: &mut Vec<String>) -> Result<(), Error> {
-        for column in retired_of(self.database, &class.table()).await? {
-            let is_wanted = class.columns().any(|p| p.name.eq_ignore_ascii_case(&column));
-            if !is_wanted || !present.contains(&column) {
-                continue;
+    fn make_way(&mut self, class: &Class, retired: &[String], present: &mut Vec<String>) {
+        for column in retired {
+            let is_wanted = class.columns().any(|p| p.name.eq_ignore_ascii_case(column));
+            if is_wanted && present.contains(column) {
+                present.retain(|name| name != column);
+                let to = self.retire("property");
+                self.batch.extend(renamed(&class.table(), column, &to));
             }
-            present.retain(|name| *name != column);
-            let to = self.retire("property");
-            self.batch.extend(renamed(&class.table(), &column, &to));
         }
-        Ok(())
     }
 
     /// Takes away the table of a class.
@@ -321,4 +321,36 @@ pub(crate) fn rows_deleted(table: &str, count: u32) -> Statement {
     let table = quoted(table);
     let sql = format!("DELETE FROM {table} WHERE \"id\" IN (SELECT \"id\" FROM {table} LIMIT $1)");
     Statement::new(sql).bind(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::store;
+    use postroom_model::builtin;
+    use postroom_model::patched;
+    use postroom_testkit::on_both;
+    use serde_json::json;
+
+    #[on_both]
+    async fn removing_properties_changes_no_table_at_once() {
+        let (_directory, store) = store().await;
+        let sent = |more: fn(usize) -> serde_json::Value| json!({"properties": (0..100).map(more).collect::<Vec<_>>()});
+        let added = sent(|at| json!({"name": format!("p{at}"), "data_type": "string"}));
+        let former = store.classes();
+        let change = patched(former.get(builtin::PROFILES).unwrap(), &added).unwrap();
+        let before = store.class_change(&former, change, None).await.unwrap();
+        let before = before.get(builtin::PROFILES).unwrap();
+        let removed = sent(|at| json!({"name": format!("p{at}"), "removed": true}));
+        let after = patched(before, &removed).unwrap().class;
+        let classes = [after.clone()];
+        let inner = &store.inner;
+        let mut tables = Tables::new(inner.database.as_ref(), &inner.key, &classes, 3);
+        let change = TableChange { before: Some(before), after: &after, renamed: &[] };
+        tables.change(&change).await.unwrap();
+        let altered = tables.batch.iter().filter(|one| one.sql.contains("ALTER TABLE"));
+        assert_eq!(altered.count(), 0, "SQLite reads its whole schema for each");
+        let noted = tables.batch.iter().filter(|one| one.sql.contains("INTO \"retired\""));
+        assert_eq!(noted.count(), 100);
+    }
 }

@@ -12,6 +12,7 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::FolderId;
 use postroom_model::builtin;
+use postroom_model::created;
 use postroom_model::patched;
 use postroom_store::Error;
 use postroom_store::*;
@@ -182,4 +183,55 @@ async fn a_received_message_of_former_classes_is_refused_as_a_whole_and_taken_wh
     assert_eq!(count().await, 0);
     commit().await.unwrap();
     assert_eq!(count().await, 1);
+}
+
+#[on_both(flavor = "multi_thread")]
+async fn a_property_that_is_made_again_has_no_values_of_the_removed_one_and_keeps_its_own() {
+    let (_directory, one, _other) = stores().await;
+    let domain = Domain::default_domain();
+    let sent = json!({"classname": "crm/Again", "properties": []});
+    let class = created(&sent, one.clock().new_class_id()).unwrap();
+    one.class_create(&one.classes(), class).await.unwrap();
+    let class = || one.class("crm/Again").unwrap();
+    let patch = async |property: Json, confirm: Option<u64>| {
+        // Its removal may be at work at the same moment.
+        loop {
+            let former = one.classes();
+            let sent = json!({"properties": [property]});
+            let change = patched(former.get("crm/Again").unwrap(), &sent).unwrap();
+            match one.class_change(&former, change, confirm).await {
+                Err(Error::Condition(Failed::OtherClasses)) => {}
+                done => return done.unwrap(),
+            }
+        }
+    };
+    let id = create(&one, &class(), json!({})).await.unwrap();
+    let set = async |values: Json| {
+        let class = class();
+        let place = EntityPlace::new(&domain, &class, id);
+        one.entity_update(place, values.as_object().unwrap(), None).await.unwrap();
+    };
+    let get = async |name: &str| {
+        let entity = one.entity_get(&domain, &class(), id).await.unwrap().unwrap();
+        entity.get(name).clone()
+    };
+    #[rustfmt::skip]
+    let table = [
+        ("p", "string",  json!("former")), ("P", "long",   json!(5)),
+        ("p", "boolean", json!(true)),     ("p", "string", json!("again")),
+        ("P", "string",  json!("other")),  ("p", "any",    json!({"a": 1})),
+    ];
+    for round in 0..30 {
+        let (name, data_type, value) = &table[round % table.len()];
+        patch(json!({"name": name, "data_type": data_type}), None).await;
+        assert_eq!(get(name).await, Json::Null, "round {round}");
+        set(json!({*name: value})).await;
+        if round % 3 == 0 {
+            while !one.classes_are_settled().await.unwrap() {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(get(name).await, *value, "round {round}");
+        patch(json!({"name": name, "removed": true}), Some(1)).await;
+    }
 }

@@ -664,3 +664,42 @@ async fn a_worker_marks_received_mail_as_processed_and_back() {
     server.send("PATCH", &path, &json!({"messageState": "received"})).await.expect(200);
     design(&server, "PUT", "/email/Messages", &without).await.expect(200);
 }
+
+#[on_both]
+async fn a_number_that_json_cannot_keep_is_refused_with_its_place() {
+    let server = Server::start().await;
+    let class = json!({"classname": "crm/Numbers", "properties": [
+        {"name": "any", "data_type": "any"}, {"name": "float", "data_type": "float"}]});
+    design(&server, "POST", "", &class).await.expect(201);
+    let path = "crm/Numbers";
+    let send = async |method: &str, path: &str, body: &str| {
+        let request = server.request(method, path).header("content-type", "application/json");
+        answer(if body.is_empty() { request } else { request.body(body.to_owned()) }).await
+    };
+    const BIG: &str = "12345678901234567890123";
+    let body = format!(r#"{{"any": {{"a": [1, {BIG}]}}}}"#);
+    let refused = send("POST", path, &body).await;
+    assert!(problem(&refused).starts_with("any.a[1]: a number of more digits"), "{refused:?}");
+    let refused = send("POST", path, &format!("[{{}}, {body}]")).await;
+    assert!(problem(&refused).starts_with("[1].any.a[1]: "), "{refused:?}");
+    // A float is rounded, as its type says, and what fits is kept as it is written.
+    let kept = r#"{"any": [18446744073709551615, 9007199254740993, 0.1, 1e23, -0.5],
+                   "float": 3.14159265358979323846}"#;
+    let created = send("POST", path, kept).await.expect(201);
+    let want = json!([18446744073709551615_u64, 9007199254740993_u64, 0.1, 1e23, -0.5]);
+    assert_eq!((&created["any"], &created["float"]), (&want, &json!(3.141592653589793)));
+    let one = format!("{path}/{}", created["id"].as_str().unwrap());
+    for method in ["PATCH", "PUT"] {
+        let refused = send(method, &one, r#"{"any": 0.12345678901234567890}"#).await;
+        assert!(problem(&refused).starts_with("any: a number"), "{method}: {refused:?}");
+    }
+    assert_eq!(server.send("GET", &one, &Json::Null).await.expect(200)["any"], want);
+    // No stored number is it, so a filter does not find the nearest one.
+    let filter = format!(r#"["==", ["property", "any.a"], {BIG}]"#);
+    let refused = send("QUERY", path, &format!(r#"{{"filter": {filter}}}"#)).await;
+    assert!(problem(&refused).starts_with("filter[2]: a number"), "{refused:?}");
+    let filter = filter.replace([' ', '"'], "").replace("==", "%22==%22");
+    let filter = filter.replace("property", "%22property%22").replace("any.a", "%22any.a%22");
+    let refused = send("GET", &format!("{path}?filter={filter}"), "").await;
+    assert!(problem(&refused).starts_with("filter[2]: a number"), "{refused:?}");
+}
