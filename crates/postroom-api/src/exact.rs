@@ -21,15 +21,8 @@ const SHORT: usize = 15;
 
 /// Where a JSON text has a number that is not kept, at most some of them. The text is valid JSON.
 pub(crate) fn rounded(bytes: &[u8]) -> Vec<String> {
-    let mut reader = Reader { bytes, at: 0 };
-    let mut any = false;
-    while let Some(token) = reader.next() {
-        any |= matches!(token, Token::Number(number) if !is_kept(number));
-        if any {
-            return places(bytes);
-        }
-    }
-    vec![]
+    let is_lost = |token| matches!(token, JsonToken::Number(number) if !is_kept(number));
+    if (JsonTokens { bytes, at: 0 }).any(is_lost) { places(bytes) } else { vec![] }
 }
 
 /// Refuses what is not kept of the properties that hold JSON.
@@ -61,7 +54,7 @@ pub(crate) fn refuse<'a>(rounded: impl IntoIterator<Item = &'a String>) -> Resul
 }
 
 /// What a JSON text consists of. Signs that only part others are left out.
-enum Token<'a> {
+enum JsonToken<'a> {
     Begin(u8),
     End,
     Comma,
@@ -71,37 +64,37 @@ enum Token<'a> {
     Word,
 }
 
-struct Reader<'a> {
+struct JsonTokens<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Iterator for Reader<'a> {
-    type Item = Token<'a>;
+impl<'a> Iterator for JsonTokens<'a> {
+    type Item = JsonToken<'a>;
 
-    fn next(&mut self) -> Option<Token<'a>> {
+    fn next(&mut self) -> Option<JsonToken<'a>> {
         loop {
             let begin = self.at;
             let first = *self.bytes.get(begin)?;
             self.at += 1;
             return Some(match first {
-                b'{' | b'[' => Token::Begin(first),
-                b'}' | b']' => Token::End,
-                b',' => Token::Comma,
+                b'{' | b'[' => JsonToken::Begin(first),
+                b'}' | b']' => JsonToken::End,
+                b',' => JsonToken::Comma,
                 b'"' => {
                     self.skip_text();
-                    Token::Text(self.bytes.get(begin..self.at).unwrap_or_default())
+                    JsonToken::Text(self.bytes.get(begin..self.at).unwrap_or_default())
                 }
                 b'-' | b'0'..=b'9' => {
                     self.skip_while(|byte| {
                         matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')
                     });
                     let number = self.bytes.get(begin..self.at).unwrap_or_default();
-                    Token::Number(str::from_utf8(number).unwrap_or_default())
+                    JsonToken::Number(str::from_utf8(number).unwrap_or_default())
                 }
                 b'a'..=b'z' => {
                     self.skip_while(|byte| byte.is_ascii_lowercase());
-                    Token::Word
+                    JsonToken::Word
                 }
                 _ => continue,
             });
@@ -109,7 +102,7 @@ impl<'a> Iterator for Reader<'a> {
     }
 }
 
-impl Reader<'_> {
+impl JsonTokens<'_> {
     fn skip_while(&mut self, is: impl Fn(u8) -> bool) {
         while self.bytes.get(self.at).is_some_and(|byte| is(*byte)) {
             self.at += 1;
@@ -128,7 +121,7 @@ impl Reader<'_> {
 }
 
 /// Where the reader is in an array or object.
-enum Level {
+enum JsonLevel {
     Array(usize),
     /// The name of the member. `None`: it is read next.
     Object(Option<String>),
@@ -136,18 +129,19 @@ enum Level {
 
 fn places(bytes: &[u8]) -> Vec<String> {
     let (mut levels, mut found) = (vec![], vec![]);
-    for token in (Reader { bytes, at: 0 }) {
+    for token in (JsonTokens { bytes, at: 0 }) {
         match (token, levels.last_mut()) {
-            (Token::Begin(b'{'), _) => levels.push(Level::Object(None)),
-            (Token::Begin(_), _) => levels.push(Level::Array(0)),
-            (Token::End, _) => drop(levels.pop()),
-            (Token::Comma, Some(Level::Array(at))) => *at += 1,
-            (Token::Comma, Some(Level::Object(name))) => *name = None,
-            (Token::Text(text), Some(Level::Object(name @ None))) => {
+            (JsonToken::Begin(b'{'), _) => levels.push(JsonLevel::Object(None)),
+            (JsonToken::Begin(_), _) => levels.push(JsonLevel::Array(0)),
+            (JsonToken::End, _) => drop(levels.pop()),
+            (JsonToken::Comma, Some(JsonLevel::Array(at))) => *at += 1,
+            (JsonToken::Comma, Some(JsonLevel::Object(name))) => *name = None,
+            (JsonToken::Text(text), Some(JsonLevel::Object(name @ None))) => {
                 *name = serde_json::from_slice(text).ok();
             }
-            (Token::Number(number), _) if !is_kept(number) => found.push(place(&levels)),
-            (Token::Comma | Token::Text(_) | Token::Number(_) | Token::Word, _) => {}
+            (JsonToken::Number(number), _) if !is_kept(number) => found.push(place(&levels)),
+            (JsonToken::Comma | JsonToken::Text(_) | JsonToken::Number(_) | JsonToken::Word, _) => {
+            }
         }
         if found.len() == PLACES_MAX {
             break;
@@ -156,12 +150,12 @@ fn places(bytes: &[u8]) -> Vec<String> {
     found
 }
 
-fn place(levels: &[Level]) -> String {
+fn place(levels: &[JsonLevel]) -> String {
     let mut place = String::new();
     for level in levels {
         match level {
-            Level::Array(at) => place.push_str(&format!("[{at}]")),
-            Level::Object(name) => {
+            JsonLevel::Array(at) => place.push_str(&format!("[{at}]")),
+            JsonLevel::Object(name) => {
                 let dot = if place.is_empty() { "" } else { "." };
                 place.push_str(&format!("{dot}{}", name.as_deref().unwrap_or_default()));
             }

@@ -23,7 +23,6 @@ use crate::send::suspect::Suspect;
 use crate::send::suspended;
 use crate::send::transmit;
 use crate::send::transmit::HandedOver;
-use crate::send::transmit::HeldBack;
 use crate::send::verdict;
 use crate::shared::Shared;
 use postroom_smtp::LoginRefusal;
@@ -232,15 +231,10 @@ impl Sender {
         ended: Result<HandedOver, postroom_smtp::Error>,
     ) -> Result<(), Error> {
         let ended = match ended {
-            Ok(HandedOver { held_back: Some(HeldBack::Stopped), .. }) => {
-                self.held.settle(claimed, verdict::stopped()).await?;
-                return Err(Error::Superseded);
-            }
-            Ok(HandedOver { held_back: Some(HeldBack::Unrecorded(error)), .. }) => {
-                let error = Error::Store(error);
-                let verdict = verdict::unrecorded(&claimed, chain(&error));
+            Ok(HandedOver { held_back: Some(held_back), .. }) => {
+                let verdict = verdict::held_back(&claimed, &held_back);
                 self.held.settle(claimed, verdict).await?;
-                return Err(error);
+                return Err(held_back.into());
             }
             ended => ended,
         };
@@ -337,10 +331,9 @@ impl Sender {
         let until = pause.until;
         self.reporter.sending(Some(pause.trouble())).await;
         if let Err(error) = pause.begin(&self.shared, account, &mut self.held).await {
-            let error = chain(&error);
             tracing::error!(
                 account = account.address,
-                error,
+                error = chain(&error),
                 "messages do not say why they wait, because that was not written"
             );
             self.is_recovered = false;
@@ -389,8 +382,7 @@ impl Sender {
         let hastened =
             self.shared.store.delivery_hasten(account.id, self.shared.clock.now_ms()).await;
         if let Err(error) = hastened {
-            let account = &account.address;
-            tracing::error!(account, %error, "waiting messages could not be made due");
+            tracing::error!(account = account.address, %error, "waiting messages are not made due");
         }
     }
 
@@ -398,11 +390,10 @@ impl Sender {
         let now_ms = self.shared.clock.now_ms();
         let latest_ms = backoff::latest_ms(&account.options, now_ms);
         let due_ms = self.shared.store.delivery_next_due(account.id, latest_ms).await?;
-        let until = |due_ms| Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0));
-        // What is due although nothing could be claimed waits for an account that may not send. Its
-        // sender is stopped in a moment.
-        let wait = due_ms.map_or(LOOK_AGAIN, |due_ms: i64| until(due_ms).min(LOOK_AGAIN));
-        let wait = wait.max(LOOK_SOON);
+        let until =
+            |due_ms: i64| Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0));
+        // What is due, and could not be claimed, is of an account that may not send just now.
+        let wait = due_ms.map_or(LOOK_AGAIN, until).clamp(LOOK_SOON, LOOK_AGAIN);
         let idle = self.kept.close_idle().await;
         Ok(idle.into_iter().fold(Instant::now() + wait, Instant::min))
     }

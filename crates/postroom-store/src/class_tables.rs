@@ -79,7 +79,7 @@ impl<'a> Tables<'a> {
     /// Adds what a class needs.
     pub(crate) async fn change(&mut self, change: &TableChange<'_>) -> Result<(), Error> {
         let TableChange { before, after, renamed } = change;
-        // They are read first: one that gets another name meanwhile is not present under the former.
+        // Read first: one that gets another name meanwhile is not present under the former one.
         let retired = retired_of(self.database, &after.table()).await?;
         let mut present = columns::of_table(self.database, &after.table()).await?;
         self.make_way(after, &retired, &mut present);

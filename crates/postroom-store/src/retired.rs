@@ -37,12 +37,12 @@ const DROPPED_ROWS_MAX: i64 = 10_000;
 const DROPPED_BYTES_MAX: i64 = 8 << 20;
 
 /// How many rows are emptied at once. Rows may be large, so it depends on how long it took before.
-struct Step {
+struct EmptyingStep {
     rows: u32,
     begun: Instant,
 }
 
-impl Step {
+impl EmptyingStep {
     fn first() -> Self {
         Self { rows: STEP_FIRST, begun: Instant::now() }
     }
@@ -145,7 +145,7 @@ impl Store {
     }
 
     async fn files_emptied(&self, property: &str) -> Result<(), Error> {
-        let mut step = Step::first();
+        let mut step = EmptyingStep::first();
         loop {
             let some = "SELECT \"entity\", \"name\", \"blob\" FROM \"file\" WHERE \"property\" = $1
                 AND \"property\" NOT IN ('file', 'html', 'inlines', 'rawMessage') LIMIT $2";
@@ -175,7 +175,7 @@ impl Store {
         if columns::of_table(self.inner.database.as_ref(), table).await?.is_empty() {
             return self.write_at_need(vec![done(table, "")]).await.map(drop);
         }
-        let mut step = Step::first();
+        let mut step = EmptyingStep::first();
         loop {
             let deleted = self.write_at_need(vec![rows_deleted(table, step.begin())]).await?;
             step.end();
@@ -203,7 +203,7 @@ impl Store {
             }
         }
         let (mut behind, mut count) = (EntityId::nil(), 0_i64);
-        let mut step = Step::first();
+        let mut step = EmptyingStep::first();
         loop {
             let some = format!(
                 "SELECT \"id\" FROM {} WHERE \"id\" > $1 ORDER BY \"id\" LIMIT $2",

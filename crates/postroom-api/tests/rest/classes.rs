@@ -684,10 +684,10 @@ async fn a_number_that_json_cannot_keep_is_refused_with_its_place() {
     assert!(problem(&refused).starts_with("[1].any.a[1]: "), "{refused:?}");
     // A float is rounded, as its type says, and what fits is kept as it is written.
     let kept = r#"{"any": [18446744073709551615, 9007199254740993, 0.1, 1e23, -0.5],
-                   "float": 3.14159265358979323846}"#;
+                   "float": 1.23456789012345678901}"#;
     let created = send("POST", path, kept).await.expect(201);
     let want = json!([18446744073709551615_u64, 9007199254740993_u64, 0.1, 1e23, -0.5]);
-    assert_eq!((&created["any"], &created["float"]), (&want, &json!(3.141592653589793)));
+    assert_eq!((&created["any"], &created["float"]), (&want, &json!(1.2345678901234568)));
     let one = format!("{path}/{}", created["id"].as_str().unwrap());
     for method in ["PATCH", "PUT"] {
         let refused = send(method, &one, r#"{"any": 0.12345678901234567890}"#).await;

@@ -1,5 +1,6 @@
 //! Transmit: one attempt to send one delivery.
 
+use crate::error::Error;
 use crate::send::prepare::wire;
 use crate::send::settle;
 use crate::shared::Shared;
@@ -50,6 +51,15 @@ pub(crate) enum HeldBack {
     Unrecorded(postroom_store::Error),
     /// The account may not send any more.
     Stopped,
+}
+
+impl From<HeldBack> for Error {
+    fn from(held_back: HeldBack) -> Self {
+        match held_back {
+            HeldBack::Unrecorded(error) => Self::Store(error),
+            HeldBack::Stopped => Self::Superseded,
+        }
+    }
 }
 
 /// Sends one claimed delivery over a connection, in as many transactions as its recipients need.

@@ -1,7 +1,9 @@
 //! Decides about a delivery after an attempt: sent, tried later, or ended, and with which reason.
 
 use crate::backoff;
+use crate::report::chain;
 use crate::send::transmit::HandedOver;
+use crate::send::transmit::HeldBack;
 use crate::shared::Shared;
 use postroom_model::ErrorCode;
 use postroom_model::Options;
@@ -189,10 +191,18 @@ fn over_limit(reason: String, pause: Duration, tried: Tried, options: &Options) 
     Verdict::Later { after: pause + behind, reason, counts: false }
 }
 
-/// Decides about a delivery that our own store kept from being sent. This does not count as an
+/// Decides about a delivery whose final dot Postroom did not send. This does not count as an
 /// attempt.
 #[must_use]
-pub(crate) fn unrecorded(claimed: &Claimed, reason: String) -> Verdict {
+pub(crate) fn held_back(claimed: &Claimed, why: &HeldBack) -> Verdict {
+    match why {
+        HeldBack::Stopped => stopped(),
+        HeldBack::Unrecorded(error) => unrecorded(claimed, chain(error)),
+    }
+}
+
+/// Decides about a delivery that our own store kept from being sent.
+fn unrecorded(claimed: &Claimed, reason: String) -> Verdict {
     if claimed.recipients.iter().all(|recipient| RecipientState::Sent.is_of(recipient)) {
         return Verdict::Sent;
     }
@@ -201,8 +211,7 @@ pub(crate) fn unrecorded(claimed: &Claimed, reason: String) -> Verdict {
 
 /// Decides about a delivery whose account may not send any more. It is due again at once, and
 /// waits for the account.
-#[must_use]
-pub(crate) fn stopped() -> Verdict {
+fn stopped() -> Verdict {
     let reason = "the account was disabled, or has no server for sending any more; the message \
                   was not sent, and waits"
         .to_owned();
