@@ -267,7 +267,8 @@ async fn no_more_is_deleted_than_was_confirmed_whatever_comes_meanwhile() {
     let is_over = AtomicBool::new(false);
     let post = async || {
         let mut created = 0;
-        while !is_over.load(Ordering::Relaxed) {
+        // Both together make fewer than a request deletes by itself.
+        while !is_over.load(Ordering::Relaxed) && created < 480 {
             drafts(&server, 3).await;
             created += 3;
         }
