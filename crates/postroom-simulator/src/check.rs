@@ -21,6 +21,7 @@ use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_model::builtin::files;
 use postroom_sandbox::StoredMessage;
+use postroom_store::BlobReader;
 use postroom_store::FileSource;
 use postroom_store::Store;
 use std::collections::BTreeMap;
@@ -112,18 +113,38 @@ async fn verify_bytes(world: &mut World, store: &Store, stored: &StoredMessages<
             }
             let domain = Domain::default_domain();
             let rows = store.file_list(&domain, entity.id, files::RAW_MESSAGE).await?;
+            if rows.is_empty() && arrival.may_expire && !is_there(store, entity).await? {
+                continue;
+            }
             let row = rows.first().with_context(|| format!("{subject} has no original"))?;
             let (FileSource::Blob(blob) | FileSource::Part { blob, .. }) = &row.source;
-            let mut reader = store.blob_read(*blob, 0..row.size_bytes);
-            let mut bytes = vec![];
-            while let Some(piece) = reader.next().await? {
-                bytes.extend_from_slice(&piece);
+            let reader = store.blob_read(*blob, 0..row.size_bytes);
+            match read(reader).await {
+                // It expires while it is read.
+                Err(_) if arrival.may_expire && !is_there(store, entity).await? => {}
+                bytes => {
+                    ensure!(bytes? == arrival.bytes, "{subject} is recorded with other bytes");
+                    arrival.verified = Some(entity.id);
+                }
             }
-            ensure!(bytes == arrival.bytes, "{subject} is recorded with other bytes");
-            arrival.verified = Some(entity.id);
         }
     }
     Ok(())
+}
+
+async fn read(mut reader: BlobReader) -> Result<Vec<u8>> {
+    let mut bytes = vec![];
+    while let Some(piece) = reader.next().await? {
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+/// Whether a message is there now.
+async fn is_there(store: &Store, message: &Entity) -> Result<bool> {
+    let class = store.builtin(builtin::MESSAGES)?;
+    let domain = Domain::default_domain();
+    Ok(store.entity_get(&domain, &class, message.id).await?.is_some())
 }
 
 /// What the mailboxes have.
@@ -153,7 +174,8 @@ fn at_servers(world: &mut World, there: &AtServers, stored: &StoredMessages<'_>)
                     "{subject} was deleted at the server after it was to stay"
                 );
                 ensure!(folder.may_delete, "{subject} was deleted at the server, and nobody asked");
-                let was_recorded = is_recorded || arrival.deleted != Deleted::No;
+                let may_be_gone = arrival.deleted != Deleted::No || arrival.may_expire;
+                let was_recorded = is_recorded || may_be_gone;
                 ensure!(was_recorded, "{subject} was deleted at the server and is not recorded");
             }
             continue;
@@ -162,7 +184,8 @@ fn at_servers(world: &mut World, there: &AtServers, stored: &StoredMessages<'_>)
         arrival.must_stay |= folder.keeps_since.is_some_and(|since| since + PROMPT < now);
         if message.has_flag("\\Seen") && !arrival.seen_by_others {
             ensure!(folder.may_mark, "{subject} was marked, and nobody asked");
-            let was_recorded = is_recorded || arrival.deleted != Deleted::No;
+            let may_be_gone = arrival.deleted != Deleted::No || arrival.may_expire;
+            let was_recorded = is_recorded || may_be_gone;
             ensure!(was_recorded, "{subject} was marked and is not recorded");
         }
     }
@@ -197,14 +220,21 @@ fn copies(world: &World, stored: &StoredMessages<'_>) -> Result<()> {
         for to in &outgoing.recipients {
             ensure!(copies(to) <= most, "{to} has {subject} {} times", copies(to));
         }
+        let sent = |to: &String| copies(to) > 0;
+        let refusals = world.refusals() - outgoing.refusals_before;
         let Some(entity) = entity else {
-            let may_be_gone = !outgoing.is_acknowledged || outgoing.deleted != Deleted::No;
+            // It expires once nothing more is to be done for it.
+            let is_done = outgoing.recipients.iter().all(sent)
+                || refusals > 0
+                || outgoing.withdrawn != Deleted::No
+                || outgoing.account_is_gone;
+            let may_be_gone = !outgoing.is_acknowledged
+                || outgoing.deleted != Deleted::No
+                || outgoing.may_expire && is_done;
             ensure!(may_be_gone, "{subject} is gone, and the client was told that it is kept");
             continue;
         };
         ensure!(outgoing.deleted != Deleted::Yes, "{subject} is back although it was deleted");
-        let refusals = world.refusals() - outgoing.refusals_before;
-        let sent = |to: &String| copies(to) > 0;
         let (state, code) = (entity.text("messageState"), entity.text("errorCode"));
         match (state, code) {
             (Some("sending"), _) => {}
@@ -255,6 +285,7 @@ fn prompt(world: &World, process: &EngineProcess, stored: &StoredMessages<'_>) -
             && folder.and_then(|folder| folder.enabled_at).is_some_and(is_long_ago)
             && is_long_ago(arrival.at)
             && !arrival.removed_by_others
+            && !arrival.may_expire
             && arrival.deleted == Deleted::No;
         let is_there = stored.received.contains_key(subject.as_str());
         ensure!(!is_due || is_there, "{subject} waits, and its server is well");
@@ -285,7 +316,8 @@ pub async fn missing(world: &mut World, process: &EngineProcess) -> Result<Optio
         let there = others::messages(world, arrival.mailbox)?;
         let is_there = there.iter().any(|message| message.bytes == arrival.bytes);
         let is_recorded = stored.received.contains_key(subject.as_str());
-        if is_there && !is_recorded && arrival.deleted == Deleted::No {
+        let may_be_gone = arrival.deleted != Deleted::No || arrival.may_expire;
+        if is_there && !is_recorded && !may_be_gone {
             return Ok(Some(format!("{subject} is in its mailbox and not recorded")));
         }
     }

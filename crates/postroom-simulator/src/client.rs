@@ -145,7 +145,7 @@ pub async fn make_account(
     });
     let id = Some(create(store, builtin::ACCOUNTS, account).await?);
     let enabled_at = Some(world.time.passed());
-    world.truth.accounts.insert(place, KnownAccount { id, server, enabled_at });
+    world.truth.accounts.insert(place, KnownAccount { id, server, enabled_at, expires: false });
     Ok(())
 }
 
@@ -237,6 +237,7 @@ pub async fn enable_account(
 /// When it is refused.
 pub async fn submit(world: &mut World, store: &Store, user: usize) -> Result<()> {
     let known = world.truth.accounts.get(&user).context("no such account")?;
+    let expires = known.expires;
     let Some(account) = known.id else {
         return Ok(());
     };
@@ -256,6 +257,7 @@ pub async fn submit(world: &mut World, store: &Store, user: usize) -> Result<()>
         deleted: Deleted::No,
         withdrawn: Deleted::No,
         account_is_gone: false,
+        may_expire: expires,
     };
     world.truth.outgoing.insert(subject.clone(), outgoing);
     world.note(&format!("client: submit {subject} for user {user} to {count}"));

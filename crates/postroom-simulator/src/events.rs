@@ -1,6 +1,7 @@
 //! Events: what happens next, by chance, as far as the plan lets it.
 
 use crate::client;
+use crate::expiry;
 use crate::faults;
 use crate::others;
 use crate::process::EngineProcess;
@@ -39,7 +40,7 @@ async fn one(world: &mut World, process: &EngineProcess) -> Result<()> {
     let plan = world.plan;
     let server = world.chance.usize(..2);
     let may_fail = server == 0 || !plan.calm;
-    match world.chance.u8(..32) {
+    match world.chance.u8(..37) {
         0..6 => arrive(world),
         6..10 => {
             let user = world.chance.usize(..USERS.len());
@@ -71,6 +72,9 @@ async fn one(world: &mut World, process: &EngineProcess) -> Result<()> {
             Ok(())
         }
         31 if plan.passwords => upheavals::password(world),
+        32 if plan.restores => scenes::swap_unfetched(world, process).await,
+        33 | 34 if plan.retention => expiry::scene(world, process).await,
+        35 | 36 if plan.classes => scenes::classes(world, process).await,
         _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::client;
 use crate::process::EngineProcess;
+use crate::truth::NOTE;
 use anyhow::Result;
 use anyhow::ensure;
 use postroom_model::Domain;
@@ -25,6 +26,8 @@ const ALL: u32 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct FeedCheck {
     seq: i64,
+    /// The version of the classes.
+    classes: i64,
     entities: BTreeMap<EntityId, Entity>,
 }
 
@@ -48,9 +51,14 @@ impl FeedCheck {
     pub async fn check(&mut self, process: &EngineProcess) -> Result<()> {
         let store = &process.store;
         // Files have rows of their own.
-        let classes = store.classes();
-        let classes = classes.iter().flat_map(|class| class.columns());
-        let columns: BTreeSet<String> = classes.map(|property| property.name.clone()).collect();
+        let all = store.classes();
+        let classes = all.iter().flat_map(|class| class.columns());
+        let mut columns: BTreeSet<String> = classes.map(|property| property.name.clone()).collect();
+        if all.version() != self.classes {
+            // With a property its values go, and the feed does not keep them.
+            columns.remove(NOTE);
+            self.classes = all.version();
+        }
         let (domain, mut tries) = (Domain::default_domain(), 0);
         // Nothing may change while all of it is read.
         let (now, rows) = loop {

@@ -38,6 +38,8 @@ mod check;
 
 mod scenes;
 
+mod expiry;
+
 mod events;
 
 mod feed;

@@ -9,17 +9,21 @@ use crate::process::EngineProcess;
 use crate::servers::Reach;
 use crate::truth::ArrivedMail;
 use crate::truth::Deleted;
+use crate::truth::NOTE;
 use crate::truth::UserMailbox;
 use crate::world::PROMPT;
 use crate::world::World;
 use anyhow::Context;
 use anyhow::Result;
+use anyhow::anyhow;
 use postroom_model::builtin;
 use postroom_sandbox::Action;
 use postroom_sandbox::ImapCommand;
 use postroom_sandbox::Point;
 use postroom_sandbox::Rule;
 use postroom_sandbox::When;
+use postroom_store::Error;
+use postroom_store::Failed;
 use serde_json::json;
 use std::time::Duration;
 
@@ -38,6 +42,7 @@ pub fn arrive(world: &mut World, mailbox: UserMailbox, count: usize) -> Result<(
         };
         let server = world.server_of(mailbox.user)?;
         let uid = server.sandbox.deliver(address, name, bytes.clone())?;
+        let may_expire = world.truth.folders.get(&mailbox).is_some_and(|folder| folder.expires);
         let arrival = ArrivedMail {
             mailbox,
             bytes,
@@ -47,6 +52,7 @@ pub fn arrive(world: &mut World, mailbox: UserMailbox, count: usize) -> Result<(
             must_stay: false,
             deleted: Deleted::No,
             was_recorded: false,
+            may_expire,
             verified: None,
         };
         world.truth.arrivals.insert(subject.clone(), arrival);
@@ -114,7 +120,80 @@ pub async fn delayed_deletion(world: &mut World, process: &EngineProcess) -> Res
     Ok(())
 }
 
-async fn pause(world: &mut World, seconds: std::ops::Range<u64>) {
+/// Mail comes while a server is away. When the server is back, its index was rebuilt: a UID that
+/// was never fetched means a message that is stored, and the UID of that one means new mail.
+///
+/// # Errors
+///
+/// When the store fails, or there is no such server.
+pub async fn swap_unfetched(world: &mut World, process: &EngineProcess) -> Result<()> {
+    let mailbox = world.any_mailbox();
+    let server = world.truth.accounts.get(&mailbox.user).map_or(0, |account| account.server);
+    if world.mailbox_name(mailbox).is_none() || server == 1 && world.plan.calm {
+        return Ok(());
+    }
+    world.note(&format!("scene: {mailbox:?} gets more mail than each poll checks"));
+    let count = world.chance.usize(20..40);
+    arrive(world, mailbox, count)?;
+    pause(world, 60..120).await;
+    world.note("scene: mail comes while the server is away");
+    world.servers.get(server)?.set_reach(Reach::Refuses);
+    let stored = client::list(&process.store, builtin::MESSAGES).await?;
+    let recorded = others::uids_of(world, mailbox, &stored)?;
+    let count = world.chance.usize(1..6);
+    arrive(world, mailbox, count)?;
+    let there = others::messages(world, mailbox)?.into_iter().map(|message| message.uid);
+    let unfetched: Vec<_> = there.filter(|uid| !recorded.contains(uid)).collect();
+    let (one, other) = (world.chance.choice(&recorded), world.chance.choice(&unfetched));
+    if let (Some(one), Some(other)) = (one, other) {
+        others::swap_two(world, mailbox, *one, *other)?;
+    }
+    world.servers.get(server)?.set_reach(Reach::Up);
+    pause(world, 120..200).await;
+    Ok(())
+}
+
+/// A client gives the class of messages one more property, or removes it with its values, while
+/// mail comes.
+///
+/// # Errors
+///
+/// When the store refuses it.
+pub async fn classes(world: &mut World, process: &EngineProcess) -> Result<()> {
+    let store = &process.store;
+    let former = store.classes();
+    let class = former.get(builtin::MESSAGES).context("no class of messages")?;
+    let has = class.property(NOTE).is_some();
+    world.note(&format!("client: the class of messages has {NOTE}: {}", !has));
+    let mailbox = world.any_mailbox();
+    let count = world.chance.usize(1..12);
+    arrive(world, mailbox, count)?;
+    pause(world, 0..12).await;
+    let property = match has {
+        true => json!({"name": NOTE, "removed": true}),
+        false => json!({"name": NOTE, "data_type": "string"}),
+    };
+    let change = |class| {
+        let change = postroom_model::patched(class, &json!({"properties": [property]}));
+        change.map_err(|found| anyhow!("{found:?}"))
+    };
+    let changed = match store.class_change(&former, change(class)?, None).await {
+        Err(Error::Condition(Failed::Unconfirmed { count, .. })) => {
+            world.note(&format!("client: {count} values of it are lost"));
+            store.class_change(&former, change(class)?, Some(count)).await
+        }
+        changed => changed,
+    };
+    changed?;
+    let messages = client::list(store, builtin::MESSAGES).await?;
+    if let (false, Some(message)) = (has, world.chance.choice(&messages)) {
+        client::change(store, builtin::MESSAGES, message.id, json!({NOTE: "read this"})).await?;
+    }
+    Ok(())
+}
+
+/// Waits for some of these seconds.
+pub async fn pause(world: &mut World, seconds: std::ops::Range<u64>) {
     let seconds = world.chance.u64(seconds);
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// The property that clients add to the class of messages.
+pub const NOTE: &str = "note";
+
 /// Whether a client has deleted something, as far as the client knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deleted {
@@ -47,6 +50,8 @@ pub struct ArrivedMail {
     pub deleted: Deleted,
     /// Whether it was recorded for a folder that a client has deleted since.
     pub was_recorded: bool,
+    /// Whether it may have expired, or may expire.
+    pub may_expire: bool,
     /// The entity whose bytes were compared already.
     pub verified: Option<EntityId>,
 }
@@ -74,6 +79,8 @@ pub struct SubmittedMail {
     pub withdrawn: Deleted,
     /// Whether a client has deleted its account.
     pub account_is_gone: bool,
+    /// Whether it may have expired, or may expire once it is sent.
+    pub may_expire: bool,
 }
 
 /// What is known of a folder.
@@ -93,6 +100,8 @@ pub struct KnownFolder {
     pub may_mark: bool,
     /// Since when it is monitored without a break; `None`: it is not.
     pub enabled_at: Option<Duration>,
+    /// Whether its messages expire, or ever did.
+    pub expires: bool,
 }
 
 /// What is known of an account.
@@ -105,6 +114,8 @@ pub struct KnownAccount {
     /// Since when it is enabled without a break, at a server that takes its password; `None`: it is
     /// not.
     pub enabled_at: Option<Duration>,
+    /// Whether its messages expire, or ever did.
+    pub expires: bool,
 }
 
 /// A change that a client asks for until it is done.

@@ -57,6 +57,10 @@ pub struct SeedPlan {
     pub full_disk: bool,
     /// Whether servers do not take passwords for a while.
     pub passwords: bool,
+    /// Whether messages expire.
+    pub retention: bool,
+    /// Whether clients change the class of messages.
+    pub classes: bool,
     /// Whether the servers lack most extensions.
     pub bare: bool,
     /// Whether the second server stays well, so that its account must never wait.
@@ -82,6 +86,8 @@ impl SeedPlan {
             moves: chance.u8(..3) == 0,
             full_disk: chance.u8(..4) == 0,
             passwords: chance.u8(..4) == 0,
+            retention: chance.u8(..3) == 0,
+            classes: chance.u8(..4) == 0,
             bare: chance.u8(..4) == 0,
             calm: chance.u8(..3) > 0,
         }

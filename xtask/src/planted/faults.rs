@@ -72,6 +72,13 @@ pub const PLANTED: &[PlantedFault] = &[
         finder: Finder::Simulator,
     },
     PlantedFault {
+        name: "a stored message under a UID that was never fetched counts as another one",
+        file: "crates/postroom-engine/src/receive/repeats.rs",
+        sound: "Ok(asked.iter().filter_map(repeat).collect())",
+        faulty: "Ok(asked.iter().filter_map(repeat).take(0).collect())",
+        finder: Finder::Simulator,
+    },
+    PlantedFault {
         name: "an action is carried out that the folder no longer demands",
         file: "crates/postroom-engine/src/receive/actions.rs",
         sound: "ServerAction::Delete => folder.delete_on_server,",
