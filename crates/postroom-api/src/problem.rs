@@ -322,6 +322,7 @@ impl From<Failed> for Problem {
             | Failed::OtherFolders
             | Failed::NoAccount
             | Failed::NoFolder
+            | Failed::EpochOver
             | Failed::NoJob
             | Failed::Recorded
             | Failed::Relinked

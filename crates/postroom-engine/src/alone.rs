@@ -10,6 +10,7 @@ use crate::pool::ConnectionPool;
 use crate::pool::Purpose;
 use crate::receive::ReceivedAlone;
 use crate::receive::identity::Over;
+use crate::receive::known::Known;
 use crate::receive::news::LateMessage;
 use crate::receive::plan::FetchedAlone;
 use crate::receive::receive_one;
@@ -18,6 +19,7 @@ use crate::source::contract::Connector;
 use crate::source::contract::Waits;
 use crate::source_error::SourceFailure;
 use postroom_model::FolderId;
+use postroom_store::MailboxEpoch;
 use postroom_store::SourceKey;
 use postroom_watch::Watcher;
 use std::collections::VecDeque;
@@ -85,6 +87,7 @@ pub(crate) struct Alone {
 #[derive(Debug)]
 struct RunningFetch {
     folder: FolderId,
+    epoch: MailboxEpoch,
     key: SourceKey,
     began: Instant,
     stall: Duration,
@@ -111,9 +114,15 @@ impl Drop for RunningFetch {
 }
 
 impl Alone {
-    /// Takes one more.
-    pub(crate) fn push(&mut self, late: LateMessage) {
-        self.waiting.push_back(late);
+    /// Takes the late messages of a folder. Removes those of an earlier epoch of its mailbox,
+    /// because in the present one they are found again.
+    pub(crate) fn take_over(&mut self, known: &mut Known) {
+        self.waiting.extend(known.alone.drain(..));
+        if let Some(epoch) = known.origin.as_ref().and_then(|origin| origin.epoch) {
+            let is_earlier = |of: MailboxEpoch| of.folder == epoch.folder && of != epoch;
+            self.waiting.retain(|late| !is_earlier(late.news.epoch));
+            self.running.take_if(|running| is_earlier(running.epoch));
+        }
     }
 
     /// Removes the messages of folders that are not monitored.
@@ -134,11 +143,11 @@ impl Alone {
             return;
         }
         if let Some(late) = self.waiting.pop_front() {
-            let (folder, key) = (late.folder, late.key);
+            let (folder, epoch, key) = (late.folder, late.news.epoch, late.key);
             let (pool, account) = (Arc::clone(pool), Arc::clone(account));
             let (began, stall) = (Instant::now(), account.stall());
             let task = tokio::spawn(ask(pool, account, setup.clone(), late));
-            self.running = Some(RunningFetch { folder, key, began, stall, task });
+            self.running = Some(RunningFetch { folder, epoch, key, began, stall, task });
         }
     }
 

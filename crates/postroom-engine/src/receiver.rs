@@ -362,7 +362,7 @@ impl<C: Connector> Receiver<C> {
         if has_progressed {
             self.polls.found(folder.id);
         }
-        known.alone.drain(..).for_each(|late| self.alone.push(late));
+        self.alone.take_over(known);
         let error = match result {
             Ok(left) => {
                 self.polls.visited(folder.id, Visit::after(left));

@@ -8,11 +8,15 @@ use crate::fixture;
 use crate::fixture::create;
 use crate::receive::Left;
 use crate::receive::known::Known;
+use crate::receive::news::LateMessage;
 use crate::receive::receive;
+use crate::receive::receive_one;
 use crate::receive::turn::Turn;
+use crate::receive::watch;
 use crate::receiver;
 use crate::renamed::Examined;
 use crate::report::Reporter;
+use crate::report::chain;
 use crate::shared::Shared;
 use crate::source::contract::MailboxAccess;
 use crate::source_error::SourceFailure;
@@ -24,6 +28,8 @@ use postroom_model::EntityId;
 use postroom_model::Query;
 use postroom_model::builtin;
 use postroom_store::EntityPlace;
+use postroom_store::Failed;
+use postroom_store::SourceKey;
 use postroom_watch::Watched;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -304,6 +310,36 @@ async fn a_copy_waits_while_the_source_does_not_show_the_other_one_and_is_stored
         world.receive().await;
     }
     assert_eq!(world.stored().await, ["a", "a"]);
+}
+
+#[tokio::test]
+async fn a_late_message_of_an_epoch_that_is_over_is_not_recorded_beside_the_same_one_of_the_next() {
+    let mut world = World::new(json!({"enabled": true})).await;
+    for name in ["a", "b"] {
+        world.source.mailbox().put(name, "text");
+    }
+    world.receive().await;
+    world.source.mailbox().put("c", "late");
+    let account = Arc::new(world.account().await);
+    let folder = account.monitored().next().unwrap();
+    let mailbox = MonitoredMailbox { account: &account, folder };
+    let mut known = Known::default();
+    let news = watch::watch(&world.shared, mailbox, &mut world.source, &mut known).await;
+    let news = news.unwrap().unwrap();
+    let key = SourceKey::of_uid(world.source.mailbox().numbers["c"]);
+    let late = LateMessage { folder: folder.id, key, news };
+    // Meanwhile the index is made anew, and all messages are received in another epoch.
+    world.source.mailbox().swap(["a", "b"]);
+    world.receive().await;
+    assert_eq!((world.stored().await.len(), world.recorded().await), (3, 3));
+    let owner = Watched::new(Arc::clone(&account));
+    let setup = owner.subscribe();
+    let turn = Turn { setup: &setup, others_due: Instant::now() + Duration::from_secs(3600) };
+    let done = receive_one(&world.shared, mailbox, &mut world.source, &late, &turn).await;
+    let over = Failed::EpochOver.to_string();
+    assert!(done.is_err_and(|error| chain(&error).contains(&over)), "it says why");
+    assert_eq!(world.stored().await, ["a", "b", "c"]);
+    assert_eq!(world.recorded().await, 3);
 }
 
 /// Waits until so many messages are stored.

@@ -60,6 +60,8 @@ pub enum Failed {
     NoAccount,
     /// The folder is there.
     NoFolder,
+    /// The epoch of the mailbox is the present one.
+    EpochOver,
     /// The job is there, and open.
     NoJob,
     /// The UID of the mailbox has no message yet.
@@ -146,6 +148,7 @@ impl fmt::Display for Failed {
             Self::KeyUsed => "something was created under this key before",
             Self::NoAccount => "the account was deleted at the same moment",
             Self::NoFolder => "the folder was deleted at the same moment",
+            Self::EpochOver => "another epoch of the mailbox has begun",
             Self::NoJob => "the job has ended, or was taken away",
             Self::Recorded => "the UID is recorded already",
             Self::Relinked => "the message of a former epoch was linked at the same moment",

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::integrity::folder_must_be;
 use crate::origin::MailboxEpoch;
+use crate::origin::epoch_must_last;
 use crate::oversized;
 use crate::receipt::Witness;
 use crate::receive::FormerReceipt;
@@ -93,7 +94,7 @@ impl Store {
         let class = self.builtin(MESSAGES)?;
         let ledger = self.ledger_part(epoch, range(misses.iter().map(|miss| miss.key))).await?;
         let now_ms = self.clock().now_ms();
-        let mut batch = vec![folder_must_be(domain, epoch.folder)];
+        let mut batch = vec![folder_must_be(domain, epoch.folder), epoch_must_last(epoch)];
         for miss in misses {
             if let Some(oversized) = ledger.oversized(miss.key) {
                 if oversized.is_requested || !miss.is_too_big {
@@ -133,7 +134,7 @@ impl Store {
             batch.extend(self.records(domain, &class).create(row));
         }
         match self.write(batch).await {
-            Ok(_) | Err(Error::Condition(Failed::NoFolder)) => Ok(()),
+            Ok(_) | Err(Error::Condition(Failed::NoFolder | Failed::EpochOver)) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -62,6 +62,17 @@ pub struct Beginning<'a> {
     pub baseline: u64,
 }
 
+/// Makes a batch fail if a later epoch of the mailbox has begun. What such a batch records would
+/// not be found among the messages of the later epoch, and would be recorded there once more.
+///
+/// It follows [`folder_must_be`] of the same folder, for whose row the beginning of an epoch waits.
+pub(crate) fn epoch_must_last(epoch: MailboxEpoch) -> Statement {
+    let sql = "SELECT 1 WHERE NOT EXISTS
+        (SELECT 1 FROM \"origin\" WHERE \"folder\" = $1 AND \"epoch\" > $2)";
+    let lasts = Statement::new(sql).bind(epoch.folder).bind(epoch.number);
+    lasts.assert(Failed::EpochOver, Lock::row(FOLDERS, epoch.folder))
+}
+
 impl Store {
     /// What is noted of the mailbox of a folder.
     ///

@@ -12,6 +12,7 @@ use crate::file::FileOwner;
 use crate::file::NewFile;
 use crate::integrity::folder_must_be;
 use crate::origin::MailboxEpoch;
+use crate::origin::epoch_must_last;
 use crate::receipt::ServerAction;
 use crate::receipt::Witness;
 use crate::source_key::SourceKey;
@@ -91,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the store fails. Then nothing of it is kept.
+    /// When the store fails, or [`Failed::EpochOver`]. Then nothing of it is kept.
     pub async fn receive_commit(&self, batch: ReceiveBatch) -> Result<ReceiveOutcome, Error> {
         let class = self.builtin(MESSAGES)?;
         let at = batch.epoch;
@@ -106,7 +107,7 @@ impl Store {
             HashMap::new()
         };
         let records = self.records(&batch.domain, &class);
-        let mut statements = vec![folder_must_be(&batch.domain, at.folder)];
+        let mut statements = vec![folder_must_be(&batch.domain, at.folder), epoch_must_last(at)];
         // The rows of new messages depend on nothing else in the batch.
         let mut new_rows = vec![];
         let (mut stored, mut repeated) = (0, 0);

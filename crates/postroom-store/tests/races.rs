@@ -580,7 +580,10 @@ async fn a_uid_is_recorded_once_and_a_ledger_ends_with_its_folder() {
             }));
         }
         let done = race(round, all).await;
-        refused_by(&done, |failed| matches!(failed, Failed::Recorded | Failed::NoFolder));
+        let over = |failed: &Failed| {
+            matches!(failed, Failed::Recorded | Failed::NoFolder | Failed::EpochOver)
+        };
+        refused_by(&done, over);
         let of_folder = async |table: &str, column: &str| {
             let sql = format!("SELECT COUNT(*) FROM \"{table}\" WHERE \"{column}\" = $1");
             track.number(Statement::new(sql).bind(folder)).await

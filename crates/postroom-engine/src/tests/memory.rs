@@ -143,7 +143,7 @@ impl MemoryMailbox {
     }
 
     /// The index is made anew: two messages get the numbers of each other.
-    fn swap(&mut self, [one, other]: [&str; 2]) {
+    pub(crate) fn swap(&mut self, [one, other]: [&str; 2]) {
         let (first, second) = (self.numbers[one], self.numbers[other]);
         self.numbers.insert(one.to_owned(), second);
         self.numbers.insert(other.to_owned(), first);
