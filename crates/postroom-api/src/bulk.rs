@@ -7,6 +7,7 @@
 use crate::app::Asked;
 use crate::body;
 use crate::body::Sent;
+use crate::exact;
 use crate::job;
 use crate::once;
 use crate::parameters;
@@ -67,6 +68,7 @@ pub(crate) async fn patch(asked: Asked, by: ListedBy, body: Body) -> Result<Resp
     let wanted = BulkRequest::read(asked, by, &["filter"])?;
     wanted.must_filter("changes")?;
     let sent = body::json(&wanted.asked.headers, body, &wanted.asked.app).await?;
+    exact::check(&wanted.asked.class, &sent.document.rounded)?;
     // The share is held until everything is changed.
     let Sent { document, share: _share } = sent;
     wanted.check(&document.json)?;
