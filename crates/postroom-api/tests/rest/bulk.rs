@@ -177,6 +177,10 @@ async fn a_message_that_is_being_sent_is_left_alone() {
     });
     let id = server.create(MESSAGES, &message).await;
     drafts(&server, 1).await;
+    // Nothing is claimed for an account without a server.
+    let profile = server.get(&format!("{ACCOUNTS}/{account}")).await.expect(200);
+    let profile = format!("{PROFILES}/{}", profile["profile_id"].as_str().unwrap());
+    server.send("PATCH", &profile, &json!({"smtpHost": "smtp.b.test"})).await.expect(200);
     let class = server.store.builtin(MESSAGES).unwrap();
     let (domain, account) = (Domain::default_domain(), account.parse::<EntityId>().unwrap());
     let account = AccountId::of(account);
