@@ -54,15 +54,16 @@ pub async fn scene(world: &mut World, process: &EngineProcess) -> Result<()> {
     let (Some(folder), Some(account)) = (folder, account) else {
         return Ok(());
     };
-    if world.mailbox_name(mailbox).is_none() {
+    let days = world.chance.i64(1..4);
+    let jump_ms = days * DAY_MS + 3_600_000;
+    if world.mailbox_name(mailbox).is_none() || !world.time.can_jump(jump_ms) {
         return Ok(());
     }
     let at = ExpiringFolder { mailbox, folder, by_account: world.chance.bool() };
     let waiting = wait_to_be_deleted(world, process, at).await?;
-    let days = world.chance.i64(1..5);
     world.note(&format!("scene: messages expire after {days} days: {at:?}"));
     may_expire(world, at);
-    world.time.jump(days * DAY_MS + 3_600_000);
+    world.time.jump(jump_ms);
     let before = client::list(&process.store, builtin::MESSAGES).await?;
     let began = world.time.passed();
     let store = &process.store;

@@ -10,6 +10,9 @@ use tokio::time::Instant;
 /// When each simulation begins: 2025-06-01.
 const BEGIN_MS: i64 = 1_748_736_000_000;
 
+/// How far the time of day may be ahead. The feed keeps its rows for a day longer.
+const AHEAD_MS_MAX: i64 = 6 * 86_400_000;
+
 /// The time of a simulation, and the chance that its engine has.
 #[derive(Debug)]
 pub struct SimulatedTime(Mutex<ClockState>);
@@ -57,9 +60,16 @@ impl SimulatedTime {
         BEGIN_MS + ms(self.passed())
     }
 
-    /// The time of day of the engine jumps.
+    /// The time of day of the engine jumps, and is never too far ahead.
     pub fn jump(&self, ms: i64) {
-        self.inner().off_ms += ms;
+        let mut inner = self.inner();
+        inner.off_ms = inner.off_ms.saturating_add(ms).min(AHEAD_MS_MAX);
+    }
+
+    /// Whether the time of day of the engine can jump so far.
+    #[must_use]
+    pub fn can_jump(&self, ms: i64) -> bool {
+        self.inner().off_ms.saturating_add(ms) <= AHEAD_MS_MAX
     }
 
     fn inner(&self) -> MutexGuard<'_, ClockState> {
