@@ -66,7 +66,7 @@ impl Node {
         let profile =
             self.create(builtin::PROFILES, json!({"name": "p", "smtpHost": "smtp.b.test"}));
         let profile = profile.await.to_string();
-        let values = json!({"profile_id": profile, "address": "a@b.test"});
+        let values = json!({"profile_id": profile, "address": "a@b.test", "enabled": true});
         AccountId::of(self.create(builtin::ACCOUNTS, values).await)
     }
 

@@ -66,7 +66,7 @@ impl Fixture {
             self.create(builtin::PROFILES, json!({"name": "p", "smtpHost": "smtp.b.test"}));
         let profile = profile.await.id;
         let account = json!({
-            "profile_id": profile.to_string(), "address": "a@b.test", "password": "hush-7391",
+            "profile_id": profile.to_string(), "address": "a@b.test", "enabled": true, "password": "hush-7391",
         });
         let account = AccountId::of(self.create(builtin::ACCOUNTS, account).await.id);
         let folder = json!({"account_id": account.to_string(), "title": "a@b.test/INBOX"});
