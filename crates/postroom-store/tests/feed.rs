@@ -273,9 +273,15 @@ impl History {
         }
     }
 
+    /// The present epoch of a mailbox.
+    async fn epoch(&self, folder: FolderId) -> MailboxEpoch {
+        let present = self.engine.origin(folder).await.unwrap().epoch;
+        present.unwrap_or(MailboxEpoch { folder, number: 1 })
+    }
+
     async fn receive(&mut self, folder: FolderId) {
         let class = self.class(builtin::MESSAGES);
-        let epoch = MailboxEpoch { folder, number: 1 };
+        let epoch = self.epoch(folder).await;
         let ledger = self.engine.ledger(epoch).await.unwrap();
         // What was there by its header alone is had as a whole now.
         let uid = ledger.oversized.first().map_or(self.uid, |oversized| oversized.key.uid());
@@ -337,7 +343,7 @@ impl History {
     }
 
     async fn miss(&mut self, account: AccountId, folder: FolderId) {
-        let epoch = MailboxEpoch { folder, number: 1 };
+        let epoch = self.epoch(folder).await;
         let uid = self.uid;
         self.uid += 1;
         let miss = MissedMessage {

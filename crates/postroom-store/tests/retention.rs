@@ -46,7 +46,8 @@ impl World {
         let (domain, class) = (Domain::default_domain(), store.builtin(builtin::MESSAGES).unwrap());
         let profile = json!({"name": "p", "smtpHost": "smtp.b.test"});
         let profile = create(&store, builtin::PROFILES, profile).await;
-        let account = json!({"profile_id": profile.to_string(), "address": "a@b.test"});
+        let account =
+            json!({"profile_id": profile.to_string(), "address": "a@b.test", "enabled": true});
         let account = create(&store, builtin::ACCOUNTS, account).await;
         let folder = json!({"account_id": account.to_string(), "title": "a@b.test/INBOX"});
         let folder = FolderId::of(create(&store, builtin::FOLDERS, folder).await);
@@ -291,7 +292,8 @@ async fn messages_of_an_account_that_is_there_again_stay() {
     world.store.purge().await.unwrap();
     let profile = create(&world.store, builtin::PROFILES, json!({"name": "p"})).await;
     let class = world.store.builtin(builtin::ACCOUNTS).unwrap();
-    let values = object(json!({"profile_id": profile.to_string(), "address": "a@b.test"}));
+    let values =
+        object(json!({"profile_id": profile.to_string(), "address": "a@b.test", "enabled": true}));
     let entity = Entity::new(world.account.into(), values);
     let new = NewEntity { entity, files: vec![] };
     world.store.entity_create(&world.domain, &class, vec![new]).await.unwrap();
