@@ -1,14 +1,11 @@
 //! The feed as its readers use it: every entity is rebuilt from it, at any point of a history.
 #![expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-#[path = "opened/directory.rs"]
-mod directory;
 #[path = "opened/config.rs"]
 mod opened;
 #[path = "opened/queued.rs"]
 mod queued;
 
-use directory::open as open_store;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -51,6 +48,7 @@ fn renamed(name: &str) -> Renamed<'_> {
 
 struct History {
     _directory: TempDir,
+    database: Arc<dyn Database>,
     engine: Store,
     client: Store,
     domain: Domain,
@@ -60,19 +58,17 @@ struct History {
     states: Vec<(i64, State)>,
 }
 
-async fn open() -> (TempDir, Store) {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open_store(directory.path(), "a").await.unwrap();
-    (directory, store)
-}
-
 impl History {
     async fn new(seed: u64) -> Self {
-        let (directory, engine) = open().await;
+        let directory = tempfile::tempdir().unwrap();
+        let database = opened::database(directory.path()).await.unwrap();
+        let engine = Store::open(Arc::clone(&database), &opened::config("a")).await.unwrap();
+        let engine = engine.lead().await.unwrap();
         let client = engine.of_client("tester");
         let random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         let domain = Domain::default_domain();
-        Self { _directory: directory, engine, client, domain, random, uid: 0, states: vec![] }
+        let (uid, states) = (0, vec![]);
+        Self { _directory: directory, database, engine, client, domain, random, uid, states }
     }
 
     /// A number below `count`.
@@ -373,8 +369,16 @@ impl History {
         state
     }
 
+    /// The feed, once readers may pass all that was written.
     async fn feed(&self) -> Vec<FeedRow> {
-        self.engine.feed_list(&self.domain, 0, 1_000_000).await.unwrap()
+        let newest = Statement::new("SELECT MAX(\"seq\") FROM \"change\"");
+        let newest = self.database.read(newest).await.unwrap()[0].whole(0).unwrap_or(0);
+        loop {
+            let feed = self.engine.feed_list(&self.domain, 0, 1_000_000).await.unwrap();
+            if feed.last().map_or(0, |row| row.seq) == newest {
+                return feed;
+            }
+        }
     }
 
     /// The news, read in small pages, tell the feed, each entity from where the change before has
