@@ -29,7 +29,8 @@ async fn each_bad_request_is_answered_with_what_is_wrong() {
         (Method::GET,   "email/Profiles?nonsense=1", None, 422, "nonsense"),
         (Method::GET,   "email/Profiles?filter=%5B%22%3D~%22%5D", None, 422, "no operator"),
         (Method::GET,   "email/Profiles?limit=-1", None, 422, "limit"),
-        (Method::DELETE, "email/Profiles", None, 405, "GET"),
+        (Method::DELETE, "email/Profiles", None, 422, "filter"),
+        (Method::PUT,   "email/Profiles", Some(json!({})), 405, "GET"),
     ];
     for (method, path, body, status, want) in table {
         let response = postroom.request(method.clone(), path, body.as_ref()).await.unwrap();
