@@ -141,7 +141,7 @@ fn said_of_space(log: &str) -> Vec<bool> {
 // SQLite alone: it is the disk of the data directory that gets full.
 #[tokio::test(flavor = "multi_thread")]
 async fn health_knows_a_full_disk_before_anything_is_written() {
-    let Some(disk) = Disk::mount("12m") else { return };
+    let Some(disk) = Disk::mount("16m") else { return };
     let start =
         PostroomOptions { data_within: Some(disk.path().to_owned()), ..PostroomOptions::default() };
     let binary = Path::new(env!("CARGO_BIN_EXE_postroom"));
