@@ -999,13 +999,15 @@ async fn messages_of_accounts_that_are_gone_or_disabled_are_found() {
         let found = fixture.store.delivery_orphaned().await.unwrap();
         found.iter().map(|orphaned| orphaned.why).collect::<Vec<_>>()
     };
-    assert_eq!(why().await, [Why::NoServer]);
     let accounts = fixture.class(builtin::ACCOUNTS);
     let profile =
         fixture.get(builtin::ACCOUNTS, account.into()).await.reference("profile_id").unwrap();
     let profiles = fixture.class(builtin::PROFILES);
-    let host = json!({"smtpHost": "b.test"}).as_object().unwrap().clone();
     let at = EntityPlace::new(&fixture.domain, &profiles, profile);
+    let mut host = json!({"smtpHost": null}).as_object().unwrap().clone();
+    fixture.store.entity_update(at, &host, None).await.unwrap();
+    assert_eq!(why().await, [Why::NoServer]);
+    host.insert("smtpHost".to_owned(), json!("b.test"));
     fixture.store.entity_update(at, &host, None).await.unwrap();
     let at = EntityPlace::new(&fixture.domain, &accounts, account.into());
     let mut enabled = json!({"enabled": true}).as_object().unwrap().clone();
@@ -1256,7 +1258,6 @@ async fn an_older_schema_is_brought_forward() {
         ALTER TABLE \"chunk\" DROP COLUMN \"sum\"; DROP INDEX \"change of entity\";
         ALTER TABLE \"change\" DROP COLUMN \"modifier_type\";
         ALTER TABLE \"change\" DROP COLUMN \"modifier_id\";
-        ALTER TABLE \"change\" DROP COLUMN \"transaction\";
         DELETE FROM \"meta\" WHERE \"name\" = 'chunks without sum';
         ALTER TABLE \"receipt\" DROP COLUMN \"uid_validity\";
         ALTER TABLE \"receipt\" DROP COLUMN \"uid\";

@@ -102,18 +102,16 @@ pub const PLANTED: &[PlantedFault] = &[
     },
     PlantedFault {
         name: "every row of the feed is lost",
-        file: "crates/postroom-store/src/record.rs",
-        sound: "self.row_of(ROW, id, operation, replaced)",
-        faulty: "let none = \"SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE 1 = 0\";
-        let sql = ROW.replace(\"VALUES ($1, $2, $3, $4, $5, $6, $7, $8)\", none);
-        self.row_of(sql, id, operation, replaced)",
+        file: "crates/postroom-store/src/feed.rs",
+        sound: "format!(\"{INSERT} VALUES ({})\", self.row_values())",
+        faulty: "format!(\"{INSERT} SELECT {} WHERE 1 = 0\", self.row_values())",
         finder: test("postroom-store", LIB, "feed::tests::the_newest_rows_stay"),
     },
     PlantedFault {
         name: "no row of the feed is kept",
         file: "crates/postroom-store/src/feed.rs",
-        sound: ".bind(retained)",
-        faulty: ".bind(retained.min(0))",
+        sound: "let mut surplus = count - retained;",
+        faulty: "let mut surplus = count - retained.min(0);",
         finder: test("postroom-store", LIB, "feed::tests::the_newest_rows_stay"),
     },
     PlantedFault {
