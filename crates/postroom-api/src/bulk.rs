@@ -44,6 +44,8 @@ use serde_json::json;
 const AT_ONCE_MAX: usize = 1000;
 /// How many entities a job may have.
 const JOB_COUNT_MAX: usize = 1_000_000;
+/// The parameter that says how many entities are to be deleted.
+const CONFIRM: &str = "confirm";
 /// What is said of a body where there must be none.
 const NO_BODY: &str = "takes no body: the filter is the parameter `filter`";
 
@@ -54,8 +56,10 @@ struct BulkRequest {
     filter: Option<Filter>,
     /// The filter as it was sent.
     sent: Option<Value>,
-    /// How many are to be deleted.
+    /// How many are to be deleted, as the client says.
     confirm: Option<u64>,
+    /// Whether the client must say it.
+    must_confirm: bool,
 }
 
 /// `PATCH` of a collection: changes the entities of the parameter `filter`.
@@ -96,10 +100,10 @@ pub(crate) async fn delete(asked: Asked, by: ListedBy, body: Body) -> Result<Res
 ///
 /// 409 with the number if `confirm` does not say it; as [`delete`].
 pub(crate) async fn clear(asked: Asked, by: ListedBy, body: Body) -> Result<Response, Problem> {
-    let wanted = BulkRequest::read(asked, by, &["filter", "confirm"])?;
+    let wanted = BulkRequest::read(asked, by, &["filter", CONFIRM])?;
     body::none(&wanted.asked.headers, body, &wanted.asked.app, NO_BODY).await?;
     let once = wanted.key("CLEAR", blake3::hash(b""))?;
-    wanted.run_confirmed(BulkWork::Delete, once).await
+    wanted.run(BulkWork::Delete, once).await
 }
 
 impl BulkRequest {
@@ -107,8 +111,7 @@ impl BulkRequest {
         let (mut filter, mut sent, mut confirm) = (None, None, None);
         for (name, text) in parameters::of(&asked.uri, names)? {
             if name == "filter" {
-                let json = serde_json::from_str(&text);
-                let json: Value = json.map_err(|error| Problem::not_json("`filter`", &error))?;
+                let json = parameters::filter(&text)?;
                 let classes = asked.app.store.classes();
                 filter = Some(filter::parse(Names::among(&asked.class, &classes), &json)?);
                 sent = Some(json);
@@ -123,7 +126,8 @@ impl BulkRequest {
                           the filter: [\"==\", [\"property\", \"version\"], 3]";
             return Err(Problem::malformed(detail));
         }
-        Ok(Self { asked, by, filter, sent, confirm })
+        let must_confirm = names.contains(&CONFIRM);
+        Ok(Self { asked, by, filter, sent, confirm, must_confirm })
     }
 
     fn must_filter(&self, does: &str) -> Result<(), Problem> {
@@ -163,17 +167,8 @@ impl BulkRequest {
             return Ok(job::accepted(&job));
         }
         let entities = self.entities().await?;
-        self.done(work, once, &entities).await
-    }
-
-    /// The same if the client knows how many entities there are.
-    async fn run_confirmed(self, work: BulkWork, once: Option<Once>) -> Result<Response, Problem> {
-        if let Some(job) = self.before(once.as_ref()).await? {
-            return Ok(job::accepted(&job));
-        }
-        let entities = self.entities().await?;
         let count = entities.len() as u64;
-        if count > 0 && self.confirm != Some(count) {
+        if self.must_confirm && count > 0 && self.confirm != Some(count) {
             return Err(Failed::Unconfirmed { count, what: "entities" }.into());
         }
         // These and no others, whatever is created since.

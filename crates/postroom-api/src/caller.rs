@@ -20,6 +20,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+/// The challenge to who sends a token that is not known.
+const UNKNOWN_TOKEN: &str = "Bearer realm=\"postroom\", error=\"invalid_token\"";
+
 /// An authorised caller. A function that takes one cannot be reached without a good token.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
@@ -45,8 +48,7 @@ impl FromRequestParts<App> for Caller {
         if let Some(wait) = app.lockout.failed(source(parts), Instant::now()) {
             return Err(locked_out(wait.as_secs() + 1));
         }
-        let challenge = "Bearer realm=\"postroom\", error=\"invalid_token\"";
-        Err(Problem::unauthenticated(challenge, "the token is not known"))
+        Err(Problem::unauthenticated(UNKNOWN_TOKEN, "the token is not known"))
     }
 }
 
@@ -57,8 +59,7 @@ impl FromRequestParts<App> for Caller {
 /// 401 when it no longer is; when the store fails.
 pub(crate) async fn is_known(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
     let known = app.store.token_verify(bearer(headers)?).await?;
-    let challenge = "Bearer realm=\"postroom\", error=\"invalid_token\"";
-    let gone = || Problem::unauthenticated(challenge, "the token is no longer known");
+    let gone = || Problem::unauthenticated(UNKNOWN_TOKEN, "the token is no longer known");
     known.map(drop).ok_or_else(gone)
 }
 

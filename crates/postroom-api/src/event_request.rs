@@ -99,8 +99,7 @@ impl EventRequest {
             if name == "mask" {
                 note(mask(class, classes, text).map(|mask| read.mask = Some(mask)));
             } else {
-                let json = serde_json::from_str(text);
-                let json = json.map_err(|error| Problem::not_json("`filter`", &error))?;
+                let json = parameters::filter(text)?;
                 let names = Names::among(class, classes);
                 let filter = filter::parse(names, &json).and_then(alone);
                 note(filter.map(|filter| read.filter = Some(filter)));

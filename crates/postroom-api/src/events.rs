@@ -16,6 +16,7 @@ use crate::event_request;
 use crate::event_request::After;
 use crate::event_request::EventRequest;
 use crate::event_request::ShownEvent;
+use crate::format::media_ranges;
 use crate::problem::Problem;
 use axum::Json;
 use axum::body::Body;
@@ -85,9 +86,7 @@ pub(crate) async fn show(
 }
 
 fn is_stream(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).into_iter();
-    let ranges = accepted.filter_map(|field| field.to_str().ok()).flat_map(|text| text.split(','));
-    let types = ranges.filter_map(|range| range.split(';').next());
+    let types = media_ranges(headers).filter_map(|range| range.split(';').next());
     types.map(str::trim).any(|of_type| of_type.eq_ignore_ascii_case(STREAM))
 }
 

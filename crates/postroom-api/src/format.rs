@@ -21,11 +21,8 @@ impl Format {
     /// The format that a request prefers. It is an array unless another one is asked for.
     #[must_use]
     pub(crate) fn accepted(headers: &HeaderMap) -> Self {
-        let fields = headers.get_all(header::ACCEPT).into_iter();
-        let ranges =
-            fields.filter_map(|field| field.to_str().ok()).flat_map(|text| text.split(','));
         let mut best = (0.0, Self::Array);
-        for range in ranges {
+        for range in media_ranges(headers) {
             let (format, weight) = weighed(range);
             if let Some(format) = format.filter(|_| weight > best.0) {
                 best = (weight, format);
@@ -78,6 +75,12 @@ impl Format {
             Self::Csv => record(columns.iter().map(|path| value_at(row, path))),
         }
     }
+}
+
+/// The media ranges of `Accept`, each with its parameters.
+pub(crate) fn media_ranges(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let fields = headers.get_all(header::ACCEPT).into_iter();
+    fields.filter_map(|field| field.to_str().ok()).flat_map(|text| text.split(','))
 }
 
 /// The format of a media range, and how much it is wanted.

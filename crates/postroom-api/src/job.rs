@@ -39,8 +39,7 @@ pub(crate) async fn redecompose(asked: Asked, body: Body) -> Result<Response, Pr
     body::none(&asked.headers, body, &asked.app, why).await?;
     let mut wanted = None;
     for (_, text) in pairs {
-        let json = serde_json::from_str(&text);
-        let json = json.map_err(|error| Problem::not_json("`filter`", &error))?;
+        let json = parameters::filter(&text)?;
         let classes = asked.app.store.classes();
         wanted = Some((filter::parse(Names::among(&asked.class, &classes), &json)?, json));
     }

@@ -1,8 +1,8 @@
 //! The parameters of a list: filter, order, page, mask.
 
 use crate::cursor;
-use crate::exact;
 use crate::mask::Mask;
+use crate::parameters;
 use crate::parameters::flag;
 use crate::percent;
 use crate::problem::Problem;
@@ -59,11 +59,7 @@ pub(crate) fn parse(
         let read = match name.as_str() {
             _ if twice && is_single(class, name) => Err(Invalid::new(name, "is given twice")),
             "filter" => {
-                let json = serde_json::from_str(text);
-                let json = json.map_err(|error| Problem::not_json("`filter`", &error))?;
-                let rounded = exact::rounded(text.as_bytes()).into_iter();
-                let rounded: Vec<_> = rounded.map(|place| format!("filter{place}")).collect();
-                exact::refuse(&rounded)?;
+                let json = parameters::filter(text)?;
                 filter::parse(names, &json).map(|filter| reader.filters.push(filter))
             }
             "order" => parse_order(class, text).map(|order| reader.query.order = order),

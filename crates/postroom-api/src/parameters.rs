@@ -2,10 +2,12 @@
 //!
 //! Standards: RFC 3986 §3.4; a plus sign is a blank, as forms write it.
 
+use crate::exact;
 use crate::percent;
 use crate::problem::Problem;
 use axum::http::Uri;
 use postroom_model::Invalid;
+use serde_json::Value as Json;
 
 /// How many parameters a request may have.
 const COUNT_MAX: usize = 64;
@@ -59,6 +61,21 @@ pub(crate) fn of(uri: &Uri, names: &[&str]) -> Result<Vec<(String, String)>, Pro
 /// Anything else.
 pub(crate) fn flag(name: &str, text: &str) -> Result<bool, Invalid> {
     text.parse().map_err(|_| Invalid::new(name, "takes true or false"))
+}
+
+/// The JSON of the parameter `filter`.
+///
+/// # Errors
+///
+/// 400 when it is no JSON; 422 with the place of each number that cannot be kept, because another
+/// number would choose other entities.
+pub(crate) fn filter(text: &str) -> Result<Json, Problem> {
+    let json = serde_json::from_str(text);
+    let json = json.map_err(|error| Problem::not_json("`filter`", &error))?;
+    let rounded = exact::rounded(text.as_bytes()).into_iter();
+    let rounded: Vec<_> = rounded.map(|place| format!("filter{place}")).collect();
+    exact::refuse(&rounded)?;
+    Ok(json)
 }
 
 #[cfg(test)]

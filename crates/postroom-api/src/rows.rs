@@ -11,8 +11,8 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::Filter;
 use postroom_model::Query;
-use postroom_model::filter;
 use postroom_store::Error;
 use postroom_store::ListedFile;
 use postroom_store::Store;
@@ -99,13 +99,9 @@ impl Rows {
             };
             let mut others = HashMap::new();
             for ids in ids.chunks(AT_ONCE) {
-                let texts: Vec<_> = ids.iter().map(ToString::to_string).collect();
-                let one_of = json!(["in", ["property", "id"], texts]);
-                let one_of = filter::parse(&rows.class, &one_of)
-                    .map_err(|_| Error::Damaged { what: "a list of ids" })?;
                 let query = Query {
                     shown: Some(reference.mask.properties()),
-                    ..Query::filtered(one_of, u32::MAX)
+                    ..Query::filtered(Filter::of_ids(ids), u32::MAX)
                 };
                 let found = self.store.entity_list(&self.domain, &rows.class, &query).await?;
                 let companions = rows.companions(&found).await?;

@@ -52,6 +52,7 @@ use std::sync::Arc;
 const PAGE: u32 = 100;
 /// How many messages are processed at once.
 const AT_ONCE: usize = 4;
+
 /// Runs a job to its end, or until it is deleted.
 ///
 /// # Errors

@@ -15,9 +15,7 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::job;
 use crate::job::Job;
-use crate::job::JobCounts;
 use crate::job::JobKind;
-use crate::job::JobState;
 use crate::job::JobStep;
 use crate::once;
 use crate::once::Once;
@@ -128,22 +126,8 @@ impl Store {
             BulkWork::Patch(changes) => (JobKind::Patch, Some(changes)),
             BulkWork::Delete => (JobKind::Delete, None),
         };
-        let job = Job {
-            id: JobId::of(self.clock().new_id()),
-            domain: domain.clone(),
-            class: class.classname.clone(),
-            kind,
-            filter,
-            changes,
-            modifier: self.modifier.id().map(str::to_owned),
-            state: JobState::Open,
-            behind: None,
-            total: entities.len() as u64,
-            counts: JobCounts::default(),
-            begun_ms: self.clock().now_ms(),
-            ended_ms: None,
-            reason: None,
-        };
+        let total = entities.len() as u64;
+        let job = Job { filter, changes, total, ..self.new_job(domain, class, kind) };
         let ids = [job.id.to_string()];
         let kept = once.map(|once| once::keep_ids(self, domain, class, once, &ids));
         let mut batch: Vec<_> = kept.into_iter().collect();
@@ -234,14 +218,21 @@ mod tests {
     use postroom_testkit::on_both;
     use serde_json::Map;
     use std::sync::Arc;
+    use tempfile::TempDir;
 
     const DAY_MS: i64 = 24 * 3_600_000;
 
-    #[on_both]
-    async fn a_job_is_kept_for_a_month_after_its_end_and_what_it_changed_is_forgotten_at_once() {
+    /// A store whose time the test sets.
+    async fn timed() -> (TempDir, Arc<Time>, Store) {
         let directory = tempfile::tempdir().unwrap();
         let time = Arc::new(Time::default());
         let store = store_in(directory.path(), time.clock(), Work::Inline).await;
+        (directory, time, store)
+    }
+
+    #[on_both]
+    async fn a_job_is_kept_for_a_month_after_its_end_and_what_it_changed_is_forgotten_at_once() {
+        let (_directory, time, store) = timed().await;
         let (domain, class) = (Domain::default_domain(), store.builtin(PROFILES).unwrap());
         let entities = [EntityId::nil()];
         let order = || BulkOrder {
@@ -267,9 +258,7 @@ mod tests {
 
     #[on_both]
     async fn ids_are_read_in_pages_up_to_a_bound() {
-        let directory = tempfile::tempdir().unwrap();
-        let time = Arc::new(Time::default());
-        let store = store_in(directory.path(), time.clock(), Work::Inline).await;
+        let (_directory, _time, store) = timed().await;
         let (domain, class) = (Domain::default_domain(), store.builtin(PROFILES).unwrap());
         let count = IDS_AT_ONCE as usize + 3;
         let new = |_| {

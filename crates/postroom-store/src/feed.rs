@@ -3,7 +3,7 @@
 //! A row holds only the values that the change replaced, so the row of a new entity has a few
 //! bytes. To get the state after any change, undo the later changes of the present row
 //! ([`FeedRow::undo`]). Only the id of a deleted entity is kept. A row is removed after
-//! [`RETAINED_FOR`], or before, when there are more than [`RETAINED`].
+//! [`RETAINED_MS`], or before, when there are more than [`RETAINED`].
 //!
 //! Only `record` writes rows, in the batch that changes the entity.
 
@@ -15,6 +15,7 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::modifier::Modifier;
+use crate::seq;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -25,14 +26,13 @@ use postroom_model::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// How many rows are kept at most.
 pub(crate) const RETAINED: i64 = 10_000_000;
-/// How long a row is kept.
-pub(crate) const RETAINED_FOR: Duration = Duration::from_hours(7 * 24);
-/// How often all rows are counted.
-const COUNTED_EVERY: Duration = Duration::from_hours(1);
+/// How long a row is kept: 7 days.
+pub(crate) const RETAINED_MS: i64 = 7 * 24 * 3_600_000;
+/// How often all rows are counted: each hour.
+const COUNTED_EVERY_MS: u64 = 3_600_000;
 /// How many rows one batch removes at most, so that others can write in between.
 const TRIMMED_AT_ONCE: i64 = 5_000;
 
@@ -160,11 +160,9 @@ impl Store {
     /// Removes the rows that are no longer kept, in bounded steps.
     pub(crate) async fn feed_trim(&self) -> Result<(), Error> {
         let now_ms = self.clock().now_ms();
-        let age_ms = i64::try_from(RETAINED_FOR.as_millis()).unwrap_or(i64::MAX);
-        while self.trim_before(now_ms.saturating_sub(age_ms)).await? {}
-        let every_ms = i64::try_from(COUNTED_EVERY.as_millis()).unwrap_or(i64::MAX);
+        while self.trim_before(now_ms.saturating_sub(RETAINED_MS)).await? {}
         let counted_ms = self.inner.feed_counted_ms.load(Ordering::Relaxed);
-        if now_ms.abs_diff(counted_ms) >= every_ms.unsigned_abs() {
+        if now_ms.abs_diff(counted_ms) >= COUNTED_EVERY_MS {
             self.trim_to(RETAINED).await?;
             self.inner.feed_counted_ms.store(now_ms, Ordering::Relaxed);
         }
@@ -224,8 +222,7 @@ impl Store {
         after: i64,
         limit: u32,
     ) -> Result<Vec<FeedRow>, Error> {
-        let settled = self.inner.database.dialect().seq_settled();
-        let settled = settled.map(|below| format!(" AND \"seq\" < {below}")).unwrap_or_default();
+        let settled = seq::settled(self.inner.database.dialect());
         let sql = format!(
             "{SELECT} WHERE \"seq\" > $1 AND \"domain\" = $2{settled} ORDER BY \"seq\" LIMIT $3"
         );

@@ -5,11 +5,13 @@
 //! entities of other jobs are listed in the table `job entity` until each is done.
 
 use crate::bell::Topic;
+use crate::columns::places;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::store::Store;
+use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::EntityId;
 use postroom_model::JobId;
@@ -259,29 +261,35 @@ impl Store {
     pub async fn job_create(
         &self,
         domain: &Domain,
-        class: &postroom_model::Class,
+        class: &Class,
         filter: Option<(Filter, Json)>,
     ) -> Result<Job, Error> {
         let total = self.original_count(domain, class, filter.as_ref().map(|(f, _)| f)).await?;
-        let job = Job {
+        let filter = filter.map(|(_, json)| json);
+        let job = Job { filter, total, ..self.new_job(domain, class, JobKind::Redecompose) };
+        self.write(vec![insert(&job)]).await?;
+        self.inner.database.ring(Topic::Jobs);
+        Ok(job)
+    }
+
+    /// A job of whoever asks, of all entities, with nothing done.
+    pub(crate) fn new_job(&self, domain: &Domain, class: &Class, kind: JobKind) -> Job {
+        Job {
             id: JobId::of(self.clock().new_id()),
             domain: domain.clone(),
             class: class.classname.clone(),
-            kind: JobKind::Redecompose,
-            filter: filter.map(|(_, json)| json),
+            kind,
+            filter: None,
             changes: None,
             modifier: self.modifier.id().map(str::to_owned),
             state: JobState::Open,
             behind: None,
-            total,
+            total: 0,
             counts: JobCounts::default(),
             begun_ms: self.clock().now_ms(),
             ended_ms: None,
             reason: None,
-        };
-        self.write(vec![insert(&job)]).await?;
-        self.inner.database.ring(Topic::Jobs);
-        Ok(job)
+        }
     }
 
     /// One job. `None` when the domain has none of that id.
@@ -312,10 +320,9 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn job_next(&self, kinds: &[JobKind]) -> Result<Option<Job>, Error> {
-        let places: Vec<_> = (1..=kinds.len()).map(|at| format!("${at}")).collect();
         let sql = format!(
             "{SELECT} WHERE \"state\" = 'open' AND \"kind\" IN ({}) ORDER BY \"id\" LIMIT 1",
-            places.join(", ")
+            places(1, kinds.len())
         );
         let next = Statement::new(sql).bind_all(kinds.iter().map(|kind| kind.as_str().into()));
         self.read(next).await?.first().map(Job::from_row).transpose()

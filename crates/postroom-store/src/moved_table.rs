@@ -43,7 +43,7 @@ pub(crate) const CLASS: (&str, &[&str]) = ("class", &["name"]);
 #[cfg(test)]
 const LEFT: &[&str] = &["meta", "class", "owner"];
 /// Columns that the database fills in.
-pub(crate) const COMPUTED: &[(&str, &str)] = &[("receipt", "uid"), ("change", "transaction")];
+pub(crate) const COMPUTED: &[(&str, &str)] = &[("receipt", "uid")];
 
 /// A table with its key and all columns that are moved.
 pub(crate) struct MovedTable {

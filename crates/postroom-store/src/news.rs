@@ -10,10 +10,9 @@ use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::Filter;
 use postroom_model::Operation;
 use postroom_model::Query;
-use postroom_model::filter;
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -150,11 +149,9 @@ impl Store {
             let Some(class) = self.class(name) else {
                 continue;
             };
-            let ids: Vec<_> = ids.into_iter().map(|id| id.to_string()).collect();
+            let ids: Vec<_> = ids.into_iter().collect();
             for ids in ids.chunks(AT_ONCE) {
-                let one_of = filter::parse(&class, &json!(["in", ["property", "id"], ids]));
-                let one_of = one_of.map_err(|_| Error::Damaged { what: "a list of ids" })?;
-                let query = Query::filtered(one_of, u32::MAX);
+                let query = Query::filtered(Filter::of_ids(ids), u32::MAX);
                 for entity in self.entity_list(domain, &class, &query).await? {
                     states.insert((name.to_owned(), entity.id), entity);
                 }

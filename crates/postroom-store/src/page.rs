@@ -9,6 +9,7 @@ use crate::columns::quoted;
 use crate::condition::Conditions;
 use crate::database::Dialect;
 use crate::database::Value;
+use crate::seq;
 use crate::seq::SEQ;
 use postroom_model::Class;
 use postroom_model::Filter;
@@ -76,12 +77,10 @@ pub(crate) fn matching(
     format!("FROM {} WHERE {domain} = $1{filter}{settled}", quoted(&class.table()))
 }
 
-/// The condition that leaves out what has a number that a reader must not pass yet. Whoever goes by
-/// numbers would miss a change with a smaller one that becomes visible later.
+/// The condition of a list that goes by numbers of changes ([`seq::settled`]).
 fn settled(dialect: &dyn Dialect, is_by_seq: bool, filter: Option<&Filter>) -> String {
     let goes_by_seq = is_by_seq || filter.is_some_and(|filter| filter.names(SEQ));
-    let settled = dialect.seq_settled().filter(|_| goes_by_seq);
-    settled.map(|below| format!(" AND {} < {below}", quoted(SEQ))).unwrap_or_default()
+    if goes_by_seq { seq::settled(dialect) } else { String::new() }
 }
 
 /// The limit and the offset, whose sum is a number of the database too.

@@ -85,6 +85,7 @@ const STEPS: &[&[&str]] = &[
     EXTENSIONS,
     purges::STEP,
     bulk_jobs::STEP,
+    NUMBERED,
 ];
 
 const OWN: &[&str] = &[
@@ -229,11 +230,13 @@ const SOURCE_KEYS: &[&str] = &[
 const CLASSES: &[&str] = &["CREATE TABLE \"class\" (
     \"name\" {text} PRIMARY KEY, \"position\" {whole} NOT NULL, \"definition\" {json} NOT NULL)"];
 
-/// Several transactions may run at once. The numbers of the feed are given out before a transaction
-/// is committed, so a reader that must miss nothing goes by the transaction, and stops before the
-/// first that may still run. Chunks are compressed before they are stored.
+/// Several transactions may run at once, and each row of the feed says which made it. Chunks are
+/// compressed before they are stored.
 const SEVERAL: &[&str] =
     &["ALTER TABLE \"change\" ADD COLUMN \"transaction\" {transaction}", "{incompressible chunk}"];
+
+/// The number of a change has that of its transaction in front (`crate::seq`).
+const NUMBERED: &[&str] = &["ALTER TABLE \"change\" DROP COLUMN \"transaction\""];
 
 /// Clients change classes: how a built-in one was built in, and the version of the classes with
 /// which each changed last; what is to be emptied; the counters of increments; which classes a

@@ -29,6 +29,14 @@ pub(crate) const SEQ: &str = "seq";
 /// How many changes a batch may have, so that their numbers fit behind that of a transaction.
 pub(crate) const CHANGES_MAX: i64 = (1 << 16) - 1;
 
+/// The condition that a reader may pass the number of a row. Begins with `AND`; empty where it
+/// always holds. Whoever goes by numbers without it would miss a change with a smaller one that
+/// becomes visible later.
+pub(crate) fn settled(dialect: &dyn Dialect) -> String {
+    let below = dialect.seq_settled();
+    below.map(|below| format!(" AND \"{SEQ}\" < {below}")).unwrap_or_default()
+}
+
 /// Numbers the changes of a batch, and adds what the database needs to count on. Whether there
 /// are any.
 ///

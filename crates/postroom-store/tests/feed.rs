@@ -1,11 +1,14 @@
 //! The feed as its readers use it: every entity is rebuilt from it, at any point of a history.
 #![expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "opened/leading.rs"]
+mod leading;
 #[path = "opened/config.rs"]
 mod opened;
 #[path = "opened/queued.rs"]
 mod queued;
 
+use leading::leading;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -60,15 +63,12 @@ struct History {
 
 impl History {
     async fn new(seed: u64) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let database = opened::database(directory.path()).await.unwrap();
-        let engine = Store::open(Arc::clone(&database), &opened::config("a")).await.unwrap();
-        let engine = engine.lead().await.unwrap();
+        let (_directory, database, engine) = leading().await;
         let client = engine.of_client("tester");
         let random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         let domain = Domain::default_domain();
         let (uid, states) = (0, vec![]);
-        Self { _directory: directory, database, engine, client, domain, random, uid, states }
+        Self { _directory, database, engine, client, domain, random, uid, states }
     }
 
     /// A number below `count`.

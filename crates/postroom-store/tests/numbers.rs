@@ -1,9 +1,12 @@
 //! Whoever reads changes by their numbers misses none, whatever is written at the same time.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "opened/leading.rs"]
+mod leading;
 #[path = "opened/config.rs"]
 mod opened;
 
+use leading::leading;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
@@ -38,11 +41,8 @@ struct World {
 
 impl World {
     async fn open() -> Arc<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let database = opened::database(directory.path()).await.unwrap();
-        let store = Store::open(Arc::clone(&database), &opened::config("a")).await.unwrap();
-        let store = store.lead().await.unwrap();
-        Arc::new(Self { _directory: directory, database, store, domain: Domain::default_domain() })
+        let (_directory, database, store) = leading().await;
+        Arc::new(Self { _directory, database, store, domain: Domain::default_domain() })
     }
 
     async fn create(&self, class: &str, all: Vec<Json>) -> Vec<EntityId> {

@@ -2,6 +2,8 @@
 //! each round.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "opened/leading.rs"]
+mod leading;
 #[path = "opened/config.rs"]
 mod opened;
 #[path = "opened/queued.rs"]
@@ -9,6 +11,7 @@ mod queued;
 #[path = "opened/received.rs"]
 mod received;
 
+use leading::leading;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -54,11 +57,8 @@ struct Track {
 
 impl Track {
     async fn open() -> Arc<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let database = opened::database(directory.path()).await.unwrap();
-        let store = Store::open(Arc::clone(&database), &opened::config("a")).await.unwrap();
-        let store = store.lead().await.unwrap();
-        Arc::new(Self { _directory: directory, database, store, domain: Domain::default_domain() })
+        let (_directory, database, store) = leading().await;
+        Arc::new(Self { _directory, database, store, domain: Domain::default_domain() })
     }
 
     async fn create(&self, class: &str, values: Json) -> Result<EntityId, Error> {

@@ -181,6 +181,14 @@ impl Filter {
         }
     }
 
+    /// The entities with these ids.
+    #[must_use]
+    pub fn of_ids(ids: &[EntityId]) -> Self {
+        let subject = Subject::Property("id".to_owned());
+        let id = Operand { subject, data_type: DataType::Uuid, multi: false };
+        Self::In(id, ids.iter().copied().map(Literal::Id).collect())
+    }
+
     /// Both of them.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

@@ -141,18 +141,24 @@ fn killed_at(arguments: &[&str], reached: &str) {
     killed.wait().unwrap();
 }
 
+/// A PostgreSQL of its own with two empty databases, by their addresses. `None`: there is none here.
+async fn two_databases() -> Option<(Postgres, [String; 2])> {
+    if !require(&[Need::Postgres]) {
+        return None;
+    }
+    let server = Postgres::start(&PostgresOptions::default()).unwrap();
+    for name in ["one", "other"] {
+        server.database_create(name).await.unwrap();
+    }
+    let addresses = ["one", "other"].map(|name| server.url(name));
+    Some((server, addresses))
+}
+
 /// Classes whose entities must refer to one another, in a circle and to their own class.
 // SQLite alone: it moves to a PostgreSQL of its own, and from one to another.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_refers_in_a_circle_moves_from_postgresql_to_postgresql() {
-    if !require(&[Need::Postgres]) {
-        return;
-    }
-    let server = Postgres::start(&PostgresOptions::default()).unwrap();
-    for name in ["first", "second"] {
-        server.database_create(name).await.unwrap();
-    }
-    let (first_url, second_url) = (server.url("first"), server.url("second"));
+    let Some((_server, [first_url, second_url])) = two_databases().await else { return };
     let place = tempfile::tempdir().unwrap();
     let options = PostroomOptions {
         data_within: Some(place.path().to_owned()),
@@ -230,14 +236,7 @@ async fn listed(postroom: &Postroom) -> Vec<Json> {
 // SQLite alone: it begins to move to a PostgreSQL of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_that_is_given_up_leaves_the_data_where_it_was() {
-    if !require(&[Need::Postgres]) {
-        return;
-    }
-    let server = Postgres::start(&PostgresOptions::default()).unwrap();
-    for name in ["left", "empty"] {
-        server.database_create(name).await.unwrap();
-    }
-    let (left, empty) = (server.url("left"), server.url("empty"));
+    let Some((_server, [left, empty])) = two_databases().await else { return };
     let place = tempfile::tempdir().unwrap();
     let options = PostroomOptions {
         data_within: Some(place.path().to_owned()),
