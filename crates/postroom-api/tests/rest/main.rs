@@ -11,6 +11,7 @@ mod bulk;
 mod bulk_jobs;
 mod class_races;
 mod classes;
+mod contract;
 mod damage;
 mod entities;
 mod events;
