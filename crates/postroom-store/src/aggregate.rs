@@ -57,10 +57,13 @@ impl Store {
         let columns = group.iter().cloned().chain(aggregate.computed.iter().map(columns_of));
         let columns = columns.collect::<Vec<_>>().join(", ");
         let ascending = dialect.ascending();
-        let order: Vec<_> = group.iter().map(|one| format!("{one} {ascending}")).collect();
+        // With a filter, an index of its properties is worth more than one in the order of groups.
+        let by = |one: &String| if filter.is_some() { dialect.unindexed(one) } else { one.clone() };
+        let by: Vec<_> = group.iter().map(by).collect();
+        let order: Vec<_> = by.iter().map(|one| format!("{one} {ascending}")).collect();
         let grouped = match group.is_empty() {
             true => String::new(),
-            false => format!(" GROUP BY {} ORDER BY {}", group.join(", "), order.join(", ")),
+            false => format!(" GROUP BY {} ORDER BY {}", by.join(", "), order.join(", ")),
         };
         let sql = format!("SELECT {columns} {rows}{grouped} LIMIT {limit}");
         let rows = self.read(asked(sql, conditions, class, filter)).await?;

@@ -19,7 +19,7 @@ const LISTED_BY: &[&str] = &["folder_id", "account_id", "messageState"];
 /// The statements that remove what earlier versions had.
 pub(crate) fn former() -> impl Iterator<Item = Statement> {
     let drop = |name| format!("DROP INDEX IF EXISTS \"email/Messages {name}\"");
-    FORMER_INDEXES.iter().map(drop).map(Statement::new)
+    FORMER_INDEXES.iter().map(drop).map(|sql| Statement::new(sql))
 }
 
 /// The indexes of a class table: by reference, and for messages what lists and the queue ask for.

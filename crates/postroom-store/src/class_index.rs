@@ -1,6 +1,7 @@
 //! The indexes that clients ask for with `opts.indexes`, and those of their references.
 
 use crate::columns::quoted;
+use crate::database::Dialect;
 use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::builtin::MESSAGES;
@@ -26,16 +27,16 @@ pub(crate) struct OwnIndex {
 /// The indexes of a class that are not built in. One of `opts.indexes` leads with the domain, as
 /// every query does, and ends with the id, by which ties are ordered. A reference has one, so that
 /// what refers to an entity is found when it is deleted.
-pub(crate) fn own_indexes(class: &Class) -> Vec<OwnIndex> {
+pub(crate) fn own_indexes(dialect: &dyn Dialect, class: &Class) -> Vec<OwnIndex> {
     let whole = |names: Vec<&str>| {
         let columns: Vec<_> = ["domain"].into_iter().chain(names).chain(["id"]).collect();
-        own_index(class, &columns)
+        own_index(dialect, class, &columns)
     };
     let asked = class.indexes().into_iter().map(whole);
     let built_in = if class.is_built_in() { class.fixed } else { 0 };
     let references = class.properties.iter().skip(built_in);
     let references = references.filter(|p| p.data_type == DataType::Entity && !p.multi);
-    let references = references.map(|property| own_index(class, &[&property.name]));
+    let references = references.map(|property| own_index(dialect, class, &[&property.name]));
     // Messages have one by their time.
     let by_time = |property: &str| class.classname == MESSAGES && property == names::DATE_TIME;
     let expiry = class.expiry().filter(|expiry| !by_time(expiry.property));
@@ -49,11 +50,19 @@ pub(crate) fn own_indexes(class: &Class) -> Vec<OwnIndex> {
     all
 }
 
-fn own_index(class: &Class, columns: &[&str]) -> OwnIndex {
-    let hash = blake3::hash(format!("{} {}", class.id, columns.join(" ")).as_bytes()).to_hex();
+fn own_index(dialect: &dyn Dialect, class: &Class, columns: &[&str]) -> OwnIndex {
+    // One that has another order has another name.
+    let order = dialect.indexed();
+    let named = format!("{} {}{order}", class.id, columns.join(" "));
+    let hash = blake3::hash(named.as_bytes()).to_hex();
     let name = format!("{OWN_INDEX}{}", hash.get(..HASH_DIGITS).unwrap_or_default());
     let columns: Vec<_> = columns.iter().map(|column| (*column).to_owned()).collect();
-    let on: Vec<_> = columns.iter().map(|column| quoted(column)).collect();
+    let ordered = |column: &String| match column.as_str() {
+        // These are always set.
+        "domain" | "id" => quoted(column),
+        _ => format!("{}{order}", quoted(column)),
+    };
+    let on: Vec<_> = columns.iter().map(ordered).collect();
     let on = format!("{} ({})", quoted(&class.table()), on.join(", "));
     OwnIndex { name, on, columns }
 }

@@ -98,7 +98,7 @@ impl<'a> Tables<'a> {
         // An index of a client goes with its columns. It is made again where it is still wanted.
         let others = steps.iter().filter(|step| is_other(step));
         let others: Vec<_> = others.filter_map(|step| step.former()).collect();
-        for index in own_indexes(before) {
+        for index in own_indexes(self.database.dialect(), before) {
             if others.iter().any(|name| index.columns.iter().any(|column| column == name)) {
                 self.run(format!("DROP INDEX IF EXISTS {}", quoted(&index.name)));
             }
@@ -137,7 +137,7 @@ impl<'a> Tables<'a> {
         for property in class.properties.iter().filter(|property| property.is_file()) {
             self.remove(class, property);
         }
-        for index in own_indexes(class) {
+        for index in own_indexes(self.database.dialect(), class) {
             self.run(format!("DROP INDEX IF EXISTS {}", quoted(&index.name)));
         }
         let gone = "DELETE FROM \"once\" WHERE \"class\" = $1";

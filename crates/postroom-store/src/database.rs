@@ -14,6 +14,7 @@ pub(crate) use crate::column_kind::ColumnKind;
 pub use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::failed::Failed;
+pub(crate) use crate::lock::Lock;
 use crate::nul::without_nul;
 use postroom_model::AccountId;
 use postroom_model::EntityId;
@@ -126,35 +127,6 @@ impl Must {
     }
 }
 
-/// What an assert protects until its batch is committed. A database with one writer does so anyway.
-/// A database with several locks these rows before the query.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lock {
-    /// The rows that are found: they stay, with their keys. What else is in them may change.
-    Found,
-    /// One row that every writer that could break the rule locks first, because a missing row
-    /// cannot be locked.
-    Row {
-        /// Its table.
-        table: Cow<'static, str>,
-        /// The value of its column `id`.
-        id: EntityId,
-    },
-    /// A name that every writer that could break the rule locks first, because the rule is not
-    /// about a single row.
-    Name(&'static str),
-    /// A name that many lock at once, and whoever could break the rule locks as [`Self::Name`]. So
-    /// they do not wait for each other, and no row is written that all of them look at.
-    Shared(&'static str),
-}
-
-impl Lock {
-    /// One row.
-    pub fn row(table: impl Into<Cow<'static, str>>, id: impl Into<EntityId>) -> Self {
-        Self::Row { table: table.into(), id: id.into() }
-    }
-}
-
 /// One SQL statement with its values.
 #[derive(Debug, Clone)]
 pub struct Statement {
@@ -175,10 +147,14 @@ pub struct Statement {
     pub class: Option<ClassRevision>,
     /// The change that it belongs to, and whose number it writes.
     pub(crate) change: Option<BatchChange>,
+    /// The place in the sources where it was made. Tests look at the plan of each.
+    #[cfg(test)]
+    pub(crate) made_at: &'static std::panic::Location<'static>,
 }
 
 impl Statement {
     /// A statement without values so far.
+    #[track_caller]
     pub fn new(sql: impl Into<Cow<'static, str>>) -> Self {
         Self {
             sql: sql.into(),
@@ -189,6 +165,8 @@ impl Statement {
             searches: false,
             class: None,
             change: None,
+            #[cfg(test)]
+            made_at: std::panic::Location::caller(),
         }
     }
 

@@ -148,11 +148,14 @@ impl Store {
         values: Vec<Value>,
         limit: &'static str,
     ) -> Result<Vec<Claimed>, Error> {
+        // Only as many are read as are asked for, however many wait.
+        let in_order = self.inner.database.dialect().by_index(queue::IN_ORDER);
         let sql = format!(
             "SELECT d.\"message\", d.\"attempts\", d.\"waited\", d.\"reverse_path\",
                d.\"smtp_utf8\", d.\"blob\", d.\"size\", m.\"recipients\", d.\"domain\",
                m.\"messageId\"
-             FROM \"delivery\" d JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
+             FROM \"delivery\" AS d {in_order}
+             JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
              WHERE {condition} ORDER BY d.\"order\", d.\"message\" {limit}"
         );
         let mut found = vec![];

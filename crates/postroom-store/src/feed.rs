@@ -184,7 +184,7 @@ impl Store {
     }
 
     /// Removes all but so many rows.
-    async fn trim_to(&self, retained: i64) -> Result<(), Error> {
+    pub(crate) async fn trim_to(&self, retained: i64) -> Result<(), Error> {
         let count = self.read(Statement::new("SELECT COUNT(*) FROM \"change\"")).await?;
         let count = count.first().and_then(|row| row.whole(0)).unwrap_or(0);
         let mut surplus = count - retained;

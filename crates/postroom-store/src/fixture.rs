@@ -63,6 +63,30 @@ impl DeliveryPhase {
     }
 }
 
+/// A store that leads, on a database that something stands in front of.
+pub(crate) struct StoreBehind<T> {
+    /// Its directory.
+    pub directory: TempDir,
+    /// The database itself.
+    pub database: Arc<dyn Database>,
+    /// The store.
+    pub store: Store,
+    /// What belongs to what stands in front.
+    pub front: T,
+}
+
+/// A new store on what `front` makes of its database.
+pub(crate) async fn open_behind<T>(
+    front: impl FnOnce(Arc<dyn Database>) -> (Arc<dyn Database>, T),
+) -> StoreBehind<T> {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path(), Clock::system(), Work::Threads);
+    let database = database(directory.path(), Clock::system(), Work::Threads).await;
+    let (behind, front) = front(Arc::clone(&database));
+    let store = Store::open(behind, &config).await.unwrap().lead().await.unwrap();
+    StoreBehind { directory, database, store, front }
+}
+
 /// The store of a directory.
 pub(crate) async fn store_in(directory: &Path, clock: Clock, work: Work) -> Store {
     let config = config(directory, clock.clone(), work);

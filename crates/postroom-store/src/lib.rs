@@ -31,6 +31,8 @@ mod column_kind;
 
 mod nul;
 
+mod lock;
+
 mod dialect;
 
 mod database;

@@ -91,8 +91,13 @@ impl Store {
         class: &Class,
         wanted: &Entity,
     ) -> Result<Option<Twin>, Error> {
-        let statement =
-            if class.classname == PROFILES { of_profile(wanted) } else { of_account(wanted) };
+        // Few accounts have the same login, and a domain may have very many.
+        let of_domain = self.inner.database.dialect().unindexed("b.\"domain\"");
+        let statement = if class.classname == PROFILES {
+            of_profile(wanted, &of_domain)
+        } else {
+            of_account(wanted, &of_domain)
+        };
         let rows = self.read(statement.bind(wanted.id).bind(domain.as_str())).await?;
         let twin = rows.first().and_then(|row| Some((row.id(0)?, row.text(1)?)));
         Ok(twin.map(|(id, address)| Twin { id, address: address.to_owned() }))
@@ -100,7 +105,7 @@ impl Store {
 }
 
 /// Finds the twin of an account: `$3` is its id, `$4` the domain.
-fn of_account(account: &Entity) -> Statement {
+fn of_account(account: &Entity, of_domain: &str) -> Statement {
     let login =
         account.text(names::LOGIN).or_else(|| account.text(names::ADDRESS)).unwrap_or_default();
     let (own, host, port) =
@@ -109,7 +114,7 @@ fn of_account(account: &Entity) -> Statement {
         "SELECT b.\"id\", b.\"address\" FROM \"email/Accounts\" b
            JOIN \"email/Profiles\" q ON q.\"id\" = b.\"profile_id\"
            JOIN \"email/Profiles\" p ON p.\"id\" = $1
-           WHERE {own} = $2 AND b.\"id\" <> $3 AND b.\"domain\" = $4 AND {host} AND {port}
+           WHERE {own} = $2 AND b.\"id\" <> $3 AND {of_domain} = $4 AND {host} AND {port}
            ORDER BY b.\"id\" LIMIT 1"
     );
     let profile = account.reference(names::PROFILE_ID).unwrap_or(EntityId::nil());
@@ -117,7 +122,7 @@ fn of_account(account: &Entity) -> Statement {
 }
 
 /// Finds the twin of an account of a profile: `$3` is the profile's id, `$4` the domain.
-fn of_profile(profile: &Entity) -> Statement {
+fn of_profile(profile: &Entity, of_domain: &str) -> Statement {
     let host = profile.text(names::IMAP_HOST).unwrap_or_default().trim_end_matches('.');
     let is_tls = profile.text(names::IMAP_SECURITY) == Some("tls");
     let port = profile.number(names::IMAP_PORT).unwrap_or(if is_tls { 993 } else { 143 });
@@ -128,7 +133,7 @@ fn of_profile(profile: &Entity) -> Statement {
            JOIN \"email/Accounts\" b ON {login}
            JOIN \"email/Profiles\" q ON q.\"id\" = b.\"profile_id\"
            WHERE a.\"profile_id\" = $3 AND b.\"id\" <> a.\"id\" AND a.\"domain\" = $4
-             AND b.\"domain\" = $4
+             AND {of_domain} = $4
              AND (b.\"profile_id\" = $3 OR ({its_host} = $1 AND {its_port} = $2))
            ORDER BY b.\"id\" LIMIT 1"
     );

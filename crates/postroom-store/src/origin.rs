@@ -171,9 +171,6 @@ impl Store {
               \"epoch\" = excluded.\"epoch\",
               \"uid_validity\" = excluded.\"uid_validity\",
               \"mailbox_id\" = excluded.\"mailbox_id\"";
-        // Those of folders that are gone are of no use to anybody.
-        let gone = "DELETE FROM \"origin\" WHERE \"folder\" NOT IN
-            (SELECT \"id\" FROM \"email/Folders\")";
         let Beginning { login, uid_validity, mailbox_id, baseline } = begun;
         let mailbox_id = mailbox_id.map(MailboxId::as_str);
         let batch = vec![
@@ -185,7 +182,6 @@ impl Store {
                 .bind(number)
                 .bind(uid_validity)
                 .bind(mailbox_id),
-            Statement::new(gone),
         ];
         let shown = json!({"uidValidity": uid_validity, "uidBaseline": baseline, "uidNext": null});
         self.epoch_write(folder, shown.as_object().cloned().unwrap_or_default(), batch).await?;

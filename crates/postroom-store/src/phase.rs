@@ -90,6 +90,10 @@ impl DeliveryPhase {
 
     /// Whether a delivery is in one of these phases.
     pub(crate) fn is_one_of(of: &str, phases: &[Self]) -> String {
+        // An index of some phases is found by the condition that it has.
+        if let [phase] = phases {
+            return phase.is_of(of);
+        }
         let phases: Vec<_> = phases.iter().map(|phase| format!("'{}'", phase.as_str())).collect();
         format!("{of}\"phase\" IN ({})", phases.join(", "))
     }
@@ -229,7 +233,7 @@ mod tests {
         let sql = |step: DeliveryStep| step.taken_with(", \"epoch\" = $2", "\"message\" = $1").sql;
         assert_eq!(
             sql(DeliveryStep::Claim),
-            r#"UPDATE "delivery" SET "phase" = 'claimed', "epoch" = $2 WHERE "message" = $1 AND "phase" IN ('due')"#
+            r#"UPDATE "delivery" SET "phase" = 'claimed', "epoch" = $2 WHERE "message" = $1 AND "phase" = 'due'"#
         );
         assert_eq!(
             sql(DeliveryStep::Leave),

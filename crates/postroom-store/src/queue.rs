@@ -17,6 +17,9 @@ use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 
+/// The index by which the deliveries of an account are read in the order of sending.
+pub(crate) const IN_ORDER: &str = "delivery in order";
+
 /// Discards the composed bytes of a message, if no attempt is running.
 pub(crate) fn invalidate(message: MessageEntityId) -> Statement {
     DeliveryStep::Invalidate.taken("\"message\" = $1").bind(message)

@@ -265,9 +265,9 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Remembered>, Error> {
         let sql =
-            "SELECT \"uid\", \"size\", \"internal_date\", \"message_id\", \"hash\", \"reason\"
+            "SELECT \"key\", \"size\", \"internal_date\", \"message_id\", \"hash\", \"reason\"
             FROM \"receipt\" WHERE \"folder\" = $1 AND \"epoch\" = $2
-              AND \"message\" IS NOT NULL AND \"gone\" IS NULL ORDER BY \"uid\" DESC LIMIT $3";
+              AND \"message\" IS NOT NULL AND \"gone\" IS NULL ORDER BY \"key\" DESC LIMIT $3";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let statement = Statement::new(sql).bind(epoch.folder).bind(epoch.number).bind(limit);
         Ok(self.read(statement).await?.iter().filter_map(remembered_of).collect())

@@ -122,10 +122,11 @@ impl Store {
         };
         let owner = owner.map_or(Value::Boolean(true), Value::Id);
         let begin = page.behind.unwrap_or(Expired { id: EntityId::nil(), at_ms: BEGIN_MS });
+        let ascending = self.inner.database.dialect().ascending();
         let sql = format!(
             "SELECT \"id\", {at} FROM {table}
              WHERE \"domain\" = $1 AND {at} < $2 AND ({at}, \"id\") > ($3, $5) AND {which}
-             ORDER BY {at}, \"id\" LIMIT $6"
+             ORDER BY {at} {ascending}, \"id\" LIMIT $6"
         );
         let some = Statement::new(sql)
             .bind(page.domain.as_str())

@@ -108,7 +108,9 @@ impl Store {
         let rows = self.read(names).await?;
         let present: Vec<_> = rows.iter().filter_map(|row| row.text(0)).collect();
         let classes = self.classes();
-        let wanted: Vec<_> = classes.iter().flat_map(|class| own_indexes(class)).collect();
+        let dialect = self.inner.database.dialect();
+        let wanted = classes.iter().flat_map(|class| own_indexes(dialect, class));
+        let wanted: Vec<_> = wanted.collect();
         let is_wanted = |name: &str| wanted.iter().any(|index| index.name == name);
         let unwanted = present.iter().filter(|name| !is_wanted(name));
         let unwanted: Vec<_> = unwanted.map(|name| (*name).to_owned()).collect();

@@ -22,6 +22,7 @@ use postroom_model::standing::TIME_SOURCE;
 
 mod bulk_jobs;
 mod purges;
+mod queue;
 
 /// The version of the schema that this program knows.
 #[expect(clippy::cast_possible_wrap, reason = "a few steps")]
@@ -86,6 +87,7 @@ const STEPS: &[&[&str]] = &[
     purges::STEP,
     bulk_jobs::STEP,
     NUMBERED,
+    queue::STEP,
 ];
 
 const OWN: &[&str] = &[

@@ -1,3 +1,15 @@
 //! Tests of several modules together.
 
+mod recording;
+
+mod filled;
+
+mod life;
+
+mod explain;
+
+mod explained;
+
+mod own_index;
+
 mod plans;

@@ -10,10 +10,12 @@ use crate::delivery::Claimed;
 use crate::error::Error;
 use crate::phase::DeliveryPhase;
 use crate::phase::DeliveryStep;
+use crate::queue;
 use crate::sending;
 use crate::store::Store;
 use postroom_model::AccountId;
 use postroom_model::Domain;
+use postroom_model::EntityId;
 use postroom_model::ErrorCode;
 use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
@@ -23,6 +25,8 @@ use serde_json::json;
 
 /// How many messages get the reason why they wait in one batch.
 const AT_ONCE: u32 = 100;
+/// Before every time that PostgreSQL takes, in milliseconds since 1970.
+const BEGIN_MS: i64 = -62_167_219_200_001;
 
 /// A message in state `sending` whose account has no sender, or had none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,10 +79,12 @@ impl Store {
         account: AccountId,
         latest_ms: i64,
     ) -> Result<Option<i64>, Error> {
+        let of = format!("\"account\" = $1 AND {}", DeliveryPhase::Due.is_of(""));
         let sql = format!(
-            "SELECT MIN(CASE WHEN \"due\" > $2 AND NOT \"planned\" THEN $3 ELSE \"due\" END)
-             FROM \"delivery\" WHERE \"account\" = $1 AND {}",
-            DeliveryPhase::Due.is_of("")
+            "SELECT MIN(\"due\") FROM (
+               SELECT MIN(\"due\") AS \"due\" FROM \"delivery\" WHERE {of}
+               UNION ALL SELECT $3 AS \"due\" WHERE EXISTS (SELECT 1 FROM \"delivery\"
+                 WHERE {of} AND \"due\" > $2 AND NOT \"planned\")) AS \"all\""
         );
         let next = Statement::new(sql).bind(account).bind(latest_ms).bind(0);
         let rows = self.read(next).await?;
@@ -186,23 +192,26 @@ impl Store {
         told: impl Fn(MessageEntityId, Option<&str>),
     ) -> Result<(), Error> {
         let sql = format!(
-            "SELECT d.\"domain\", d.\"message\", m.\"messageId\" FROM \"delivery\" d
-             JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
+            "SELECT d.\"domain\", d.\"message\", m.\"messageId\", d.\"order\"
+             FROM \"delivery\" AS d {} JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
              WHERE d.\"account\" = $1 AND {} AND d.\"due\" <= $2
                AND {} AND COALESCE(m.\"errorText\", '') <> $3
-             ORDER BY d.\"order\", d.\"message\" LIMIT $4",
+               AND (d.\"order\", d.\"message\") > ($4, $5)
+             ORDER BY d.\"order\", d.\"message\" LIMIT $6",
+            self.inner.database.dialect().by_index(queue::IN_ORDER),
             DeliveryPhase::Due.is_of("d."),
             sending::is_sending("m.")
         );
         let Wait { now_ms, until, reason } = wait;
         let waits = text(reason, ErrorCode::Postponed, until);
+        let mut behind = [Value::Moment(BEGIN_MS), Value::Id(EntityId::nil())];
         loop {
-            let due =
-                Statement::new(sql.clone()).bind(account).bind(now_ms).bind(reason).bind(AT_ONCE);
-            let rows = self.read(due).await?;
-            if rows.is_empty() {
+            let due = Statement::new(sql.clone()).bind(account).bind(now_ms).bind(reason);
+            let rows = self.read(due.bind_all(behind.clone()).bind(AT_ONCE)).await?;
+            let Some(last) = rows.last() else {
                 return Ok(());
-            }
+            };
+            behind = [last.value(3).clone(), last.value(1).clone()];
             for row in rows {
                 let (domain, message) = place(&row)?;
                 self.settle(&domain, message, &waits, vec![]).await?;

@@ -1,0 +1,149 @@
+//! Tests: no statement that the store sends while mail is received and sent walks a large table.
+//!
+//! ```text
+//!   filled database ─► a whole life (`life`) ─► what was sent (`recording`) ─► EXPLAIN of each
+//!                                                       │
+//!   each `Statement::new` of the sources ◄──────────────┘ must be among it, or be excepted
+//! ```
+
+use crate::database::Statement;
+use crate::fixture::StoreBehind;
+use crate::fixture::open_behind;
+use crate::tests::explain::walks;
+use crate::tests::filled::fill;
+use crate::tests::life;
+use crate::tests::recording::Place;
+use crate::tests::recording::Recorded;
+use crate::tests::recording::Recording;
+use postroom_testkit::on_both;
+use std::fs;
+use std::path::Path;
+
+/// Where statements are made that may read a whole table, and why. Those that only change tables
+/// have no plan.
+const EXCEPTED: &[(&str, &str)] = &[
+    ("schema.rs", "makes tables, and brings those of an earlier version forward once"),
+    ("set_up.rs", "once at a start"),
+    ("moving.rs", "a command that copies everything"),
+    ("moved_table.rs", "a command that copies everything"),
+    ("verify.rs", "a command that reads everything"),
+    ("built_in_index.rs", "makes indexes"),
+    ("class_tables.rs", "a change of the classes by a client"),
+    ("class_demand.rs", "a change of the classes by a client, checked against all values"),
+    ("class_deleted.rs", "the deletion of a class with all its entities"),
+    ("database.rs", "makes indexes"),
+    ("postgres.rs", "asks the server about itself"),
+    ("postgres/", "locks rows by their keys, and asks the server about itself"),
+    ("sqlite_directory.rs", "a probe of the disk"),
+    ("sqlite/", "asks the database about itself"),
+];
+
+/// An exception: a file, what its statements have in them, and why.
+type Exception = (&'static str, &'static str, &'static str);
+
+/// Statements that may walk a large table.
+const MAY_WALK: &[Exception] = &[
+    ("account_list.rs", "", "the supervisor compares all accounts with those it knows"),
+    ("backup.rs", "", "a command, once"),
+    ("entity.rs", "COUNT(*)", "a client asks for a count, or a job, of a whole class"),
+    ("feed.rs", "ORDER BY \"seq\" LIMIT", "the first rows, by their key"),
+    ("feed.rs", "SELECT COUNT(*)", "once an hour"),
+    ("overview.rs", "", "it counts all accounts, folders and messages that are to be sent"),
+    ("retired.rs", "SUM(LENGTH(", "at most 10,000 rows"),
+    ("waiting.rs", "\"waiting\"", "the messages that are to be sent, which an index has alone"),
+];
+
+/// Statements that may sort, because they sort few rows.
+const MAY_SORT: &[Exception] = &[
+    ("backup.rs", "", "a command, once"),
+    ("classes.rs", "\"class\"", "there are few classes"),
+    ("entity.rs", "GROUP BY", "a client asks for groups: what its filter leaves is sorted"),
+    ("feed.rs", "\"entity\" IN (", "the changes of the entities of a page"),
+    ("file.rs", "\"entity\" = $1", "an entity has few files of a property"),
+    ("file_page.rs", "\"entity\" IN (", "an entity has few files"),
+    ("login.rs", "LOWER(COALESCE(b.\"login\"", "few accounts have the same login"),
+    ("overview.rs", "", "it counts all accounts"),
+    ("prepared.rs", "\"messageId\" = $2", "few messages have the same Message-ID"),
+    ("receive.rs", "\"hash\" IN (", "few messages have the same bytes"),
+];
+
+/// Statements that a life does not have, at the line that makes them.
+const NOT_LIVED: &[Exception] = &[
+    ("blob.rs", "Statement::new(sql).bind(blob.0).within(", "names damaged files, within a time"),
+    ("classes.rs", "Statement::new(sql).bind(version).assert(", "a start with other classes"),
+    ("lease.rs", "Statement::new(others).bind(owner)", "SQLite alone, at a start"),
+    ("record.rs", "Statement::new(sql).bind(id).assert(", "PostgreSQL alone"),
+    ("seq.rs", "", "a start"),
+];
+
+fn is_of(exceptions: &[Exception], file: &str, text: &str) -> bool {
+    exceptions.iter().any(|(of, has, _)| *of == file && text.contains(has))
+}
+
+fn is_excepted(file: &str) -> bool {
+    EXCEPTED
+        .iter()
+        .any(|(name, _)| *name == file || (name.ends_with('/') && file.starts_with(name)))
+}
+
+/// The places of the product's sources where a statement is made.
+fn places(directory: &Path, below: &str, all: &mut Vec<(Place, String)>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let file = format!("{below}{name}");
+        if path.is_dir() && file != "tests" {
+            places(&path, &format!("{file}/"), all);
+        }
+        if !file.ends_with(".rs") || ["tests.rs", "fixture.rs"].contains(&file.as_str()) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").zip(1..);
+        let made = lines.filter(|(line, _)| line.contains("Statement::new("));
+        let place = |line| Place { file: file.clone(), line };
+        all.extend(made.map(|(text, line)| (place(line), text.to_owned())));
+    }
+}
+
+#[on_both(flavor = "multi_thread")]
+async fn no_statement_walks_a_large_table() {
+    let StoreBehind { directory: _directory, database, store, front: recorded } =
+        open_behind(Recording::of).await;
+    fill(&store).await;
+    life::live(&store).await;
+    let recorded: Recorded = recorded.lock().unwrap().clone();
+    let mut failures = vec![];
+    for (place, statements) in recorded.iter().filter(|(place, _)| !is_excepted(&place.file)) {
+        for statement in statements.values() {
+            let Some(explained) = walks(database.as_ref(), statement).await else {
+                continue;
+            };
+            let walked = explained.walks.iter().filter(|step| !may(place, statement, step));
+            let walked: Vec<_> = walked.collect();
+            if !walked.is_empty() {
+                failures.push(format!(
+                    "{}:{}: {walked:#?}\n{}\n{}\n",
+                    place.file, place.line, statement.sql, explained.plan
+                ));
+            }
+        }
+    }
+    let mut all = vec![];
+    places(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut all);
+    assert!(all.len() > 100, "the sources were not found");
+    all.retain(|(place, line)| {
+        let is_known = is_excepted(&place.file) || recorded.contains_key(place);
+        !is_known && !is_of(NOT_LIVED, &place.file, line)
+    });
+    let unknown =
+        all.iter().map(|(place, _)| format!("{}:{} was not explained", place.file, place.line));
+    failures.extend(unknown);
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+fn may(place: &Place, statement: &Statement, step: &str) -> bool {
+    let sorts =
+        step.contains("TEMP B-TREE") || step.contains("Sort ") || step.contains("Aggregate ");
+    is_of(if sorts { MAY_SORT } else { MAY_WALK }, &place.file, &statement.sql)
+}

@@ -1,0 +1,34 @@
+//! A whole life of a store: what the engine and the REST interface ask it for.
+
+mod clients;
+
+mod mail;
+
+mod upkeep;
+
+mod world;
+
+use crate::store::Store;
+use crate::tests::filled;
+use crate::tests::life::world::World;
+pub(super) use world::CLASS;
+pub(super) use world::DELETED_CLASS;
+
+/// Lives it, on a database that is filled.
+pub(super) async fn live(store: &Store) {
+    let world = World::begin(store).await;
+    filled::fill_deals(store).await;
+    mail::receive(&world).await;
+    mail::epochs(&world).await;
+    mail::send(&world).await;
+    mail::wait(&world).await;
+    clients::read(&world).await;
+    clients::change(&world).await;
+    clients::jobs(&world).await;
+    clients::classes(&world).await;
+    upkeep::surveys(&world).await;
+    upkeep::retention(&world).await;
+    upkeep::backups(&world).await;
+    upkeep::deletions(&world).await;
+    upkeep::sweeps(&world).await;
+}

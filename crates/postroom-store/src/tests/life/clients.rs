@@ -1,0 +1,206 @@
+//! What clients ask for.
+
+use crate::account_try::TryRequest;
+use crate::aggregate::WantedGroups;
+use crate::bulk::BulkOrder;
+use crate::bulk::BulkWork;
+use crate::change::ChangeTerms;
+use crate::entity::NewEntity;
+use crate::entity::Terms;
+use crate::entity_place::EntityPlace;
+use crate::error::Error;
+use crate::failed::Failed;
+use crate::file::FileSource;
+use crate::file_change::Replace;
+use crate::job::JobKind;
+use crate::job::JobStep;
+use crate::login::SameLogin;
+use crate::once::Once;
+use crate::redecompose::OriginalPage;
+use crate::redecompose::Redecomposed;
+use crate::tests::life::world::CLASS;
+use crate::tests::life::world::DELETED_CLASS;
+use crate::tests::life::world::World;
+use crate::tests::life::world::file;
+use crate::tests::life::world::object;
+use postroom_model::Entity;
+use postroom_model::Filter;
+use postroom_model::Query;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::FOLDERS;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::PROFILES;
+use postroom_model::created;
+use postroom_model::filter;
+use postroom_model::parse_aggregate;
+use postroom_model::patched;
+use secrecy::SecretString;
+use serde_json::json;
+
+/// Lists, counts, files, and the feed.
+pub(super) async fn read(world: &World) {
+    let (store, domain) = (&world.store, &world.domain);
+    let class = world.class(MESSAGES);
+    let folder = world.folder.to_string();
+    let of_folder = filter::equality(&class, "folder_id", &folder).unwrap();
+    let query = Query::filtered(of_folder.clone(), 100);
+    let page = store.entity_part(domain, &class, &query, 1 << 20).await.unwrap();
+    assert!(!page.entities.is_empty());
+    store.entity_count(domain, &class, &query).await.unwrap();
+    let ids = store.entity_ids(domain, &class, Some(&of_folder), 9).await.unwrap();
+    store
+        .entity_matching(EntityPlace::new(domain, &class, ids[0]), Some(&of_folder))
+        .await
+        .unwrap();
+    let aggregate = parse_aggregate(&class, "count", Some("messageState")).unwrap();
+    let wanted = WantedGroups { aggregate: &aggregate, limit: 9 };
+    store.entity_aggregate(domain, &class, Some(&of_folder), wanted).await.unwrap();
+    store.file_page(domain, &class, &ids).await.unwrap();
+    for id in &ids {
+        for file in store.file_list_all(domain, *id).await.unwrap() {
+            let FileSource::Blob(blob) = file.source else { continue };
+            let mut reader = store.blob_read(blob, 0..file.size_bytes);
+            while reader.next().await.unwrap().is_some() {}
+        }
+        store.file_list_of(EntityPlace::new(domain, &class, *id), "file").await.unwrap();
+    }
+    store.overview(domain).await.unwrap();
+    let bounds = store.feed_bounds().await.unwrap();
+    store.news(domain, bounds.newest - 1, 9).await.unwrap();
+    store.feed_list(domain, bounds.oldest, 9).await.unwrap();
+    store.feed_of(domain, &ids, bounds.oldest).await.unwrap();
+    let token = SecretString::from("a token of a client, long enough for all");
+    store.token_set(domain, "client", &token).await.unwrap();
+    assert!(store.token_exists(domain, "client").await.unwrap());
+    store.token_verify("another token of a client, long enough").await.unwrap();
+}
+
+/// Changes of all classes, once each where a key says so.
+pub(super) async fn change(world: &World) {
+    let (store, domain) = (&world.store, &world.domain);
+    let class = world.class(CLASS);
+    let deal = world.create(CLASS, json!({"title": "t", "worth": 7})).await;
+    let place = EntityPlace::new(domain, &class, deal.id);
+    store.file_add(place, vec![file("paper", "a")], &Replace::Nothing).await.unwrap();
+    store.file_add(place, vec![file("paper", "a")], &Replace::Any).await.unwrap();
+    store.file_add(place, vec![file("paper", "b")], &Replace::Nothing).await.unwrap();
+    store.file_delete(place, "paper", "a", None).await.unwrap();
+    let once = Once { key: "k".to_owned(), request: [7; 32] };
+    let entity = Entity::new(store.clock().new_id(), object(&json!({"title": "once"})));
+    let new = vec![NewEntity { entity, files: vec![] }];
+    let terms = Terms { once: Some(&once), same_login: SameLogin::Refused, brings_ids: true };
+    let made = store.entity_create_on(domain, &class, new, terms).await.unwrap().unwrap();
+    store.once_find(domain, &class, "k").await.unwrap().unwrap();
+    let put = Once::put(made[0].id, [7; 32]);
+    let terms = ChangeTerms { once: Some(&put), ..ChangeTerms::default() };
+    let place = EntityPlace::new(domain, &class, made[0].id);
+    store.entity_update_on(place, &object(&json!({"title": "put"})), terms).await.unwrap();
+    world.delete(CLASS, &made[0]).await;
+    accounts(world).await;
+}
+
+async fn accounts(world: &World) {
+    let (store, domain) = (&world.store, &world.domain);
+    let account = json!({
+        "profile_id": world.profile.id.to_string(), "address": "other@b.test", "enabled": false,
+    });
+    let account = world.create(ACCOUNTS, account).await;
+    store.login_twin(domain, &world.class(ACCOUNTS), &account).await.unwrap();
+    store.login_twin(domain, &world.class(PROFILES), &world.profile).await.unwrap();
+    world.update(ACCOUNTS, &account, json!({"login": "login"})).await;
+    world.update(PROFILES, &world.profile, json!({"imapHost": "imap2.life.test"})).await;
+    assert_eq!(store.account_try(domain, world.account).await.unwrap(), TryRequest::Noted);
+    let folder = json!({
+        "account_id": account.id.to_string(), "title": "other", "name": "other",
+    });
+    let folder = world.create(FOLDERS, folder).await;
+    store.folder_same(domain, &folder).await.unwrap();
+    world.update(FOLDERS, &folder, json!({"title": "another"})).await;
+    let message = json!({"folder_id": folder.id.to_string(), "messageDirection": "in"});
+    let mut message = Entity::new(store.clock().new_id(), object(&message));
+    store.message_placed(domain, &mut message, None).await.unwrap();
+    let values = serde_json::Value::Object(message.properties);
+    world.create(MESSAGES, values).await;
+}
+
+/// Jobs: of clients, and the decomposition of what is stored.
+pub(super) async fn jobs(world: &World) {
+    let (store, domain) = (&world.store, &world.domain);
+    let class = world.class(MESSAGES);
+    let mut entities = vec![];
+    for subject in ["one", "two", "three"] {
+        entities.push(
+            world.create(MESSAGES, json!({"subject": subject, "messageDirection": "out"})).await.id,
+        );
+    }
+    for work in [BulkWork::Delete, BulkWork::Patch(json!({"subject": "x"}))] {
+        let order = BulkOrder { filter: None, work, entities: &entities, once: None };
+        let job = store.bulk_create(domain, &class, order).await.unwrap();
+        store.job_get(domain, job.id).await.unwrap().unwrap();
+        store.job_list(domain, 9).await.unwrap();
+        store.job_next(&[JobKind::Delete, JobKind::Patch]).await.unwrap();
+        let next = store.bulk_next(job.id, 9).await.unwrap();
+        let step = JobStep { job: job.id, entity: next[0], changed: true, failed: None };
+        let place = EntityPlace::new(domain, &class, next[0]);
+        if job.kind == JobKind::Delete {
+            store.bulk_delete(place, None, step).await.unwrap();
+        }
+        let step = JobStep { entity: next[1], failed: Some("why"), ..step };
+        assert!(store.bulk_record(step).await.unwrap());
+        store.bulk_end(job.id, Some("stopped")).await.unwrap();
+        assert!(store.job_delete(domain, job.id).await.unwrap());
+    }
+    redecompose(world).await;
+}
+
+async fn redecompose(world: &World) {
+    let (store, domain) = (&world.store, &world.domain);
+    let class = world.class(MESSAGES);
+    let of = filter::equality(&class, "folder_id", &world.folder.to_string()).unwrap();
+    let job = store.job_create(domain, &class, Some((of.clone(), json!([])))).await.unwrap();
+    store.job_create(domain, &class, None).await.unwrap();
+    let page = OriginalPage { filter: None, behind: None, limit: 9 };
+    store.original_list(domain, &class, page).await.unwrap();
+    let filter: Option<&Filter> = Some(&of);
+    let page = OriginalPage { filter, behind: None, limit: 9 };
+    let all = store.original_list(domain, &class, page).await.unwrap();
+    let rows = store.file_list_all(domain, all[0].id).await.unwrap();
+    let derived = vec![file("file", "a.txt"), file("file", "b.txt")];
+    store.files_equal(&rows, &derived).await.unwrap();
+    let changes = object(&json!({"subject": "again"}));
+    let again = Redecomposed { message: all[0].clone(), changes, files: Some((rows, derived)) };
+    store.message_redecompose(domain, &class, again, &job).await.unwrap();
+    assert!(store.job_progress(&job).await.unwrap());
+}
+
+/// A class is changed, and another one deleted.
+pub(super) async fn classes(world: &World) {
+    let store = &world.store;
+    for sent in [
+        json!({"properties": [{"name": "more", "data_type": "string"}]}),
+        json!({"properties": [{"name": "more", "removed": true}]}),
+        json!({"properties": [{"name": "paper", "removed": true}]}),
+        json!({"opts": {"indexes": [["worth"], ["title"]]}}),
+        json!({"opts": {"indexes": [["worth"]]}}),
+    ] {
+        let former = store.classes();
+        let change = || patched(former.get(CLASS).unwrap(), &sent).unwrap();
+        match store.class_change(&former, change(), None).await {
+            Err(Error::Condition(Failed::Unconfirmed { count, .. })) => {
+                store.class_change(&former, change(), Some(count)).await.unwrap();
+            }
+            changed => assert!(changed.is_ok(), "{changed:?}"),
+        }
+        store.classes_settle().await;
+    }
+    let title = json!({"name": "title", "data_type": "string"});
+    let gone = json!({"classname": DELETED_CLASS, "properties": [title]});
+    let gone = created(&gone, store.clock().new_class_id()).unwrap();
+    let id = gone.id;
+    let classes = store.class_create(&store.classes(), gone).await.unwrap();
+    world.create(DELETED_CLASS, json!({"title": "t"})).await;
+    store.class_delete(&classes, id, Some(1)).await.unwrap();
+    store.classes_settle().await;
+    assert!(store.classes_are_settled().await.unwrap());
+    store.classes_sync(std::time::Duration::ZERO).await.unwrap();
+}

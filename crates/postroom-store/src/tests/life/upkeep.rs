@@ -1,0 +1,173 @@
+//! What the engine does beside the mail, and the store by itself.
+
+use crate::account::AccountReport;
+use crate::account::FolderReport;
+use crate::backup::backup_key;
+use crate::blob::BlobWriter;
+use crate::database::Statement;
+use crate::entity_place::EntityPlace;
+use crate::file::NewContent;
+use crate::file::NewFile;
+use crate::file_change::Replace;
+use crate::poll_times::PollTimes;
+use crate::rename::Renamed;
+use crate::retention::Expiring;
+use crate::retention::ExpiryPage;
+use crate::surveyed::Survey;
+use crate::surveyed::SurveyedFolder;
+use crate::tests::life::world::CLASS;
+use crate::tests::life::world::World;
+use crate::tests::life::world::file;
+use postroom_model::FolderId;
+use postroom_model::Timestamp;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::FOLDERS;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::PROFILES;
+use serde_json::json;
+
+fn mailbox(name: &str) -> SurveyedFolder {
+    SurveyedFolder {
+        mailbox: name.to_owned(),
+        name: name.to_owned(),
+        title: format!("life@b.test/{name}"),
+        delimiter: "/".to_owned(),
+        flags: vec![],
+        special_use: None,
+    }
+}
+
+/// Accounts are read, mailboxes listed, polled and renamed.
+pub(super) async fn surveys(world: &World) {
+    let (store, domain, account) = (&world.engine, &world.domain, world.account);
+    store.account_list().await.unwrap();
+    store.account_list_enabled_folders().await.unwrap();
+    store.account_find(account).await.unwrap().unwrap();
+    let report = AccountReport {
+        state: "ok",
+        status_text: "fine".to_owned(),
+        last_connected_at: Some(Timestamp::from_ms(7)),
+    };
+    store.account_report(domain, account, &report).await.unwrap();
+    let folders = vec![mailbox("INBOX"), mailbox("Old"), mailbox("New")];
+    let survey = Survey { folders, is_whole: true };
+    store.survey_commit(domain, account, &survey).await.unwrap();
+    store.send_box_ensure(domain, account, "life@b.test", "Outbox").await.unwrap();
+    let now = Some(Timestamp::from_ms(7));
+    let times = PollTimes { poll: now, proof: now };
+    let report = FolderReport { uid_next: Some(9), times, ..FolderReport::default() };
+    store.folder_report(domain, world.folder, &report).await.unwrap();
+    let later = Some(Timestamp::from_ms(9));
+    let report =
+        FolderReport { times: PollTimes { poll: later, proof: later }, ..FolderReport::default() };
+    store.folder_report(domain, world.folder, &report).await.unwrap();
+    store.poll_times_write().await.unwrap();
+    let known = store.folders_known(domain, account).await.unwrap();
+    let class = world.class(FOLDERS);
+    let mut named = vec![];
+    for holder in known {
+        let folder = store.entity_get(domain, &class, holder.folder.into()).await.unwrap().unwrap();
+        named.push((folder.text("name").unwrap().to_owned(), folder));
+    }
+    let of = |name: &str| named.iter().find(|(is, _)| is == name).map(|(_, f)| f.clone()).unwrap();
+    let (old, new) = (of("Old"), of("New"));
+    let follow = async |folder, former, name| {
+        let renamed = Renamed { mailbox: name, name, former: Some(former) };
+        assert!(store.folder_follow(domain, folder, &renamed).await.unwrap());
+    };
+    // Of two folders for one mailbox the untouched one goes, and one that a client changed stays.
+    follow(FolderId::of(old.id), FolderId::of(new.id), "New").await;
+    let survey = Survey { folders: vec![mailbox("Third")], is_whole: false };
+    store.survey_commit(domain, account, &survey).await.unwrap();
+    let all = store.folders_known(domain, account).await.unwrap();
+    let third = all.iter().map(|holder| holder.folder).max().unwrap();
+    let class = world.class(FOLDERS);
+    let third = store.entity_get(domain, &class, third.into()).await.unwrap().unwrap();
+    world.update(FOLDERS, &third, json!({"mode": "sendOnly"})).await;
+    follow(FolderId::of(old.id), FolderId::of(third.id), "Third").await;
+}
+
+/// Messages expire.
+pub(super) async fn retention(world: &World) {
+    let (store, domain) = (&world.store, &world.domain);
+    let class = world.class(MESSAGES);
+    assert!(!store.domain_list(&class).await.unwrap().is_empty());
+    let before_ms = Timestamp::parse("2021-01-01T00:00:00Z").unwrap().as_ms();
+    for of in [Expiring::Folder(world.folder), Expiring::Account(world.account), Expiring::All] {
+        let page = ExpiryPage {
+            domain,
+            class: &class,
+            of,
+            property: "dateTime",
+            before_ms,
+            behind: None,
+            limit: 9,
+        };
+        let expired = store.expired_list(page).await.unwrap();
+        for message in expired {
+            let place = EntityPlace::new(domain, &class, message.id);
+            store.entity_expire(place, "dateTime", before_ms).await.unwrap();
+        }
+    }
+}
+
+/// A copy is marked, and sends nothing until somebody resumes.
+pub(super) async fn backups(world: &World) {
+    let store = &world.store;
+    store.backup_mark(true).await.unwrap();
+    assert!(store.sending_is_suspended().await.unwrap());
+    backup_key(store.inner.database.as_ref()).await.unwrap().unwrap();
+    store.restored().await.unwrap();
+    store.sending_list(9).await.unwrap();
+    store.sending_resume().await.unwrap();
+}
+
+/// Entities of all classes are deleted, an account with all that it has.
+pub(super) async fn deletions(world: &World) {
+    let (store, domain) = (&world.store, &world.domain);
+    let deal = world.create(CLASS, json!({"title": "t", "buyer": world.account.to_string()})).await;
+    world.delete(CLASS, &deal).await;
+    let profile = world.create(PROFILES, json!({"name": "spare"})).await;
+    world.delete(PROFILES, &profile).await;
+    let account = json!({"profile_id": world.profile.id.to_string(), "address": "gone@b.test"});
+    let account = world.create(ACCOUNTS, account).await;
+    let folder = json!({"account_id": account.id.to_string(), "title": "g", "name": "g"});
+    let folder = world.create(FOLDERS, folder).await;
+    world.delete(FOLDERS, &folder).await;
+    world.delete(ACCOUNTS, &account).await;
+    let class = world.class(PROFILES);
+    let used = EntityPlace::new(domain, &class, world.profile.id);
+    assert!(store.entity_delete(used, None).await.is_err(), "an account uses it");
+    let class = world.class(ACCOUNTS);
+    let account = world.account;
+    let place = EntityPlace::new(domain, &class, account.into());
+    store.account_delete_whole(place, None).await.unwrap();
+    store.purge().await.unwrap();
+}
+
+/// What the store does once a minute, and at its end.
+pub(super) async fn sweeps(world: &World) {
+    let store = &world.store;
+    let mut begun: BlobWriter = store.blob_writer();
+    // What does not compress is written ahead.
+    let noise: Vec<u8> = (0..4_500_000).map(|_| fastrand::u8(..)).collect();
+    begun.write(&noise).await.unwrap();
+    drop(begun);
+    let mut begun = store.blob_writer();
+    begun.write(&noise).await.unwrap();
+    let content = begun.finish_ahead().await.unwrap();
+    let deal = world.create(CLASS, json!({"title": "large"})).await;
+    let class = world.class(CLASS);
+    let place = EntityPlace::new(&world.domain, &class, deal.id);
+    let large = NewFile { content: NewContent::Own(content), ..file("scan", "large") };
+    store.file_add(place, vec![large], &Replace::Nothing).await.unwrap();
+    // A process that is no more there has left something.
+    let left = "INSERT INTO \"unfinished\" (\"blob\", \"owner\") VALUES (7, 999)";
+    store.write(vec![Statement::new(left)]).await.unwrap();
+    store.blob_sweep_abandoned(std::time::Duration::ZERO).await.unwrap();
+    store.sweep().await;
+    store.trim_to(100).await.unwrap();
+    store.sweep_last().await;
+    store.damage().await.unwrap();
+    store.resign().await.unwrap();
+}
