@@ -50,6 +50,8 @@ impl Glance {
 pub(crate) struct Known {
     /// What the mailbox looked like when the folder was last proven complete.
     pub proven: Option<Glance>,
+    /// How large a message could be then, by the option of the folder.
+    pub proven_bytes_max: u64,
     /// Some of the messages that it had then.
     pub shown: Vec<SourceKey>,
     /// When the next pending message is retried, in milliseconds since 1970.

@@ -10,6 +10,7 @@ use crate::receive::known::Known;
 use crate::receive::news::News;
 use crate::shared::Shared;
 use postroom_model::Timestamp;
+use postroom_model::options;
 use postroom_store::Clock;
 use postroom_store::FolderReport;
 use postroom_store::Pending;
@@ -72,6 +73,7 @@ pub(crate) async fn prove(
     let requested = requested().filter(|one| is_listed(one.key) && !known.plan.is_alone(one.key));
     known.retry_ms = waits.chain(requested.map(|_| 0)).min();
     known.proved(&shared.clock, news, &ledger, complete);
+    known.proven_bytes_max = mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX);
     Ok(())
 }
 

@@ -136,7 +136,10 @@ impl<S: Source> Poll<'_, S> {
     fn is_quiet(&self, opened: &OpenedMailbox) -> bool {
         let glance = Glance::of(opened);
         let retry = self.known.retry_ms.is_some_and(|at_ms| at_ms <= self.shared.clock.now_ms());
-        let is_due = retry || self.known.actions.are_due() || self.is_all_due();
+        // A message that was too large may fit now.
+        let bytes_max = self.mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX);
+        let has_other_limit = self.known.proven_bytes_max != bytes_max;
+        let is_due = retry || self.known.actions.are_due() || self.is_all_due() || has_other_limit;
         glance.is_some() && glance == self.known.proven && !is_due
     }
 

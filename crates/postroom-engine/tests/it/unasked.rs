@@ -124,7 +124,7 @@ async fn what_is_said_on_the_connection_for_late_messages_reaches_the_account_to
     let (world, engine, account) = polled().await;
     let late = Action::Delay(Duration::from_secs(60));
     let rule = |on, when, act| world.sandbox.script(Rule { on, when, act });
-    rule(Point::ImapMessage(None), When::First(1), late);
+    rule(Point::ImapMessage(Some(2)), When::First(1), late);
     // The account connects again, and then once more for the message alone.
     let alert = Action::After(b"* OK [ALERT] Said to the second\r\n".to_vec());
     rule(Point::ImapCommand(ImapCommand::Authenticate), When::Nth(2), alert);
