@@ -7,7 +7,17 @@ mod world;
 
 mod credentials;
 
+mod deleting;
+
+mod receiving;
+
+mod renaming;
+
+mod sending;
+
 mod silent;
+
+mod supervising;
 
 mod taken_over;
 

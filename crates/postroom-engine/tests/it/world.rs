@@ -44,7 +44,7 @@ pub const BEN: &str = "ben@demo.test";
 /// The password of both.
 pub const PASSWORD: &str = "secret";
 /// How long a condition may take to hold, in paused time.
-const PATIENCE: Duration = Duration::from_secs(6 * 3600);
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// The time of day follows the paused time.
 #[derive(Debug)]
@@ -132,6 +132,44 @@ impl World {
         let mut account = account;
         account["profile_id"] = json!(profile.to_string());
         self.create(builtin::ACCOUNTS, account).await
+    }
+
+    /// Changes a folder of an account, and monitors it. Gives its id.
+    pub async fn monitor(&self, name: &str, mut values: Json) -> EntityId {
+        let began = Instant::now();
+        let folder = loop {
+            let folders = self.list(builtin::FOLDERS).await;
+            if let Some(folder) = folders.iter().find(|it| it.text("name") == Some(name)) {
+                break folder.id;
+            }
+            assert!(began.elapsed() < PATIENCE, "{folders:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        values["enabled"] = json!(true);
+        self.change(builtin::FOLDERS, folder, values).await;
+        folder
+    }
+
+    /// The subjects of all received messages, in order.
+    pub async fn subjects(&self) -> Vec<String> {
+        let messages = self.list(builtin::MESSAGES).await;
+        let mut subjects: Vec<_> =
+            messages.iter().filter_map(|one| one.text("subject").map(str::to_owned)).collect();
+        subjects.sort_unstable();
+        subjects
+    }
+
+    /// Waits until so many messages are there.
+    pub async fn until_messages(&self, count: usize) {
+        let began = Instant::now();
+        loop {
+            let found = self.list(builtin::MESSAGES).await.len();
+            if found >= count {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{found} of {count}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Creates an entity.

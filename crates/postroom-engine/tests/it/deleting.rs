@@ -1,0 +1,211 @@
+//! What is stored is deleted at an IMAP server, and nothing else is, whatever the server does.
+
+use crate::world::ANNA;
+use crate::world::PASSWORD;
+use crate::world::World;
+use postroom_engine::Supervisor;
+use postroom_model::EntityId;
+use postroom_model::builtin::FOLDERS;
+use postroom_sandbox::Action;
+use postroom_sandbox::ImapCommand;
+use postroom_sandbox::Point;
+use postroom_sandbox::Rule;
+use postroom_sandbox::RuleId;
+use postroom_sandbox::When;
+use serde_json::json;
+use std::time::Duration;
+
+const STORE: Point = Point::ImapCommand(ImapCommand::Store);
+const EXPUNGE: Point = Point::ImapCommand(ImapCommand::Expunge);
+
+/// An account whose server lacks these capabilities. It has a message that is stored before the
+/// folder deletes anything. Gives the folder.
+async fn with_one_kept(without: &[&str]) -> (World, Supervisor, EntityId) {
+    let world = World::new().await;
+    let lacking = without.iter().map(|name| (*name).to_owned());
+    world.sandbox.edit(|state| state.imap_capabilities.without.extend(lacking));
+    deliver(&world, "kept");
+    world.account(json!({"address": ANNA, "password": PASSWORD})).await;
+    let engine = world.start(world.settings()).await;
+    let folder = world.monitor("INBOX", json!({})).await;
+    world.until_messages(1).await;
+    world.change(FOLDERS, folder, json!({"deleteOnServer": true})).await;
+    (world, engine, folder)
+}
+
+fn deliver(world: &World, subject: &str) -> u32 {
+    let mail = format!("Message-ID: <{subject}@x.test>\r\nSubject: {subject}\r\n\r\nHello.\r\n");
+    world.sandbox.deliver(ANNA, "INBOX", mail.into_bytes()).unwrap()
+}
+
+/// The UIDs that the server has.
+fn uids(world: &World) -> Vec<u32> {
+    world.sandbox.messages(ANNA, "INBOX").iter().map(|message| message.uid).collect()
+}
+
+/// Waits until the server has these UIDs.
+async fn until_left(world: &World, want: &[u32]) {
+    let left = |state: &postroom_sandbox::SandboxState| {
+        state.mailbox(ANNA, "INBOX").unwrap().messages().map(|one| one.uid).eq(want.iter().copied())
+    };
+    world.sandbox.wait_for(left, Duration::from_secs(7200)).await.unwrap();
+}
+
+/// Waits until the folder says this.
+async fn until_says(world: &World, folder: EntityId, text: &str) {
+    let says = |it: &postroom_model::Entity| {
+        let said = it.text("statusText").unwrap_or_default();
+        if text.is_empty() { said.is_empty() } else { said.contains(text) }
+    };
+    world.until(FOLDERS, folder, says).await;
+}
+
+fn script(world: &World, on: Point, when: When, act: Action) -> RuleId {
+    world.sandbox.script(Rule { on, when, act })
+}
+
+fn mark(world: &World, uid: u32, flags: &[&str]) {
+    let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    world.sandbox.edit(|state| state.mailbox_mut(ANNA, "INBOX").unwrap().set_flags(uid, flags));
+}
+
+fn commands(world: &World, command: &str) -> usize {
+    world.sandbox.transcript().iter().filter(|line| line.text.contains(command)).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_was_stored_since_is_deleted_and_not_what_somebody_else_marked() {
+    let (world, engine, folder) = with_one_kept(&[]).await;
+    mark(&world, 1, &["\\Deleted"]);
+    for subject in ["a", "b"] {
+        deliver(&world, subject);
+    }
+    until_left(&world, &[1]).await;
+    until_says(&world, folder, "").await;
+    assert_eq!(world.subjects().await, ["a", "b", "kept"]);
+    assert!(world.sandbox.messages(ANNA, "INBOX")[0].has_flag("\\Deleted"), "its mark stays");
+    assert_eq!(commands(&world, " EXPUNGE"), commands(&world, "UID EXPUNGE"), "never a bare one");
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_uidplus_expunges_unless_somebody_else_has_marked_messages() {
+    let (world, engine, folder) = with_one_kept(&["UIDPLUS"]).await;
+    let first = deliver(&world, "a");
+    until_left(&world, &[1]).await;
+    assert_eq!(commands(&world, "UID EXPUNGE"), 0);
+    mark(&world, 1, &["\\Deleted"]);
+    let second = deliver(&world, "b");
+    until_says(&world, folder, "it lacks UIDPLUS").await;
+    assert_eq!(uids(&world), [1, second], "{first}");
+    // The other program takes its mark back.
+    mark(&world, 1, &["\\Seen"]);
+    until_left(&world, &[1]).await;
+    until_says(&world, folder, "").await;
+    assert_eq!(world.subjects().await, ["a", "b", "kept"]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_marks_another_message_is_not_trusted_with_an_expunge() {
+    let (world, engine, folder) = with_one_kept(&[]).await;
+    let other = b"* 1 FETCH (UID 1 FLAGS (\\Deleted))\r\n{tag} OK done\r\n".to_vec();
+    script(&world, STORE, When::Nth(1), Action::Reply(other));
+    let second = deliver(&world, "a");
+    let told = "marked other messages as deleted (UID 1)";
+    until_says(&world, folder, told).await;
+    assert_eq!((uids(&world), commands(&world, "EXPUNGE")), (vec![1, second], 0));
+    assert_eq!(commands(&world, "STORE 1 -FLAGS.SILENT (\\Deleted)"), 1, "the mark is taken back");
+    until_left(&world, &[1]).await;
+    until_says(&world, folder, "").await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_say_what_it_marked_is_asked() {
+    let (world, engine, _) = with_one_kept(&[]).await;
+    // It says only OK: no FETCH response comes for the command.
+    let rule = script(&world, STORE, When::Always, Action::tagged("OK done"));
+    let uid = deliver(&world, "a");
+    let acted = |state: &postroom_sandbox::SandboxState| state.acted_count(rule) == 1;
+    world.sandbox.wait_for(acted, Duration::from_secs(3600)).await.unwrap();
+    assert_eq!(uids(&world), [1, uid], "it is not marked");
+    mark(&world, uid, &["\\Deleted"]);
+    until_left(&world, &[1]).await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_ok_and_deletes_nothing_is_noticed_and_asked_again() {
+    let (world, engine, folder) = with_one_kept(&[]).await;
+    let rule = script(&world, EXPUNGE, When::Always, Action::tagged("OK done"));
+    let uid = deliver(&world, "a");
+    until_says(&world, folder, "the server still has 1 stored message").await;
+    assert_eq!(uids(&world), [1, uid]);
+    world.sandbox.unscript(rule);
+    until_left(&world, &[1]).await;
+    until_says(&world, folder, "").await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_to_delete_does_not_keep_mail_waiting() {
+    let (world, engine, folder) = with_one_kept(&[]).await;
+    let refusal = Action::tagged("NO [CANNOT] read-only");
+    let rule = script(&world, STORE, When::Always, refusal);
+    deliver(&world, "a");
+    until_says(&world, folder, "refuses to mark or delete messages").await;
+    deliver(&world, "b");
+    world.until_messages(3).await;
+    let tries = world.sandbox.acted_count(rule);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    // The delay doubles, from half a minute on.
+    assert!((tries + 3..tries + 10).contains(&world.sandbox.acted_count(rule)));
+    world.sandbox.unscript(rule);
+    until_left(&world, &[1]).await;
+    until_says(&world, folder, "").await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_got_the_uid_of_one_to_be_deleted_stays() {
+    let (world, engine, folder) = with_one_kept(&[]).await;
+    let rule = script(&world, STORE, When::Always, Action::tagged("NO not now"));
+    let uid = deliver(&world, "a");
+    until_says(&world, folder, "refuses to mark or delete messages").await;
+    // The index is rebuilt: the UID to be deleted is that of the message that is to be kept.
+    world.sandbox.edit(|state| state.mailbox_mut(ANNA, "INBOX").unwrap().swap(1, uid));
+    world.sandbox.unscript(rule);
+    tokio::time::sleep(Duration::from_secs(7200)).await;
+    let subjects: Vec<_> = world
+        .sandbox
+        .messages(ANNA, "INBOX")
+        .iter()
+        .map(|message| String::from_utf8_lossy(&message.bytes).contains("Subject: kept"))
+        .collect();
+    assert!(subjects.contains(&true), "{subjects:?}");
+    assert_eq!(world.subjects().await, ["a", "kept"], "nothing is stored twice");
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_are_marked_as_read_once_they_are_stored_where_the_folder_wants_it() {
+    let world = World::new().await;
+    deliver(&world, "a");
+    world.account(json!({"address": ANNA, "password": PASSWORD})).await;
+    let engine = world.start(world.settings()).await;
+    let folder = world.monitor("INBOX", json!({})).await;
+    world.until_messages(1).await;
+    let is_seen = |at: usize| world.sandbox.messages(ANNA, "INBOX")[at].has_flag("\\Seen");
+    assert!(!is_seen(0), "as it was");
+    world.change(FOLDERS, folder, json!({"options": {"keep_unseen": false}})).await;
+    deliver(&world, "b");
+    let marked = |state: &postroom_sandbox::SandboxState| {
+        let mailbox = state.mailbox(ANNA, "INBOX").unwrap();
+        mailbox.message(2).is_some_and(|message| message.has_flag("\\Seen"))
+    };
+    world.sandbox.wait_for(marked, Duration::from_secs(3600)).await.unwrap();
+    assert_eq!(world.subjects().await, ["a", "b"]);
+    assert!(!is_seen(0), "it was stored before");
+    engine.stop().await;
+}

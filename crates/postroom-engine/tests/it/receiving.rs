@@ -1,0 +1,287 @@
+//! Mail of an IMAP server that lists, gives or numbers its messages badly.
+
+use crate::world::ANNA;
+use crate::world::PASSWORD;
+use crate::world::World;
+use postroom_engine::Supervisor;
+use postroom_model::Entity;
+use postroom_model::EntityId;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::FOLDERS;
+use postroom_model::builtin::MESSAGES;
+use postroom_sandbox::Action;
+use postroom_sandbox::Ending;
+use postroom_sandbox::ImapCommand;
+use postroom_sandbox::MessageFault;
+use postroom_sandbox::Point;
+use postroom_sandbox::Rule;
+use postroom_sandbox::RuleId;
+use postroom_sandbox::When;
+use serde_json::json;
+use std::time::Duration;
+
+const SEARCH: Point = Point::ImapCommand(ImapCommand::Search);
+const FETCH: Point = Point::ImapCommand(ImapCommand::Fetch);
+const EXAMINE: Point = Point::ImapCommand(ImapCommand::Examine);
+
+/// A server with messages of these subjects.
+async fn with(subjects: &[&str]) -> World {
+    let world = World::new().await;
+    for subject in subjects {
+        deliver(&world, subject);
+    }
+    world
+}
+
+fn deliver(world: &World, subject: &str) {
+    let mail = format!("Message-ID: <{subject}@x.test>\r\nSubject: {subject}\r\n\r\nHello.\r\n");
+    world.sandbox.deliver(ANNA, "INBOX", mail.into_bytes()).unwrap();
+}
+
+/// An account that receives from it. Gives the folder.
+async fn receiving(world: &World, folder: serde_json::Value) -> (Supervisor, EntityId) {
+    world.account(json!({"address": ANNA, "password": PASSWORD})).await;
+    let engine = world.start(world.settings()).await;
+    let folder = world.monitor("INBOX", folder).await;
+    (engine, folder)
+}
+
+fn script(world: &World, on: Point, when: When, act: Action) -> RuleId {
+    world.sandbox.script(Rule { on, when, act })
+}
+
+fn says(entity: &Entity, text: &str) -> bool {
+    entity.text("statusText").is_some_and(|said| said.contains(text))
+}
+
+/// Waits until the folder is proven complete with so many stored messages.
+async fn until_proven(world: &World, folder: EntityId, stored: i64) -> Entity {
+    let is_proven = |it: &Entity| {
+        let count = it.number("storedCount") == Some(stored);
+        count && it.text("lastProofAt").is_some() && it.text("statusText").is_none()
+    };
+    world.until(FOLDERS, folder, is_proven).await
+}
+
+fn lines(world: &World, text: &str) -> usize {
+    world.sandbox.transcript().iter().filter(|line| line.text.contains(text)).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_does_not_come_is_asked_for_in_each_other_form() {
+    // Each form is one more FETCH of the message. After all of them it waits.
+    let fault = || Action::Message(MessageFault::BodyNil);
+    for (faults, form) in [(1, "BODY.PEEK[]<0."), (2, " FETCH 2 ("), (3, " RFC822)")] {
+        let world = with(&["a", "b", "c"]).await;
+        script(&world, Point::ImapMessage(Some(2)), When::First(faults), fault());
+        let (engine, folder) = receiving(&world, json!({})).await;
+        until_proven(&world, folder, 3).await;
+        assert_eq!(world.subjects().await, ["a", "b", "c"]);
+        let last = world.sandbox.transcript();
+        let last = last.iter().rev().find(|line| line.text.contains(form));
+        assert!(last.is_some(), "{faults}: {:?}", world.sandbox.transcript());
+        engine.stop().await;
+    }
+    let world = with(&["a", "b", "c"]).await;
+    let rule = script(&world, Point::ImapMessage(Some(2)), When::Always, fault());
+    let (engine, folder) = receiving(&world, json!({})).await;
+    let waits = "UID 2: the server gave NIL for its body";
+    let told = world.until(FOLDERS, folder, |it| says(it, waits)).await;
+    assert_eq!((told.number("pendingCount"), told.number("storedCount")), (Some(1), Some(2)));
+    assert_eq!(world.subjects().await, ["a", "c"]);
+    world.sandbox.unscript(rule);
+    until_proven(&world, folder, 3).await;
+    assert_eq!(world.subjects().await, ["a", "b", "c"]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_in_one_message_leaves_the_others_and_is_named() {
+    let body = MessageFault::Body(b"Subject: short\r\n\r\n".to_vec());
+    #[rustfmt::skip]
+    let table = [
+        (MessageFault::Omit,              "UID 2: the server returns no body"),
+        (MessageFault::BodyMissing,       "UID 2: the server returns no body"),
+        (MessageFault::UidMissing,        "UID 2: the server returns no body"),
+        (MessageFault::Uid(77),           "UID 2: the server returns no body"),
+        (body,                            "UID 2: the server returned 18 of "),
+    ];
+    for (fault, want) in table {
+        let world = with(&["a", "b-has-a-longer-subject", "c"]).await;
+        let act = Action::Message(fault.clone());
+        let rule = script(&world, Point::ImapMessage(Some(2)), When::Always, act);
+        let (engine, folder) = receiving(&world, json!({})).await;
+        let told = world.until(FOLDERS, folder, |it| says(it, want)).await;
+        assert_eq!(told.number("storedCount"), Some(2), "{fault:?}");
+        world.sandbox.unscript(rule);
+        until_proven(&world, folder, 3).await;
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn odd_facts_about_a_message_do_not_keep_it_from_being_stored() {
+    for fault in [
+        MessageFault::SizeOffBy(10),
+        MessageFault::SizeOffBy(-10),
+        MessageFault::InternalDate("NIL".to_owned()),
+        MessageFault::InternalDate("\"00-Jan-0000 00:00:00 +0000\"".to_owned()),
+        MessageFault::Flags("(\\Odd \\*)".to_owned()),
+    ] {
+        let world = with(&["a", "b"]).await;
+        let act = Action::Message(fault.clone());
+        script(&world, Point::ImapMessage(Some(2)), When::Always, act);
+        let (engine, folder) = receiving(&world, json!({})).await;
+        until_proven(&world, folder, 2).await;
+        let messages = world.list(MESSAGES).await;
+        assert_eq!(messages.len(), 2, "{fault:?}");
+        assert!(messages.iter().all(|it| it.text("dateTime").is_some()), "{fault:?}");
+        // The same facts at the next polls are no reason to store it again.
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert_eq!(world.list(MESSAGES).await.len(), 2, "{fault:?}");
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_is_listed_by_fetch_where_search_is_refused_or_too_short() {
+    for act in [
+        Action::tagged("NO search is broken"),
+        Action::tagged("BAD what"),
+        Action::Reply(b"* SEARCH 2\r\n{tag} OK\r\n".to_vec()),
+        Action::Reply(b"{tag} OK\r\n".to_vec()),
+    ] {
+        let world = with(&["a", "b", "c"]).await;
+        script(&world, SEARCH, When::Always, act.clone());
+        let (engine, folder) = receiving(&world, json!({})).await;
+        until_proven(&world, folder, 3).await;
+        assert_eq!(world.subjects().await, ["a", "b", "c"], "{act:?}");
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_counted_and_not_listed_is_told_and_costs_no_other_folder() {
+    let world = with(&["a"]).await;
+    world.sandbox.deliver(ANNA, "Archive", b"Subject: z\r\n\r\nz".to_vec()).unwrap();
+    let inbox = || When::For("INBOX".to_owned());
+    script(&world, SEARCH, inbox(), Action::Reply(b"* SEARCH\r\n{tag} OK\r\n".to_vec()));
+    script(&world, FETCH, inbox(), Action::tagged("NO not now"));
+    let (engine, folder) = receiving(&world, json!({})).await;
+    let archive = world.monitor("Archive", json!({})).await;
+    until_proven(&world, archive, 1).await;
+    let wanted = "the server counts 1 message but lists none of them";
+    world.until(FOLDERS, folder, |it| says(it, wanted)).await;
+    let account = world.list(ACCOUNTS).await.remove(0).id;
+    let account = world.until(ACCOUNTS, account, |it| says(it, wanted)).await;
+    assert_eq!(account.text("state"), Some("degraded"));
+    world.sandbox.unscript_all();
+    until_proven(&world, folder, 1).await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn renumbered_messages_are_recognised_and_new_ones_are_stored() {
+    let world = with(&["a", "b", "c"]).await;
+    let (engine, folder) = receiving(&world, json!({})).await;
+    until_proven(&world, folder, 3).await;
+    let before: Vec<_> = world.list(MESSAGES).await.iter().map(|one| one.id).collect();
+    // In turn: another UIDVALIDITY, other UIDs, a backup of before.
+    let backup = world.sandbox.look(|state| state.mailbox(ANNA, "INBOX").unwrap().clone());
+    let changes: [&dyn Fn(&mut postroom_sandbox::Mailbox); 3] = [
+        &|mailbox| mailbox.set_uid_validity(7),
+        &|mailbox| mailbox.renumber(8, 1000),
+        &|mailbox| mailbox.restore(&backup),
+    ];
+    for (at, change) in changes.into_iter().enumerate() {
+        world.sandbox.edit(|state| change(state.mailbox_mut(ANNA, "INBOX").unwrap()));
+        deliver(&world, &format!("new {at}"));
+        world.until_messages(4 + at).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    assert_eq!(world.subjects().await, ["a", "b", "c", "new 0", "new 1", "new 2"]);
+    let after: Vec<_> = world.list(MESSAGES).await.iter().map(|one| one.id).collect();
+    assert!(before.iter().all(|id| after.contains(id)), "they are the entities that they were");
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_mail_that_comes_after_the_folder_was_enabled_is_loaded_where_it_is_so_wanted() {
+    let world = World::new().await;
+    let long_ago_ms = world.store.clock().now_ms() - 10 * 86_400_000;
+    for subject in ["old 1", "old 2"] {
+        let mail = format!("Subject: {subject}\r\n\r\nHello.\r\n").into_bytes();
+        let put = |mailbox: &mut postroom_sandbox::Mailbox| {
+            mailbox.append(mail.into(), vec![], long_ago_ms);
+        };
+        world.sandbox.edit(|state| put(state.mailbox_mut(ANNA, "INBOX").unwrap()));
+    }
+    let options = json!({"options": {"load_existing": false}});
+    let (engine, folder) = receiving(&world, options).await;
+    world.until(FOLDERS, folder, |it| it.text("lastProofAt").is_some()).await;
+    deliver(&world, "new 1");
+    world.until_messages(1).await;
+    // In another epoch too: what came since the last proof, by day, and nothing that was stored.
+    let renumber = |mailbox: &mut postroom_sandbox::Mailbox| mailbox.renumber(9, 500);
+    world.sandbox.edit(|state| renumber(state.mailbox_mut(ANNA, "INBOX").unwrap()));
+    deliver(&world, "new 2");
+    world.until_messages(2).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(world.subjects().await, ["new 1", "new 2"]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_ends_each_connection_keeps_none_of_the_others_back() {
+    let world = with(&["a", "b", "c", "d", "e"]).await;
+    let cut = Action::End(Ending::Close);
+    let rule = script(&world, Point::ImapMessage(Some(3)), When::Always, cut);
+    let (engine, folder) = receiving(&world, json!({})).await;
+    world.until_messages(4).await;
+    assert_eq!(world.subjects().await, ["a", "b", "d", "e"]);
+    let pending = "UID 3: the connection ends when it is fetched";
+    world.until(FOLDERS, folder, |it| says(it, pending)).await;
+    deliver(&world, "f");
+    world.until_messages(5).await;
+    world.sandbox.unscript(rule);
+    until_proven(&world, folder, 6).await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_message_is_there_by_its_header_alone_and_says_what_to_do() {
+    let world = with(&["small"]).await;
+    let large = format!("Subject: large\r\n\r\n{}", "x".repeat(5000));
+    world.sandbox.deliver(ANNA, "INBOX", large.into_bytes()).unwrap();
+    let options = json!({"options": {"message_bytes_max": 2048}});
+    let (engine, folder) = receiving(&world, options).await;
+    world.until_messages(2).await;
+    let messages = world.list(MESSAGES).await;
+    let large = messages.iter().find(|one| one.text("subject") == Some("large")).unwrap();
+    let is_told = (large.text("messageState"), large.text("errorCode"));
+    assert_eq!(is_told, (Some("error"), Some("too_big")));
+    let why = large.text("errorText").unwrap();
+    assert!(why.contains("5018 bytes, more than `message_bytes_max`"), "{why}");
+    assert!(large.get("text").is_null(), "only the header was fetched");
+    assert_eq!(lines(&world, "BODY.PEEK[HEADER]"), 1);
+    // With a larger limit it comes as a whole, and is the message that it was.
+    world.change(FOLDERS, folder, json!({"options": {"message_bytes_max": 1_000_000}})).await;
+    let is_whole = |it: &Entity| it.text("messageState") == Some("received");
+    let whole = world.until(MESSAGES, large.id, is_whole).await;
+    assert!(whole.text("text").is_some() && whole.get("errorCode").is_null(), "{whole:?}");
+    assert_eq!(world.list(MESSAGES).await.len(), 2);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_refused_for_a_while_says_so_and_is_read_afterwards() {
+    let world = with(&["a"]).await;
+    let refusal = Action::tagged("NO [UNAVAILABLE] the disk is away");
+    let rule = script(&world, EXAMINE, When::For("INBOX".to_owned()), refusal);
+    let (engine, folder) = receiving(&world, json!({})).await;
+    let told = world.until(FOLDERS, folder, |it| says(it, "the disk is away")).await;
+    assert!(says(&told, "the next try is at"), "{told:?}");
+    world.sandbox.unscript(rule);
+    until_proven(&world, folder, 1).await;
+    engine.stop().await;
+}

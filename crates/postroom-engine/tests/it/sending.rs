@@ -1,0 +1,451 @@
+//! The sender of an account against an SMTP server that answers in all ways.
+
+use crate::world::ANNA;
+use crate::world::BEN;
+use crate::world::PASSWORD;
+use crate::world::World;
+use postroom_engine::Supervisor;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::EntityId;
+use postroom_model::Timestamp;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::MESSAGES;
+use postroom_sandbox::Action;
+use postroom_sandbox::Ending;
+use postroom_sandbox::Point;
+use postroom_sandbox::Rule;
+use postroom_sandbox::RuleId;
+use postroom_sandbox::SmtpCommand;
+use postroom_sandbox::When;
+use postroom_store::EntityPlace;
+use postroom_store::Error;
+use postroom_store::Failed;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Somebody at another server.
+const CARL: &str = "carl@else.test";
+
+const MAIL: Point = Point::SmtpCommand(SmtpCommand::Mail);
+const RCPT: Point = Point::SmtpCommand(SmtpCommand::Rcpt);
+const DATA: Point = Point::SmtpCommand(SmtpCommand::Data);
+
+/// An account with these options, and an engine that runs.
+async fn running(options: Json) -> (World, Supervisor, EntityId) {
+    let world = World::new().await;
+    let account = json!({"address": ANNA, "password": PASSWORD, "options": options});
+    let account = world.account(account).await;
+    let engine = world.start(world.settings()).await;
+    world.until(ACCOUNTS, account, |it| it.text("state") == Some("ready")).await;
+    (world, engine, account)
+}
+
+fn script(world: &World, on: Point, when: When, act: Action) -> RuleId {
+    world.sandbox.script(Rule { on, when, act })
+}
+
+/// A message that is to be sent, with these values.
+async fn message(world: &World, account: EntityId, values: Json) -> EntityId {
+    let mut all = json!({
+        "account_id": account.to_string(), "messageDirection": "out", "messageState": "sending",
+        "subject": "S", "text": "Hello.\n",
+    });
+    all.as_object_mut().unwrap().extend(values.as_object().unwrap().clone());
+    world.create(MESSAGES, all).await
+}
+
+fn is(entity: &Entity, state: &str) -> bool {
+    entity.text("messageState") == Some(state)
+}
+
+async fn until_is(world: &World, message: EntityId, state: &str) -> Entity {
+    world.until(MESSAGES, message, |it| is(it, state)).await
+}
+
+async fn until_waits(world: &World, message: EntityId, why: &str) -> Entity {
+    let waits = |it: &Entity| it.text("errorText").is_some_and(|text| text.contains(why));
+    world.until(MESSAGES, message, waits).await
+}
+
+/// The states of the recipients.
+fn states(message: &Entity) -> Vec<&str> {
+    let recipients = message.get("recipients").as_array().unwrap().iter();
+    recipients.map(|one| one["state"].as_str().unwrap()).collect()
+}
+
+/// The recipients of each message that the server took.
+fn accepted(world: &World) -> Vec<Vec<String>> {
+    world.sandbox.accepted().into_iter().map(|mail| mail.forward_paths).collect()
+}
+
+fn count_of(world: &World, command: &str) -> usize {
+    world.sandbox.transcript().iter().filter(|line| line.command == command).count()
+}
+
+/// Waits until a rule has acted.
+async fn until_acted(world: &World, rule: RuleId) {
+    let acted = |state: &postroom_sandbox::SandboxState| state.acted_count(rule) > 0;
+    world.sandbox.wait_for(acted, Duration::from_secs(3600)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recipient_that_is_refused_costs_no_other_one() {
+    let (world, engine, account) = running(json!({})).await;
+    let act = Action::line("550 5.1.1 no such user");
+    script(&world, RCPT, When::For(CARL.to_owned()), act);
+    let id = message(&world, account, json!({"to": [CARL, BEN]})).await;
+    let ended = until_is(&world, id, "error").await;
+    assert_eq!(ended.text("errorCode"), Some("refused"));
+    let why = ended.text("errorText").unwrap();
+    assert!(why.contains("carl@else.test: 550 5.1.1 no such user"), "{why}");
+    assert_eq!(states(&ended), ["refused", "sent"]);
+    assert_eq!(accepted(&world), [[BEN]]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recipient_that_has_the_message_is_not_sent_it_again_and_all_get_the_same_bytes() {
+    let (world, engine, account) = running(json!({})).await;
+    let act = Action::line("450 4.2.1 try again later");
+    script(&world, RCPT, When::NthFor(1, CARL.to_owned()), act);
+    let id = message(&world, account, json!({"to": [BEN], "cc": [CARL]})).await;
+    let waiting = until_waits(&world, id, "450 4.2.1 try again later").await;
+    assert_eq!((is(&waiting, "sending"), states(&waiting)), (true, vec!["sent", "deferred"]));
+    assert!(waiting.text("nextAttemptAt").is_some(), "{waiting:?}");
+    let sent = until_is(&world, id, "sent").await;
+    assert_eq!(states(&sent), ["sent", "sent"]);
+    assert!(sent.get("errorText").is_null() && sent.get("nextAttemptAt").is_null(), "{sent:?}");
+    assert_eq!(accepted(&world), [[BEN], [CARL]]);
+    let mail = world.sandbox.accepted();
+    assert_eq!(mail[0].bytes, mail[1].bytes);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_answer_is_lost_is_sent_again_only_where_the_account_wants_it() {
+    for (options, state, copies) in
+        [(json!({}), "error", 1), (json!({"uncertain": "resend"}), "sent", 2)]
+    {
+        let (world, engine, account) = running(options).await;
+        let lost = Action::End(Ending::Close);
+        script(&world, Point::SmtpAccepted, When::Nth(1), lost);
+        let id = message(&world, account, json!({"to": [BEN]})).await;
+        let ended = until_is(&world, id, state).await;
+        let is_uncertain = ended.text("errorCode") == Some("uncertain");
+        assert_eq!(is_uncertain, state == "error", "{ended:?}");
+        // Nothing more is sent, however long it takes.
+        tokio::time::sleep(Duration::from_secs(7200)).await;
+        let mail = world.sandbox.accepted();
+        assert_eq!(mail.len(), copies);
+        assert!(mail.iter().all(|one| one.bytes == mail[0].bytes));
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_waited_for_too_long_is_given_up() {
+    let (world, engine, account) = running(json!({"retry_first": 10, "retry_for": 60})).await;
+    let act = Action::line("450 4.2.1 try again later");
+    let rule = script(&world, RCPT, When::Always, act);
+    let began = Instant::now();
+    let id = message(&world, account, json!({"to": [BEN]})).await;
+    let ended = until_is(&world, id, "error").await;
+    assert_eq!(ended.text("errorCode"), Some("gave_up"));
+    let why = ended.text("errorText").unwrap();
+    // After 10, 20 and 40 seconds.
+    assert!(why.starts_with("given up after 4 attempts: ben@demo.test: 450 4.2.1"), "{why}");
+    assert!((60..90).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(world.sandbox.acted_count(rule), 4);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_the_server_pauses_the_account_and_counts_no_attempt() {
+    let (world, engine, account) = running(json!({})).await;
+    let slow = Action::line("451 4.7.1 slow down");
+    let rule = script(&world, Point::SmtpDot, When::First(3), slow);
+    let began = Instant::now();
+    let ids = [
+        message(&world, account, json!({"to": [BEN]})).await,
+        message(&world, account, json!({"to": [CARL]})).await,
+    ];
+    let limited = "sending: the server accepts no more mail from this account now";
+    let says = |it: &Entity| it.text("statusText").is_some_and(|said| said.contains(limited));
+    let told = world.until(ACCOUNTS, account, says).await;
+    assert_eq!(told.text("state"), Some("degraded"));
+    for id in ids {
+        let sent = until_is(&world, id, "sent").await;
+        assert_eq!(sent.number("attempts"), Some(1), "{sent:?}");
+    }
+    assert_eq!(world.sandbox.acted_count(rule), 3);
+    // Pauses of one, two and four seconds.
+    assert!((7..20).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    world.until(ACCOUNTS, account, |it| it.text("statusText").is_none()).await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_messages_with_the_same_answer_spare_the_third_one() {
+    let (world, engine, account) = running(json!({})).await;
+    let act = Action::line("451 4.3.0 no sender today");
+    let rule = script(&world, MAIL, When::First(2), act);
+    // They are due together.
+    let at = Timestamp::from_ms(world.store.clock().now_ms() + 60_000).to_string();
+    let mut ids = vec![];
+    for to in [BEN, CARL, "dora@else.test"] {
+        ids.push(message(&world, account, json!({"to": [to], "dateTime": at})).await);
+    }
+    let says = |it: &Entity| it.text("statusText").is_some_and(|said| said.contains("no sender"));
+    world.until(ACCOUNTS, account, says).await;
+    assert_eq!((world.sandbox.acted_count(rule), count_of(&world, "MAIL")), (2, 2));
+    for id in ids {
+        until_is(&world, id, "sent").await;
+    }
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_can_be_withdrawn_or_edited_while_it_waits_and_not_while_it_is_sent() {
+    let (world, engine, account) = running(json!({})).await;
+    let rule = script(&world, DATA, When::Nth(1), Action::Hold);
+    let first = message(&world, account, json!({"to": [BEN]})).await;
+    until_acted(&world, rule).await;
+    let (class, domain) = (world.store.builtin(MESSAGES).unwrap(), Domain::default_domain());
+    let place = EntityPlace::new(&domain, &class, first);
+    let withdrawn = json!({"messageState": null});
+    let refused = world.store.entity_update(place, withdrawn.as_object().unwrap(), None).await;
+    assert!(matches!(refused, Err(Error::Condition(Failed::Sending))), "{refused:?}");
+    world.sandbox.unscript(rule);
+    until_is(&world, first, "sent").await;
+
+    let rule = script(&world, RCPT, When::Always, Action::line("450 4.2.1 not now"));
+    let (second, third) = (
+        message(&world, account, json!({"to": [CARL]})).await,
+        message(&world, account, json!({"to": [ANNA]})).await,
+    );
+    until_waits(&world, second, "450 4.2.1 not now").await;
+    until_waits(&world, third, "450 4.2.1 not now").await;
+    world.change(MESSAGES, second, withdrawn).await;
+    world.change(MESSAGES, third, json!({"subject": "Another one"})).await;
+    world.sandbox.unscript(rule);
+    let sent = until_is(&world, third, "sent").await;
+    assert!(sent.number("attempts") > Some(1), "the attempts count: {sent:?}");
+    tokio::time::sleep(Duration::from_secs(7200)).await;
+    assert_eq!(accepted(&world), [[BEN], [ANNA]]);
+    let bytes = world.sandbox.accepted().remove(1).bytes;
+    assert!(String::from_utf8_lossy(&bytes).contains("Subject: Another one\r\n"));
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_disabled_before_the_dot_sends_nothing_until_it_is_enabled() {
+    let (world, engine, account) = running(json!({})).await;
+    let rule = script(&world, DATA, When::Nth(1), Action::Hold);
+    let id = message(&world, account, json!({"to": [BEN]})).await;
+    until_acted(&world, rule).await;
+    world.change(ACCOUNTS, account, json!({"enabled": false})).await;
+    world.until(ACCOUNTS, account, |it| it.text("state") == Some("disabled")).await;
+    world.sandbox.unscript(rule);
+    let waiting = until_waits(&world, id, "the account is disabled").await;
+    assert!(is(&waiting, "sending"));
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(accepted(&world).is_empty());
+    world.change(ACCOUNTS, account, json!({"enabled": true})).await;
+    until_is(&world, id, "sent").await;
+    assert_eq!(accepted(&world), [[BEN]]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_in_the_midst_of_a_message_loses_it_not_and_sends_it_not_twice() {
+    // Before the final dot it is sent by the next engine. After it, nobody knows.
+    for (on, state, is_at_server) in [(DATA, "sent", false), (Point::SmtpAccepted, "error", true)] {
+        let (world, engine, account) = running(json!({})).await;
+        let rule = script(&world, on, When::Nth(1), Action::Hold);
+        let id = message(&world, account, json!({"to": [BEN]})).await;
+        until_acted(&world, rule).await;
+        let under_way = engine.under_way();
+        assert_eq!(under_way.len(), 1);
+        assert_eq!((under_way[0].0.as_str(), EntityId::from(under_way[0].1)), (ANNA, id));
+        let (began, within) = (Instant::now(), engine.stops_within());
+        engine.stop().await;
+        assert!(began.elapsed() <= within + Duration::from_secs(1), "{:?}", began.elapsed());
+        assert_eq!(accepted(&world).len(), usize::from(is_at_server));
+        world.sandbox.unscript(rule);
+        let next = world.start(world.settings()).await;
+        let ended = until_is(&world, id, state).await;
+        let is_uncertain = ended.text("errorCode") == Some("uncertain");
+        assert_eq!(is_uncertain, is_at_server, "{ended:?}");
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(accepted(&world), [[BEN]]);
+        next.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_the_answer_to_a_final_dot() {
+    let (world, engine, account) = running(json!({})).await;
+    let late = Action::Delay(Duration::from_secs(10));
+    let rule = script(&world, Point::SmtpDot, When::Nth(1), late);
+    let id = message(&world, account, json!({"to": [BEN]})).await;
+    until_acted(&world, rule).await;
+    engine.stop().await;
+    assert_eq!(accepted(&world), [[BEN]]);
+    until_is(&world, id, "sent").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_leave_when_they_are_due_and_in_the_order_of_their_times() {
+    let (world, engine, account) = running(json!({})).await;
+    let now_ms = world.store.clock().now_ms();
+    let at = |seconds: i64| Timestamp::from_ms(now_ms + seconds * 1000).to_string();
+    let mut ids = vec![];
+    let began = Instant::now();
+    for (to, seconds) in [(BEN, 300), (CARL, 61), (ANNA, 60)] {
+        ids.push(message(&world, account, json!({"to": [to], "dateTime": at(seconds)})).await);
+    }
+    for (id, due_s) in [(ids[2], 60), (ids[1], 61), (ids[0], 300)] {
+        until_is(&world, id, "sent").await;
+        let took_s = began.elapsed().as_secs();
+        assert!((due_s..due_s + 31).contains(&took_s), "{due_s} {took_s}");
+    }
+    assert_eq!(accepted(&world), [[ANNA], [CARL], [BEN]]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_ended_while_it_was_kept_costs_no_attempt_and_an_idle_one_is_closed() {
+    let (world, engine, account) = running(json!({})).await;
+    let first = message(&world, account, json!({"to": [BEN]})).await;
+    until_is(&world, first, "sent").await;
+    let hellos = count_of(&world, "EHLO");
+    world.sandbox.hang_up();
+    let second = message(&world, account, json!({"to": [BEN]})).await;
+    let sent = until_is(&world, second, "sent").await;
+    assert_eq!((sent.number("attempts"), count_of(&world, "EHLO")), (Some(1), hellos + 1));
+    // The next one finds the connection open, after a few seconds by a NOOP.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let third = message(&world, account, json!({"to": [BEN]})).await;
+    until_is(&world, third, "sent").await;
+    assert_eq!((count_of(&world, "EHLO"), count_of(&world, "QUIT")), (hellos + 1, 0));
+    let quits = |state: &postroom_sandbox::SandboxState| {
+        state.transcript().any(|line| line.command == "QUIT")
+    };
+    let idle = Instant::now();
+    world.sandbox.wait_for(quits, Duration::from_secs(60)).await.unwrap();
+    assert!((14..17).contains(&idle.elapsed().as_secs()), "{:?}", idle.elapsed());
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_recipients_are_named_in_several_transactions_of_one_attempt() {
+    let (world, engine, account) = running(json!({})).await;
+    let many: Vec<_> = (0..250).map(|at| format!("r{at}@else.test")).collect();
+    let id = message(&world, account, json!({"to": many})).await;
+    let sent = until_is(&world, id, "sent").await;
+    assert_eq!(sent.number("attempts"), Some(1));
+    let named: Vec<_> = accepted(&world).iter().map(Vec::len).collect();
+    assert_eq!(named, [100, 100, 50]);
+    assert_eq!(accepted(&world).concat(), many);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_are_too_many_for_a_server_are_named_in_the_next_transaction() {
+    let (world, engine, account) = running(json!({})).await;
+    for nth in 7..=10 {
+        let act = Action::line("452 4.5.3 too many recipients");
+        script(&world, RCPT, When::Nth(nth), act);
+    }
+    let many: Vec<_> = (0..10).map(|at| format!("r{at}@else.test")).collect();
+    let id = message(&world, account, json!({"to": many})).await;
+    let sent = until_is(&world, id, "sent").await;
+    assert_eq!(sent.number("attempts"), Some(1));
+    assert_eq!(accepted(&world), [&many[..6], &many[6..]]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_smtputf8_gets_the_message_for_all_that_have_ascii_addresses() {
+    let (world, engine, account) = running(json!({})).await;
+    world.sandbox.edit(|state| state.smtp_capabilities.without.push("SMTPUTF8".to_owned()));
+    // The connection that knows nothing of it is closed by then.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let id = message(&world, account, json!({"to": ["jürgen@else.test", BEN]})).await;
+    let ended = until_is(&world, id, "error").await;
+    assert_eq!(
+        (ended.text("errorCode"), states(&ended)),
+        (Some("refused"), vec!["refused", "sent"])
+    );
+    assert_eq!(accepted(&world), [[BEN]]);
+    let mail = world.sandbox.accepted().remove(0);
+    assert!(mail.bytes.is_ascii() && !mail.parameters.contains(&"SMTPUTF8".to_owned()), "{mail:?}");
+    let only = message(&world, account, json!({"to": ["jürgen@else.test"]})).await;
+    let ended = until_is(&world, only, "error").await;
+    assert_eq!(states(&ended), ["refused"]);
+    assert_eq!(world.sandbox.accepted().len(), 1);
+    let lines = world.sandbox.transcript();
+    assert!(lines.iter().all(|line| !line.text.contains("rgen@")), "the server is not asked");
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_no_client_could_send_ends_and_names_the_property() {
+    let (world, engine, account) = running(json!({})).await;
+    for (values, want) in [
+        (json!({"to": ["nobody"]}), "to[0]: has no '@'"),
+        (json!({"to": []}), "to: names no recipient"),
+        (json!({"to": [BEN], "headers": [["Subject", "x"]]}), "headers[0]: is a field that"),
+    ] {
+        let id = message(&world, account, values).await;
+        let ended = until_is(&world, id, "error").await;
+        assert_eq!(ended.text("errorCode"), Some("invalid"), "{ended:?}");
+        let why = ended.text("errorText").unwrap();
+        assert!(why.contains(want), "{why}");
+    }
+    assert!(accepted(&world).is_empty());
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_belongs_to_the_thread_of_the_message_that_it_answers() {
+    let (world, engine, account) = running(json!({})).await;
+    let earlier = json!({
+        "account_id": account.to_string(), "messageDirection": "out", "to": [BEN],
+        "messageId": "two@demo.test", "references": ["zero@demo.test", "one@demo.test"],
+    });
+    world.create(MESSAGES, earlier).await;
+    let answer = json!({"to": [BEN], "inReplyTo": ["two@demo.test"], "replyTo": [CARL]});
+    let id = message(&world, account, answer).await;
+    let sent = until_is(&world, id, "sent").await;
+    let thread = json!(["zero@demo.test", "one@demo.test", "two@demo.test"]);
+    assert_eq!(sent.get("references"), &thread);
+    let bytes = world.sandbox.accepted().remove(0).bytes;
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let unfolded = text.replace("\r\n ", " ");
+    assert!(unfolded.contains("In-Reply-To: <two@demo.test>\r\n"), "{text}");
+    let references = "References: <zero@demo.test> <one@demo.test> <two@demo.test>\r\n";
+    assert!(unfolded.contains(references), "{text}");
+    assert!(unfolded.contains("Reply-To: carl@else.test\r\n"), "{text}");
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_an_account_that_only_receives_ends_and_says_what_to_set() {
+    let (world, engine, account) = running(json!({})).await;
+    let rule = script(&world, MAIL, When::Always, Action::line("451 4.3.0 not now"));
+    let id = message(&world, account, json!({"to": [BEN]})).await;
+    until_waits(&world, id, "451 4.3.0 not now").await;
+    let profile = world.list(postroom_model::builtin::PROFILES).await.remove(0).id;
+    world.change(postroom_model::builtin::PROFILES, profile, json!({"smtpHost": null})).await;
+    let ended = until_is(&world, id, "error").await;
+    assert_eq!(ended.text("errorCode"), Some("cannot_send"), "{ended:?}");
+    assert!(ended.text("errorText").unwrap().contains("smtpHost"), "{ended:?}");
+    world.sandbox.unscript(rule);
+    assert!(accepted(&world).is_empty());
+    engine.stop().await;
+}
