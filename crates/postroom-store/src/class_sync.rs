@@ -158,3 +158,60 @@ impl Store {
         Ok(rows.filter_map(|row| row.text(0)).map(str::to_owned).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Two;
+    use postroom_model::builtin;
+    use postroom_model::patched;
+    use postroom_testkit::on_both;
+    use serde_json::json;
+
+    /// Much longer than a process may be silent.
+    const LONG: Duration = Duration::from_secs(600);
+    /// How long a test waits.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Gives a class one more property, so that there are newer classes to be used.
+    async fn extend(store: &Store) {
+        let former = store.classes();
+        let more = json!({"properties": [{"name": "seat", "data_type": "long"}]});
+        let change = patched(former.get(builtin::PROFILES).unwrap(), &more).unwrap();
+        store.class_change(&former, change, None).await.unwrap();
+    }
+
+    /// `SYNC` of a store, in the time in which a test waits for it.
+    async fn synced(store: &Store, within: Duration) -> Synced {
+        tokio::time::timeout(PATIENCE, store.classes_sync(within)).await.unwrap().unwrap()
+    }
+
+    #[on_both]
+    async fn who_was_killed_is_not_waited_for() {
+        let mut two = Two::open().await;
+        // It ends without a word, and stays registered.
+        two.other = two.one.clone();
+        extend(&two.one).await;
+        two.set_time(1_000_001).await;
+        let behind = two.one.behind(2, None).await.unwrap();
+        assert_eq!(behind, ["postroom"], "what was killed still counts as one that is there");
+        assert_eq!(synced(&two.one, LONG).await, Synced { version: 2, behind: vec![] });
+    }
+
+    #[on_both]
+    async fn who_is_there_and_uses_former_classes_is_named_however_long_it_takes() {
+        let two = Two::open_unheard().await;
+        extend(&two.one).await;
+        let sync = synced(&two.one, SILENT_MAX + 4 * PAUSE);
+        let renew = async {
+            loop {
+                two.other.renew().await.unwrap();
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let there = tokio::select! { there = sync => there, () = renew => unreachable!() };
+        assert_eq!(there.behind, ["postroom"]);
+        two.other.classes_refresh().await.unwrap();
+        assert_eq!(synced(&two.one, LONG).await.behind, Vec::<String>::new());
+    }
+}

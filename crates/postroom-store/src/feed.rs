@@ -261,6 +261,7 @@ const SELECT: &str = "SELECT \"seq\", \"class\", \"entity\", \"operation\", \"at
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::feed_settled;
     use crate::fixture::store;
     use postroom_model::builtin::PROFILES;
     use postroom_testkit::on_both;
@@ -276,7 +277,7 @@ mod tests {
             let row = store.entity_row(&class, &entity).unwrap();
             store.write(store.records(&domain, &class).create(row)).await.unwrap();
         }
-        let all = store.feed_list(&domain, 0, 100).await.unwrap();
+        let all = feed_settled(&store, 0).await;
         store.feed_trim().await.unwrap();
         assert_eq!(store.feed_list(&domain, 0, 100).await.unwrap(), all, "few rows stay");
         store.trim_to(2).await.unwrap();

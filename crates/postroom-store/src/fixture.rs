@@ -22,8 +22,10 @@ use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::feed::FeedRow;
 use crate::phase::DeliveryPhase;
 use crate::store::Store;
+use postroom_model::Domain;
 use postroom_model::MessageEntityId;
 use postroom_testkit::TestDatabase;
 use std::path::Path;
@@ -85,6 +87,19 @@ pub(crate) async fn open_behind<T>(
     let (behind, front) = front(Arc::clone(&database));
     let store = Store::open(behind, &config).await.unwrap().lead().await.unwrap();
     StoreBehind { directory, database, store, front }
+}
+
+/// The changes behind a number, once readers may pass all that was written.
+pub(crate) async fn feed_settled(store: &Store, after: i64) -> Vec<FeedRow> {
+    let newest = Statement::new("SELECT MAX(\"seq\") FROM \"change\"");
+    let newest = store.read(newest).await.unwrap()[0].whole(0).unwrap_or(0);
+    loop {
+        let domain = Domain::default_domain();
+        let feed = store.feed_list(&domain, after, 1000).await.unwrap();
+        if feed.last().map_or(after, |row| row.seq) >= newest {
+            return feed;
+        }
+    }
 }
 
 /// The store of a directory.

@@ -401,6 +401,7 @@ fn forget(class: &Class, entity: EntityId) -> Statement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::feed_settled;
     use crate::fixture::store;
     use postroom_model::builtin::MESSAGES;
     use postroom_testkit::TestDatabase;
@@ -441,7 +442,7 @@ mod tests {
         assert_eq!((filled.text("subject"), filled.text("errorText")), (Some("s"), Some("c")));
         // What was not taken stays, and the feed has what was replaced.
         assert_eq!(filled.text("messageDirection"), Some("in"));
-        let last = store.feed_list(&domain, 0, 9).await.unwrap().pop().unwrap();
+        let last = feed_settled(&store, 0).await.pop().unwrap();
         // It is not the change that `read` has the number of.
         assert!(last.seq == filled.seq && filled.seq > read.seq);
         let undone = last.undo(filled).unwrap();

@@ -218,14 +218,13 @@ async fn a_message_that_is_being_sent_is_left_alone() {
 async fn each_changed_entity_has_one_row_in_the_feed() {
     let server = Server::start().await;
     drafts(&server, 3).await;
-    let domain = Domain::default_domain();
-    let before = server.store.feed_list(&domain, 0, 100).await.unwrap().last().unwrap().seq;
+    let before = server.feed(0, 3).await.last().unwrap().seq;
     let filter = json!(["!=", ["property", "subject"], "s0"]);
     for _ in 0..2 {
         patch(&server, &filter, &json!({"replyTo": ["r@b.test"]})).await.expect(200);
     }
     delete(&server, MESSAGES, &filter).await.expect(200);
-    let rows = server.store.feed_list(&domain, before, 100).await.unwrap();
+    let rows = server.feed(before, 4).await;
     let told: Vec<_> = rows.iter().map(|row| (row.operation, row.entity)).collect();
     assert_eq!(told.len(), 4, "{told:?}");
     let each: HashSet<_> = told.iter().map(|(of, entity)| format!("{of:?} {entity}")).collect();

@@ -7,7 +7,6 @@ use crate::server::OTHER_TOKEN;
 use crate::server::Server;
 use crate::server::answer;
 use postroom_engine::bulk;
-use postroom_model::Domain;
 use postroom_model::builtin::MESSAGES;
 use postroom_store::Job;
 use postroom_store::JobKind;
@@ -105,8 +104,9 @@ async fn many_entities_are_a_job() {
     assert_eq!(clear.expect(202)["kind"], "delete");
     work(&server).await;
     assert_eq!(count(&server, "").await, 0);
-    let feed = server.store.feed_list(&Domain::default_domain(), 0, 9000).await.unwrap();
-    assert_eq!(feed.len(), 1002 + 1 + 1000 + 1002);
+    let changes = 1002 + 1 + 1000 + 1002;
+    let feed = server.feed(0, changes).await;
+    assert_eq!(feed.len(), changes);
     let client = Some(Modifier::Client("admin".into()));
     assert!(feed.iter().all(|row| row.modifier == client), "who asked for the job changed it");
 }
@@ -197,8 +197,9 @@ async fn a_job_that_is_killed_anywhere_changes_each_entity_once() {
     }
     assert_eq!(counts(&server, &place).await, json!([150, 150, 150, 0]));
     assert_eq!(count(&server, "").await, 7);
-    let feed = server.store.feed_list(&Domain::default_domain(), 0, 9000).await.unwrap();
-    assert_eq!(feed.len(), 150 + 150 + 7 + 150);
+    let changes = 150 + 150 + 7 + 150;
+    let feed = server.feed(0, changes).await;
+    assert_eq!(feed.len(), changes);
     let told: HashSet<_> =
         feed.iter().map(|row| format!("{:?} {}", row.operation, row.entity)).collect();
     assert_eq!(told.len(), feed.len());

@@ -13,6 +13,7 @@ use postroom_store::Beginning;
 use postroom_store::Clock;
 use postroom_store::Content;
 use postroom_store::Database;
+use postroom_store::FeedRow;
 use postroom_store::MailboxEpoch;
 use postroom_store::MasterKey;
 use postroom_store::MissedAt;
@@ -37,6 +38,7 @@ use secrecy::SecretString;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 pub const TOKEN: &str = "a-token-of-the-default-domain";
@@ -44,6 +46,9 @@ pub const OTHER_TOKEN: &str = "a-token-of-another-domain";
 
 /// The original of a received message with an html body in Latin-1, an inline and an attachment.
 pub const ORIGINAL: &[u8] = b"Subject: hi\r\n\r\n<p>gr\xFCn</p>aGVsbG8=PNG";
+
+/// How long a test waits until readers may pass what was written.
+const FEED_WITHIN: Duration = Duration::from_secs(60);
 
 pub struct Server {
     pub store: Store,
@@ -315,6 +320,20 @@ impl Server {
         let path = "email/Messages?errorCode=too_big&order=uid";
         let found = self.get(path).await.expect(200);
         std::array::from_fn(|at| found[at]["id"].as_str().unwrap().to_owned())
+    }
+
+    /// The changes behind a number, once readers may pass so many. Writers of other databases of
+    /// the same server can hold them back for a while.
+    pub async fn feed(&self, after: i64, count: usize) -> Vec<FeedRow> {
+        let domain = Domain::default_domain();
+        let begun = std::time::Instant::now();
+        loop {
+            let feed = self.store.feed_list(&domain, after, 10_000).await.unwrap();
+            if feed.len() >= count || begun.elapsed() > FEED_WITHIN {
+                return feed;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Every byte that is stored.

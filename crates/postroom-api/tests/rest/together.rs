@@ -1,7 +1,6 @@
 //! Requests at the same moment, and what the feed says of who they came from.
 
 use crate::server::Server;
-use postroom_model::Domain;
 use postroom_store::Modifier;
 use postroom_testkit::on_both;
 use serde_json::Value as Json;
@@ -65,7 +64,7 @@ async fn the_feed_says_whose_token_changed_what() {
     let (_, folder) = server.account().await;
     let path = format!("email/Folders/{folder}");
     server.send("PATCH", &path, &json!({"enabled": true})).await.expect(200);
-    let feed = server.store.feed_list(&Domain::default_domain(), 0, 100).await.unwrap();
+    let feed = server.feed(0, 4).await;
     assert_eq!(feed.len(), 4);
     for row in &feed {
         assert_eq!(row.modifier, Some(Modifier::Client("admin".into())), "{row:?}");
