@@ -1,4 +1,4 @@
-//! `/rest/v1/sending`: whether sending is suspended, as it is in a restored backup until `:resume`.
+//! `/rest/v1/sending`: whether sending is suspended, as in a copy of the data until `:resume`.
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -16,7 +16,7 @@ pub(crate) const SENDING: &str = "/rest/v1/sending";
 /// Where messages are let go.
 pub(crate) const RESUME: &str = "/rest/v1/sending:resume";
 
-/// `GET`: `suspended` says whether messages wait because this is a restored backup.
+/// `GET`: `suspended` says whether messages wait until somebody resumes, and `because` why.
 ///
 /// # Errors
 ///
@@ -26,7 +26,7 @@ pub(crate) async fn show(State(app): State<App>, _: Caller, uri: Uri) -> Result<
     answer(&app).await
 }
 
-/// `POST …:resume`: lets the messages of a restored backup go. If sending is not suspended, it
+/// `POST …:resume`: lets the messages of a copy go. If sending is not suspended, it
 /// changes nothing.
 ///
 /// # Errors
@@ -43,5 +43,9 @@ pub(crate) async fn resume(
 }
 
 async fn answer(app: &App) -> Result<Response, Problem> {
-    Ok(Json(json!({"suspended": app.store.sending_is_suspended().await?})).into_response())
+    let shown = match app.store.sending_suspended().await? {
+        Some(why) => json!({"suspended": true, "because": why.as_str()}),
+        None => json!({"suspended": false}),
+    };
+    Ok(Json(shown).into_response())
 }

@@ -4,6 +4,9 @@
 //! `sending` waits until somebody resumes.
 
 use crate::bell::Topic;
+use crate::copied;
+use crate::copied::KEY;
+use crate::copied::Suspended;
 use crate::database::Database;
 use crate::database::Statement;
 use crate::error::Error;
@@ -18,11 +21,6 @@ use postroom_model::Timestamp;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::path::Path;
-
-/// The row of `meta` that carries the key in a backup.
-const KEY: &str = "backup key";
-/// The row of `meta` that says that nothing is sent.
-const SUSPENDED: &str = "sending suspended";
 
 /// A message that is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,12 +58,6 @@ pub async fn backup_key(database: &dyn Database) -> Result<Option<SecretString>,
     Ok(text.map(SecretString::from))
 }
 
-/// How many numbers of changes a restored database passes over at least.
-const NUMBERS_SKIPPED: i64 = 1 << 40;
-/// A later restore passes over more: by so many for each millisecond of the time of day. JSON's
-/// numbers are exact until the year 2255.
-const NUMBERS_PER_MS: i64 = 1000;
-
 impl Store {
     /// Makes this copy a backup: nothing is sent from it, and it carries the key when `with_key`.
     ///
@@ -80,9 +72,7 @@ impl Store {
                 ON CONFLICT (\"name\") DO UPDATE SET \"bytes\" = excluded.\"bytes\"";
             Statement::new(sql).bind(KEY).bind(key)
         });
-        let put = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ($1, 1)
-            ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
-        let suspended = Statement::new(put).bind(SUSPENDED);
+        let suspended = Suspended::Restored.begin();
         self.write(key.into_iter().chain([suspended]).collect()).await.map(drop)
     }
 
@@ -94,33 +84,26 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn restored(&self) -> Result<(), Error> {
-        let key = Statement::new("DELETE FROM \"meta\" WHERE \"name\" = $1").bind(KEY);
-        let by_time = self.clock().now_ms().saturating_mul(NUMBERS_PER_MS);
-        let numbers = "UPDATE \"meta\" SET \"number\" =
-              CASE WHEN \"number\" + $1 > $2 THEN \"number\" + $1 ELSE $2 END
-            WHERE \"name\" = 'seq'";
-        let numbers = Statement::new(numbers).bind(NUMBERS_SKIPPED).bind(by_time);
-        self.write(vec![key, numbers]).await.map(drop)
+        self.write(copied::own_life(self.clock().now_ms())).await.map(drop)
     }
 
-    /// Whether nothing is sent, because this is a restored backup and nobody has let it go.
+    /// Why nothing is sent until somebody lets it go. `None`: messages are sent.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn sending_is_suspended(&self) -> Result<bool, Error> {
-        let sql = "SELECT 1 FROM \"meta\" WHERE \"name\" = $1";
-        Ok(!self.read(Statement::new(sql).bind(SUSPENDED)).await?.is_empty())
+    pub async fn sending_suspended(&self) -> Result<Option<Suspended>, Error> {
+        let rows = self.read(Suspended::query()).await?;
+        Ok(rows.first().map(|row| Suspended::of(row.whole(0).unwrap_or(0))))
     }
 
-    /// Lets a restored backup send what it has in `sending`.
+    /// Lets a copy of the data send what it has in `sending`.
     ///
     /// # Errors
     ///
     /// When the store fails.
     pub async fn sending_resume(&self) -> Result<(), Error> {
-        let free = Statement::new("DELETE FROM \"meta\" WHERE \"name\" = $1").bind(SUSPENDED);
-        self.write_at_need(vec![free]).await?;
+        self.write_at_need(vec![Suspended::end()]).await?;
         let accounts = "SELECT DISTINCT \"account\" FROM \"delivery\"";
         for row in self.read(Statement::new(accounts)).await? {
             if let Some(account) = row.id(0).map(AccountId::of) {

@@ -12,6 +12,7 @@ use crate::bell::Topic;
 pub use crate::class_revision::ClassRevision;
 pub(crate) use crate::column_kind::ColumnKind;
 pub use crate::dialect::Dialect;
+pub use crate::dialect::PlaceQueries;
 use crate::error::Error;
 use crate::failed::Failed;
 pub(crate) use crate::lock::Lock;

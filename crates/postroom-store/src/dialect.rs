@@ -2,6 +2,18 @@
 
 use crate::column_kind::ColumnKind;
 
+/// The queries that together say where a database is, in numbers that differ for a copy that the
+/// tools of its server made.
+#[derive(Debug, Clone, Copy)]
+pub struct PlaceQueries {
+    /// Whether the server tells its number: 1 or 0.
+    pub tells_server: &'static str,
+    /// The number of the server, as a text.
+    pub server: &'static str,
+    /// The numbers of the database within the server and of a table within it, as a text.
+    pub within: &'static str,
+}
+
 /// The SQL fragments that differ between databases. Arguments are column names and placeholders,
 /// never values.
 pub trait Dialect: Send + Sync {
@@ -111,6 +123,9 @@ pub trait Dialect: Send + Sync {
     /// The query that verifies the pages of the database: texts that say what is damaged, or `ok`.
     /// `None`: the database has none.
     fn structure(&self) -> Option<&'static str>;
+
+    /// The queries for where the database is. `None`: copies of it are recognised otherwise.
+    fn place(&self) -> Option<PlaceQueries>;
 
     /// What stands behind the name of a table to make it read by way of an index. May be empty.
     fn by_index(&self, index: &str) -> String;

@@ -4,6 +4,7 @@
 
 use crate::Clock;
 use crate::Database;
+use crate::FeedRow;
 use crate::MasterKey;
 use crate::Member;
 use crate::PostgresConfig;
@@ -22,7 +23,6 @@ use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::feed::FeedRow;
 use crate::phase::DeliveryPhase;
 use crate::store::Store;
 use postroom_model::Domain;

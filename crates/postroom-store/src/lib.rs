@@ -72,6 +72,8 @@ mod chunk;
 
 mod queue;
 
+mod copied;
+
 mod set_up;
 
 mod classes;
@@ -223,11 +225,13 @@ pub use class_sync::Synced;
 pub use classes::Classes;
 pub use clock::Clock;
 pub use clock::TimeAndChance;
+pub use copied::Suspended;
 pub use database::Answer;
 pub use database::ClassRevision;
 pub use database::Database;
 pub use database::Dialect;
 pub use database::Outcome;
+pub use database::PlaceQueries;
 pub use database::Room;
 pub use database::Row;
 pub use database::Statement;

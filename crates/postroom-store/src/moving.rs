@@ -243,7 +243,7 @@ impl Move<'_> {
         }
         set_up::set_up(self.to, self.key).await?;
         let sql = "SELECT \"name\", \"number\", \"bytes\" FROM \"meta\"
-            WHERE \"name\" NOT IN ('schema', 'moved', 'arriving')";
+            WHERE \"name\" NOT IN ('schema', 'moved', 'arriving', 'place')";
         let known = self.from.read(Statement::new(sql)).await?;
         let known = known.iter().map(|row| {
             put(row.text(0).unwrap_or_default(), row.value(1).clone(), row.value(2).clone())

@@ -1,5 +1,6 @@
 //! The overview of a domain: accounts by state, messages that are not received yet, and the queue.
 
+use crate::copied::Suspended;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::sending;
@@ -18,7 +19,7 @@ impl Store {
     ///   the oldest moment at which one of these folders was last proven complete.
     /// - `queue`: how many messages are due to be sent, since when the oldest has been, how many
     ///   are planned for later, and whether sending is
-    ///   suspended because this is a restored backup.
+    ///   suspended, and why.
     ///
     /// It reads no message that is not to be sent, and never waits behind queries of clients.
     ///
@@ -44,6 +45,7 @@ impl Store {
         let at = |numbers: &[Option<i64>], at: usize| numbers.get(at).copied().flatten();
         let oldest_ms = at(&queue, 1).filter(|oldest_ms| *oldest_ms <= now_ms);
         let age = oldest_ms.map(|oldest_ms| (now_ms - oldest_ms) / 1000);
+        let suspended = self.sending_suspended().await?;
         Ok(json!({
             "accounts": accounts,
             "pending": {
@@ -52,7 +54,8 @@ impl Store {
             },
             "queue": {
                 "messages": at(&queue, 0), "oldest": moment(oldest_ms), "ageSeconds": age,
-                "planned": at(&queue, 2), "suspended": self.sending_is_suspended().await?,
+                "planned": at(&queue, 2), "suspended": suspended.is_some(),
+                "suspendedBecause": suspended.map(Suspended::as_str),
             },
         }))
     }

@@ -13,6 +13,7 @@ use crate::columns;
 use crate::columns::END;
 use crate::columns::column_list;
 use crate::columns::quoted;
+use crate::copied;
 use crate::database::ClassRevision;
 use crate::database::Database;
 use crate::database::Outcome;
@@ -110,6 +111,7 @@ impl Store {
         moving::check(database.as_ref()).await?;
         let now = Timestamp::from_ms(config.clock.now_ms()).to_string();
         seq::raise(database.as_ref()).await?;
+        copied::check(database.as_ref(), config.clock.now_ms()).await?;
         let begin = Begin {
             database: database.as_ref(),
             key: &config.key,

@@ -198,6 +198,31 @@ impl Postgres {
         self.administrator().await?.connections_end(database).await
     }
 
+    /// Copies a database into a file by `pg_dump`. Returns where the file is, which is gone with
+    /// this server.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be copied.
+    pub fn dump(&self, database: &str) -> Result<PathBuf> {
+        let file = self.directory.path().join(format!("{database}.dump"));
+        let mut command = self.command("pg_dump");
+        command.arg("--format=custom").arg("--file").arg(&file).arg(self.url(database));
+        run(&mut command)?;
+        Ok(file)
+    }
+
+    /// Fills a database from a file of [`Postgres::dump`] by `pg_restore`, with more options of it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be filled.
+    pub fn fill(&self, database: &str, dump: &Path, options: &[&str]) -> Result<()> {
+        let mut command = self.command("pg_restore");
+        command.args(["--exit-on-error", "--dbname", &self.url(database)]).args(options).arg(dump);
+        run(&mut command)
+    }
+
     /// How many bytes were written to its log of changes since it was made.
     ///
     /// # Errors
@@ -248,6 +273,14 @@ impl Postgres {
         }
         bail!("nothing answers on port {port} after {} s", START.as_secs())
     }
+}
+
+/// Runs a program to its end, which must be a good one.
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("running {command:?}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?}: {said}");
+    Ok(())
 }
 
 impl Drop for Postgres {

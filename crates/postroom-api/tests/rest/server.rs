@@ -326,7 +326,7 @@ impl Server {
     /// the same server can hold them back for a while.
     pub async fn feed(&self, after: i64, count: usize) -> Vec<FeedRow> {
         let domain = Domain::default_domain();
-        let begun = std::time::Instant::now();
+        let begun = tokio::time::Instant::now();
         loop {
             let feed = self.store.feed_list(&domain, after, 10_000).await.unwrap();
             if feed.len() >= count || begun.elapsed() > FEED_WITHIN {

@@ -1,4 +1,4 @@
-//! Suspended sending: a restored backup sends nothing until somebody resumes.
+//! Suspended sending: a copy of the data sends nothing until somebody resumes.
 
 use crate::account::Account;
 use crate::error::Error;
@@ -7,10 +7,9 @@ use crate::send::prepare;
 use crate::shared::Shared;
 use postroom_store::Wait;
 
-/// Why messages wait.
-const REASON: &str = "this is a restored backup, which does not know what was sent after it was \
-    made, so nothing is sent. Withdraw what was sent (messageState null), then let the rest go: \
-    POST /rest/v1/sending:resume";
+/// What it means that messages wait, behind why they do.
+const REST: &str = ", which does not know what was sent after it was made, so nothing is sent. \
+    Withdraw what was sent (messageState null), then let the rest go: POST /rest/v1/sending:resume";
 
 /// Whether sending is suspended. Then due messages of the account say so.
 ///
@@ -18,11 +17,12 @@ const REASON: &str = "this is a restored backup, which does not know what was se
 ///
 /// When the store fails.
 pub(crate) async fn look(shared: &Shared, account: &Account) -> Result<bool, Error> {
-    if !shared.store.sending_is_suspended().await? {
+    let Some(why) = shared.store.sending_suspended().await? else {
         return Ok(false);
-    }
+    };
     prepare::prepare_all(shared, account).await?;
-    let wait = Wait { now_ms: shared.clock.now_ms(), until: None, reason: REASON };
-    shared.store.delivery_wait(account.id, wait, journal::waiting(account, REASON)).await?;
+    let reason = format!("{}{REST}", why.as_str());
+    let wait = Wait { now_ms: shared.clock.now_ms(), until: None, reason: &reason };
+    shared.store.delivery_wait(account.id, wait, journal::waiting(account, &reason)).await?;
     Ok(true)
 }

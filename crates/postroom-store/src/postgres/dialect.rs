@@ -3,6 +3,7 @@
 use crate::columns::quoted;
 use crate::database::ColumnKind;
 use crate::database::Dialect;
+use crate::database::PlaceQueries;
 
 /// The dialect of PostgreSQL.
 pub(crate) struct PostgresDialect;
@@ -194,6 +195,17 @@ impl Dialect for PostgresDialect {
 
     fn begins(&self, column: &str, placeholder: &str) -> String {
         format!("starts_with({}, {})", folded(column), folded(placeholder))
+    }
+
+    fn place(&self) -> Option<PlaceQueries> {
+        Some(PlaceQueries {
+            tells_server: "SELECT CAST(CAST(
+                has_function_privilege('pg_control_system()', 'EXECUTE') AS INT) AS BIGINT)",
+            server: "SELECT CAST(\"system_identifier\" AS TEXT) FROM pg_control_system()",
+            within: "SELECT CAST(\"oid\" AS TEXT) || '/' ||
+                CAST(CAST(CAST('\"meta\"' AS REGCLASS) AS OID) AS TEXT)
+                FROM \"pg_database\" WHERE \"datname\" = current_database()",
+        })
     }
 
     fn structure(&self) -> Option<&'static str> {

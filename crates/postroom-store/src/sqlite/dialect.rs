@@ -2,6 +2,7 @@
 
 use crate::database::ColumnKind;
 use crate::database::Dialect;
+use crate::database::PlaceQueries;
 use crate::sqlite::texts;
 use crate::sqlite::time;
 
@@ -167,6 +168,11 @@ impl Dialect for SqliteDialect {
 
     fn begins(&self, column: &str, placeholder: &str) -> String {
         compared(texts::BEGINS, column, placeholder)
+    }
+
+    fn place(&self) -> Option<PlaceQueries> {
+        // Its log says whether it is the file that belongs to it.
+        None
     }
 
     fn structure(&self) -> Option<&'static str> {

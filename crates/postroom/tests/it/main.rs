@@ -30,6 +30,7 @@ mod answers;
 mod bad_server;
 mod composing;
 mod connections;
+mod copies;
 mod deliveries;
 mod identity;
 mod too_large;

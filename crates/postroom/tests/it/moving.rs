@@ -180,6 +180,8 @@ async fn what_refers_in_a_circle_moves_from_postgresql_to_postgresql() {
     assert_eq!(listed(&second).await, before);
     let kept = second.delete(&format!("crm/Ends/{}", id(&before[1]))).await;
     assert!(kept.is_err(), "the database keeps what is referred to, as before");
+    let sending = second.get("/rest/v1/sending").await.unwrap();
+    assert_eq!(sending["suspended"], false, "what `move` copied is no copy beside the former");
     second.stop().unwrap();
 
     let back = tempfile::tempdir().unwrap();

@@ -1,0 +1,180 @@
+//! Detects that the tools of a server have copied a database, and suspends sending in the copy.
+//!
+//! ```text
+//!   first start:  meta has no place        ─► it is noted: server, database, table
+//!   pg_restore:   meta has the former one  ─► the tables are others than it says
+//!   next start:   suspended, the new place is noted
+//! ```
+//! A dump does not know what was sent after it was made. A restored table always has another number
+//! than the dumped one, or another database or server around it. So no file beside the database is
+//! needed. Replicas of a server keep all three numbers, so a server that takes over from another
+//! one suspends nothing.
+
+use crate::database::Database;
+use crate::database::Room;
+use crate::database::Statement;
+use crate::error::Error;
+
+/// The row of `meta` that says where the database was when it was opened last.
+pub(crate) const PLACE: &str = "place";
+/// The row of `meta` that says that nothing is sent. Its number says why.
+const SUSPENDED: &str = "sending suspended";
+/// The row of `meta` that carries the key in a backup.
+pub(crate) const KEY: &str = "backup key";
+/// How many numbers of changes a restored database passes over at least.
+const NUMBERS_SKIPPED: i64 = 1 << 40;
+/// A later restore passes over more: by so many for each millisecond of the time of day. JSON's
+/// numbers are exact until the year 2255.
+const NUMBERS_PER_MS: i64 = 1000;
+/// What stands for the number of a server that it does not tell.
+const UNKNOWN: &str = "-";
+
+/// Why nothing is sent until somebody resumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspended {
+    /// This is a backup that `postroom restore` has restored.
+    Restored,
+    /// The tools of the database's server have copied the database.
+    Copied,
+}
+
+impl Suspended {
+    /// What happened, in words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Restored => "this is a restored backup",
+            Self::Copied => "this database is a copy that the tools of its server made",
+        }
+    }
+
+    fn number(self) -> i64 {
+        match self {
+            Self::Restored => 1,
+            Self::Copied => 2,
+        }
+    }
+
+    /// The query for the number of what suspends sending.
+    pub(crate) fn query() -> Statement {
+        Statement::new("SELECT \"number\" FROM \"meta\" WHERE \"name\" = $1").bind(SUSPENDED)
+    }
+
+    /// What a number of the query stands for.
+    pub(crate) fn of(number: i64) -> Self {
+        if number == Self::Copied.number() { Self::Copied } else { Self::Restored }
+    }
+
+    /// The statement that suspends sending.
+    pub(crate) fn begin(self) -> Statement {
+        let put = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ($1, $2)
+            ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
+        Statement::new(put).bind(SUSPENDED).bind(self.number())
+    }
+
+    /// The statement that ends it.
+    pub(crate) fn end() -> Statement {
+        Statement::new("DELETE FROM \"meta\" WHERE \"name\" = $1").bind(SUSPENDED)
+    }
+}
+
+/// What a copy needs for a life of its own: it carries no key, and its next changes have numbers
+/// that were not given before, so that whoever has read further than the copy goes misses none.
+pub(crate) fn own_life(now_ms: i64) -> Vec<Statement> {
+    let key = Statement::new("DELETE FROM \"meta\" WHERE \"name\" = $1").bind(KEY);
+    let by_time = now_ms.saturating_mul(NUMBERS_PER_MS);
+    let numbers = "UPDATE \"meta\" SET \"number\" =
+          CASE WHEN \"number\" + $1 > $2 THEN \"number\" + $1 ELSE $2 END
+        WHERE \"name\" = 'seq'";
+    vec![key, Statement::new(numbers).bind(NUMBERS_SKIPPED).bind(by_time)]
+}
+
+/// Suspends sending if the database is a copy, and notes where it is now.
+///
+/// # Errors
+///
+/// When the database fails.
+pub(crate) async fn check(database: &dyn Database, now_ms: i64) -> Result<(), Error> {
+    let Some(present) = place(database).await? else {
+        return Ok(());
+    };
+    let former = "SELECT \"bytes\" FROM \"meta\" WHERE \"name\" = $1";
+    let former = database.read(Statement::new(former).bind(PLACE)).await?;
+    let former = former.first().and_then(|row| row.bytes(0)).map(<[u8]>::to_vec);
+    let former = former.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    if former.as_ref() == Some(&present) {
+        return Ok(());
+    }
+    let note = "INSERT INTO \"meta\" (\"name\", \"bytes\") VALUES ($1, $2)
+        ON CONFLICT (\"name\") DO UPDATE SET \"bytes\" = excluded.\"bytes\"";
+    let mut batch = vec![Statement::new(note).bind(PLACE).bind(present.as_bytes().to_vec())];
+    let is_copy = former.as_ref().is_some_and(|former| !is_same(former, &present));
+    if is_copy {
+        batch.push(Suspended::Copied.begin());
+        batch.extend(own_life(now_ms));
+    }
+    database.write(batch, Room::Reserve).await?;
+    if is_copy {
+        tracing::error!(
+            former,
+            present,
+            "{}, which does not know what was sent after it was made, so nothing is sent. Withdraw \
+             the messages in `sending` that were sent since (messageState null), then let the \
+             others go: POST /rest/v1/sending:resume",
+            Suspended::Copied.as_str()
+        );
+    }
+    Ok(())
+}
+
+/// The numbers of the server, the database and the table, with slashes between them. `None`: copies
+/// of such a database are recognised otherwise.
+async fn place(database: &dyn Database) -> Result<Option<String>, Error> {
+    let Some(place) = database.dialect().place() else {
+        return Ok(None);
+    };
+    let rows = database.read(Statement::new(place.tells_server)).await?;
+    let tells = rows.first().and_then(|row| row.whole(0)) == Some(1);
+    let server = match tells {
+        true => database.read(Statement::new(place.server)).await?,
+        false => vec![],
+    };
+    let server = server.first().and_then(|row| row.text(0)).unwrap_or(UNKNOWN);
+    let within = database.read(Statement::new(place.within)).await?;
+    let within = within.first().and_then(|row| row.text(0));
+    let within = within.ok_or(Error::Damaged { what: "the place of the database" })?;
+    Ok(Some(format!("{server}/{within}")))
+}
+
+/// Whether two texts name the same place. A server that once did not tell its number may be any.
+fn is_same(one: &str, other: &str) -> bool {
+    let parts = |place: &str| {
+        let (server, within) = place.split_once('/').unwrap_or((UNKNOWN, place));
+        (server.to_owned(), within.to_owned())
+    };
+    let ((server, within), (other_server, other_within)) = (parts(one), parts(other));
+    let is_unknown = server == UNKNOWN || other_server == UNKNOWN;
+    within == other_within && (is_unknown || server == other_server)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_compared_by_what_is_known() {
+        #[rustfmt::skip]
+        let table = [
+            ("7/5/9", "7/5/9", true),
+            ("7/5/9", "8/5/9", false),
+            ("7/5/9", "7/6/9", false),
+            ("7/5/9", "7/5/10", false),
+            ("-/5/9", "7/5/9", true),
+            ("7/5/9", "-/5/9", true),
+            ("-/5/9", "7/5/8", false),
+        ];
+        for (one, other, want) in table {
+            assert_eq!(is_same(one, other), want, "{one} {other}");
+        }
+    }
+}
