@@ -7,6 +7,7 @@ use crate::lockout::Lockout;
 use crate::scans::Scans;
 use axum::http::HeaderMap;
 use axum::http::Uri;
+use postroom_engine::NewsBoard;
 use postroom_engine::text::WholeTexts;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -33,6 +34,8 @@ pub struct App {
     pub engine: Engine,
     /// Held while the store is checked, so that one check runs at a time.
     pub looking: Arc<Mutex<()>>,
+    /// The news for all who follow them.
+    pub news: NewsBoard,
     /// Finds the whole texts of messages.
     pub texts: Arc<WholeTexts>,
     /// Cancelled when Postroom ends: what waits for news ends too.
@@ -56,8 +59,8 @@ impl App {
         let (lockout, scans, looking) = (Arc::default(), Arc::default(), Arc::default());
         let texts = Arc::new(WholeTexts::new(std::env::temp_dir()));
         let (engine, held) = (Engine::default(), AnswerBudget::default());
-        let ending = CancellationToken::new();
-        Self { store, limits, budget, lockout, scans, engine, looking, texts, ending, held }
+        let (ending, news) = (CancellationToken::new(), NewsBoard::new(store.clone()));
+        Self { store, limits, budget, lockout, scans, engine, looking, news, texts, ending, held }
     }
 
     /// The same, with another way to find the whole texts of messages.

@@ -30,15 +30,13 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use futures_util::stream;
+use postroom_engine::NewsFollower;
 use postroom_model::Domain;
 use postroom_model::Invalid;
 use postroom_store::EntityNews;
 use postroom_store::Error;
-use postroom_store::Failed;
 use postroom_store::FeedBounds;
-use postroom_store::Listener;
 use postroom_store::NewsPage;
-use postroom_store::Topic;
 use serde_json::json;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -56,13 +54,6 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const LOOKING_MAX: Duration = Duration::from_secs(5);
 /// How many changes a stream reads at once.
 const STREAMED_AT_ONCE: u32 = 100;
-/// The first time after a ring to look again, because what was written may not be visible yet. It
-/// doubles each time.
-const AGAIN: Duration = Duration::from_millis(10);
-/// From then on only a ring makes it look again.
-const AGAIN_MAX: Duration = Duration::from_secs(2);
-/// How often a read is repeated because the classes changed at the same moment.
-const CLASSES_MAX: usize = 20;
 
 /// `GET`: the news behind a number.
 ///
@@ -93,13 +84,8 @@ fn is_stream(headers: &HeaderMap) -> bool {
 /// Who reads the news.
 struct Follower {
     app: App,
-    domain: Domain,
     request: EventRequest,
-    /// What was read so far.
-    after: i64,
-    listener: Listener,
-    /// When to look again without a ring. `None`: never.
-    again: Option<Duration>,
+    news: NewsFollower,
 }
 
 /// Some of the events.
@@ -111,7 +97,6 @@ struct EventPage {
 
 impl Follower {
     async fn new(app: App, domain: Domain, request: EventRequest) -> Result<Self, Problem> {
-        let listener = app.store.listen(Topic::News);
         let FeedBounds { oldest, newest } = app.store.feed_bounds().await?;
         let after = match request.after {
             Some(After::First) => oldest,
@@ -123,7 +108,8 @@ impl Follower {
                 return Err(Invalid::new("after", reason).into());
             }
         };
-        Ok(Self { app, domain, request, after, listener, again: Some(AGAIN) })
+        let news = app.news.follow(&domain, after).await?;
+        Ok(Self { app, request, news })
     }
 
     /// An answer with the next events. It waits for the first of them.
@@ -148,7 +134,7 @@ impl Follower {
             }
             self.wait_until(deadline).await;
         }
-        Ok(Json(json!({"events": events, "next": self.after})).into_response())
+        Ok(Json(json!({"events": events, "next": self.news.after()})).into_response())
     }
 
     /// A stream of all events from now on.
@@ -188,7 +174,7 @@ impl Follower {
             if text.is_empty() && told.elapsed() >= HEARTBEAT {
                 caller::is_known(&self.app, headers).await?;
                 // A number alone is no event, but the client keeps it.
-                text = format!("id: {}\n\n", self.after);
+                text = format!("id: {}\n\n", self.news.after());
             }
             if !text.is_empty() {
                 told = Instant::now();
@@ -211,12 +197,8 @@ impl Follower {
 
     /// Waits until there may be news.
     async fn wait_until(&mut self, deadline: Instant) {
-        let again = self.again.unwrap_or(Duration::MAX);
         tokio::select! {
-            () = self.listener.rung() => self.again = Some(AGAIN),
-            () = tokio::time::sleep(again), if self.again.is_some() => {
-                self.again = Some(again * 2).filter(|again| *again <= AGAIN_MAX);
-            }
+            () = self.news.changed() => {}
             () = tokio::time::sleep_until(deadline) => {}
             () = self.app.ending.cancelled() => {}
         }
@@ -224,40 +206,22 @@ impl Follower {
 
     /// Reads on behind what was read so far, at most so many changes.
     async fn read(&mut self, limit: u32) -> Result<EventPage, Problem> {
-        let page = self.news(limit).await?;
-        match page {
-            NewsPage::News { news, next, is_full } => {
+        let after = self.news.after();
+        match self.news.read(limit).await? {
+            NewsPage::News { news, is_full, .. } => {
                 let classes = self.app.store.classes();
                 let event = |news: &EntityNews| self.request.event(&classes, news);
-                let events: Vec<_> = news.iter().filter_map(event).collect();
-                if !news.is_empty() {
-                    self.again = Some(AGAIN);
-                }
-                self.after = next;
-                Ok(EventPage { events, is_full })
+                Ok(EventPage { events: news.iter().filter_map(event).collect(), is_full })
             }
             NewsPage::Trimmed { oldest } => Err(gone(format!(
-                "what follows {} is no longer kept: go on with after={oldest}, which is the \
-                 oldest number, and read the entities anew",
-                self.after
+                "what follows {after} is no longer kept: go on with after={oldest}, which is the \
+                 oldest number, and read the entities anew"
             ))),
             NewsPage::Unknown { newest } => Err(gone(format!(
-                "no change has come to the number {} yet: it is of other data. Go on with \
-                 after={newest}, which is the newest number, and read the entities anew",
-                self.after
+                "no change has come to the number {after} yet: it is of other data. Go on with \
+                 after={newest}, which is the newest number, and read the entities anew"
             ))),
         }
-    }
-
-    async fn news(&self, limit: u32) -> Result<NewsPage, Error> {
-        let store = &self.app.store;
-        for _ in 0..CLASSES_MAX {
-            match store.news(&self.domain, self.after, limit).await {
-                Err(Error::Condition(Failed::OtherClasses)) => store.classes_refresh().await?,
-                read => return read,
-            }
-        }
-        store.news(&self.domain, self.after, limit).await
     }
 }
 

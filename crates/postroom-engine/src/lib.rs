@@ -26,6 +26,8 @@ mod settings;
 
 mod under_way;
 
+mod news_board;
+
 mod pulse;
 
 mod lanes;
@@ -92,6 +94,8 @@ pub use credentials::CredentialError;
 pub use credentials::CredentialRequest;
 pub use credentials::CredentialSource;
 pub use error::Error;
+pub use news_board::NewsBoard;
+pub use news_board::NewsFollower;
 pub use report::chain;
 pub use settings::Dialing;
 pub use settings::Settings;

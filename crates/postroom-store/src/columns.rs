@@ -205,6 +205,19 @@ pub(crate) fn secret(key: &MasterKey, class: &Class, row: &Row, name: &str) -> O
     Some(Sealed::new(key, secret_place(class, id, name), sealed))
 }
 
+/// Whether equal values are equal in SQL. JSON may be written in more than one way, and floating
+/// point numbers are rounded.
+pub(crate) fn is_compared(property: &Property) -> bool {
+    match kind(property) {
+        ColumnKind::Boolean
+        | ColumnKind::Whole
+        | ColumnKind::Text
+        | ColumnKind::Moment
+        | ColumnKind::Id => true,
+        ColumnKind::Float | ColumnKind::Json | ColumnKind::Bytes => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

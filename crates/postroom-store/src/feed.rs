@@ -25,6 +25,7 @@ use postroom_model::Operation;
 use postroom_model::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 /// How many rows are kept at most.
@@ -56,8 +57,17 @@ pub struct FeedRow {
     /// former `version` is included. A file property has the list of its former files, without
     /// their content. `None`: the entity was new, or was deleted since.
     pub replaced: Option<Map<String, Json>>,
+    /// Whether `replaced` has all values of the entity.
+    pub is_whole: bool,
     /// Who changed it. `None` in rows of an earlier version.
     pub modifier: Option<Modifier>,
+}
+
+/// Some changes of the feed.
+pub(crate) struct FeedPart {
+    pub rows: Vec<FeedRow>,
+    /// Whether there may be more.
+    pub is_full: bool,
 }
 
 /// A change as a row of the feed tells it.
@@ -70,16 +80,19 @@ pub(crate) struct ToldChange {
     pub operation: Operation,
     /// What the change replaces.
     pub replaced: Option<Map<String, Json>>,
+    /// Whether these are all values of the entity.
+    pub is_whole: bool,
 }
 
 impl ToldChange {
-    /// A change that replaces values.
-    pub(crate) fn replacing(
-        change: BatchChange,
-        id: EntityId,
-        replaced: Map<String, Json>,
-    ) -> Self {
-        Self { change, id, operation: Operation::Change, replaced: Some(replaced) }
+    /// A change that replaces nothing.
+    pub(crate) fn of(change: BatchChange, id: EntityId, operation: Operation) -> Self {
+        Self { change, id, operation, replaced: None, is_whole: false }
+    }
+
+    /// The same, which replaces values.
+    pub(crate) fn replacing(self, replaced: Map<String, Json>, is_whole: bool) -> Self {
+        Self { replaced: Some(replaced), is_whole, ..self }
     }
 }
 
@@ -111,6 +124,7 @@ impl FeedRow {
             operation: row.whole(3).and_then(Operation::from_number).ok_or(DAMAGED)?,
             at: Timestamp::from_ms(row.whole(4).ok_or(DAMAGED)?),
             replaced,
+            is_whole: row.whole(8) == Some(1),
             modifier: Modifier::from_columns(row.text(6), row.text(7)),
         })
     }
@@ -149,12 +163,13 @@ impl Store {
             .bind(replaced)
             .bind(self.modifier.kind())
             .bind(self.modifier.id())
+            .bind(told.is_whole)
             .of_change(told.change)
     }
 
     fn row_values(&self) -> String {
-        let seq = self.inner.database.dialect().seq("$9");
-        format!("$1, $2, $3, $4, $5, $6, $7, $8, {seq}")
+        let seq = self.inner.database.dialect().seq("$10");
+        format!("$1, $2, $3, $4, $5, $6, $7, $8, $9, {seq}")
     }
 
     /// Removes the rows that are no longer kept, in bounded steps.
@@ -222,12 +237,27 @@ impl Store {
         after: i64,
         limit: u32,
     ) -> Result<Vec<FeedRow>, Error> {
+        Ok(self.feed_part(domain, after, limit, usize::MAX).await?.rows)
+    }
+
+    /// The first of those changes, as many as have `bytes_max` bytes and one more.
+    pub(crate) async fn feed_part(
+        &self,
+        domain: &Domain,
+        after: i64,
+        limit: u32,
+        bytes_max: usize,
+    ) -> Result<FeedPart, Error> {
         let settled = seq::settled(self.inner.database.dialect());
         let sql = format!(
             "{SELECT} WHERE \"seq\" > $1 AND \"domain\" = $2{settled} ORDER BY \"seq\" LIMIT $3"
         );
         let statement = Statement::new(sql).bind(after).bind(domain.as_str()).bind(limit);
-        self.read(statement).await?.iter().map(FeedRow::from_row).collect()
+        let rows = self.read(statement.at_most(bytes_max)).await?;
+        let is_full = rows.len() as u64 == u64::from(limit)
+            || rows.iter().map(Row::size_bytes).sum::<usize>() > bytes_max;
+        let rows: Result<_, _> = rows.iter().map(FeedRow::from_row).collect();
+        Ok(FeedPart { rows: rows?, is_full })
     }
 
     /// The changes of a few entities behind the one with the number `after`, the oldest first,
@@ -251,12 +281,50 @@ impl Store {
         let statement = statement.bind_all(entities.iter().copied().map(Value::Id));
         self.read(statement).await?.iter().map(FeedRow::from_row).collect()
     }
+
+    /// The next change of each of a few entities, behind the one with the number `after`, that
+    /// tells the whole entity. Entities without one are left out.
+    pub(crate) async fn feed_wholes(
+        &self,
+        domain: &Domain,
+        class: &str,
+        entities: &[EntityId],
+        after: i64,
+    ) -> Result<HashMap<EntityId, i64>, Error> {
+        let sql = format!(
+            "SELECT \"entity\", MIN(\"seq\") FROM \"change\" WHERE \"entity\" IN ({})
+               AND \"seq\" > $1 AND \"whole\" AND \"domain\" = $2 AND \"class\" = $3
+             GROUP BY \"entity\"",
+            places(4, entities.len())
+        );
+        let statement = Statement::new(sql).bind(after).bind(domain.as_str()).bind(class);
+        let statement = statement.bind_all(entities.iter().copied().map(Value::Id));
+        let rows = self.read(statement).await?;
+        Ok(rows.iter().filter_map(|row| Some((row.id(0)?, row.whole(1)?))).collect())
+    }
+
+    /// The changes of one entity behind the number `after`, up to `last`, the oldest first.
+    pub(crate) async fn feed_between(
+        &self,
+        domain: &Domain,
+        entity: EntityId,
+        after: i64,
+        last: i64,
+    ) -> Result<Vec<FeedRow>, Error> {
+        let sql = format!(
+            "{SELECT} WHERE \"entity\" = $1 AND \"domain\" = $2 AND \"seq\" > $3
+               AND \"seq\" <= $4 ORDER BY \"seq\""
+        );
+        let statement = Statement::new(sql).bind(entity).bind(domain.as_str());
+        let statement = statement.bind(after).bind(last);
+        self.read(statement).await?.iter().map(FeedRow::from_row).collect()
+    }
 }
 
 const INSERT: &str = "INSERT INTO \"change\" (\"domain\", \"class\", \"entity\", \"operation\", \
-    \"at\", \"replaced\", \"modifier_type\", \"modifier_id\", \"seq\")";
+    \"at\", \"replaced\", \"modifier_type\", \"modifier_id\", \"whole\", \"seq\")";
 const SELECT: &str = "SELECT \"seq\", \"class\", \"entity\", \"operation\", \"at\", \"replaced\", \
-    \"modifier_type\", \"modifier_id\" FROM \"change\"";
+    \"modifier_type\", \"modifier_id\", \"whole\" FROM \"change\"";
 
 #[cfg(test)]
 mod tests {

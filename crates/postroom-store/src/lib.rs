@@ -107,6 +107,8 @@ mod feed;
 
 mod entity_row;
 
+mod whole;
+
 mod record;
 
 mod integrity;

@@ -1,10 +1,14 @@
 //! News: the changes of a domain in their order, each with the entity before and after it.
 //!
 //! A row of the feed has only what its change replaced. So the present entity is read, and its
-//! changes are undone one after the other, from its last change back to those that are wanted.
+//! changes are undone one after the other, from its last change back to those that are wanted. Some
+//! changes tell the whole entity. Undoing begins with the next of them, so an entity that changes
+//! all the time costs a reader no more than others.
 
+use crate::classes::Classes;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::feed::FeedPart;
 use crate::feed::FeedRow;
 use crate::store::Store;
 use postroom_model::Domain;
@@ -12,15 +16,20 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Filter;
 use postroom_model::Operation;
+use postroom_model::Property;
 use postroom_model::Query;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// How many entities one query asks for.
 const AT_ONCE: usize = 500;
+/// How many bytes of the feed, and of entities, a page has. The last one may be larger.
+const BYTES_MAX: usize = 1 << 20;
 
-/// One change, with the entity before and after it.
+/// One change, with the entity before and after it, but for its files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EntityNews {
     /// What happened.
@@ -37,7 +46,7 @@ pub enum NewsPage {
     /// These, in their order.
     News {
         /// The changes.
-        news: Vec<EntityNews>,
+        news: Arc<[EntityNews]>,
         /// The number to go on behind.
         next: i64,
         /// Whether there are more.
@@ -86,7 +95,7 @@ impl Store {
         bounds.ok_or(Error::Damaged { what: "the numbers of the feed" })
     }
 
-    /// The changes of a domain behind a number, `limit` at most.
+    /// The changes of a domain behind a number, `limit` at most. Fewer if they are large.
     ///
     /// # Errors
     ///
@@ -97,63 +106,87 @@ impl Store {
         if after > newest {
             return Ok(NewsPage::Unknown { newest });
         }
-        let rows = self.feed_list(domain, after, limit).await?;
+        let FeedPart { mut rows, is_full } =
+            self.feed_part(domain, after, limit, BYTES_MAX).await?;
         // After the rows, because what is trimmed meanwhile may be missing.
         let FeedBounds { oldest, .. } = self.feed_bounds().await?;
         if after < oldest {
             return Ok(NewsPage::Trimmed { oldest });
         }
-        let is_full = rows.len() as u64 == u64::from(limit);
+        let StatesNow { states, known } = self.as_they_are(domain, &rows).await?;
+        let is_full = is_full || known < rows.len();
+        rows.truncate(known);
         let last = rows.last().map_or(after, |row| row.seq);
         let next = if is_full { last } else { newest.max(last) };
-        Ok(NewsPage::News { news: self.with_states(domain, rows).await?, next, is_full })
-    }
-
-    /// The changes with the entities before and after them.
-    async fn with_states(
-        &self,
-        domain: &Domain,
-        rows: Vec<FeedRow>,
-    ) -> Result<Vec<EntityNews>, Error> {
-        let Some(last) = rows.last().map(|row| row.seq) else {
-            return Ok(vec![]);
-        };
-        let mut states = self.as_they_are(domain, &rows).await?;
-        let changed_since = states.values().filter(|entity| entity.seq > last);
-        let changed_since: Vec<_> = changed_since.map(|entity| entity.id).collect();
-        let mut since = vec![];
-        for ids in changed_since.chunks(AT_ONCE) {
-            since.extend(self.feed_of(domain, ids, last).await?);
-        }
-        for row in since.iter().rev() {
-            undo(&mut states, row);
-        }
-        let told = rows.into_iter().rev().map(|row| {
-            let (before, after) = undo(&mut states, &row);
-            EntityNews { before, after: after.map(|after| Entity { seq: row.seq, ..after }), row }
-        });
-        let mut news: Vec<_> = told.collect();
-        news.reverse();
-        Ok(news)
+        let states = self.as_they_were(domain, states, last).await?;
+        Ok(NewsPage::News { news: told(&self.classes(), states, rows), next, is_full })
     }
 
     /// The entities of these changes as they are now.
-    async fn as_they_are(&self, domain: &Domain, rows: &[FeedRow]) -> Result<States, Error> {
+    async fn as_they_are(&self, domain: &Domain, rows: &[FeedRow]) -> Result<StatesNow, Error> {
         let mut wanted: BTreeMap<&str, BTreeSet<EntityId>> = BTreeMap::new();
         for row in rows {
             wanted.entry(&row.class).or_default().insert(row.entity);
         }
-        let mut states = States::new();
+        let (mut states, mut unread) = (States::new(), HashSet::new());
         for (name, ids) in wanted {
             // A class that was deleted since has no entities.
             let Some(class) = self.class(name) else {
                 continue;
             };
             let ids: Vec<_> = ids.into_iter().collect();
+            // The first change is always told, so that whoever reads gets on.
+            let first = rows.first().filter(|row| row.class == name).map(|row| row.entity);
             for ids in ids.chunks(AT_ONCE) {
                 let query = Query::filtered(Filter::of_ids(ids), u32::MAX);
-                for entity in self.entity_list(domain, &class, &query).await? {
-                    states.insert((name.to_owned(), entity.id), entity);
+                let part = self.entity_part(domain, &class, &query, BYTES_MAX).await?;
+                let read_to = part.entities.last().map(|entity| entity.id);
+                let is_unread = |id: &&EntityId| part.is_cut && Some(**id) > read_to;
+                unread.extend(ids.iter().filter(is_unread).map(|id| (name.to_owned(), *id)));
+                let mut read = part.entities;
+                if let Some(first) = first.filter(|id| unread.remove(&(name.to_owned(), *id))) {
+                    read.extend(self.entity_get(domain, &class, first).await?);
+                }
+                states.extend(read.into_iter().map(|one| ((name.to_owned(), one.id), one)));
+            }
+        }
+        let is_unread = |row: &FeedRow| unread.contains(&(row.class.clone(), row.entity));
+        let known = rows.iter().position(is_unread).unwrap_or(rows.len());
+        let told: HashSet<_> = rows.iter().take(known).map(key).collect();
+        states.retain(|key, _| told.contains(key));
+        Ok(StatesNow { states, known })
+    }
+
+    /// The same entities as they were after the change with the number `last`.
+    async fn as_they_were(
+        &self,
+        domain: &Domain,
+        mut states: States,
+        last: i64,
+    ) -> Result<States, Error> {
+        let mut changed: BTreeMap<String, Vec<EntityId>> = BTreeMap::new();
+        for ((class, id), entity) in &states {
+            if entity.seq > last {
+                changed.entry(class.clone()).or_default().push(*id);
+            }
+        }
+        for (class, ids) in changed {
+            for ids in ids.chunks(AT_ONCE) {
+                let wholes = self.feed_wholes(domain, &class, ids, last).await?;
+                let (far, near): (Vec<_>, Vec<_>) =
+                    ids.iter().copied().partition(|id| wholes.contains_key(id));
+                if !near.is_empty() {
+                    let since = self.feed_of(domain, &near, last).await?;
+                    undo_all(&mut states, &class, &since);
+                }
+                for id in far {
+                    let whole = wholes.get(&id).copied().unwrap_or(last);
+                    let since = self.feed_between(domain, id, last, whole).await?;
+                    if let Some(state) = states.get_mut(&(class.clone(), id)) {
+                        // The change tells all values, so it does not matter which it has now.
+                        state.seq = whole;
+                    }
+                    undo_all(&mut states, &class, &since);
                 }
             }
         }
@@ -161,12 +194,48 @@ impl Store {
     }
 }
 
+/// The entities of some changes.
+struct StatesNow {
+    states: States,
+    /// Of how many changes the entity was read, from the first one on. The others are too large.
+    known: usize,
+}
+
 /// Entities by class and id.
 type States = HashMap<(String, EntityId), Entity>;
 
+fn key(row: &FeedRow) -> (String, EntityId) {
+    (row.class.clone(), row.entity)
+}
+
+/// The changes with the entities before and after them. `states`: those after the last change.
+fn told(classes: &Classes, mut states: States, rows: Vec<FeedRow>) -> Arc<[EntityNews]> {
+    let one = |row: FeedRow| {
+        let class = classes.iter().find(|class| class.classname == row.class);
+        let without_files = |mut entity: Entity| {
+            let is_file = |name: &str| class?.property(name).map(Property::is_file);
+            entity.properties.retain(|name, _| is_file(name) != Some(true));
+            entity
+        };
+        let (before, after) = undo(&mut states, &row);
+        let after = after.map(|after| Entity { seq: row.seq, ..after });
+        EntityNews { before: before.map(without_files), after: after.map(without_files), row }
+    };
+    let mut news: Vec<_> = rows.into_iter().rev().map(one).collect();
+    news.reverse();
+    news.into()
+}
+
+/// Undoes the changes of a class, the last one first. Another class may have the same ids.
+fn undo_all(states: &mut States, class: &str, rows: &[FeedRow]) {
+    for row in rows.iter().rev().filter(|row| row.class == class) {
+        undo(states, row);
+    }
+}
+
 /// Takes an entity back to where it was before a change. Gives it before and after.
 fn undo(states: &mut States, row: &FeedRow) -> (Option<Entity>, Option<Entity>) {
-    let key = (row.class.clone(), row.entity);
+    let key = key(row);
     let Some(after) = states.remove(&key) else {
         return (None, None);
     };

@@ -14,6 +14,9 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+/// Properties with times only. A change of only these writes no row of the feed.
+pub(crate) const OF_TIME: [&str; 2] = ["lastPollAt", "lastProofAt"];
+
 /// The times of one folder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PollTimes {

@@ -8,9 +8,7 @@ use crate::batch_change::BatchChange;
 use crate::columns;
 use crate::columns::LEADING;
 use crate::columns::column_list;
-use crate::columns::kind;
 use crate::columns::quoted;
-use crate::database::ColumnKind;
 use crate::database::Dialect;
 use crate::database::Lock;
 use crate::database::Statement;
@@ -20,9 +18,11 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::feed::ToldChange;
 use crate::feed::VERSION;
+use crate::poll_times::OF_TIME;
 use crate::poll_times::PollTimes;
 use crate::seq::SEQ;
 use crate::store::Store;
+use crate::whole;
 use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::Domain;
@@ -36,10 +36,6 @@ use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 
-/// Properties with times only. A change of only these writes no row of the feed. See
-/// [`crate::poll_times`].
-pub(crate) const OF_TIME: [&str; 2] = ["lastPollAt", "lastProofAt"];
-
 /// How often a change is tried again when others change the same entity meanwhile.
 pub(crate) const ATTEMPTS: usize = 20;
 
@@ -49,6 +45,13 @@ pub(crate) struct Records<'a> {
     store: &'a Store,
     domain: &'a Domain,
     class: &'a Class,
+}
+
+/// The statement that changes an entity.
+struct Update {
+    statement: Statement,
+    /// Whether what it replaces is the whole entity.
+    is_whole: bool,
 }
 
 /// A new value of a property.
@@ -80,8 +83,7 @@ impl Records<'_> {
             .bind_all(values.map(|(_, value)| value))
             .of_class(row.class)
             .of_change(change);
-        let told = ToldChange { change, id, operation: Operation::Create, replaced: None };
-        batch.extend([insert, self.row(told)]);
+        batch.extend([insert, self.row(ToldChange::of(change, id, Operation::Create))]);
         batch
     }
 
@@ -147,7 +149,9 @@ impl Records<'_> {
         replaced.insert(VERSION.to_owned(), Json::from(current.version));
         let change = BatchChange::new();
         let update = self.update(current, Some(change), values, &mut replaced)?;
-        Ok([update, self.row(ToldChange::replacing(change, current.id, replaced))])
+        let told = ToldChange::of(change, current.id, Operation::Change);
+        let told = told.replacing(replaced, update.is_whole);
+        Ok([update.statement, self.row(told)])
     }
 
     /// Sets properties that only the engine sets. The version stays the same, so that a client's
@@ -162,12 +166,9 @@ impl Records<'_> {
         current: &Entity,
         values: &Map<String, Json>,
     ) -> Result<Vec<Statement>, Error> {
-        let differs = |(name, value): &(&String, &Json)| current.get(name) != *value;
-        let changes: Map<_, _> = values
-            .iter()
-            .filter(differs)
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
+        let differing = values.iter().filter(|(name, value)| current.get(name) != *value);
+        let changes: Map<_, _> =
+            differing.map(|(name, value)| (name.clone(), value.clone())).collect();
         if changes.is_empty() {
             return Ok(vec![]);
         }
@@ -175,9 +176,11 @@ impl Records<'_> {
         let values = self.values_of(current.id, &changes)?;
         let is_told = changes.keys().any(|name| !OF_TIME.contains(&name.as_str()));
         let change = is_told.then(BatchChange::new);
-        let mut batch = vec![self.update(current, change, values, &mut replaced)?];
+        let update = self.update(current, change, values, &mut replaced)?;
+        let mut batch = vec![update.statement];
         if let Some(change) = change {
-            batch.push(self.row(ToldChange::replacing(change, current.id, replaced)));
+            let told = ToldChange::of(change, current.id, Operation::Change);
+            batch.push(self.row(told.replacing(replaced, update.is_whole)));
         }
         Ok(batch)
     }
@@ -225,9 +228,8 @@ impl Records<'_> {
         let gone = Statement::new(sql).bind(current.id).bind(current.version);
         let gone = gone.of_class(self.class).must_change(Failed::Stale);
         let gone = if in_order.is_empty() { gone } else { gone.of_change(change) };
-        let id = current.id;
-        let told = ToldChange { change, id, operation: Operation::Delete, replaced: None };
-        [gone, forget(self.class, id), self.row(told)]
+        let told = ToldChange::of(change, current.id, Operation::Delete);
+        [gone, forget(self.class, current.id), self.row(told)]
     }
 
     /// Deletes an entity, whatever its version, if it is there.
@@ -242,7 +244,7 @@ impl Records<'_> {
             let lock = Lock::row(self.class.table().into_owned(), id);
             Statement::new(sql).bind(id).assert(Failed::Stale, lock).of_change(change)
         });
-        let told = ToldChange { change, id, operation: Operation::Delete, replaced: None };
+        let told = ToldChange::of(change, id, Operation::Delete);
         let row = self.store.feed_row_if_there(self.domain, self.class, told);
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
         let gone = Statement::new(sql).bind(id).bind(self.domain.as_str());
@@ -270,13 +272,16 @@ impl Records<'_> {
     /// The one statement that changes an entity: it succeeds only while the entity has this version
     /// and the former values. Adds the former values to `replaced`, but no secrets. `None` in place
     /// of a change: the feed does not tell it.
+    ///
+    /// A change that tells the whole entity succeeds only if no other came in between, because it
+    /// tells the values that stay, too.
     fn update(
         &self,
         current: &Entity,
         change: Option<BatchChange>,
         new: Vec<NewValue>,
         replaced: &mut Map<String, Json>,
-    ) -> Result<Statement, Error> {
+    ) -> Result<Update, Error> {
         let key = &self.store.inner.key;
         let mut values: Vec<Value> = vec![];
         let mut set = vec![];
@@ -292,12 +297,18 @@ impl Records<'_> {
                 continue;
             }
             let former = current.get(&property.name);
-            if is_compared(property) {
+            if columns::is_compared(property) {
                 values.push(columns::to_value(key, self.class, current.id, property, former)?);
                 let place = values.len() + BOUND;
                 is_so.push_str(&format!(" AND {column} IS NOT DISTINCT FROM ${place}"));
             }
             replaced.insert(property.name.clone(), former.clone());
+        }
+        let is_whole = change.is_some() && whole::is_next(current);
+        if is_whole {
+            whole::complete(self.class, current, replaced);
+            values.push(Value::Whole(current.seq));
+            is_so.push_str(&format!(" AND {} = ${}", quoted(SEQ), values.len() + BOUND));
         }
         if change.is_some() {
             let place = format!("${}", values.len() + BOUND + 1);
@@ -312,7 +323,7 @@ impl Records<'_> {
         let update = Statement::new(sql).bind(current.id).bind(self.domain.as_str());
         let update = update.bind(current.version).of_class(self.class).bind_all(values);
         let update = update.must_change(Failed::Stale);
-        Ok(change.into_iter().fold(update, Statement::of_change))
+        Ok(Update { statement: change.into_iter().fold(update, Statement::of_change), is_whole })
     }
 
     /// The INSERT of an entity with all columns. Increments are those that were counted up before.
@@ -378,19 +389,6 @@ fn is_counted(property: &Property) -> bool {
 /// How many values an update binds before those of properties.
 const BOUND: usize = 3;
 
-/// Whether equal values are equal in SQL. JSON may be written in more than one way, and floating
-/// point numbers are rounded.
-fn is_compared(property: &Property) -> bool {
-    match kind(property) {
-        ColumnKind::Boolean
-        | ColumnKind::Whole
-        | ColumnKind::Text
-        | ColumnKind::Moment
-        | ColumnKind::Id => true,
-        ColumnKind::Float | ColumnKind::Json | ColumnKind::Bytes => false,
-    }
-}
-
 /// The statement that forgets what changes of an entity replaced.
 fn forget(class: &Class, entity: EntityId) -> Statement {
     let sql = "UPDATE \"change\" SET \"replaced\" = NULL
@@ -449,6 +447,45 @@ mod tests {
         assert_eq!(Entity { seq: read.seq, ..undone }, read);
     }
 
+    /// A new entity. `whole`: whether its next change tells all of it.
+    async fn created(store: &Store, class: &Class, whole: bool) -> Entity {
+        let domain = Domain::default_domain();
+        loop {
+            let values = object(&json!({"subject": "s", "preview": "p"}));
+            let entity = Entity::new(store.clock().new_id(), values);
+            let row = store.entity_row(class, &entity).unwrap();
+            store.write(store.records(&domain, class).create(row)).await.unwrap();
+            let read = store.entity_get(&domain, class, entity.id).await.unwrap().unwrap();
+            if whole::is_next(&read) == whole {
+                return read;
+            }
+        }
+    }
+
+    #[on_both]
+    async fn a_change_that_tells_the_whole_entity_is_refused_after_any_other() {
+        let (_directory, store) = store().await;
+        let (domain, class) = (Domain::default_domain(), store.builtin(MESSAGES).unwrap());
+        let records = store.records(&domain, &class);
+        for whole in [true, false] {
+            let read = created(&store, &class, whole).await;
+            // A report of something else, which leaves the version as it is.
+            let told = records.report(&read, &object(&json!({"errorText": "b"}))).unwrap();
+            store.write(told).await.unwrap();
+            let changes = object(&json!({"subject": "t"}));
+            let change = records.change(&read, &changes, Map::new()).unwrap();
+            let written = store.write(change.into()).await;
+            let is_stale = matches!(written, Err(Error::Condition(Failed::Stale)));
+            assert_eq!((is_stale, written.is_ok()), (whole, !whole), "{written:?}");
+            // The first change was told as the entity was.
+            let first = store.feed_of(&domain, &[read.id], read.seq).await.unwrap().remove(0);
+            let replaced = first.replaced.unwrap();
+            assert_eq!(first.is_whole, whole);
+            assert_eq!(replaced.get("preview"), whole.then_some(&json!("p")));
+            assert_eq!(replaced.get("errorText"), Some(&Json::Null));
+        }
+    }
+
     // PostgreSQL alone: SQLite runs one batch after the other.
     #[tokio::test]
     async fn a_batch_that_began_first_and_changes_an_entity_last_gets_a_later_number() {
@@ -459,11 +496,8 @@ mod tests {
         let (_directory, store) = store().await;
         let (domain, class) = (Domain::default_domain(), store.builtin(MESSAGES).unwrap());
         let records = store.records(&domain, &class);
-        let entity = Entity::new(store.clock().new_id(), Map::new());
-        let row = store.entity_row(&class, &entity).unwrap();
-        store.write(records.create(row)).await.unwrap();
-        let get = async || store.entity_get(&domain, &class, entity.id).await.unwrap().unwrap();
-        let read = get().await;
+        let read = created(&store, &class, false).await;
+        let get = async || store.entity_get(&domain, &class, read.id).await.unwrap().unwrap();
         // The second waits, with the lock, until the first has its transaction and waits for it.
         let lock = || Statement::new("SELECT pg_advisory_xact_lock(77)");
         let locked = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 77
@@ -488,7 +522,7 @@ mod tests {
         }
         store.write(first).await.unwrap();
         second.await.unwrap().unwrap();
-        let rows = store.feed_of(&domain, &[entity.id], read.seq).await.unwrap();
+        let rows = store.feed_of(&domain, &[read.id], read.seq).await.unwrap();
         let told: Vec<_> = rows.iter().flat_map(|row| row.replaced.iter().flatten()).collect();
         assert_eq!(
             told.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),

@@ -237,8 +237,13 @@ const CLASSES: &[&str] = &["CREATE TABLE \"class\" (
 const SEVERAL: &[&str] =
     &["ALTER TABLE \"change\" ADD COLUMN \"transaction\" {transaction}", "{incompressible chunk}"];
 
-/// The number of a change has that of its transaction in front (`crate::seq`).
-const NUMBERED: &[&str] = &["ALTER TABLE \"change\" DROP COLUMN \"transaction\""];
+/// The number of a change has that of its transaction in front (`crate::seq`). Some changes of an
+/// entity tell all of it, so that undoing begins with one of them.
+const NUMBERED: &[&str] = &[
+    "ALTER TABLE \"change\" DROP COLUMN \"transaction\"",
+    "ALTER TABLE \"change\" ADD COLUMN \"whole\" {boolean} NOT NULL DEFAULT FALSE",
+    "CREATE INDEX \"change whole\" ON \"change\" (\"entity\", \"seq\") WHERE \"whole\"",
+];
 
 /// Clients change classes: how a built-in one was built in, and the version of the classes with
 /// which each changed last; what is to be emptied; the counters of increments; which classes a

@@ -1257,6 +1257,7 @@ async fn an_older_schema_is_brought_forward() {
         ALTER TABLE \"unfinished\" DROP COLUMN \"owner\";
         DELETE FROM \"meta\" WHERE \"name\" IN ('blobs', 'owners');
         ALTER TABLE \"chunk\" DROP COLUMN \"sum\"; DROP INDEX \"change of entity\";
+        DROP INDEX \"change whole\"; ALTER TABLE \"change\" DROP COLUMN \"whole\";
         ALTER TABLE \"change\" DROP COLUMN \"modifier_type\";
         ALTER TABLE \"change\" DROP COLUMN \"modifier_id\";
         DELETE FROM \"meta\" WHERE \"name\" = 'chunks without sum';

@@ -24,6 +24,7 @@ use crate::tests::life::world::World;
 use crate::tests::life::world::file;
 use crate::tests::life::world::object;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Filter;
 use postroom_model::Query;
 use postroom_model::builtin::ACCOUNTS;
@@ -69,10 +70,31 @@ pub(super) async fn read(world: &World) {
     store.news(domain, bounds.newest - 1, 9).await.unwrap();
     store.feed_list(domain, bounds.oldest, 9).await.unwrap();
     store.feed_of(domain, &ids, bounds.oldest).await.unwrap();
+    news_of_one_that_changes_often(world, ids[0]).await;
     let token = SecretString::from("a token of a client, long enough for all");
     store.token_set(domain, "client", &token).await.unwrap();
     assert!(store.token_exists(domain, "client").await.unwrap());
     store.token_verify("another token of a client, long enough").await.unwrap();
+}
+
+/// The first of many changes of an entity, one of which tells the whole entity.
+async fn news_of_one_that_changes_often(world: &World, id: EntityId) {
+    let (store, domain, class) = (&world.store, &world.domain, world.class(MESSAGES));
+    let before = store.entity_get(domain, &class, id).await.unwrap().unwrap().seq;
+    let mut wholes = 0;
+    for number in 0.. {
+        let text = json!({"errorText": number.to_string()}).as_object().cloned().unwrap();
+        store.records(domain, &class).tell(id, &text).await.unwrap();
+        wholes = store.feed_wholes(domain, MESSAGES, &[id], before).await.unwrap().len();
+        if number > 2 && wholes > 0 {
+            break;
+        }
+    }
+    assert_eq!(wholes, 1);
+    let first = store.feed_of(domain, &[id], before).await.unwrap().remove(0).seq;
+    // What was written may not be visible yet.
+    while store.feed_bounds().await.unwrap().newest < first {}
+    store.news(domain, first - 1, 1).await.unwrap();
 }
 
 /// Changes of all classes, once each where a key says so.

@@ -1,0 +1,100 @@
+//! News of entities that change often, and of large ones.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
+
+#[path = "opened/leading.rs"]
+mod leading;
+#[path = "opened/config.rs"]
+mod opened;
+
+use leading::leading;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::EntityId;
+use postroom_model::builtin;
+use postroom_store::*;
+use postroom_testkit::on_both;
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+
+fn object(json: &Json) -> Map<String, Json> {
+    json.as_object().unwrap().clone()
+}
+
+async fn create(store: &Store, class: &str, values: &Json) -> EntityId {
+    let (domain, class) = (Domain::default_domain(), store.class(class).unwrap());
+    let entity = Entity::new(store.clock().new_id(), object(values));
+    let id = entity.id;
+    store.entity_create(&domain, &class, vec![NewEntity { entity, files: vec![] }]).await.unwrap();
+    id
+}
+
+/// All news behind a number, read in pages of at most so many, until there are `count`. With the
+/// greatest number of news that a page had.
+async fn behind(store: &Store, after: i64, limit: u32, count: usize) -> (Vec<EntityNews>, usize) {
+    let (domain, mut after) = (Domain::default_domain(), after);
+    let (mut all, mut most) = (vec![], 0);
+    while all.len() < count {
+        let page = store.news(&domain, after, limit).await.unwrap();
+        let NewsPage::News { news, next, is_full } = page else {
+            panic!("{page:?}");
+        };
+        assert!(next > after || !is_full, "whoever reads gets on");
+        most = most.max(news.len());
+        all.extend(news.iter().cloned());
+        after = next;
+    }
+    (all, most)
+}
+
+#[on_both]
+async fn an_entity_that_changes_all_the_time_is_told_as_any_other() {
+    const CHANGES: usize = 500;
+    let (_directory, _, store) = leading().await;
+    let (domain, class) = (Domain::default_domain(), store.class(builtin::PROFILES).unwrap());
+    let store = store.of_client("tester");
+    let id =
+        create(&store, builtin::PROFILES, &json!({"name": "0", "imapHost": "same.test"})).await;
+    for number in 1..=CHANGES {
+        let name = object(&json!({"name": number.to_string()}));
+        let place = EntityPlace::new(&domain, &class, id);
+        store.entity_update(place, &name, None).await.unwrap();
+    }
+    let (news, _) = behind(&store, 0, 40, CHANGES + 1).await;
+    let name =
+        |entity: &Option<Entity>| entity.as_ref().and_then(|e| e.text("name").map(str::to_owned));
+    for (number, one) in news.iter().enumerate() {
+        let before = number.checked_sub(1).map(|former| former.to_string());
+        assert_eq!((name(&one.before), name(&one.after)), (before, Some(number.to_string())));
+        let after = one.after.as_ref().unwrap();
+        assert_eq!(after.text("imapHost"), Some("same.test"));
+        assert_eq!(after.version, i64::try_from(number).unwrap() + 1);
+    }
+    let wholes = news.iter().filter(|one| one.row.is_whole).count();
+    assert!((1..CHANGES / 10).contains(&wholes), "{wholes} changes tell the whole entity");
+    let whole = news.iter().find(|one| one.row.is_whole).unwrap();
+    assert_eq!(whole.row.replaced.as_ref().unwrap()["imapHost"], "same.test");
+}
+
+#[on_both]
+async fn a_page_of_large_entities_has_fewer_of_them() {
+    const COUNT: usize = 12;
+    let (_directory, _, store) = leading().await;
+    let text = "x".repeat(400_000);
+    for number in 0..COUNT {
+        let subject = number.to_string();
+        create(
+            &store,
+            builtin::MESSAGES,
+            &json!({"messageDirection": "out", "subject": subject, "text": text}),
+        )
+        .await;
+    }
+    let (news, most) = behind(&store, 0, 100, COUNT).await;
+    assert!((1..=4).contains(&most), "a page had {most}");
+    for (number, one) in news.iter().enumerate() {
+        let after = one.after.as_ref().unwrap();
+        assert_eq!(after.text("subject"), Some(number.to_string().as_str()));
+        assert_eq!(after.text("text").map(str::len), Some(text.len()));
+    }
+}
