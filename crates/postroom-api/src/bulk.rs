@@ -16,6 +16,7 @@ use crate::scans::ListedBy;
 use axum::Json;
 use axum::body::Body;
 use axum::http::StatusCode;
+use axum::http::Uri;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
@@ -48,6 +49,20 @@ const JOB_COUNT_MAX: usize = 1_000_000;
 const CONFIRM: &str = "confirm";
 /// What is said of a body where there must be none.
 const NO_BODY: &str = "takes no body: the filter is the parameter `filter`";
+
+/// The parameters of requests for one entity that those for many do not take.
+const OF_ONE: &[&str] = &["messages", "duplicate"];
+
+/// Refuses what can be said of one entity alone.
+fn for_one(uri: &Uri) -> Result<(), Problem> {
+    match parameters::all(uri)?.into_iter().find(|(name, _)| OF_ONE.contains(&name.as_str())) {
+        Some((name, _)) => {
+            let reason = format!("is a parameter of requests for one entity: …/ID?{name}=…");
+            Err(Invalid::new(name, reason).into())
+        }
+        None => Ok(()),
+    }
+}
 
 /// A bulk request: who asks, and which entities are meant.
 struct BulkRequest {
@@ -108,6 +123,7 @@ pub(crate) async fn clear(asked: Asked, by: ListedBy, body: Body) -> Result<Resp
 
 impl BulkRequest {
     fn read(asked: Asked, by: ListedBy, names: &[&str]) -> Result<Self, Problem> {
+        for_one(&asked.uri)?;
         let (mut filter, mut sent, mut confirm) = (None, None, None);
         for (name, text) in parameters::of(&asked.uri, names)? {
             if name == "filter" {

@@ -263,6 +263,7 @@ impl From<postroom_store::Error> for Problem {
             Error::Condition(failed) => failed.into(),
             Error::Damaged { .. } => Self::damaged(&text),
             Error::TooSlow => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-slow", text),
+            Error::TooDeep => Invalid::new("filter", text).into(),
             Error::Full => Self::later(StatusCode::INSUFFICIENT_STORAGE, &text, text.as_str()),
             // Without `Retry-After`: a client that repeats it blindly may do it twice.
             Error::OutcomeUnknown => {

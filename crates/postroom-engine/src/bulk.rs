@@ -252,6 +252,7 @@ fn refusal(error: Error) -> Result<Became, Error> {
             | Error::WrongType { .. }
             | Error::IllegalStep(_)
             | Error::TooSlow
+            | Error::TooDeep
             | Error::Damaged { .. }
     );
     if is_its_own { Ok(Became::Refused(error.to_string())) } else { Err(error) }

@@ -86,8 +86,7 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// Whether one of the values that a path leads to is as the filter says. Each step is a query
-    /// of its own within the former, because databases take long to plan one with many tables.
+    /// Whether one of the values that a path leads to is as the filter says.
     fn some(&mut self, items: &Items, wanted: &Filter) -> String {
         let (mut steps, mut item) = self.first_step(&items.of);
         for name in &items.path {
@@ -99,9 +98,7 @@ impl<'a> Conditions<'a> {
         let outside = std::mem::replace(&mut self.item, item);
         let wanted = self.as_rows(wanted);
         self.item = outside;
-        let within =
-            |wanted, step: &String| format!("EXISTS (SELECT 1 FROM {step} WHERE {wanted})");
-        steps.iter().rev().fold(wanted, within)
+        self.dialect.any_item(&steps, wanted)
     }
 
     /// The items of JSON as a table, and the name of an item.

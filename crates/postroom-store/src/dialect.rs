@@ -87,6 +87,10 @@ pub trait Dialect: Send + Sync {
     /// is no list as the only one.
     fn json_items(&self, json: &str, item: &str) -> String;
 
+    /// Whether a condition holds for one of the items that several steps lead to, each a table that
+    /// the ones before it have values for.
+    fn any_item(&self, steps: &[String], wanted: String) -> String;
+
     /// An item as JSON.
     fn json_of_item(&self, item: &str) -> String;
 

@@ -15,6 +15,12 @@ pub enum Error {
     /// Reading took too long.
     #[error("the query takes too long: use a narrower filter, or leave out the order or the count")]
     TooSlow,
+    /// A filter nests deeper than the database takes. Nothing was read.
+    #[error(
+        "nests deeper than the database takes: use fewer `any`, `all` and references within one \
+         another"
+    )]
+    TooDeep,
     /// There is no space left for the database.
     #[error("the disk is full; free some space, or delete messages")]
     Full,

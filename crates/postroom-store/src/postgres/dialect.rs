@@ -143,6 +143,13 @@ impl Dialect for PostgresDialect {
         )
     }
 
+    fn any_item(&self, steps: &[String], wanted: String) -> String {
+        // Each in a query of its own, because it takes long to plan one with many tables.
+        let within =
+            |wanted, step: &String| format!("EXISTS (SELECT 1 FROM {step} WHERE {wanted})");
+        steps.iter().rev().fold(wanted, within)
+    }
+
     fn json_of_item(&self, item: &str) -> String {
         format!("{item}.value")
     }

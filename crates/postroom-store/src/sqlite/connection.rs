@@ -6,6 +6,7 @@ use crate::sqlite::texts;
 use crate::sqlite::texts::IsOver;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -14,6 +15,9 @@ use std::time::Duration;
 
 /// How long a connection waits for another process that has locked the database.
 pub(super) const BUSY: Duration = Duration::from_secs(10);
+/// How deep conditions may nest, counted as SQLite does: it adds the depth of a query to that of
+/// each query within it. SQLite has this maximum unless it is built with another.
+const EXPRESSION_DEPTH_MAX: i32 = 1000;
 /// How many prepared statements a connection keeps.
 const STATEMENTS_MAX: usize = 128;
 
@@ -46,6 +50,10 @@ pub(super) fn connect(file: &Path) -> Result<Connection, Error> {
     for config in [DbConfig::SQLITE_DBCONFIG_DQS_DML, DbConfig::SQLITE_DBCONFIG_DQS_DDL] {
         connection.set_db_config(config, false).map_err(statement::failed)?;
     }
+    // SQLite may have been built with another one. What works must not depend on that.
+    connection
+        .set_limit(Limit::SQLITE_LIMIT_EXPR_DEPTH, EXPRESSION_DEPTH_MAX)
+        .map_err(statement::failed)?;
     // A reader gets them once more, with its own bound of time.
     let never: IsOver = Arc::new(|| false);
     texts::teach(&connection, &never)?;

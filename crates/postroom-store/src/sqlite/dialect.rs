@@ -108,6 +108,12 @@ impl Dialect for SqliteDialect {
         )
     }
 
+    fn any_item(&self, steps: &[String], wanted: String) -> String {
+        // In one query, because SQLite limits how deep queries nest. It keeps the order of tables
+        // that are joined in this way, so it has nothing to choose.
+        format!("EXISTS (SELECT 1 FROM {} WHERE {wanted})", steps.join(" CROSS JOIN "))
+    }
+
     fn json_of_item(&self, item: &str) -> String {
         format!(
             "CASE {item}.type WHEN 'array' THEN {item}.value WHEN 'object' THEN {item}.value \

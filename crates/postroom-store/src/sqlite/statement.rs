@@ -91,11 +91,17 @@ pub(super) fn failed(error: rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             Error::Damaged { what: "pages" }
         }
+        Some(ErrorCode::Unknown) if is_too_deep(&error) => Error::TooDeep,
         // The index of the log is a file too.
         _ if is_log_index_full(&error) => Error::Full,
         Some(ErrorCode::ConstraintViolation) => violated(error),
         _ => Error::Database(Arc::new(error)),
     }
+}
+
+/// Whether a filter nests deeper than SQLite takes, which it tells in its text alone.
+fn is_too_deep(error: &rusqlite::Error) -> bool {
+    error.to_string().contains("Expression tree is too large")
 }
 
 /// Whether there was no space for the index of the log, which SQLite calls an error of the disk.
@@ -138,6 +144,7 @@ pub(super) fn again(error: &Error) -> Error {
     match error {
         Error::Full => Error::Full,
         Error::TooSlow => Error::TooSlow,
+        Error::TooDeep => Error::TooDeep,
         Error::Database(source) => Error::Database(Arc::clone(source)),
         Error::Condition(_)
         | Error::Closed

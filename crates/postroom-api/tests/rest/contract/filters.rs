@@ -6,6 +6,7 @@ use crate::server::Answer;
 use crate::server::Server;
 use crate::server::answer;
 use postroom_model::builtin::MESSAGES;
+use postroom_testkit::TestDatabase;
 use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -94,6 +95,40 @@ async fn depth_count_and_size_are_bounded() {
         let place = refused["errors"][0]["property"].as_str().unwrap();
         assert!(place.starts_with("filter"), "{why}: {refused}");
     }
+}
+
+/// `any` within `any`, so many levels in all, each with so many alternatives beside it.
+fn deep_in_lists(levels: u32, alternatives: usize) -> Json {
+    let other = json!(["==", ["property", "name"], "nobody"]);
+    let innermost = json!(["==", ["property", "name"], "C"]);
+    let deep = (2..levels / 2).fold(innermost, |inner, _| {
+        let beside = vec![other.clone(); alternatives];
+        let any = json!(["any", ["property", "within"], inner]);
+        json!([vec![json!("or"), any], beside].concat())
+    });
+    json!(["any", ["property", "recipients"], deep])
+}
+
+/// However SQLite was built, a filter is answered or refused with a reason.
+#[on_both]
+async fn filters_that_lead_into_lists_at_each_level_are_answered_or_refused_with_a_reason() {
+    let server = five().await;
+    let far = json!(["property", format!("recipients{}", ".a".repeat(15))]);
+    let all = (1..32).fold(json!(["isnull", ["property", "a"]]), |inner, _| {
+        json!(["any", ["property", "a"], inner])
+    });
+    let lists = json!(["any", ["property", "recipients"], all[2]]);
+    for answered in [json!(["==", far, "x"]), lists, deep_in_lists(32, 1)] {
+        check(&server, answered, "").await;
+    }
+    let deepest = deep_in_lists(32, 30);
+    if TestDatabase::present() == TestDatabase::Postgres {
+        return check(&server, deepest, "").await;
+    }
+    let refused = server.send("QUERY", MESSAGES, &json!({"filter": deepest})).await.expect(422);
+    let problem = &refused["errors"][0];
+    assert_eq!(problem["property"], "filter");
+    assert!(problem["reason"].as_str().unwrap().contains("nests deeper"), "{problem}");
 }
 
 #[on_both]
