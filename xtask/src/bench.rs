@@ -6,6 +6,7 @@ use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
 
+mod api;
 mod mbsync;
 mod receive;
 
@@ -17,10 +18,11 @@ mod receive;
 pub fn run(arguments: &mut Arguments) -> Result<()> {
     match arguments.word().as_deref() {
         Some("receive") => receive::run(arguments),
+        Some("api") => api::run(arguments),
         Some("mime") => example("postroom-mime", "bench", arguments),
         Some("large") => example("postroom-mime", "large", arguments),
         Some("memory") => example("postroom-imap", "memory", arguments),
-        Some(_) | None => bail!("what to measure: receive, mime, large or memory"),
+        Some(_) | None => bail!("what to measure: receive, api, mime, large or memory"),
     }
 }
 

@@ -35,6 +35,9 @@ cargo xtask CHORE
                               Postroom and mbsync on the same mailbox, in turns
   bench receive --database postgres
                               Postroom on PostgreSQL and on SQLite, in turns
+  bench api [--rows N] [--accounts N] [--seconds N] [--database sqlite|postgres]
+            [--pocketbase FILE] [--binary FILE]
+                              REST on both databases, beside the statements alone and others
   bench mime [FILE..]         the parser and two others on the same messages
   bench large                 memory that a message of 100 MB in a file takes
   bench memory                memory of IMAP connections
