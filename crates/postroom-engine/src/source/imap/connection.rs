@@ -10,7 +10,6 @@ use crate::source::contract::OpenedMailbox;
 use crate::source::contract::SaidUnasked;
 use crate::source::contract::Source;
 use crate::source::imap::deletion;
-use crate::source::imap::fetch;
 use crate::source::imap::fetch::FetchForm;
 use crate::source::imap::fetch::ImapMessages;
 use crate::source::imap::search;
@@ -19,6 +18,7 @@ use crate::source::imap::uids::set_of;
 use crate::source::imap::uids::sets_of;
 use crate::source::listing::MailboxListing;
 use crate::source::message::FetchScope;
+use postroom_imap::FetchItems;
 use postroom_imap::FlagChange;
 use postroom_imap::ImapConnection;
 use postroom_imap::ImapVerdict;
@@ -99,7 +99,21 @@ impl Source for ImapSource {
         keys: &[SourceKey],
         scope: FetchScope<FetchForm>,
     ) -> Result<ImapMessages<'a>, Error> {
-        fetch::fetch(&mut self.connection, keys, scope).await
+        let items = match scope {
+            FetchScope::Whole => FetchItems::Message,
+            FetchScope::UpTo(bytes_max) => FetchItems::MessageUpTo(bytes_max),
+            FetchScope::Form(FetchForm::Partial) => FetchItems::MessagePartial,
+            FetchScope::Form(FetchForm::Old) => FetchItems::MessageOld,
+            FetchScope::Form(FetchForm::Sequence(number)) => {
+                let uid = keys.first().copied().unwrap_or_default().uid();
+                let fetch = self.connection.fetch(number, uid, FetchItems::Message).await?;
+                return Ok(ImapMessages(fetch));
+            }
+            FetchScope::Header => FetchItems::Header,
+            FetchScope::Witness => FetchItems::Witness,
+            FetchScope::Sizes => FetchItems::Sizes,
+        };
+        Ok(ImapMessages(self.connection.uid_fetch(&set_of(keys), items).await?))
     }
 
     fn other_forms(&self, place: Option<u32>) -> Vec<FetchForm> {

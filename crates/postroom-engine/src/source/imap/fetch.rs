@@ -5,17 +5,13 @@
 
 use crate::error::Error;
 use crate::source::contract::MessageStream;
-use crate::source::imap::uids::set_of;
-use crate::source::message::FetchScope;
 use crate::source::message::MessageEvent;
 use crate::source::message::SourceBody;
 use crate::source::message::SourceMessage;
 use postroom_imap::Body;
 use postroom_imap::Fetch;
 use postroom_imap::FetchEvent;
-use postroom_imap::FetchItems;
 use postroom_imap::Fetched;
-use postroom_imap::ImapConnection;
 use postroom_store::SourceKey;
 
 /// How a message is asked for that did not come as a whole by `BODY.PEEK[]`.
@@ -30,34 +26,7 @@ pub(crate) enum FetchForm {
 }
 
 /// A running FETCH.
-pub(crate) struct ImapMessages<'a>(Fetch<'a>);
-
-/// Begins to fetch.
-///
-/// # Errors
-///
-/// What ended the connection.
-pub(crate) async fn fetch<'a>(
-    connection: &'a mut ImapConnection,
-    keys: &[SourceKey],
-    scope: FetchScope<FetchForm>,
-) -> Result<ImapMessages<'a>, Error> {
-    let items = match scope {
-        FetchScope::Whole => FetchItems::Message,
-        FetchScope::UpTo(bytes_max) => FetchItems::MessageUpTo(bytes_max),
-        FetchScope::Form(FetchForm::Partial) => FetchItems::MessagePartial,
-        FetchScope::Form(FetchForm::Old) => FetchItems::MessageOld,
-        FetchScope::Form(FetchForm::Sequence(number)) => {
-            let uid = keys.first().copied().unwrap_or_default().uid();
-            let fetch = connection.fetch(number, uid, FetchItems::Message).await?;
-            return Ok(ImapMessages(fetch));
-        }
-        FetchScope::Header => FetchItems::Header,
-        FetchScope::Witness => FetchItems::Witness,
-        FetchScope::Sizes => FetchItems::Sizes,
-    };
-    Ok(ImapMessages(connection.uid_fetch(&set_of(keys), items).await?))
-}
+pub(crate) struct ImapMessages<'a>(pub(super) Fetch<'a>);
 
 impl MessageStream for ImapMessages<'_> {
     async fn next(&mut self) -> Result<Option<MessageEvent>, Error> {
