@@ -4,6 +4,7 @@ mod memory;
 
 use crate::account::Account;
 use crate::account::MonitoredMailbox;
+use crate::error::Error;
 use crate::fixture;
 use crate::fixture::create;
 use crate::receive::Left;
@@ -29,6 +30,7 @@ use postroom_model::Query;
 use postroom_model::builtin;
 use postroom_store::EntityPlace;
 use postroom_store::Failed;
+use postroom_store::MailboxEpoch;
 use postroom_store::SourceKey;
 use postroom_watch::Watched;
 use serde_json::Value as Json;
@@ -122,9 +124,19 @@ impl World {
 
     /// How many messages are recorded in the epoch of now.
     async fn recorded(&self) -> usize {
+        self.shared.store.ledger(self.epoch().await).await.unwrap().recorded.len()
+    }
+
+    /// The epoch of now.
+    async fn epoch(&self) -> MailboxEpoch {
         let folder = self.account().await.folders[0].id;
-        let origin = self.shared.store.origin(folder).await.unwrap();
-        self.shared.store.ledger(origin.epoch.unwrap()).await.unwrap().recorded.len()
+        self.shared.store.origin(folder).await.unwrap().epoch.unwrap()
+    }
+
+    /// Makes all that waits due, as a client does.
+    async fn try_now(&self) {
+        let (domain, account) = (Domain::default_domain(), self.account().await.id);
+        self.shared.store.account_try(&domain, account).await.unwrap();
     }
 }
 
@@ -288,6 +300,69 @@ async fn each_copy_of_a_message_is_stored() {
 }
 
 #[tokio::test]
+async fn a_message_under_a_number_below_all_others_is_the_stored_one() {
+    let mut world = World::new(json!({"enabled": true})).await;
+    for name in ["a", "b"] {
+        world.source.mailbox().put(name, "text");
+    }
+    world.receive().await;
+    let before = world.stored_ids().await;
+    world.source.mailbox().numbers.insert("a".to_owned(), 50);
+    world.receive().await;
+    assert_eq!(world.stored().await, ["a", "b"]);
+    assert_eq!((world.stored_ids().await, world.recorded().await), (before, 2));
+    // Other bytes under such a number are a message that was not there before.
+    world.source.mailbox().put("c", "new");
+    world.source.mailbox().numbers.insert("c".to_owned(), 60);
+    world.receive().await;
+    assert_eq!(
+        (world.stored().await, world.recorded().await),
+        (vec!["a".to_owned(), "b".to_owned(), "c".to_owned()], 3)
+    );
+    // A number that was there is no such number: the message was fetched late.
+    let refused = SourceFailure::Refused { is_about_account: false, is_lasting: false };
+    world.source.mailbox().put("d", "late");
+    world.source.mailbox().bad = Some(("d", refused));
+    world.receive().await;
+    world.source.mailbox().bad = None;
+    world.source.mailbox().copy("d", "e");
+    world.receive().await;
+    world.source.mailbox().remove("e");
+    world.known.retry_ms = Some(0);
+    world.try_now().await;
+    world.receive().await;
+    assert_eq!(world.stored().await, ["a", "b", "c", "d", "d"], "each of two copies is stored");
+}
+
+#[tokio::test]
+async fn two_messages_that_change_their_numbers_in_a_quiet_mailbox_are_noticed() {
+    let mut world = World::new(json!({"enabled": true})).await;
+    for (name, text) in [("a", "one"), ("b", "two and more")] {
+        world.source.mailbox().put(name, text);
+    }
+    world.receive().await;
+    let (before, epoch) = (world.stored_ids().await, world.epoch().await);
+    world.receive().await;
+    assert_eq!(world.epoch().await, epoch, "nothing has changed");
+    world.source.mailbox().swap(["a", "b"]);
+    world.receive().await;
+    assert_ne!(world.epoch().await, epoch, "neither the count nor the next number tells of it");
+    assert_eq!((world.stored_ids().await, world.recorded().await), (before, 2));
+}
+
+#[tokio::test]
+async fn an_empty_list_of_mailboxes_is_a_fault_of_the_source_and_changes_no_folder() {
+    let mut world = World::new(json!({"enabled": true})).await;
+    let before = world.folder().await;
+    world.source.mailbox().is_unlisted = true;
+    let account = world.account().await;
+    let mut examined = Examined::default();
+    let surveyed = survey(&world.shared, &account, &mut world.source, &mut examined).await;
+    assert!(matches!(surveyed, Err(Error::NoMailbox)));
+    assert_eq!(world.folder().await, before);
+}
+
+#[tokio::test]
 async fn a_copy_waits_while_the_source_does_not_show_the_other_one_and_is_stored_in_the_end() {
     let mut world = World::new(json!({"enabled": true})).await;
     world.source.mailbox().put("a", "one");
@@ -301,11 +376,9 @@ async fn a_copy_waits_while_the_source_does_not_show_the_other_one_and_is_stored
     let text = folder.text("statusText").unwrap_or_default();
     assert!(text.contains("the same bytes as UID"), "{text}");
     for tries in 2..=4 {
-        let origin = world.shared.store.origin(world.account().await.folders[0].id).await.unwrap();
-        let ledger = world.shared.store.ledger(origin.epoch.unwrap()).await.unwrap();
+        let ledger = world.shared.store.ledger(world.epoch().await).await.unwrap();
         assert_eq!(ledger.pending[0].attempts, tries - 1);
-        let (domain, account) = (Domain::default_domain(), world.account().await.id);
-        world.shared.store.account_try(&domain, account).await.unwrap();
+        world.try_now().await;
         world.known = Known::default();
         world.receive().await;
     }

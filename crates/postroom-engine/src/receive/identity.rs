@@ -48,6 +48,11 @@ pub(crate) enum Over {
         /// Its key.
         key: SourceKey,
     },
+    /// A recorded message is listed under another UID, which no new message can have.
+    Low {
+        /// The key that it has now.
+        key: SourceKey,
+    },
     /// Another message has the UID of one that was recorded.
     Other {
         /// The key.
@@ -65,6 +70,13 @@ impl fmt::Display for Over {
             Self::UidNext { now, then } => write!(f, "UIDNEXT fell from {then} to {now}"),
             Self::Back { key } => {
                 write!(f, "the server lists UID {} again, which was deleted", key.uid())
+            }
+            Self::Low { key } => {
+                write!(
+                    f,
+                    "the server lists a message under UID {}, which it cannot give",
+                    key.uid()
+                )
             }
             Self::Other { key } => {
                 write!(f, "the server has another message under UID {}", key.uid())

@@ -50,6 +50,8 @@ impl Glance {
 pub(crate) struct Known {
     /// What the mailbox looked like when the folder was last proven complete.
     pub proven: Option<Glance>,
+    /// UIDNEXT of then, which stays known while the folder is not proven complete.
+    pub proven_uid_next: Option<u64>,
     /// How large a message could be then, by the option of the folder.
     pub proven_bytes_max: u64,
     /// Some of the messages that it had then.
@@ -148,6 +150,7 @@ impl Known {
         let exists = listed.len() as u64;
         let glance = news.uid_next.map(|uid_next| Glance { uid_validity, exists, uid_next });
         self.proven = glance.filter(|_| complete);
+        self.proven_uid_next = self.proven.map(|proven| proven.uid_next).or(self.proven_uid_next);
         let is_recorded = |key: &SourceKey| ledger.is_stored(*key);
         let shown: Vec<SourceKey> = listed.iter().copied().filter(is_recorded).collect();
         self.shown = identity::sample(clock, &shown, SHOWN_MAX.0, SHOWN_MAX.1);

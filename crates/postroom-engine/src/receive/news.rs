@@ -22,6 +22,9 @@ pub(crate) struct News {
     pub mailbox_id: Option<MailboxId>,
     /// UIDNEXT, when the server gave it.
     pub uid_next: Option<u64>,
+    /// UIDNEXT when the mailbox was last proven complete in this epoch. `None`: this process has
+    /// not proven it, or the server gave none.
+    pub proven_uid_next: Option<u64>,
     /// How it was opened.
     pub access: MailboxAccess,
     /// What the server lists.
@@ -35,6 +38,17 @@ pub(crate) struct News {
     pub pending: BTreeMap<SourceKey, Pending>,
     /// Those that are there by their headers alone, by key.
     pub oversized: BTreeMap<SourceKey, Oversized>,
+}
+
+impl News {
+    /// Whether the server breaks its promise with a new key. It was not there when the mailbox was
+    /// proven complete, so it must not be below the UIDNEXT of then (RFC 3501 §2.3.1.1).
+    #[must_use]
+    pub(crate) fn is_too_low(&self, key: SourceKey) -> bool {
+        let was_listed = self.pending.contains_key(&key) || self.oversized.contains_key(&key);
+        let is_below = self.proven_uid_next.is_some_and(|uid_next| key.uid() < uid_next);
+        is_below && !was_listed && self.listing.is_whole()
+    }
 }
 
 /// A message for which the server was silent, so that it is fetched on a connection of its own.

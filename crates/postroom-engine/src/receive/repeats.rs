@@ -11,8 +11,10 @@
 //!   it does not show it     it stays pending; if the same bytes came often enough, it is recorded,
 //!                           because a message that is stored twice is better than a lost one
 //! ```
-//! An earlier key that the server does not list shows nothing. Then the message was moved away and
-//! back, or sent twice, and it is recorded.
+//! An earlier key that the server does not list shows nothing by itself. Then the message was moved
+//! away and back, or sent twice, and it is recorded. But such a message gets a key above all others
+//! ([`News::is_too_low`]). If its key is below them, it is the recorded one under another key, and
+//! the epoch is over.
 
 use crate::error::Error;
 use crate::receive::decompose::Decomposed;
@@ -45,7 +47,8 @@ pub(crate) struct Repeat {
     pub key: SourceKey,
     /// The hash of its bytes.
     pub hash: [u8; 16],
-    /// The listed keys under which these bytes are recorded.
+    /// The listed keys under which these bytes are recorded. None: they are recorded under keys
+    /// that are not listed any more, and this key is too low for a new message.
     earlier: Vec<SourceKey>,
 }
 
@@ -125,9 +128,10 @@ impl RecordedBytes {
         let repeat = |message: &&ReceivedMessage| {
             let (key, hash) = (message.key, message.hash);
             let same = known.iter().filter(|known| known.hash == hash);
-            let keys = same.map(|known| known.key);
-            let earlier: Vec<_> = keys.filter(|one| *one != key && is_listed(*one)).collect();
-            (!earlier.is_empty()).then_some(Repeat { key, hash, earlier })
+            let keys = same.map(|known| known.key).filter(|one| *one != key);
+            let (earlier, gone): (Vec<_>, Vec<_>) = keys.partition(|one| is_listed(*one));
+            let is_repeat = !earlier.is_empty() || !gone.is_empty() && news.is_too_low(key);
+            is_repeat.then_some(Repeat { key, hash, earlier })
         };
         Ok(asked.iter().filter_map(repeat).collect())
     }
@@ -188,6 +192,9 @@ impl<S: Source> RepeatCheck<'_, S> {
             // Nothing more can be asked. They are fetched again.
             plan.put_back(repeats.iter().map(|repeat| repeat.key).collect());
             return Ok(None);
+        }
+        if let Some(low) = repeats.iter().find(|repeat| repeat.earlier.is_empty()) {
+            return Ok(Some(Over::Low { key: low.key }));
         }
         let earlier: BTreeSet<_> = repeats.iter().flat_map(|one| one.earlier.clone()).collect();
         let earlier: Vec<_> = earlier.into_iter().collect();

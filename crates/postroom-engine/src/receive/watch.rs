@@ -69,69 +69,66 @@ pub(crate) async fn watch<S: Source>(
     source: &mut S,
     known: &mut Known,
 ) -> Result<Option<Arc<News>>, Error> {
-    Poll { shared, mailbox, source, known, access: MailboxAccess::Read }.all().await
+    let mut poll = Poll { shared, mailbox, source, known, access: MailboxAccess::Read };
+    let origin = match poll.known.origin.take() {
+        Some(origin) => origin,
+        None => {
+            poll.known.actions = ServerActions::open();
+            poll.shared.store.origin(poll.mailbox.folder.id).await?
+        }
+    };
+    let asked = OpeningMailbox { mailbox: poll.mailbox, origin: &origin };
+    let OpenMailbox { opened, access } =
+        poll.known.opening.open(poll.shared, poll.source, &asked).await?;
+    poll.access = access;
+    let login = poll.mailbox.account.mailbox_origin();
+    let found_out = poll.known.over.take();
+    let mut over = found_out.or_else(|| identity::by_opened(&origin, &opened, &login));
+    if over.is_none() && origin.login.is_none() {
+        poll.shared.store.origin_note(poll.mailbox.folder.id, &login).await?;
+    }
+    if let (None, None, Some(id)) = (&over, &origin.mailbox_id, &opened.mailbox_id) {
+        poll.shared.store.mailbox_id_note(poll.mailbox.folder.id, id).await?;
+    }
+    let origin = poll.known.origin.insert(Origin {
+        login: origin.login.or_else(|| Some(login.clone())),
+        uid_next: origin.uid_next.max(opened.uid_next),
+        mailbox_id: origin.mailbox_id.or_else(|| opened.mailbox_id.clone()),
+        ..origin
+    });
+    let origin = origin.clone();
+    if let (None, Some(news)) = (&over, &poll.known.news) {
+        return Ok(Some(Arc::clone(news)));
+    }
+    if let (None, Some(epoch)) = (&over, origin.epoch)
+        && poll.is_quiet(&opened)
+    {
+        over = poll.sample(epoch).await?;
+        if over.is_none() {
+            poll.known.changes = 0;
+            poll.tell_visit().await?;
+            return Ok(None);
+        }
+    }
+    let listing = poll.source.list(ListRange::All).await?;
+    if let (None, Some(epoch)) = (&over, origin.epoch) {
+        let ledger = poll.shared.store.ledger(epoch).await?;
+        over = identity::by_listing(&ledger, opened.uid_next, &listing.keys);
+        if over.is_none() {
+            over = poll.compare(epoch, &ledger, &listing.keys).await?;
+        }
+        if over.is_none() {
+            poll.known.changes = 0;
+            return Ok(Some(poll.found(epoch, listing, &ledger, &opened)));
+        }
+    }
+    let over = over.unwrap_or(Over::New);
+    let epoch = poll.begin(&over, &opened, &listing).await?;
+    let ledger = poll.shared.store.ledger(epoch).await?;
+    Ok(Some(poll.found(epoch, listing, &ledger, &opened)))
 }
 
 impl<S: Source> Poll<'_, S> {
-    async fn all(&mut self) -> Result<Option<Arc<News>>, Error> {
-        let origin = match self.known.origin.take() {
-            Some(origin) => origin,
-            None => {
-                self.known.actions = ServerActions::open();
-                self.shared.store.origin(self.mailbox.folder.id).await?
-            }
-        };
-        let asked = OpeningMailbox { mailbox: self.mailbox, origin: &origin };
-        let OpenMailbox { opened, access } =
-            self.known.opening.open(self.shared, self.source, &asked).await?;
-        self.access = access;
-        let login = self.mailbox.account.mailbox_origin();
-        let found_out = self.known.over.take();
-        let mut over = found_out.or_else(|| identity::by_opened(&origin, &opened, &login));
-        if over.is_none() && origin.login.is_none() {
-            self.shared.store.origin_note(self.mailbox.folder.id, &login).await?;
-        }
-        if let (None, None, Some(id)) = (&over, &origin.mailbox_id, &opened.mailbox_id) {
-            self.shared.store.mailbox_id_note(self.mailbox.folder.id, id).await?;
-        }
-        let origin = self.known.origin.insert(Origin {
-            login: origin.login.or_else(|| Some(login.clone())),
-            uid_next: origin.uid_next.max(opened.uid_next),
-            mailbox_id: origin.mailbox_id.or_else(|| opened.mailbox_id.clone()),
-            ..origin
-        });
-        let origin = origin.clone();
-        if let (None, Some(news)) = (&over, &self.known.news) {
-            return Ok(Some(Arc::clone(news)));
-        }
-        if let (None, Some(epoch)) = (&over, origin.epoch)
-            && self.is_quiet(&opened)
-        {
-            over = self.sample(epoch).await?;
-            if over.is_none() {
-                self.known.changes = 0;
-                self.tell_visit().await?;
-                return Ok(None);
-            }
-        }
-        let listing = self.source.list(ListRange::All).await?;
-        if let (None, Some(epoch)) = (&over, origin.epoch) {
-            let ledger = self.shared.store.ledger(epoch).await?;
-            over = identity::by_listing(&ledger, opened.uid_next, &listing.keys);
-            if over.is_none() {
-                over = self.compare(epoch, &ledger, &listing.keys).await?;
-            }
-            if over.is_none() {
-                self.known.changes = 0;
-                return Ok(Some(self.found(epoch, listing, &ledger, &opened)));
-            }
-        }
-        let over = over.unwrap_or(Over::New);
-        let epoch = self.begin(&over, &opened, &listing).await?;
-        let ledger = self.shared.store.ledger(epoch).await?;
-        Ok(Some(self.found(epoch, listing, &ledger, &opened)))
-    }
-
     /// Whether the identity facts show that no mail came, and nothing else is due.
     fn is_quiet(&self, opened: &OpenedMailbox) -> bool {
         let glance = Glance::of(opened);
@@ -278,6 +275,7 @@ impl<S: Source> Poll<'_, S> {
             uid_validity: opened.uid_validity,
             mailbox_id: opened.mailbox_id.clone(),
             uid_next: opened.uid_next,
+            proven_uid_next: known.proven_uid_next,
             access: self.access,
             relink: ledger.has_former,
             pending: ledger.pending.iter().map(|pending| (pending.key, pending.clone())).collect(),

@@ -74,6 +74,8 @@ pub(crate) struct MemoryMailbox {
     pub hidden: Option<&'static str>,
     /// Messages that get the numbers of each other when that of the second is asked for.
     pub swapped: Option<[&'static str; 2]>,
+    /// Whether the list of mailboxes lacks it.
+    pub is_unlisted: bool,
     /// Whether it refuses the login.
     pub is_locked: bool,
 }
@@ -127,6 +129,7 @@ impl MemoryMailbox {
             bad: None,
             hidden: None,
             swapped: None,
+            is_unlisted: false,
             is_locked: false,
         }
     }
@@ -242,7 +245,8 @@ impl Source for MemorySource {
             special_use: None,
             is_selectable: true,
         };
-        Ok(ListedMailboxes { listed: vec![listed], over_count: 0, is_whole: true })
+        let listed = if self.mailbox().is_unlisted { vec![] } else { vec![listed] };
+        Ok(ListedMailboxes { listed, over_count: 0, is_whole: true })
     }
 
     async fn open(
