@@ -295,3 +295,129 @@ impl ServerKind {
         Some(Endpoint { host: host.to_owned(), port, security })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::fixture::account_of;
+    use serde_json::Value as Json;
+    use serde_json::json;
+
+    const ANNA: &str = "anna@a.test";
+
+    fn of_profile(profile: Json) -> Account {
+        account_of(profile, json!({"address": ANNA}), &[])
+    }
+
+    #[test]
+    fn a_server_has_the_usual_port_of_its_security_unless_another_is_given() {
+        #[rustfmt::skip]
+        let table = [
+            // The security, the ports that are given, those that follow.
+            (json!(null),       json!(null), (993, 465)),
+            (json!("tls"),      json!(null), (993, 465)),
+            (json!("starttls"), json!(null), (143, 587)),
+            (json!("none"),     json!(null), (143, 587)),
+            (json!("none"),     json!(2525), (2525, 2525)),
+            (json!("tls"),      json!(70_000), (993, 465)),
+        ];
+        for (security, port, want) in table {
+            let account = of_profile(json!({
+                "imapHost": " mail.test ", "imapSecurity": security, "imapPort": port,
+                "smtpHost": "mail.test", "smtpSecurity": security, "smtpPort": port,
+            }));
+            let (imap, smtp) = (account.imap.unwrap().endpoint, account.smtp.unwrap().endpoint);
+            assert_eq!((imap.port, smtp.port), want, "{security} {port}");
+            assert_eq!(imap.host, "mail.test");
+        }
+        let none = of_profile(json!({"imapHost": " ", "smtpHost": null}));
+        assert!(none.imap.is_none() && none.smtp.is_none());
+    }
+
+    #[test]
+    fn a_login_for_imap_is_not_forced_upon_a_server_for_sending() {
+        let both = json!({"imapHost": "a.test", "smtpHost": "a.test"});
+        let sends_only = json!({"smtpHost": "a.test"});
+        let plain = json!({"address": ANNA, "login": "anna"});
+        let own = json!({"address": ANNA, "login": "anna", "smtpLogin": "sender"});
+        for (profile, account, login, must_log_in) in [
+            (&both, &plain, "anna", false),
+            (&both, &own, "sender", true),
+            (&sends_only, &plain, "anna", true),
+            (&sends_only, &json!({"address": ANNA}), ANNA, true),
+        ] {
+            let smtp = account_of(profile.clone(), account.clone(), &[]).smtp.unwrap();
+            assert_eq!((smtp.login.name.as_str(), smtp.must_log_in), (login, must_log_in));
+        }
+    }
+
+    #[test]
+    fn uids_are_those_of_a_server_and_login_whatever_the_way_there_is() {
+        let origin = |profile: Json| of_profile(profile).mailbox_origin();
+        let usual = origin(json!({"imapHost": "Mail.test"}));
+        assert_eq!(usual, "anna@a.test@mail.test");
+        let starttls = json!({"imapHost": "mail.test", "imapSecurity": "starttls"});
+        assert_eq!(origin(starttls), usual);
+        for other in [
+            json!({"imapHost": "mail.test", "imapPort": 1143}),
+            json!({"imapHost": "other.test"}),
+            json!({"smtpHost": "mail.test"}),
+        ] {
+            assert_ne!(origin(other.clone()), usual, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_monitored_if_it_is_enabled_receives_and_has_a_mailbox() {
+        for (values, want) in [
+            (json!({"name": "a", "enabled": true}), true),
+            (json!({"name": "a", "enabled": false}), false),
+            (json!({"name": "a", "enabled": true, "mode": "sendOnly"}), false),
+            (json!({"name": "a", "enabled": true, "mode": "sync"}), true),
+            (json!({"name": "", "enabled": true}), false),
+            (json!({"enabled": true}), false),
+        ] {
+            let entity =
+                Entity::new(postroom_model::EntityId::nil(), values.as_object().unwrap().clone());
+            let folder = Folder::from_entity(&entity, [&Json::Null, &Json::Null]);
+            assert_eq!(folder.monitored, want, "{values}");
+        }
+    }
+
+    #[test]
+    fn each_change_has_the_consequence_that_it_needs() {
+        /// A change of an account.
+        type Change = fn(&mut Account);
+        let before = fixture::account(&["a"]);
+        #[rustfmt::skip]
+        let table: &[(Change, [bool; 3])] = &[
+            // The same connection, nothing to be tried again, the same work.
+            (|_| {},                                                   [true,  true,  true]),
+            (|it| it.dialing += 1,                                     [false, false, false]),
+            (|it| it.fingerprints.push([7; fingerprint::OCTETS]),      [false, false, false]),
+            (|it| it.imap.as_mut().unwrap().login.name.push('x'),      [false, false, false]),
+            (|it| it.imap = None,                                      [false, false, false]),
+            (|it| it.saved = [1; 16],                                  [true,  false, false]),
+            (|it| it.enabled = !it.enabled,                            [true,  true,  false]),
+            (|it| it.is_system = true,                                 [true,  true,  false]),
+            (|it| it.address.push('x'),                                [true,  true,  false]),
+            (|it| it.display_name = Some("Anna".to_owned()),           [true,  true,  false]),
+            (|it| it.reply_to = Some("x@y.test".to_owned()),           [true,  true,  false]),
+            (|it| it.folders[0].delete_on_server = true,               [true,  true,  false]),
+            (|it| it.folders.clear(),                                  [true,  true,  false]),
+            (|it| it.state = "ready".to_owned(),                       [true,  true,  true]),
+            (|it| it.was_let_in = true,                                [true,  true,  true]),
+        ];
+        for (at, (change, want)) in table.iter().enumerate() {
+            let mut after = before.clone();
+            change(&mut after);
+            let got = [
+                after.connects_like(&before),
+                !after.is_tried_anew(&before),
+                after.works_like(&before),
+            ];
+            assert_eq!(got, *want, "change {at}");
+        }
+    }
+}

@@ -48,3 +48,39 @@ impl Alerts {
         format!("mail is received; the mail server says: {}", self.shown.join(" | "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn an_account_shows_a_few_texts_of_its_connection_each_once() {
+        let (account, mut alerts) = (fixture::account(&["INBOX"]), Alerts::default());
+        assert_eq!(alerts.shown(), "");
+        alerts.hear(&account, texts(&["one", "two", "one"]));
+        alerts.hear(&account, texts(&["two", "three", "four"]));
+        let shown = "mail is received; the mail server says: one | two | three";
+        assert_eq!(alerts.shown(), shown);
+        // What the next connection does not repeat is over.
+        alerts.begin();
+        assert_eq!(alerts.shown(), "");
+        alerts.hear(&account, texts(&["four"]));
+        assert_eq!(alerts.shown(), "mail is received; the mail server says: four");
+    }
+
+    #[test]
+    fn a_server_that_says_ever_new_texts_is_remembered_within_a_limit() {
+        let (account, mut alerts) = (fixture::account(&["INBOX"]), Alerts::default());
+        for number in 0..1_000 {
+            alerts.hear(&account, vec![format!("{number}")]);
+        }
+        assert_eq!(alerts.logged.len(), LOGGED_MAX);
+        assert_eq!(alerts.logged.front().map(String::as_str), Some("999"));
+        assert_eq!(alerts.shown.len(), SHOWN_MAX);
+    }
+}

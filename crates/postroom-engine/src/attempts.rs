@@ -98,3 +98,68 @@ impl Attempts {
         FailedAttempt { state, trouble: Trouble { text, next_ms }, delay }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::CredentialError;
+    use crate::fixture;
+    use std::io;
+
+    /// An error of the disk of ours.
+    fn ours() -> Error {
+        Error::Spool(io::Error::other("x"))
+    }
+
+    fn not_now(after: Option<Duration>) -> Error {
+        let reason = "the token server is down".to_owned();
+        CredentialError::Temporary { reason, after }.into()
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_by_what_was_reached_before() {
+        let (_directory, shared) = fixture::shared().await;
+        #[rustfmt::skip]
+        let table = [
+            // Was let in before, has surveyed, the error, the state, the beginning of the text.
+            (false, false, not_now(None),               State::Failed,   "never connected so far: the login"),
+            (true,  false, not_now(None),               State::Degraded, "the login"),
+            (false, true,  not_now(None),               State::Degraded, "the login"),
+            (true,  true,  CredentialError::Missing.into(), State::Failed, "the account has no password"),
+        ];
+        for (was_let_in, has_surveyed, error, state, text) in table {
+            let failed = Attempts::new(was_let_in).failed(&shared, &error, has_surveyed);
+            assert_eq!(failed.state, state, "{error}");
+            assert!(failed.trouble.text.starts_with(text), "{}", failed.trouble.text);
+            let now_ms = shared.clock.now_ms();
+            let next_ms = failed.trouble.next_ms.unwrap();
+            assert!((now_ms..now_ms + 31_000).contains(&next_ms), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn delays_grow_until_something_goes_well_and_are_short_for_trouble_of_ours() {
+        let (_directory, shared) = fixture::shared().await;
+        let delay_s = |attempts: &mut Attempts, error: &Error, times: u32| {
+            let last = (0..times).map(|_| attempts.failed(&shared, error, true).delay).last();
+            last.unwrap().as_secs_f64()
+        };
+        let mut attempts = Attempts::new(true);
+        assert!(attempts.went_well());
+        let longest = delay_s(&mut attempts, &not_now(None), 20);
+        assert!((270.0..=330.0).contains(&longest), "{longest}");
+        assert!(!attempts.went_well());
+        for begins_anew in [Attempts::forgive, Attempts::has_progressed] {
+            begins_anew(&mut attempts);
+            let first = delay_s(&mut attempts, &not_now(None), 1);
+            assert!((1.8..=2.2).contains(&first), "{first}");
+            delay_s(&mut attempts, &not_now(None), 9);
+        }
+        // Room on our disk may come back at any moment.
+        let ours = delay_s(&mut attempts, &ours(), 1);
+        assert!((27.0..=33.0).contains(&ours), "{ours}");
+        // Who says when to ask again is not asked before.
+        let hinted = delay_s(&mut attempts, &not_now(Some(Duration::from_secs(1_000))), 1);
+        assert!(hinted >= 1_000.0, "{hinted}");
+    }
+}

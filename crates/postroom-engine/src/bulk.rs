@@ -309,3 +309,138 @@ pub async fn work(store: &Store, job: &Job) -> Result<(), EngineError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::fixture::create;
+    use crate::jobs;
+    use crate::shared::Shared;
+    use postroom_model::Query;
+    use postroom_model::builtin::MESSAGES;
+    use postroom_store::BulkOrder;
+    use postroom_store::JobState;
+    use serde_json::json;
+    use std::time::Duration;
+    use tokio_util::sync::CancellationToken;
+
+    /// Messages of these subjects.
+    async fn messages(shared: &Shared, subjects: &[&str]) -> Vec<EntityId> {
+        let mut ids = vec![];
+        for subject in subjects {
+            let message = json!({"messageDirection": "out", "subject": subject});
+            ids.push(create(&shared.store, MESSAGES, message).await);
+        }
+        ids
+    }
+
+    /// The subjects of all messages.
+    async fn subjects(shared: &Shared) -> Vec<String> {
+        let class = shared.store.builtin(MESSAGES).unwrap();
+        let (domain, query) = (Domain::default_domain(), Query { limit: 1000, ..Query::default() });
+        let found = shared.store.entity_list(&domain, &class, &query).await.unwrap();
+        let mut found: Vec<_> =
+            found.iter().map(|one| one.text("subject").unwrap().to_owned()).collect();
+        found.sort_unstable();
+        found
+    }
+
+    fn subject_is(subject: &str) -> Json {
+        json!(["==", ["property", "subject"], subject])
+    }
+
+    async fn run(
+        shared: &Shared,
+        filter: Option<&Json>,
+        work: &BulkWork,
+        ids: &[EntityId],
+    ) -> Tally {
+        let (store, domain) = (&shared.store, &Domain::default_domain());
+        Bulk { store, domain, classname: MESSAGES, filter, work, job: None }.run(ids).await
+    }
+
+    #[tokio::test]
+    async fn each_entity_is_changed_by_itself_and_only_while_it_matches() {
+        let (_directory, shared) = fixture::shared().await;
+        let mut ids = messages(&shared, &["a", "b", "a"]).await;
+        ids.push(EntityId::from_u128(1));
+        let work = BulkWork::Patch(json!({"subject": "new"}));
+        let tally = run(&shared, Some(&subject_is("a")), &work, &ids).await;
+        assert_eq!((tally.done, tally.changed, tally.failed), (4, 2, 0), "{tally:?}");
+        assert_eq!(subjects(&shared).await, ["b", "new", "new"]);
+        // What is so already is not changed again.
+        let tally = run(&shared, None, &work, &ids).await;
+        assert_eq!((tally.done, tally.changed), (4, 1), "{tally:?}");
+        let tally = run(&shared, Some(&subject_is("old")), &BulkWork::Delete, &ids).await;
+        assert_eq!((tally.done, tally.changed), (4, 0), "{tally:?}");
+        let tally = run(&shared, None, &BulkWork::Delete, &ids).await;
+        assert_eq!((tally.done, tally.changed), (4, 3), "{tally:?}");
+        assert!(subjects(&shared).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_entity_that_the_rules_keep_as_it_is_says_why_and_stops_no_other() {
+        let (_directory, shared) = fixture::shared().await;
+        let ids = messages(&shared, &["a", "b"]).await;
+        let account = json!({"account_id": "018f0000-0000-7000-8000-000000000000"});
+        let tally = run(&shared, None, &BulkWork::Patch(account), &ids).await;
+        assert_eq!((tally.done, tally.changed, tally.failed), (2, 0, 2), "{tally:?}");
+        let refused: Vec<_> = tally.reasons.iter().map(|(id, _)| *id).collect();
+        assert!(ids.iter().all(|id| refused.contains(id)), "{tally:?}");
+        assert!(tally.reasons.iter().all(|(_, why)| why.contains("account")), "{tally:?}");
+        assert!(tally.broken.is_none(), "{tally:?}");
+        // A filter of a property that is not there fits none of them.
+        let filter = json!(["==", ["property", "gone"], "x"]);
+        let tally = run(&shared, Some(&filter), &BulkWork::Delete, &ids).await;
+        assert_eq!((tally.done, tally.failed), (2, 2), "{tally:?}");
+        assert!(tally.reasons[0].1.starts_with("the filter does not fit the class"), "{tally:?}");
+        assert_eq!(subjects(&shared).await, ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn a_job_does_what_was_listed_and_says_what_came_of_it() {
+        let (_directory, shared) = fixture::shared().await;
+        let many = vec!["a"; PAGE as usize + 10];
+        let ids = messages(&shared, &many).await;
+        let (class, domain) = (shared.store.builtin(MESSAGES).unwrap(), Domain::default_domain());
+        let order = |work, entities| {
+            let filter = Some(subject_is("a"));
+            shared.store.bulk_create(
+                &domain,
+                &class,
+                BulkOrder { filter, work, entities, once: None },
+            )
+        };
+        let patch = order(BulkWork::Patch(json!({"subject": "b"})), &ids[..PAGE as usize + 5]);
+        let patch = patch.await.unwrap();
+        let delete = order(BulkWork::Delete, &ids[..]).await.unwrap();
+        // What comes later is not listed.
+        messages(&shared, &["a"]).await;
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(jobs::run(Arc::clone(&shared), stop.clone()));
+        let ended = async {
+            let mut ended = vec![];
+            for id in [patch.id, delete.id] {
+                loop {
+                    let job = shared.store.job_get(&domain, id).await.unwrap().unwrap();
+                    if job.state == JobState::Done {
+                        ended.push(job.counts);
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+            ended
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap();
+        let counts: Vec<_> = ended.iter().map(|one| (one.done, one.changed, one.failed)).collect();
+        let (page, all) = (u64::from(PAGE), u64::from(PAGE) + 10);
+        assert_eq!(counts, [(page + 5, page + 5, 0), (all, 5, 0)]);
+        let left = subjects(&shared).await;
+        assert_eq!(left.iter().filter(|subject| *subject == "b").count(), PAGE as usize + 5);
+        assert_eq!(left.iter().filter(|subject| *subject == "a").count(), 1);
+        stop.cancel();
+        running.await.unwrap();
+    }
+}

@@ -1,5 +1,6 @@
 //! What the tests inside this crate share: an engine without its tasks, on a store of its own.
 
+use crate::account::Account;
 use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -10,16 +11,19 @@ use postroom_model::builtin;
 use postroom_model::validate;
 use postroom_net::Dialer;
 use postroom_net::Trust;
+use postroom_store::AccountRow;
 use postroom_store::Clock;
 use postroom_store::EntityPlace;
 use postroom_store::MasterKey;
 use postroom_store::Member;
 use postroom_store::NewEntity;
+use postroom_store::Secrets;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Work;
 use serde_json::Value as Json;
+use serde_json::json;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -54,4 +58,27 @@ pub(crate) async fn change(store: &Store, class: &'static str, id: EntityId, val
     let (class, domain) = (store.builtin(class).unwrap(), Domain::default_domain());
     let place = EntityPlace::new(&domain, &class, id);
     store.entity_update(place, values.as_object().unwrap(), None).await.unwrap();
+}
+
+/// An account of a server, with these monitored mailboxes. The id of the first folder is 1.
+pub(crate) fn account(mailboxes: &[&str]) -> Account {
+    account_of(json!({"imapHost": "mail.test"}), json!({"address": "anna@a.test"}), mailboxes)
+}
+
+/// An account with these values of its profile and its own.
+pub(crate) fn account_of(profile: Json, account: Json, mailboxes: &[&str]) -> Account {
+    let entity = |id: u128, values: &Json| {
+        Entity::new(EntityId::from_u128(id), values.as_object().unwrap().clone())
+    };
+    let folder = |(at, name): (usize, &&str)| {
+        entity(at as u128 + 1, &json!({"name": name, "mailbox": name, "enabled": true}))
+    };
+    Account::from_row(&AccountRow {
+        domain: Domain::new("a.test").unwrap(),
+        account: entity(100, &account),
+        profile: entity(200, &profile),
+        folders: mailboxes.iter().enumerate().map(folder).collect(),
+        secrets: Secrets::default(),
+        saved: [0; 16],
+    })
 }

@@ -239,28 +239,10 @@ impl Polls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use postroom_model::Domain;
-    use postroom_model::Entity;
-    use postroom_store::AccountRow;
-    use postroom_store::Secrets;
-    use serde_json::json;
+    use crate::fixture;
 
-    fn account(mailbox: &str) -> Account {
-        let entity = |id: u128, values: serde_json::Value| {
-            Entity::new(
-                postroom_model::EntityId::from_u128(id),
-                values.as_object().unwrap().clone(),
-            )
-        };
-        Account::from_row(&AccountRow {
-            domain: Domain::new("a.test").unwrap(),
-            account: entity(1, json!({"address": "anna@a.test", "enabled": true})),
-            profile: entity(2, json!({})),
-            folders: vec![entity(3, json!({"name": mailbox, "mailbox": mailbox, "enabled": true}))],
-            secrets: Secrets::default(),
-            saved: [0; 16],
-        })
-    }
+    /// The usual time between two polls.
+    const INTERVAL: Duration = Duration::from_secs(30);
 
     fn due(polls: &Polls, account: &Account) -> usize {
         polls.due(account).len()
@@ -268,10 +250,10 @@ mod tests {
 
     #[test]
     fn a_folder_whose_mailbox_is_back_is_due_at_once_however_long_it_was_to_wait() {
-        let (account, mut polls) = (account("Work"), Polls::default());
+        let (account, mut polls) = (fixture::account(&["Work"]), Polls::default());
         let wait = Some(Duration::from_secs(3600));
         let failed = Visit { wait, failures: 5, ..Visit::good(false) };
-        let folder = FolderId::from_u128(3);
+        let folder = FolderId::from_u128(1);
         let with = BTreeSet::from([MailboxName::from_display("Work")]);
         let without = BTreeSet::from([MailboxName::from_display("Projects")]);
         polls.surveyed(&account, &with);
@@ -286,5 +268,84 @@ mod tests {
         polls.visited(folder, failed);
         polls.surveyed(&account, &with);
         assert_eq!(due(&polls, &account), 0, "once only");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_folder_that_has_waited_longest_is_polled_first() {
+        let (account, mut polls) = (fixture::account(&["a", "b", "c"]), Polls::default());
+        let [a, b, c] = [1, 2, 3].map(FolderId::from_u128);
+        let ids = |polls: &Polls| -> Vec<_> {
+            polls.due(&account).into_iter().map(|folder| folder.id).collect()
+        };
+        for id in [b, a, c] {
+            polls.visited(id, Visit::good(false));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!((ids(&polls), polls.next(&account, None).is_some()), (vec![], true));
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert_eq!(ids(&polls), [b, a, c]);
+        assert_eq!(polls.next(&account, None), Some(polls.visit(b).unwrap().at + INTERVAL));
+        assert_eq!(polls.next(&account, Some(b)), Some(polls.visit(a).unwrap().at + INTERVAL));
+        // There is more in one of them, and it waits behind the others.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        polls.visited(b, Visit::good(true));
+        assert_eq!(ids(&polls), [a, c, b]);
+        polls.visited(c, Visit::after(Left::Rarely(Duration::from_secs(600))));
+        assert_eq!(ids(&polls), [a, b]);
+        // It is not monitored for a while.
+        polls.retain_monitored(&fixture::account(&["a", "b"]));
+        assert_eq!(ids(&polls), [c, a, b], "never visited");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_folder_that_is_said_to_grow_is_polled_early_and_later_each_time_in_vain() {
+        let (account, mut polls) = (fixture::account(&["a"]), Polls::default());
+        let (folder, id) = (&account.folders[0], FolderId::from_u128(1));
+        let mut wait_s = |visit: Visit| {
+            polls.visited(id, visit);
+            polls.grown(folder);
+            let visit = polls.visit(id).unwrap();
+            visit.next(INTERVAL).duration_since(visit.at).as_secs()
+        };
+        let good = || Visit::good(false);
+        assert_eq!([0; 7].map(|_| wait_s(good())), [1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!(wait_s(Visit::good(true)), 0, "it is due already");
+        let trouble = Visit { wait: Some(Duration::from_secs(77)), failures: 1, ..good() };
+        assert_eq!(wait_s(trouble), 77, "its delay stays");
+        polls.found(id);
+        polls.visited(id, good());
+        polls.grown(folder);
+        let visit = polls.visit(id).unwrap();
+        assert_eq!(visit.next(INTERVAL), visit.at + EARLY_AFTER, "it was right");
+    }
+
+    #[tokio::test]
+    async fn a_folder_in_trouble_is_polled_rarely_unless_it_gives_something() {
+        let (_directory, shared) = fixture::shared().await;
+        let bad = |has_progressed| BadVisit {
+            text: "it is on fire".to_owned(),
+            least: Duration::from_secs(3),
+            has_progressed,
+        };
+        let wait_s = |visit: &Visit| visit.next(INTERVAL).duration_since(visit.at).as_secs_f64();
+        let first = Visit::bad(None, &shared, bad(false));
+        assert!((3.0..=3.1).contains(&wait_s(&first)), "at least what is asked for");
+        assert!(!first.went_well() && !first.is_repeated());
+        let mut visit = first.clone();
+        for _ in 0..20 {
+            visit = Visit::bad(Some(&visit), &shared, bad(false));
+        }
+        assert!(visit.is_repeated() && (270.0..=330.0).contains(&wait_s(&visit)));
+        let after = Visit::bad(Some(&visit), &shared, bad(true));
+        assert!(!after.is_repeated() && wait_s(&after) < 4.0);
+        // The account names it, and when it is tried again. A survey in trouble comes first.
+        let (account, mut polls) = (fixture::account(&["a"]), Polls::default());
+        assert_eq!(polls.trouble(&account, None, &shared.clock), None);
+        polls.visited(FolderId::from_u128(1), first);
+        let told = polls.trouble(&account, None, &shared.clock).unwrap();
+        assert!(told.text == "it is on fire" && told.next_ms.is_some());
+        let survey = Visit::good(false).with_trouble(Some("too many".to_owned()));
+        let told = polls.trouble(&account, Some(&survey), &shared.clock).unwrap();
+        assert_eq!((told.text.as_str(), told.next_ms), ("too many", None));
     }
 }

@@ -26,3 +26,33 @@ impl Turn<'_> {
             || portions >= PORTIONS_MAX && self.others_due <= Instant::now()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use postroom_watch::Watched;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_ends_when_others_wait_or_the_configuration_changes() {
+        let owner = Watched::new(Arc::new(fixture::account(&["INBOX"])));
+        let mut setup = owner.subscribe();
+        setup.borrow_and_update();
+        let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(60));
+        let is_over = |setup: &Watcher<Arc<Account>>, portions, others_due| {
+            Turn { setup, others_due }.is_over(portions)
+        };
+        assert!(!is_over(&setup, PORTIONS_MAX - 1, now));
+        assert!(is_over(&setup, PORTIONS_MAX, now));
+        assert!(!is_over(&setup, 1_000, later), "nothing else is due");
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert!(is_over(&setup, 1_000, later));
+        owner.send_replace(Arc::new(fixture::account(&["INBOX"])));
+        assert!(is_over(&setup, 0, later), "at once");
+        setup.borrow_and_update();
+        assert!(!is_over(&setup, 0, later));
+        drop(owner);
+        assert!(is_over(&setup, 0, later), "the task is about to be stopped");
+    }
+}

@@ -12,6 +12,7 @@ use postroom_model::builtin::MESSAGES;
 use postroom_sandbox::Action;
 use postroom_sandbox::Ending;
 use postroom_sandbox::ImapCommand;
+use postroom_sandbox::MailboxIds;
 use postroom_sandbox::MessageFault;
 use postroom_sandbox::Point;
 use postroom_sandbox::Rule;
@@ -283,5 +284,43 @@ async fn a_mailbox_that_is_refused_for_a_while_says_so_and_is_read_afterwards() 
     assert!(says(&told, "the next try is at"), "{told:?}");
     world.sandbox.unscript(rule);
     until_proven(&world, folder, 1).await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailboxid_that_a_server_makes_up_ends_no_epoch() {
+    for ids in [MailboxIds::NewEachTime, MailboxIds::AllTheSame, MailboxIds::WrongInStatus] {
+        let world = with(&["a", "b"]).await;
+        let (engine, folder) = receiving(&world, json!({})).await;
+        until_proven(&world, folder, 2).await;
+        world.sandbox.edit(|state| state.mailbox_ids = ids);
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        deliver(&world, "c");
+        world.until_messages(3).await;
+        // Each message was fetched once: no epoch began anew, again and again.
+        let fetches = lines(&world, "BODY.PEEK[])");
+        assert!(fetches <= 3, "{ids:?}: {fetches} fetches");
+        assert_eq!(world.subjects().await, ["a", "b", "c"], "{ids:?}");
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_mailbox_under_the_same_name_is_read_anew() {
+    let world = with(&["a", "b"]).await;
+    world.sandbox.create_mailbox(ANNA, "Work").unwrap();
+    world.sandbox.deliver(ANNA, "Work", b"Subject: old\r\n\r\nHello.\r\n".to_vec()).unwrap();
+    world.account(json!({"address": ANNA, "password": PASSWORD})).await;
+    let engine = world.start(world.settings()).await;
+    world.monitor("Work", json!({})).await;
+    world.until_messages(1).await;
+    // It has the UIDVALIDITY, the UID and the size of the one before.
+    let before = world.sandbox.look(|state| state.mailbox(ANNA, "Work").unwrap().uid_validity());
+    world.sandbox.delete_mailbox(ANNA, "Work").unwrap();
+    world.sandbox.create_mailbox(ANNA, "Work").unwrap();
+    world.sandbox.set_uid_validity(ANNA, "Work", before).unwrap();
+    world.sandbox.deliver(ANNA, "Work", b"Subject: new\r\n\r\nHello.\r\n".to_vec()).unwrap();
+    world.until_messages(2).await;
+    assert_eq!(world.subjects().await, ["new", "old"]);
     engine.stop().await;
 }
