@@ -271,7 +271,10 @@ impl From<postroom_store::Error> for Problem {
                 problem.fault = Some(Fault { cause: "outcome unknown".into(), is_hidden: false });
                 problem
             }
-            Error::Closed | Error::NotLeading | Error::Unreachable { .. } => {
+            Error::Closed
+            | Error::NotLeading
+            | Error::Unreachable { .. }
+            | Error::Objects { .. } => {
                 Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str())
             }
             Error::Database(_)
@@ -282,6 +285,9 @@ impl From<postroom_store::Error> for Problem {
             | Error::IllegalStep(_)
             | Error::WrongType { .. }
             | Error::DatabaseAddress { .. }
+            | Error::ObjectsLeftAlone
+            | Error::ObjectsConfig { .. }
+            | Error::OtherObjects { .. }
             | Error::KeyForm
             | Error::KeyMissing { .. }
             | Error::KeyDiffers
@@ -369,6 +375,8 @@ mod tests {
         };
         let reason = "refused".to_owned();
         assert_eq!(retried(postroom_store::Error::Unreachable { reason }), (503, true));
+        let (place, reason) = ("s3://mail".to_owned(), "refused".to_owned());
+        assert_eq!(retried(postroom_store::Error::Objects { place, reason }), (503, true));
         assert_eq!(retried(postroom_store::Error::OutcomeUnknown), (504, false));
     }
 

@@ -112,7 +112,8 @@ pub(crate) async fn take(
     if html && !text.is_complete() {
         return Err(not_utf8(&said));
     }
-    said.file(property, writer.finish())
+    let content = writer.finish().await?;
+    said.file(property, content)
 }
 
 /// Writes a file from JSON into the store. See [`take`].

@@ -197,6 +197,7 @@ mod tests {
     use postroom_model::builtin::PROFILES;
     use postroom_store::Clock;
     use postroom_store::MasterKey;
+    use postroom_store::ObjectsAccess;
     use postroom_store::SqliteDirectory;
     use postroom_store::StoreConfig;
     use postroom_store::Work;
@@ -212,6 +213,7 @@ mod tests {
             clock: Clock::system(),
             work: Work::Inline,
             member: postroom_store::Member::alone(),
+            objects: ObjectsAccess::None,
         };
         Store::open(database, &config).await.unwrap()
     }

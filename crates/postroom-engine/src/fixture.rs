@@ -17,6 +17,7 @@ use postroom_store::EntityPlace;
 use postroom_store::MasterKey;
 use postroom_store::Member;
 use postroom_store::NewEntity;
+use postroom_store::ObjectsAccess;
 use postroom_store::Secrets;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
@@ -34,7 +35,9 @@ pub(crate) async fn shared() -> (TempDir, Arc<Shared>) {
     let key = MasterKey::in_directory(directory.path()).unwrap();
     let database = SqliteDirectory::open(directory.path(), 1, clock.clone()).unwrap();
     let classes = builtin::classes().unwrap();
-    let config = StoreConfig { key, classes, clock, work: Work::Threads, member: Member::alone() };
+    let (work, member) = (Work::Threads, Member::alone());
+    let objects = ObjectsAccess::None;
+    let config = StoreConfig { key, classes, clock, work, member, objects };
     let store = Store::open(database, &config).await.unwrap();
     let dialer = Dialer::new(&Trust::default()).unwrap();
     let dialing = Dialing { dialer, ehlo_name: "x.test".to_owned() };

@@ -20,6 +20,7 @@ use postroom_store::Clock;
 use postroom_store::DATABASE_FILE;
 use postroom_store::MasterKey;
 use postroom_store::Member;
+use postroom_store::ObjectsAccess;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
@@ -122,6 +123,7 @@ impl EngineProcess {
             clock,
             work: Work::Inline,
             member: Member::alone(),
+            objects: ObjectsAccess::None,
         };
         let store = Store::open(database, &config).await.context("the store does not open")?;
         let dialer = Dialer::new(&Trust::default())?.over(Arc::new(Wires(Arc::clone(servers))));

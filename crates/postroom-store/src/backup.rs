@@ -11,6 +11,7 @@ use crate::database::Database;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::key::DATABASE_FILE;
+use crate::object_id;
 use crate::sending;
 use crate::sqlite;
 use crate::store::Store;
@@ -78,13 +79,19 @@ impl Store {
 
     /// Begins a life of its own for what was restored: it carries no key, and its next changes have
     /// numbers that were not given before, so that whoever has read further than the backup goes
-    /// misses none of them.
+    /// misses none of them. Its objects have names of their own from now on, and it removes none of
+    /// the database that it was copied from, unless that is gone for good: `takes_objects`.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn restored(&self) -> Result<(), Error> {
-        self.write(copied::own_life(self.clock().now_ms())).await.map(drop)
+    pub async fn restored(&self, takes_objects: bool) -> Result<(), Error> {
+        let mut batch = copied::own_life(self.clock().now_ms());
+        batch.extend(match takes_objects {
+            true => object_id::former_name(),
+            false => object_id::own_name(),
+        });
+        self.write(batch).await.map(drop)
     }
 
     /// Why nothing is sent until somebody lets it go. `None`: messages are sent.

@@ -5,28 +5,30 @@
 //! ahead in batches of its own, and is marked as unfinished until the batch that refers to it. The
 //! mark names its owner. Abandoned content is deleted soon after, and unfinished content when its
 //! owner has ended.
+//!
+//! Content above a size becomes an object of S3, and its chunks say where in the object they are.
+//! The mark names the object before its first byte is written, and the object is whole before the
+//! batch that refers to it.
 
 use crate::chunk;
 use crate::chunk::BlobId;
 use crate::chunk::CHUNK_BYTES;
 use crate::chunk::Chunk;
 use crate::database::Lock;
-use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::object;
+use crate::objects::Object;
+use crate::objects::Upload;
 use crate::store::Store;
 use bytes::Bytes;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many bytes are held back before they are written ahead.
 const HOLD_BYTES: usize = 4 * 1024 * 1024;
-
-/// How long it may take to find out which files a damaged blob belongs to.
-const LOOKUP_WITHIN: Duration = Duration::from_secs(20);
 
 /// A content that is ready to be referred to: compressed, and written ahead when it is large.
 #[derive(Debug, Clone)]
@@ -44,6 +46,8 @@ struct Ahead {
     begun: Arc<Begun>,
     /// How many chunks of it are written.
     written: i64,
+    /// The object that has its bytes, when it is complete.
+    object: Option<Object>,
 }
 
 /// Held as long as a batch may still refer to an unfinished blob.
@@ -60,6 +64,32 @@ impl Drop for Begun {
     }
 }
 
+impl Ahead {
+    async fn new(store: &Store) -> Result<Self, Error> {
+        let (store, blob) = (store.clone(), store.blob_id().await?);
+        Ok(Self { begun: Arc::new(Begun { store, blob }), written: 0, object: None })
+    }
+
+    /// The statements that mark the blob as unfinished, before anything of it is written.
+    fn begun(&self, object: Option<&str>) -> Vec<Statement> {
+        let Begun { store, blob } = &*self.begun;
+        let begun =
+            "INSERT INTO \"unfinished\" (\"blob\", \"owner\", \"object\") VALUES ($1, $2, $3)";
+        let begun = Statement::new(begun).bind(blob.0).bind(store.inner.owner);
+        vec![store.present(), begun.bind(object.map(str::to_owned))]
+    }
+}
+
+/// Chunks as rows keep them whose bytes go into an object from `start` on, and those bytes.
+fn away(chunks: Vec<Chunk>, start: &mut u64) -> (Vec<Chunk>, Vec<Bytes>) {
+    let moved = chunks.into_iter().map(|chunk| {
+        let (chunk, bytes) = chunk.away(*start);
+        *start += bytes.len() as u64;
+        (chunk, bytes)
+    });
+    moved.unzip()
+}
+
 impl Content {
     /// Prepares content in memory. This compresses, so call it on a thread for such work.
     #[must_use]
@@ -73,12 +103,40 @@ impl Content {
         &self.chunks
     }
 
+    /// Writes content that belongs into an object there, if that is not done.
+    ///
+    /// # Errors
+    ///
+    /// When the store or the object store fails.
+    pub(crate) async fn put_away(&mut self, store: &Store) -> Result<(), Error> {
+        let own = store.inner.objects.own.as_ref();
+        let Some(own) = own.filter(|own| own.objects.takes(self.size_bytes)) else {
+            return Ok(());
+        };
+        if self.ahead.is_some() {
+            return Ok(());
+        }
+        let mut ahead = Ahead::new(store).await?;
+        let name = store.object_name(&own.id, ahead.begun.blob);
+        store.write(ahead.begun(Some(&name))).await?;
+        let mut start = 0;
+        let (chunks, pieces) = away(self.chunks.clone(), &mut start);
+        ahead.object = Some(Box::pin(own.objects.put(name, pieces)).await?);
+        self.chunks = chunks;
+        self.ahead = Some(ahead);
+        Ok(())
+    }
+
     /// The statements that belong in the batch that refers to this content, and its blob.
     ///
     /// # Errors
     ///
-    /// When the store fails to give an id.
-    pub(crate) async fn statements(self, store: &Store) -> Result<(BlobId, Vec<Statement>), Error> {
+    /// When the store fails to give an id, or the object store fails.
+    pub(crate) async fn statements(
+        mut self,
+        store: &Store,
+    ) -> Result<(BlobId, Vec<Statement>), Error> {
+        Box::pin(self.put_away(store)).await?;
         let (blob, written) = match &self.ahead {
             Some(ahead) => (ahead.begun.blob, ahead.written),
             None => (store.blob_id().await?, 0),
@@ -93,7 +151,9 @@ impl Content {
             // The chunk takes the id: no other content gets it.
             statements.push(Chunk::prepare(&[]).insert(blob, 0));
         }
-        if self.ahead.is_some() {
+        if let Some(ahead) = &self.ahead {
+            let object = ahead.object.as_ref();
+            statements.extend(object.map(|object| object::insert(blob, object)));
             let finished = "DELETE FROM \"unfinished\" WHERE \"blob\" = $1";
             statements.push(Statement::new(finished).bind(blob.0).must_change(Failed::Finished));
         }
@@ -108,6 +168,8 @@ pub struct BlobWriter {
     content: Content,
     piece: Vec<u8>,
     held_bytes: usize,
+    /// The object that takes its bytes.
+    upload: Option<Box<Upload>>,
 }
 
 impl BlobWriter {
@@ -127,17 +189,24 @@ impl BlobWriter {
                 self.cut();
             }
             if self.held_bytes >= HOLD_BYTES {
-                self.write_ahead().await?;
+                Box::pin(self.write_ahead()).await?;
             }
         }
         Ok(())
     }
 
     /// Ends the content. It is durable with the batch that refers to it.
-    #[must_use]
-    pub fn finish(mut self) -> Content {
+    ///
+    /// # Errors
+    ///
+    /// When the object store fails. What was written ahead goes away.
+    pub async fn finish(mut self) -> Result<Content, Error> {
+        if self.upload.is_some() {
+            return Box::pin(self.finish_ahead()).await;
+        }
         self.cut();
-        self.content
+        Box::pin(self.content.put_away(&self.store)).await?;
+        Ok(self.content)
     }
 
     /// Ends the content with all of it written ahead, so that no memory is held for it until the
@@ -148,8 +217,12 @@ impl BlobWriter {
     /// When the store fails. What was written ahead goes away at the next start.
     pub async fn finish_ahead(mut self) -> Result<Content, Error> {
         self.cut();
+        Box::pin(self.content.put_away(&self.store)).await?;
         if !self.content.chunks.is_empty() {
-            self.write_ahead().await?;
+            Box::pin(self.write_ahead()).await?;
+        }
+        if let (Some(upload), Some(ahead)) = (self.upload.take(), &mut self.content.ahead) {
+            ahead.object = Some(Box::pin(upload.complete()).await?);
         }
         Ok(self.content)
     }
@@ -167,23 +240,36 @@ impl BlobWriter {
         let (mut ahead, mut batch) = match &self.content.ahead {
             // Its owner may have been taken for one that has ended, and the content be gone.
             Some(ahead) => (ahead.clone(), vec![is_unfinished(ahead.begun.blob)]),
-            None => {
-                let (store, blob) = (self.store.clone(), self.store.blob_id().await?);
-                let begun = "INSERT INTO \"unfinished\" (\"blob\", \"owner\") VALUES ($1, $2)";
-                let begun = Statement::new(begun).bind(blob.0).bind(store.inner.owner);
-                let batch = vec![store.present(), begun];
-                (Ahead { begun: Arc::new(Begun { store, blob }), written: 0 }, batch)
-            }
+            None => Box::pin(self.begin()).await?,
         };
-        let blob = ahead.begun.blob;
-        let chunks = std::mem::take(&mut self.content.chunks);
+        let mut chunks = std::mem::take(&mut self.content.chunks);
+        if let Some(upload) = &mut self.upload {
+            let (located, pieces) = away(chunks, &mut upload.length_bytes());
+            Box::pin(upload.write(pieces)).await?;
+            chunks = located;
+        }
         let count = i64::try_from(chunks.len()).unwrap_or(0);
         let numbered = chunks.into_iter().zip(ahead.written..);
-        batch.extend(numbered.map(|(chunk, at)| chunk.insert(blob, at)));
+        batch.extend(numbered.map(|(chunk, at)| chunk.insert(ahead.begun.blob, at)));
         self.held_bytes = 0;
         ahead.written += count;
         self.content.ahead = Some(ahead);
         self.store.write(batch).await.map(drop)
+    }
+
+    /// Begins a blob, and the statements that go before its first chunks.
+    async fn begin(&mut self) -> Result<(Ahead, Vec<Statement>), Error> {
+        let ahead = Ahead::new(&self.store).await?;
+        let own = self.store.inner.objects.own.as_ref();
+        let Some(own) = own.filter(|own| own.objects.takes(self.content.size_bytes)) else {
+            let begun = ahead.begun(None);
+            return Ok((ahead, begun));
+        };
+        let name = self.store.object_name(&own.id, ahead.begun.blob);
+        self.store.write(ahead.begun(Some(&name))).await?;
+        self.upload = Some(Box::new(own.objects.begin(name).await?));
+        let unfinished = is_unfinished(ahead.begun.blob);
+        Ok((ahead, vec![unfinished]))
     }
 }
 
@@ -193,93 +279,12 @@ fn is_unfinished(blob: BlobId) -> Statement {
     Statement::new(sql).bind(blob.0).assert(Failed::Finished, Lock::Found)
 }
 
-/// Reads a blob, or a range of it, chunk by chunk.
-#[derive(Debug)]
-pub struct BlobReader {
-    store: Store,
-    blob: BlobId,
-    range: Range<u64>,
-}
-
-impl BlobReader {
-    /// The next bytes. `None` at the end.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails, or a chunk is damaged or missing.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let next = self.piece().await;
-        if matches!(next, Err(Error::Damaged { .. })) {
-            self.store.blob_is_damaged(self.blob).await;
-        }
-        next
-    }
-
-    async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
-        const DAMAGED: Error = Error::Damaged { what: "a file" };
-        if self.range.start >= self.range.end {
-            return Ok(None);
-        }
-        let number = i64::try_from(self.range.start / CHUNK_BYTES as u64).map_err(|_| DAMAGED)?;
-        let rows = self.store.read(chunk::select(self.blob, number)).await?;
-        let plain = chunk::plain(rows.first().ok_or(DAMAGED)?, self.store.inner.unsummed)?;
-        let from = usize::try_from(self.range.start % CHUNK_BYTES as u64).map_err(|_| DAMAGED)?;
-        let wanted = usize::try_from(self.range.end - self.range.start).unwrap_or(usize::MAX);
-        let to = plain.len().min(from.saturating_add(wanted));
-        if from >= to {
-            return Err(DAMAGED);
-        }
-        self.range.start += (to - from) as u64;
-        Ok(Some(Bytes::from(plain).slice(from..to)))
-    }
-}
-
-/// A file, as the log names it: `ID/attachments/a.pdf`.
-fn said(row: &Row) -> String {
-    let entity = row.id(0).map(|id| id.to_string()).unwrap_or_default();
-    let (property, name) = (row.text(1).unwrap_or_default(), row.text(2).unwrap_or_default());
-    format!("{entity}/{property}/{name}")
-}
-
 impl Store {
     /// Begins to take a content.
     #[must_use]
     pub fn blob_writer(&self) -> BlobWriter {
         let content = Content { size_bytes: 0, chunks: vec![], ahead: None };
-        BlobWriter { store: self.clone(), content, piece: vec![], held_bytes: 0 }
-    }
-
-    /// Begins to read a range of a blob. It must lie within the blob.
-    #[must_use]
-    pub fn blob_read(&self, blob: BlobId, range: Range<u64>) -> BlobReader {
-        BlobReader { store: self.clone(), blob, range }
-    }
-
-    /// Says once, in the log, which files are damaged, and keeps it in mind for [`Store::damage`].
-    async fn blob_is_damaged(&self, blob: BlobId) {
-        if !self.inner.damage.add(blob) {
-            return;
-        }
-        let sql = "SELECT \"entity\", \"property\", \"name\" FROM \"file\" WHERE \"blob\" = $1";
-        let files = self.read(Statement::new(sql).bind(blob.0).within(LOOKUP_WITHIN)).await;
-        let files: Vec<_> = files.unwrap_or_default().iter().map(said).collect();
-        tracing::error!(
-            files = files.join(", "),
-            "stored bytes are damaged, because their checksum differs; they are not served. Check \
-             the disk, and restore the data directory from a backup"
-        );
-    }
-
-    /// Tells whether contents that were found damaged are still kept.
-    pub(crate) async fn blobs_are_damaged(&self) -> Result<bool, Error> {
-        for blob in self.inner.damage.known() {
-            if self.read(chunk::select(blob, 0)).await?.is_empty() {
-                self.inner.damage.forget(blob);
-            } else {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        BlobWriter { store: self.clone(), content, piece: vec![], held_bytes: 0, upload: None }
     }
 
     /// Throws away what was written ahead, let go at least `after` ago, and is referred to by no
@@ -290,7 +295,8 @@ impl Store {
         for (at, blob) in let_go {
             let unfinished = "DELETE FROM \"unfinished\" WHERE \"blob\" = $1";
             let unfinished = Statement::new(unfinished).bind(blob.0).must_change(Failed::Finished);
-            match self.write_at_need(vec![unfinished, chunk::delete(blob)]).await {
+            let gone = object::unfinished_gone(blob);
+            match self.write_at_need(vec![gone, unfinished, chunk::delete(blob)]).await {
                 // It is finished: something refers to it.
                 Ok(_) | Err(Error::Condition(Failed::Finished)) => {}
                 Err(error) => {
@@ -311,10 +317,12 @@ impl Store {
             // Its owner may be back.
             let sql = format!("DELETE FROM \"unfinished\" WHERE \"blob\" = $1 AND NOT {OWNED}");
             let left = Statement::new(sql).bind(blob).must_change(Failed::Finished);
-            match self.write_at_need(vec![left, chunk::delete(BlobId(blob))]).await {
+            let blob = BlobId(blob);
+            let gone = object::unfinished_gone(blob);
+            match self.write_at_need(vec![gone, left, chunk::delete(blob)]).await {
                 Ok(_) | Err(Error::Condition(Failed::Finished)) => {}
                 // A full disk is no reason not to start: this can wait.
-                Err(Error::Full) => self.inner.abandoned.add(Instant::now(), BlobId(blob)),
+                Err(Error::Full) => self.inner.abandoned.add(Instant::now(), blob),
                 Err(error) => return Err(error),
             }
         }

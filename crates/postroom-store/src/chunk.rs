@@ -4,6 +4,7 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
+use bytes::Bytes;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -20,6 +21,13 @@ pub(crate) const CHUNKS_MAX: i64 = 1 << 20;
 const PLAIN: i64 = 0;
 /// The chunk is compressed with zstd.
 const ZSTD: i64 = 1;
+/// The chunk is in an object, and there as it is or compressed. Its bytes say where.
+const OBJECT_PLAIN: i64 = 2;
+const OBJECT_ZSTD: i64 = 3;
+/// How many bytes of an object are read at once.
+pub(crate) const OBJECT_READ_BYTES: u64 = 4 * 1024 * 1024;
+/// How many chunks that is.
+pub(crate) const OBJECT_READ_CHUNKS: usize = 16;
 /// Fast enough that the disk is slower.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -91,6 +99,8 @@ pub(crate) struct Chunk {
     bytes: Vec<u8>,
     /// The checksum of the bytes as they are kept.
     sum: i64,
+    /// How many bytes of content it has.
+    plain_bytes: u64,
 }
 
 impl Chunk {
@@ -101,12 +111,21 @@ impl Chunk {
             Ok(_) | Err(_) => (PLAIN, plain.to_vec()),
         };
         let sum = sum(&bytes);
-        Self { codec, bytes, sum }
+        Self { codec, bytes, sum, plain_bytes: plain.len() as u64 }
     }
 
     /// Whether a chunk that was read is the same: equal contents are compressed to equal bytes.
     pub(crate) fn equals(&self, row: &Row) -> bool {
         row.whole(0) == Some(self.codec) && row.bytes(1) == Some(self.bytes.as_slice())
+    }
+
+    /// The chunk as a row keeps it whose bytes are in an object from `start` on, and those bytes.
+    pub(crate) fn away(self, start: u64) -> (Self, Bytes) {
+        let codec = if self.codec == ZSTD { OBJECT_ZSTD } else { OBJECT_PLAIN };
+        let end = start + self.bytes.len() as u64;
+        let place = [start, end, self.plain_bytes].map(u64::to_be_bytes).concat();
+        let Self { sum, plain_bytes, .. } = self;
+        (Self { codec, bytes: place, sum, plain_bytes }, self.bytes.into())
     }
 
     /// The statement that keeps it as chunk `number` of a blob.
@@ -138,10 +157,53 @@ fn placed(sum: i64, id: i64, codec: i64) -> i64 {
     sum ^ id.wrapping_mul(SPREAD).wrapping_add(codec)
 }
 
-/// The statement that reads a chunk of a blob.
-pub(crate) fn select(blob: BlobId, number: i64) -> Statement {
-    let sql = "SELECT \"codec\", \"bytes\", \"sum\", \"id\" FROM \"chunk\" WHERE \"id\" = $1";
-    Statement::new(sql).bind(blob.0 * CHUNKS_MAX + number)
+/// Where the bytes of a chunk are in the object of its blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Location {
+    pub blob: BlobId,
+    pub start: u64,
+    pub end: u64,
+    /// How many bytes of content it has.
+    pub plain_bytes: u64,
+}
+
+/// Where the bytes of a chunk that was read are. `None`: in the row.
+pub(crate) fn location(row: &Row) -> Option<Location> {
+    row.whole(0).filter(|codec| [OBJECT_PLAIN, OBJECT_ZSTD].contains(codec))?;
+    let (numbers, []) = row.bytes(1)?.as_chunks::<8>() else { return None };
+    let [start, end, plain_bytes] = *numbers else { return None };
+    let [start, end, plain_bytes] = [start, end, plain_bytes].map(u64::from_be_bytes);
+    // More than this no chunk has: what says so is damaged.
+    let is_possible = end.checked_sub(start)? <= OBJECT_READ_BYTES;
+    let blob = BlobId(row.whole(3)? / CHUNKS_MAX);
+    is_possible.then_some(Location { blob, start, end, plain_bytes })
+}
+
+/// The row as it would be with the bytes in it, which are those of an object from `start` on. If
+/// they lack some of the chunk, its checksum does not hold.
+pub(crate) fn resolved(row: Row, start: u64, bytes: &Bytes) -> Row {
+    let (Some(at), Some(codec), Some(id)) = (location(&row), row.whole(0), row.whole(3)) else {
+        return row;
+    };
+    let place = |end: u64| usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
+    let found = bytes.get(place(at.start)..place(at.end)).unwrap_or_default();
+    let here = if codec == OBJECT_ZSTD { ZSTD } else { PLAIN };
+    let sum = row.value(2).clone();
+    let sum = row.whole(2).map_or(sum, |sum| placed(placed(sum, id, codec), id, here).into());
+    Row(vec![here.into(), found.to_vec().into(), sum, id.into()])
+}
+
+/// The statement that reads chunks of a blob from `number` on.
+pub(crate) fn select_some(blob: BlobId, number: i64, count: usize) -> Statement {
+    let sql = "SELECT \"codec\", \"bytes\", \"sum\", \"id\" FROM \"chunk\"
+        WHERE \"id\" >= $1 AND \"id\" < $2 ORDER BY \"id\" LIMIT $3";
+    let end = blob.0 * CHUNKS_MAX + CHUNKS_MAX;
+    Statement::new(sql).bind(blob.0 * CHUNKS_MAX + number).bind(end).bind(count as u64)
+}
+
+/// Whether a chunk that was read is the one of this number.
+pub(crate) fn is_at(row: &Row, number: i64) -> bool {
+    row.whole(3).is_some_and(|id| id % CHUNKS_MAX == number)
 }
 
 /// The content of a chunk that was read. Chunks up to the id `unsummed` have no checksum.
@@ -226,6 +288,24 @@ mod tests {
         let mut moved = row(&chunk, 5);
         moved.0[3] = Value::Whole(6);
         assert!(plain(&moved, 0).is_err());
+    }
+
+    #[test]
+    fn a_chunk_in_an_object_is_the_one_that_was_written() {
+        let text = b"so and so on and so on ".repeat(40);
+        for content in [&b"too short to be compressed"[..], &text] {
+            let (away, bytes) = Chunk::prepare(content).away(3);
+            let read = row(&away, 77);
+            let object = Bytes::from([b"abc", &bytes[..], b"def"].concat());
+            assert_eq!(plain(&resolved(read.clone(), 0, &object), 0).unwrap(), content);
+            let mut other = object.to_vec();
+            other[5] ^= 1;
+            assert!(plain(&resolved(read.clone(), 0, &other.into()), 0).is_err());
+            let short = object.slice(..bytes.len());
+            assert!(plain(&resolved(read.clone(), 0, &short), 0).is_err(), "too short");
+            assert!(plain(&resolved(read.clone(), 0, &Bytes::new()), 0).is_err(), "missing");
+            assert!(plain(&read, 0).is_err(), "its place is not its content");
+        }
     }
 
     #[test]

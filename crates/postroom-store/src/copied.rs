@@ -14,6 +14,7 @@ use crate::database::Database;
 use crate::database::Room;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::object_id;
 
 /// The row of `meta` that says where the database was when it was opened last.
 pub(crate) const PLACE: &str = "place";
@@ -112,6 +113,7 @@ pub(crate) async fn check(database: &dyn Database, now_ms: i64) -> Result<(), Er
     if is_copy {
         batch.push(Suspended::Copied.begin());
         batch.extend(own_life(now_ms));
+        batch.extend(object_id::own_name());
     }
     database.write(batch, Room::Reserve).await?;
     if is_copy {

@@ -46,6 +46,34 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The object store cannot be used now. Nothing was done.
+    #[error("the contents at {place} cannot be reached, and nothing was done: {reason}")]
+    Objects {
+        /// Where it is.
+        place: String,
+        /// Why.
+        reason: String,
+    },
+    /// The contents that are objects were left alone.
+    #[error("this content is an object, and objects are not read here")]
+    ObjectsLeftAlone,
+    /// The settings of the object store cannot be used.
+    #[error("{reason}")]
+    ObjectsConfig {
+        /// Why.
+        reason: String,
+    },
+    /// The database has its contents at another place.
+    #[error(
+        "the contents of this database are at {known}{}: start it with --blobs {known}",
+        .given.as_ref().map(|given| format!(", not at {given}")).unwrap_or_default()
+    )]
+    OtherObjects {
+        /// The place that the database knows.
+        known: String,
+        /// The place that was given.
+        given: Option<String>,
+    },
     /// The database has ended.
     #[error("the database is closed")]
     Closed,

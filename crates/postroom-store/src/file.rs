@@ -4,7 +4,6 @@
 //! it streams out, and cannot be changed.
 
 use crate::blob::Content;
-use crate::chunk;
 use crate::chunk::BlobId;
 use crate::database::Row;
 use crate::database::Statement;
@@ -245,7 +244,7 @@ pub(crate) async fn delete_all(
             AND \"property\" = $2";
         let rows = store.read(of(blobs)).await?;
         let blobs = rows.iter().filter_map(|row| row.whole(0));
-        statements.extend(blobs.map(|id| chunk::delete(BlobId(id))));
+        statements.extend(blobs.flat_map(|id| store.blob_delete(BlobId(id))));
         let gone = "DELETE FROM \"file\" WHERE \"entity\" = $1 AND \"property\" = $2";
         statements.push(of(gone));
     }
@@ -323,8 +322,10 @@ pub(crate) fn former(files: &[FileRow]) -> Map<String, Json> {
 }
 
 /// The statements that take a file away with its blob.
-pub(crate) fn take_away(entity: EntityId, file: &FileRow) -> Vec<Statement> {
-    vec![forget(entity, file), chunk::delete(file.blob())]
+pub(crate) fn take_away(store: &Store, entity: EntityId, file: &FileRow) -> Vec<Statement> {
+    let mut statements = vec![forget(entity, file)];
+    statements.extend(store.blob_delete(file.blob()));
+    statements
 }
 
 /// The statement that removes a file and keeps its blob, because parts share the blob of the

@@ -66,7 +66,7 @@ impl Store {
                     (Replace::Seen(seen), same) if *seen != same.map(FileRow::etag) => {
                         return Err(Error::Condition(Failed::OtherFile));
                     }
-                    (_, Some(same)) => touch.statements.extend(removal(entity, same)?),
+                    (_, Some(same)) => touch.statements.extend(removal(self, entity, same)?),
                     (_, None) => {}
                 }
                 let position = present.iter().map(|file| file.position + 1).max().unwrap_or(0);
@@ -106,7 +106,7 @@ impl Store {
                 return Err(Error::Condition(Failed::OtherFile));
             }
             touch.check(property)?;
-            touch.statements.extend(removal(place.id, file)?);
+            touch.statements.extend(removal(self, place.id, file)?);
             match touch.write(self, Room::Reserve).await {
                 // Somebody was faster: look again.
                 Err(Error::Condition(Failed::Stale)) => {}
@@ -175,9 +175,9 @@ impl Touch<'_> {
     }
 }
 
-fn removal(entity: EntityId, file: &FileRow) -> Result<Vec<Statement>, Error> {
+fn removal(store: &Store, entity: EntityId, file: &FileRow) -> Result<Vec<Statement>, Error> {
     if file.is_part() {
         return Err(Error::Condition(Failed::PartOfOriginal { name: file.name.clone() }));
     }
-    Ok(take_away(entity, file))
+    Ok(take_away(store, entity, file))
 }

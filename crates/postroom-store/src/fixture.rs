@@ -7,6 +7,9 @@ use crate::Database;
 use crate::FeedRow;
 use crate::MasterKey;
 use crate::Member;
+use crate::Objects;
+use crate::ObjectsAccess;
+use crate::ObjectsConfig;
 use crate::PostgresConfig;
 use crate::PostgresDatabase;
 use crate::SqliteDirectory;
@@ -27,6 +30,7 @@ use crate::phase::DeliveryPhase;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::MessageEntityId;
+use postroom_testkit::S3;
 use postroom_testkit::TestDatabase;
 use std::path::Path;
 use std::sync::Arc;
@@ -77,12 +81,15 @@ pub(crate) struct StoreBehind<T> {
     pub front: T,
 }
 
-/// A new store on what `front` makes of its database.
+/// A new store on what `front` makes of its database, with its large contents in a bucket.
 pub(crate) async fn open_behind<T>(
     front: impl FnOnce(Arc<dyn Database>) -> (Arc<dyn Database>, T),
+    objects: Objects,
 ) -> StoreBehind<T> {
     let directory = tempfile::tempdir().unwrap();
-    let config = config(directory.path(), Clock::system(), Work::Threads);
+    let objects = ObjectsAccess::At(objects);
+    let config =
+        StoreConfig { objects, ..config(directory.path(), Clock::system(), Work::Threads) };
     let database = database(directory.path(), Clock::system(), Work::Threads).await;
     let (behind, front) = front(Arc::clone(&database));
     let store = Store::open(behind, &config).await.unwrap().lead().await.unwrap();
@@ -109,6 +116,38 @@ pub(crate) async fn store_in(directory: &Path, clock: Clock, work: Work) -> Stor
     Store::open(database, &config).await.unwrap().lead().await.unwrap()
 }
 
+/// The same, if it is not refused.
+pub(crate) async fn try_store_in(directory: &Path) -> Result<Store, Error> {
+    let (clock, work) = (Clock::system(), Work::Threads);
+    let config = config(directory, clock.clone(), work);
+    Store::open(database(directory, clock, work).await, &config).await
+}
+
+/// A store with its contents in a bucket, when they have at least 4 KiB.
+pub(crate) async fn store_at(directory: &Path, s3: &S3, place: &str) -> Result<Store, Error> {
+    let objects = ObjectsAccess::At(objects_at(s3, place, S3::SECRET));
+    let (clock, work) = (Clock::system(), Work::Threads);
+    let config = StoreConfig { objects, ..config(directory, clock.clone(), work) };
+    let database = database(directory, clock, work).await;
+    Store::open(database, &config).await?.lead().await
+}
+
+/// A place in the bucket of a server.
+pub(crate) fn objects_at(s3: &S3, place: &str, secret: &str) -> Objects {
+    let settings = [("AWS_ACCESS_KEY_ID", S3::KEY), ("AWS_SECRET_ACCESS_KEY", secret)];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned().into()));
+    Objects::s3(&ObjectsConfig {
+        place: place.to_owned(),
+        above_bytes: Some(4096),
+        endpoint: Some(s3.endpoint()),
+        allow_http: true,
+        path_style: true,
+        settings: settings.into(),
+        ..ObjectsConfig::default()
+    })
+    .unwrap()
+}
+
 /// The database of a directory, as one more process opens it.
 async fn database(directory: &Path, clock: Clock, work: Work) -> Arc<dyn Database> {
     if let Some(url) = TestDatabase::postgres_url(directory).unwrap() {
@@ -123,7 +162,8 @@ async fn database(directory: &Path, clock: Clock, work: Work) -> Arc<dyn Databas
 fn config(directory: &Path, clock: Clock, work: Work) -> StoreConfig {
     let key = MasterKey::in_directory(directory).unwrap();
     let classes = postroom_model::builtin::classes().unwrap();
-    StoreConfig { key, classes, clock, work, member: Member::alone() }
+    let objects = ObjectsAccess::None;
+    StoreConfig { key, classes, clock, work, member: Member::alone(), objects }
 }
 
 /// A database whose rings are not heard by others, as that of a process that nobody can tell.

@@ -256,7 +256,7 @@ mod tests {
         let refused = late.write(&vec![8; LARGE_BYTES]).await;
         assert!(matches!(refused, Err(Error::Condition(Failed::Finished))), "{refused:?}");
         assert_eq!(chunks(&two.one).await, both / 2, "nothing is left of what it wrote late");
-        let content = writers.pop().unwrap().finish();
+        let content = writers.pop().unwrap().finish().await.unwrap();
         let (_, batch) = content.statements(&two.one).await.unwrap();
         two.one.write(batch).await.unwrap();
         two.other.sweep().await;

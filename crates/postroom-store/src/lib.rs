@@ -19,6 +19,10 @@ mod failed;
 
 mod error;
 
+mod object_address;
+
+mod objects;
+
 mod key;
 
 mod bell;
@@ -72,6 +76,8 @@ mod chunk;
 
 mod queue;
 
+mod object_id;
+
 mod copied;
 
 mod set_up;
@@ -89,6 +95,8 @@ mod moved_value;
 mod moved_table;
 
 mod moving;
+
+mod object_place;
 
 mod poll_times;
 
@@ -116,6 +124,10 @@ mod integrity;
 mod backup;
 
 mod verify;
+
+mod object;
+
+mod blob_reader;
 
 mod blob;
 
@@ -215,9 +227,9 @@ pub use backup::backup_key;
 pub use backup::copy_database;
 pub use bell::Listener;
 pub use bell::Topic;
-pub use blob::BlobReader;
 pub use blob::BlobWriter;
 pub use blob::Content;
+pub use blob_reader::BlobReader;
 pub use bulk::BulkOrder;
 pub use bulk::BulkWork;
 pub use change::ChangeTerms;
@@ -283,6 +295,11 @@ pub use moving::nobody_uses;
 pub use news::EntityNews;
 pub use news::FeedBounds;
 pub use news::NewsPage;
+pub use object::KeptObjects;
+pub use object_place::objects_place;
+pub use objects::Objects;
+pub use objects::ObjectsAccess;
+pub use objects::ObjectsConfig;
 pub use once::Before;
 pub use once::Once;
 pub use origin::Beginning;

@@ -31,6 +31,9 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     // Their owners have ended: the first sweep of the target throws the contents away.
     ("unfinished", &["blob"]),
     ("chunk", &["id"]),
+    // The objects stay where they are.
+    ("object", &["blob"]),
+    ("object gone", &["name"]),
     ("file", &["entity", "property", "name"]),
     ("receipt", &["folder", "epoch", "key"]),
     ("delivery", &["message"]),

@@ -385,7 +385,7 @@ pub async fn nobody_uses(database: &dyn Database) -> Result<(), Error> {
 }
 
 /// Fails when a process has the database.
-async fn unused(database: &dyn Database) -> Result<(), Error> {
+pub(crate) async fn unused(database: &dyn Database) -> Result<(), Error> {
     let sql =
         format!("SELECT \"name\" FROM \"owner\" WHERE \"until\" >= {}", database.dialect().now());
     if database.read(Statement::new(sql)).await?.is_empty() {

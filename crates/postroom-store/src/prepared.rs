@@ -143,7 +143,7 @@ impl Store {
         let mut batch = vec![account_must_be(domain, prepared.account)];
         batch.extend(self.records(domain, &class).change(message, &prepared.changes, former)?);
         for original in &originals {
-            batch.extend(file::take_away(message.id, original));
+            batch.extend(file::take_away(self, message.id, original));
         }
         let size_bytes = prepared.content.size_bytes;
         let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);

@@ -9,14 +9,19 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::file;
 use crate::file::FileOwner;
+use crate::file::NewContent;
 use crate::file::NewFile;
 use crate::integrity::folder_must_be;
+use crate::object::SIDE_BY_SIDE;
 use crate::origin::MailboxEpoch;
 use crate::origin::epoch_must_last;
 use crate::receipt::ServerAction;
 use crate::receipt::Witness;
 use crate::source_key::SourceKey;
 use crate::store::Store;
+use futures_util::StreamExt;
+use futures_util::TryStreamExt;
+use futures_util::stream;
 use postroom_model::Domain;
 use postroom_model::MessageEntityId;
 use postroom_model::builtin::MESSAGES;
@@ -93,7 +98,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails, or [`Failed::EpochOver`]. Then nothing of it is kept.
-    pub async fn receive_commit(&self, batch: ReceiveBatch) -> Result<ReceiveOutcome, Error> {
+    pub async fn receive_commit(&self, mut batch: ReceiveBatch) -> Result<ReceiveOutcome, Error> {
         let class = self.builtin(MESSAGES)?;
         let at = batch.epoch;
         let keys = range(batch.messages.iter().map(|message| message.key));
@@ -106,6 +111,14 @@ impl Store {
         } else {
             HashMap::new()
         };
+        let is_new = |message: &ReceivedMessage| {
+            let has_bytes = ledger.has(message.key)
+                && ledger.pending(message.key).is_none()
+                && ledger.oversized(message.key).is_none();
+            !has_bytes && !former.contains_key(&message.hash)
+        };
+        let new = batch.messages.iter_mut().filter(|message| is_new(message));
+        Box::pin(self.put_away(new)).await?;
         let records = self.records(&batch.domain, &class);
         let mut statements = vec![folder_must_be(&batch.domain, at.folder), epoch_must_last(at)];
         // The rows of new messages depend on nothing else in the batch.
@@ -157,6 +170,26 @@ impl Store {
             Err(Error::Condition(Failed::NoFolder)) => Ok(ReceiveOutcome::FolderGone),
             Err(error) => Err(error),
         }
+    }
+
+    /// Writes what becomes objects, several at the same time.
+    async fn put_away(
+        &self,
+        messages: impl Iterator<Item = &mut ReceivedMessage>,
+    ) -> Result<(), Error> {
+        if self.inner.objects.own.is_none() {
+            return Ok(());
+        }
+        let contents = messages.flat_map(|message| {
+            let files = message.files.iter_mut().filter_map(|file| match &mut file.content {
+                NewContent::Own(content) => Some(content),
+                NewContent::Part { .. } => None,
+            });
+            message.original.iter_mut().chain(files)
+        });
+        let contents: Vec<_> = contents.map(|content| content.put_away(self)).collect();
+        let written = stream::iter(contents).buffer_unordered(SIDE_BY_SIDE);
+        written.try_collect().await
     }
 
     async fn received_files(

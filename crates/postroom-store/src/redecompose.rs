@@ -167,7 +167,8 @@ impl Store {
 
     async fn blob_equals(&self, blob: BlobId, content: &Content) -> Result<bool, Error> {
         for (number, chunk) in (0..).zip(content.chunks()) {
-            let rows = self.read(chunk::select(blob, number)).await?;
+            let rows = self.read(chunk::select_some(blob, number, 1)).await?;
+            let rows = self.chunks_resolved(rows).await?;
             if !rows.first().is_some_and(|row| chunk.equals(row)) {
                 return Ok(false);
             }
@@ -198,7 +199,7 @@ impl Store {
                 if row.is_part() {
                     batch.push(file::forget(current.id, row));
                 } else {
-                    batch.extend(file::take_away(current.id, row));
+                    batch.extend(file::take_away(self, current.id, row));
                 }
             }
             for (position, file) in (0..).zip(derived) {

@@ -5,7 +5,6 @@
 //! It is written in the transaction that takes the class or property away. So after a crash the
 //! work goes on.
 
-use crate::chunk;
 use crate::chunk::BlobId;
 use crate::class_index::OWN_INDEX;
 use crate::class_index::OwnIndex;
@@ -161,7 +160,7 @@ impl Store {
                     AND \"name\" = $3";
                 let gone = Statement::new(gone).bind(entity).bind(property);
                 batch.push(gone.bind(row.text(1).unwrap_or_default()));
-                batch.push(chunk::delete(BlobId(blob)));
+                batch.extend(self.blob_delete(BlobId(blob)));
             }
             if rows.is_empty() {
                 batch.push(done("file", property));

@@ -21,6 +21,7 @@ use postroom_model::standing::ARRIVAL;
 use postroom_model::standing::TIME_SOURCE;
 
 mod bulk_jobs;
+mod objects;
 mod purges;
 mod queue;
 
@@ -88,6 +89,7 @@ const STEPS: &[&[&str]] = &[
     bulk_jobs::STEP,
     NUMBERED,
     queue::STEP,
+    objects::STEP,
 ];
 
 const OWN: &[&str] = &[

@@ -29,6 +29,9 @@ use crate::lease::Member;
 use crate::modifier::KnownTokens;
 use crate::modifier::Modifier;
 use crate::moving;
+use crate::object_place;
+use crate::object_place::ObjectsHeld;
+use crate::objects::ObjectsAccess;
 use crate::poll_times::Unwritten;
 use crate::seq;
 use crate::set_up;
@@ -59,6 +62,8 @@ pub struct StoreConfig {
     pub work: Work,
     /// Which process this is.
     pub member: Member,
+    /// Where the contents are that are objects.
+    pub objects: ObjectsAccess,
 }
 
 /// Everything durable. Clones share it.
@@ -81,6 +86,7 @@ pub(crate) struct Inner {
     /// The number of this process among those that have or had the database.
     pub owner: i64,
     lease: Mutex<Option<Arc<Lease>>>,
+    pub objects: ObjectsHeld,
     pub blobs: BlobIds,
     pub blobs_refill: tokio::sync::Mutex<()>,
     pub abandoned: Abandoned,
@@ -112,6 +118,8 @@ impl Store {
         let now = Timestamp::from_ms(config.clock.now_ms()).to_string();
         seq::raise(database.as_ref()).await?;
         copied::check(database.as_ref(), config.clock.now_ms()).await?;
+        let objects =
+            object_place::settle(database.as_ref(), &config.objects, &config.clock).await?;
         let begin = Begin {
             database: database.as_ref(),
             key: &config.key,
@@ -134,6 +142,7 @@ impl Store {
                 member: config.member.clone(),
                 owner,
                 lease: Mutex::default(),
+                objects,
                 blobs: BlobIds::default(),
                 blobs_refill: tokio::sync::Mutex::default(),
                 abandoned: Abandoned::default(),
@@ -153,6 +162,9 @@ impl Store {
         store.blob_sweep().await?;
         store.tidy().await;
         tokio::spawn(Self::sweep_on(Arc::downgrade(&store.inner)));
+        if store.inner.objects.own.is_some() {
+            tokio::spawn(Self::objects_on(Arc::downgrade(&store.inner)));
+        }
         store.classes_follow();
         Ok(store)
     }

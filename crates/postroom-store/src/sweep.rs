@@ -5,11 +5,17 @@ use crate::store::Inner;
 use crate::store::Store;
 use std::sync::Weak;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The time between two looks at what may be thrown away.
 const SWEEP: Duration = Duration::from_secs(60);
 /// The same while the disk is full.
 const SWEEP_FULL: Duration = Duration::from_secs(2);
+/// The time between two comparisons of the bucket with the rows.
+const OBJECTS_LISTED: Duration = Duration::from_secs(6 * 3600);
+/// How old an object is that no row names when it is removed. Whoever takes the database back to a
+/// former moment has so long to take it forth again.
+const OBJECTS_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// How long the batch that refers to content may take after the content is no longer held.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
@@ -25,6 +31,34 @@ impl Store {
             let lease = inner.lease();
             let store = Self { inner, modifier: Modifier::System, lease };
             store.sweep().await;
+        }
+    }
+
+    /// Removes objects once a minute, and compares the bucket with the rows from time to time. It
+    /// goes on beside the sweep, because S3 may take long, and the sweep says that this process is
+    /// there.
+    pub(crate) async fn objects_on(inner: Weak<Inner>) {
+        let mut listed: Option<Instant> = None;
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let Some(inner) = inner.upgrade() else {
+                return;
+            };
+            let lease = inner.lease();
+            let store = Self { inner, modifier: Modifier::System, lease };
+            if let Err(error) = store.objects_remove().await {
+                tracing::warn!(%error, "objects of deleted contents were not removed: tried again");
+            }
+            if store.lease.is_none() || listed.is_some_and(|at| at.elapsed() < OBJECTS_LISTED) {
+                continue;
+            }
+            match store.objects_sweep(OBJECTS_KEPT).await {
+                Ok(()) => listed = Some(Instant::now()),
+                Err(error) => tracing::warn!(
+                    %error,
+                    "the bucket was not compared with the contents: tried again"
+                ),
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 use crate::chunk;
 use crate::chunk::CHUNK_BYTES;
 use crate::chunk::CHUNKS_MAX;
+use crate::chunk::OBJECT_READ_CHUNKS;
 use crate::columns;
 use crate::columns::quoted;
 use crate::database::Row;
@@ -35,6 +36,8 @@ pub struct Verified {
     pub files: u64,
     /// Chunks of contents.
     pub chunks: u64,
+    /// Chunks that are in objects and were not read, because objects are left alone.
+    pub chunks_left_alone: u64,
     /// Receipts of the ledger.
     pub receipts: u64,
     /// What is damaged.
@@ -159,25 +162,51 @@ impl<F: FnMut(&str)> Verification<'_, F> {
             let Some(last) = rows.last().and_then(|row| row.whole(3)) else {
                 return Ok(sizes);
             };
-            for row in &rows {
-                self.verified.chunks += 1;
-                let id = row.whole(3).unwrap_or(0);
-                let (blob, number) = (id / CHUNKS_MAX, id % CHUNKS_MAX);
-                match chunk::plain(row, self.store.inner.unsummed) {
-                    // One that is missing in between leaves the size too small.
-                    Ok(bytes) => {
-                        let size = sizes.entry(blob).or_default();
-                        if *size == number.unsigned_abs() * CHUNK_BYTES as u64 {
-                            *size += bytes.len() as u64;
-                        }
-                    }
-                    Err(_) => {
-                        self.damaged(&format!("content {blob}: chunk {number} is damaged"));
-                    }
-                }
+            let mut rows = rows;
+            while !rows.is_empty() {
+                let some = rows.drain(..rows.len().min(OBJECT_READ_CHUNKS)).collect();
+                self.some_chunks(some, &mut sizes).await?;
             }
             behind = last;
         }
+    }
+
+    async fn some_chunks(
+        &mut self,
+        rows: Vec<Row>,
+        sizes: &mut HashMap<i64, u64>,
+    ) -> Result<(), Error> {
+        let places: Vec<_> = rows.iter().map(chunk::location).collect();
+        let left_alone = self.store.inner.objects.own.is_none();
+        let rows = if left_alone { rows } else { self.store.chunks_resolved(rows).await? };
+        for (row, place) in rows.iter().zip(places) {
+            self.verified.chunks += 1;
+            let id = row.whole(3).unwrap_or(0);
+            let (blob, number) = (id / CHUNKS_MAX, id % CHUNKS_MAX);
+            let plain_bytes = match place.filter(|_| left_alone) {
+                Some(place) => {
+                    self.verified.chunks_left_alone += 1;
+                    Ok(place.plain_bytes)
+                }
+                None => {
+                    chunk::plain(row, self.store.inner.unsummed).map(|bytes| bytes.len() as u64)
+                }
+            };
+            match plain_bytes {
+                // One that is missing in between leaves the size too small.
+                Ok(plain_bytes) => {
+                    let size = sizes.entry(blob).or_default();
+                    if *size == number.unsigned_abs() * CHUNK_BYTES as u64 {
+                        *size += plain_bytes;
+                    }
+                }
+                Err(_) => {
+                    let of = place.map_or("", |_| ", or its object is missing");
+                    self.damaged(&format!("content {blob}: chunk {number} is damaged{of}"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Every file belongs to an entity, and its content is there. Files of removed properties and

@@ -596,7 +596,7 @@ async fn what_is_written_ahead_and_not_referred_to_is_thrown_away() {
     let noise: Vec<u8> =
         (0..6_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     writer.write(&noise).await.unwrap();
-    let abandoned = writer.finish();
+    let abandoned = writer.finish().await.unwrap();
     drop((abandoned, store));
     let store = open_store(directory.path(), "a").await.unwrap();
     let fixture = Fixture { directory, store, domain };
@@ -610,7 +610,7 @@ async fn what_is_written_ahead_and_not_referred_to_is_thrown_away() {
         name: "noise".to_owned(),
         media_type: "x/y".to_owned(),
         content_id: None,
-        content: NewContent::Own(writer.finish()),
+        content: NewContent::Own(writer.finish().await.unwrap()),
     };
     let class = fixture.class(builtin::MESSAGES);
     let at = EntityPlace::new(&fixture.domain, &class, id);
@@ -1254,7 +1254,7 @@ async fn an_older_schema_is_brought_forward() {
         DROP TABLE \"purge\"; DROP INDEX \"receipt wish of message\"; DROP TABLE \"class\"; DELETE FROM \"meta\" WHERE \"name\" = 'classes';
         DROP INDEX \"delivery in order\"; DROP INDEX \"delivery under way\";
         DROP TABLE \"lease\"; DROP TABLE \"owner\"; ALTER TABLE \"delivery\" DROP COLUMN \"epoch\";
-        ALTER TABLE \"unfinished\" DROP COLUMN \"owner\";
+        ALTER TABLE \"unfinished\" DROP COLUMN \"owner\"; DROP TABLE \"object\"; DROP TABLE \"object gone\"; ALTER TABLE \"unfinished\" DROP COLUMN \"object\";
         DELETE FROM \"meta\" WHERE \"name\" IN ('blobs', 'owners');
         ALTER TABLE \"chunk\" DROP COLUMN \"sum\"; DROP INDEX \"change of entity\";
         DROP INDEX \"change whole\"; ALTER TABLE \"change\" DROP COLUMN \"whole\";

@@ -2,8 +2,9 @@
 //!
 //! [`Dovecot`] and [`Postfix`] start the programs of the Debian packages with configurations,
 //! mail and queues of their own below `/tmp`, on free ports; [`Postroom`] runs the built binary and
-//! talks to it by REST. [`Postgres`] is a database server. Each ends with its value, and also when
-//! this process dies. [`on_both`] makes two tests of one: on SQLite and on PostgreSQL.
+//! talks to it by REST. [`Postgres`] is a database server, and [`S3`] an object store. Each ends
+//! with its value, and also when this process dies. [`on_both`] makes two tests of one: on SQLite
+//! and on PostgreSQL.
 //!
 //! A test that needs them begins with [`require`], which says what is missing.
 
@@ -23,6 +24,8 @@ mod test_database;
 mod dovecot;
 mod postfix;
 mod postroom;
+
+mod s3;
 
 mod kill_loop;
 
@@ -55,4 +58,5 @@ pub use postroom::Postroom;
 pub use postroom::PostroomOptions;
 pub use postroom::wait_until;
 pub use postroom_on_both::on_both;
+pub use s3::S3;
 pub use test_database::TestDatabase;

@@ -11,6 +11,7 @@ use crate::cli::BackupArguments;
 use crate::cli::RestoreArguments;
 use crate::cli::VerifyArguments;
 use crate::data;
+use crate::data::Contents;
 use crate::logging;
 use crate::logging::say;
 use crate::secrets;
@@ -45,25 +46,39 @@ pub(crate) async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
     partial.push(".partial");
     let work = WorkDirectory::make(PathBuf::from(partial))?;
     copy_database(&data, &work.path).context("copying the database")?;
-    let store = data::open_with(&work.path, key, Member::alone()).await?;
+    let store = data::open_with(&work.path, key, Member::alone(), Contents::LeftAlone).await?;
     check_sound(&store).await.context("the data that was copied; no backup was made")?;
     store.backup_mark(!without_key).await?;
+    let outside = store.objects_kept().await?;
     store.close().await?;
     work.hand_over(DATABASE_FILE, &to)?;
     let with = if without_key { "without the key" } else { "with the key" };
-    say(&format!("{} holds all data, {with}", to.display()));
+    match outside {
+        Some(kept) => say(&format!(
+            "{} holds all data, {with}, but not the {} contents ({} bytes) at {}: they stay there, \
+             and were not verified. Keep what is deleted there as long as this backup, with \
+             versions of the bucket",
+            to.display(),
+            kept.count,
+            kept.size_bytes,
+            kept.place
+        )),
+        None => say(&format!("{} holds all data, {with}", to.display())),
+    }
     Ok(())
 }
 
 /// Makes a data directory of a backup.
 pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
-    let RestoreArguments { from, data, send, master_key_file, database } = arguments;
+    let RestoreArguments { from, data, send, take_objects, master_key_file, database } = arguments;
     let Some(from) = from else {
         let key = secrets::MASTER_KEY.read(master_key_file.as_deref())?;
         let otherwise = "stop Postroom first";
-        let stopped = data::open_stopped(&data, &database, key.as_ref(), otherwise).await?;
-        return made_ready(stopped.store, send).await;
+        let contents = Contents::LeftAlone;
+        let stopped =
+            data::open_stopped(&data, &database, key.as_ref(), otherwise, contents).await?;
+        return made_ready(stopped.store, send, take_objects).await;
     };
     ensure!(from.is_file(), "{} is not there", from.display());
     for file in [DATABASE_FILE, KEY_FILE] {
@@ -96,13 +111,14 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
             from.display()
         ),
     };
-    let store = data::open(&work.path, Some(&key), Member::alone()).await?;
+    let store = data::open(&work.path, Some(&key), Member::alone(), Contents::LeftAlone).await?;
     check_sound(&store).await.context("the backup; nothing was restored")?;
-    store.restored().await?;
+    store.restored(take_objects).await?;
     if send {
         store.sending_resume().await?;
     }
     tell_sending(&store, send).await?;
+    tell_objects(&store, take_objects).await?;
     store.close().await?;
     if is_own {
         data::write_secret(&data.join(KEY_FILE), &key)?;
@@ -113,15 +129,16 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
 }
 
 /// Makes a database that `pg_restore` has filled a restored one.
-async fn made_ready(store: Store, send: bool) -> anyhow::Result<()> {
+async fn made_ready(store: Store, send: bool, take_objects: bool) -> anyhow::Result<()> {
     // Whatever happens next, it sends nothing that was sent before.
     store.backup_mark(false).await?;
-    store.restored().await?;
+    store.restored(take_objects).await?;
     check_sound(&store).await.context("the restored database; nothing is sent from it")?;
     if send {
         store.sending_resume().await?;
     }
     tell_sending(&store, send).await?;
+    tell_objects(&store, take_objects).await?;
     store.close().await?;
     say("the restored database is ready");
     Ok(())
@@ -130,10 +147,11 @@ async fn made_ready(store: Store, send: bool) -> anyhow::Result<()> {
 /// Verifies a data directory.
 pub(crate) async fn verify(arguments: VerifyArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
-    let VerifyArguments { data, master_key_file, database } = arguments;
+    let VerifyArguments { data, master_key_file, database, blobs } = arguments;
     let key = secrets::MASTER_KEY.read(master_key_file.as_deref())?;
     let otherwise = "stop Postroom first, or make a backup, which is verified";
-    let stopped = data::open_stopped(&data, &database, key.as_ref(), otherwise).await?;
+    let contents = Contents::Known(&blobs, database.access.trust_ca.as_deref());
+    let stopped = data::open_stopped(&data, &database, key.as_ref(), otherwise, contents).await?;
     let sound = check_sound(&stopped.store).await;
     stopped.store.close().await?;
     sound
@@ -152,6 +170,24 @@ async fn check_sound(store: &Store) -> anyhow::Result<()> {
         verified.entities, verified.files, verified.chunks, verified.receipts
     ));
     ensure!(verified.damaged == 0, "damaged: {} places, named above", verified.damaged);
+    Ok(())
+}
+
+/// Says where large contents are, and whose they are.
+async fn tell_objects(store: &Store, take_objects: bool) -> anyhow::Result<()> {
+    if let Some(kept) = store.objects_kept().await? {
+        let whose = if take_objects {
+            "they are this database's from now on, and what it deletes is removed there"
+        } else {
+            "they are read and never removed, because the database that the backup is of may use \
+             them; --take-objects says that it is gone for good"
+        };
+        say(&format!(
+            "{} contents are at {}: {whose}. Start with --blobs {}; `postroom verify` reads them \
+             all",
+            kept.count, kept.place, kept.place
+        ));
+    }
     Ok(())
 }
 

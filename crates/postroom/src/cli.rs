@@ -1,5 +1,8 @@
 //! The command line.
 
+use crate::blobs::BlobsAccess;
+use crate::blobs::BlobsArguments;
+use crate::sandbox_help::SANDBOX_HELP;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
@@ -43,8 +46,11 @@ Environment:
                         Without it the file `key` in the data directory holds one.
   POSTROOM_DATABASE_PASSWORD
                         the password for --database, if its URL has none.
+  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and others of the AWS tools
+                        how --blobs is reached, if no option says it.
   CREDENTIALS_DIRECTORY set by systemd: the credentials `postroom.admin-token`,
-                        `postroom.master-key` and `postroom.database-password`
+                        `postroom.master-key`, `postroom.database-password` and
+                        `postroom.blobs-credentials`
                         (LoadCredential=) are read from there. The environment of a process
                         can be read by its user and by crash tools; a file or a credential
                         is better.
@@ -113,27 +119,6 @@ Examples:
   postroom move --from sqlite:./data --to postgresql://postroom@db.example/postroom
   postroom move --from postgresql://postroom@db.example/postroom --data ./data --to sqlite:./new";
 
-/// The end of the help of `sandbox`.
-const SANDBOX_HELP: &str = "\
-What can be made to fail (ADDRESS may be `*`, which means all):
-  refuse=ADDRESS           the recipient is refused for good (550)
-  defer=ADDRESS[:TIMES]    the recipient is deferred (450), so many times or always
-  reply=ADDRESS:REPLY      the recipient is answered with these words, such as
-                           'full@shop.example:452 4.2.2 the mailbox is full'
-  slow=ADDRESS:SECONDS     the recipient is answered that late
-  refuse-data=ADDRESS      a message from or to it is refused after its last byte (554)
-  cut=ADDRESS[:TIMES]      a message from or to it is accepted, but the connection ends before
-                           the answer
-  login=ADDRESS[:TIMES]    the login is refused, by IMAP and by SMTP
-  smtp-down=SECONDS        nothing listens for SMTP for so long
-  imap-down=SECONDS        IMAP connections are closed at once for so long
-  renumber=ADDRESS:SECONDS after so long INBOX gets a new UIDVALIDITY and new UIDs
-
-Examples:
-  postroom sandbox --ca-file sandbox-ca.pem
-  postroom sandbox --fail refuse=gone@shop.example --fail defer=busy@shop.example:2
-  postroom sandbox --user me@demo.test:secret --fail renumber=me@demo.test:30";
-
 /// Exchanges email between mail servers and a data model that is reached by REST.
 #[derive(Debug, Parser)]
 #[command(name = "postroom", version, about, after_help = HELP)]
@@ -188,6 +173,9 @@ pub(crate) struct ServeArguments {
     /// A file with the password of the database's user, instead of POSTROOM_DATABASE_PASSWORD.
     #[arg(long, value_name = "FILE")]
     pub database_password_file: Option<PathBuf>,
+    /// Where large contents are kept.
+    #[command(flatten)]
+    pub blobs: BlobsArguments,
     /// The address for REST requests (default: 127.0.0.1:8025). Port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
@@ -321,6 +309,9 @@ pub(crate) struct RedecomposeArguments {
     /// Where the data is, if it is not in the directory.
     #[command(flatten)]
     pub database: DatabaseArguments,
+    /// How the bucket of large contents is reached.
+    #[command(flatten)]
+    pub blobs: BlobsAccess,
 }
 
 /// Arguments of `postroom backup`.
@@ -354,6 +345,10 @@ pub(crate) struct RestoreArguments {
     /// Send what the backup has in `sending`, though it may have been sent since.
     #[arg(long)]
     pub send: bool,
+    /// Take the objects in the bucket over, because the database that the backup is of is gone for
+    /// good. Otherwise they are read and never removed.
+    #[arg(long)]
+    pub take_objects: bool,
     /// A file with the key that passwords are encrypted with, for a backup without it.
     #[arg(long, value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
@@ -374,6 +369,9 @@ pub(crate) struct VerifyArguments {
     /// Where the data is, if it is not in the directory.
     #[command(flatten)]
     pub database: DatabaseArguments,
+    /// How the bucket of large contents is reached.
+    #[command(flatten)]
+    pub blobs: BlobsAccess,
 }
 
 /// Arguments of `postroom demo`.

@@ -7,6 +7,8 @@
 //! Instances of other role types are ignored. In an instance of our type, an unknown key is an
 //! error.
 
+use crate::blobs::BlobsAccess;
+use crate::blobs::BlobsArguments;
 use anyhow::Context;
 use anyhow::anyhow;
 use anyhow::bail;
@@ -39,12 +41,45 @@ pub(crate) struct Instance {
     pub database: Option<String>,
     /// A file with the password of that user.
     pub database_password_file: Option<PathBuf>,
+    /// The bucket for large contents, as `s3://bucket/prefix`.
+    pub blobs: Option<String>,
+    /// The size in bytes from which contents are kept there.
+    pub blobs_above: Option<u64>,
+    /// The address of an S3 service that is not AWS.
+    pub blobs_endpoint: Option<String>,
+    /// The region of the bucket.
+    pub blobs_region: Option<String>,
+    /// Whether that address may be `http:`.
+    #[serde(default)]
+    pub blobs_allow_http: bool,
+    /// Whether the bucket is named in the path instead of the host.
+    #[serde(default)]
+    pub blobs_path_style: bool,
+    /// A file with the credentials, as `~/.aws/credentials`.
+    pub blobs_credentials_file: Option<PathBuf>,
     /// The address of the REST interface, as `HOST:PORT`.
     pub listen: Option<String>,
     /// Certificates (PEM) of authorities to trust in addition to those of the system.
     pub trust_ca: Option<PathBuf>,
     /// The name that this host gives to SMTP servers.
     pub ehlo_name: Option<String>,
+}
+
+impl Instance {
+    /// Where large contents are kept.
+    pub(crate) fn blobs(&self) -> BlobsArguments {
+        BlobsArguments {
+            blobs: self.blobs.clone(),
+            blobs_above: self.blobs_above,
+            access: BlobsAccess {
+                blobs_endpoint: self.blobs_endpoint.clone(),
+                blobs_region: self.blobs_region.clone(),
+                blobs_allow_http: self.blobs_allow_http,
+                blobs_path_style: self.blobs_path_style,
+                blobs_credentials_file: self.blobs_credentials_file.clone(),
+            },
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,5 +1,6 @@
 //! The data directory: the store, or the lock beside a PostgreSQL database, and the key.
 
+use crate::blobs::BlobsAccess;
 use crate::cli::DatabaseAccess;
 use crate::cli::DatabaseArguments;
 use crate::dialing;
@@ -16,6 +17,8 @@ use postroom_store::DirectoryLock;
 use postroom_store::KEY_FILE;
 use postroom_store::MasterKey;
 use postroom_store::Member;
+use postroom_store::Objects;
+use postroom_store::ObjectsAccess;
 use postroom_store::PostgresConfig;
 use postroom_store::PostgresDatabase;
 use postroom_store::Secure;
@@ -25,6 +28,7 @@ use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Work;
 use postroom_store::nobody_uses;
+use postroom_store::objects_place;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::io;
@@ -34,6 +38,33 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Where the large contents of a database are.
+pub(crate) enum Contents<'a> {
+    /// In the database.
+    InDatabase,
+    /// In this bucket.
+    At(Objects),
+    /// Where the database says, and this is how it is reached.
+    Known(&'a BlobsAccess, Option<&'a Path>),
+    /// Nobody asks for them.
+    LeftAlone,
+}
+
+impl Contents<'_> {
+    async fn access(self, database: &dyn Database) -> anyhow::Result<ObjectsAccess> {
+        let (access, trust_ca) = match self {
+            Self::InDatabase => return Ok(ObjectsAccess::None),
+            Self::At(objects) => return Ok(ObjectsAccess::At(objects)),
+            Self::LeftAlone => return Ok(ObjectsAccess::LeftAlone),
+            Self::Known(access, trust_ca) => (access, trust_ca),
+        };
+        Ok(match objects_place(database).await? {
+            Some(place) => ObjectsAccess::At(access.objects(&place, None, trust_ca)?),
+            None => ObjectsAccess::None,
+        })
+    }
+}
 
 /// How many threads read the database.
 const READERS: usize = 4;
@@ -114,6 +145,7 @@ pub(crate) async fn open_postgres(
     config: PostgresConfig,
     master_key: Option<&SecretString>,
     member: Member,
+    contents: Contents<'_>,
 ) -> anyhow::Result<(Store, DirectoryLock)> {
     let lock = DirectoryLock::take(data).context("store")?;
     if data.join(DATABASE_FILE).exists() {
@@ -124,7 +156,7 @@ pub(crate) async fn open_postgres(
     }
     let key = key_of(data, master_key)?;
     let database = PostgresDatabase::open(config).await.context("--database")?;
-    Ok((open_in(database, key, member).await?, lock))
+    Ok((open_in(database, key, member, contents).await?, lock))
 }
 
 /// Opens the store of a data directory for one process, with the given key or the one in the
@@ -133,9 +165,10 @@ pub(crate) async fn open(
     data: &Path,
     master_key: Option<&SecretString>,
     member: Member,
+    contents: Contents<'_>,
 ) -> anyhow::Result<Store> {
     // The key comes first, because none is made beside a database.
-    open_with(data, key_of(data, master_key)?, member).await
+    open_with(data, key_of(data, master_key)?, member, contents).await
 }
 
 /// The same with this key.
@@ -143,9 +176,10 @@ pub(crate) async fn open_with(
     data: &Path,
     key: MasterKey,
     member: Member,
+    contents: Contents<'_>,
 ) -> anyhow::Result<Store> {
     let database = SqliteDirectory::open(data, READERS, Clock::system()).context("store")?;
-    open_in(database, key, member).await
+    open_in(database, key, member, contents).await
 }
 
 /// A store that a command opened, and the lock that goes with it.
@@ -162,6 +196,7 @@ pub(crate) async fn open_stopped(
     arguments: &DatabaseArguments,
     master_key: Option<&SecretString>,
     otherwise: &'static str,
+    contents: Contents<'_>,
 ) -> anyhow::Result<Stopped> {
     let Some(address) = &arguments.database else {
         ensure!(
@@ -169,7 +204,7 @@ pub(crate) async fn open_stopped(
             "{} holds no data; if it is in PostgreSQL, give --database",
             data.display()
         );
-        let opened = open(data, master_key, Member::alone()).await;
+        let opened = open(data, master_key, Member::alone(), contents).await;
         let store =
             opened.map_err(|error| match error.downcast_ref::<postroom_store::Error>() {
                 Some(postroom_store::Error::Locked { .. }) => error.context(otherwise),
@@ -182,7 +217,7 @@ pub(crate) async fn open_stopped(
     let lock = DirectoryLock::take(data).context(otherwise)?;
     let database = PostgresDatabase::open(config).await.context("--database")?;
     nobody_uses(database.as_ref()).await.context(otherwise)?;
-    let store = open_in(database, key, Member::alone()).await?;
+    let store = open_in(database, key, Member::alone(), contents).await?;
     Ok(Stopped { store, _lock: Some(lock) })
 }
 
@@ -221,9 +256,11 @@ async fn open_in(
     database: Arc<dyn Database>,
     key: MasterKey,
     member: Member,
+    contents: Contents<'_>,
 ) -> anyhow::Result<Store> {
+    let objects = contents.access(database.as_ref()).await?;
     let classes = builtin::classes().context("built-in classes")?;
     let clock = Clock::system();
-    let config = StoreConfig { key, classes, clock, work: Work::Threads, member };
+    let config = StoreConfig { key, classes, clock, work: Work::Threads, member, objects };
     Store::open(database, &config).await.context("store")
 }

@@ -11,7 +11,11 @@
 //! The only place with `anyhow`, arguments and the environment.
 #![warn(unreachable_pub)]
 
+mod blobs;
+
 mod config;
+
+mod sandbox_help;
 
 mod cli;
 

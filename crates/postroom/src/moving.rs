@@ -23,6 +23,7 @@ use postroom_store::Move;
 use postroom_store::PostgresDatabase;
 use postroom_store::SqliteDirectory;
 use postroom_store::move_cancel;
+use postroom_store::objects_place;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::path::Path;
@@ -105,12 +106,16 @@ pub(crate) async fn run(arguments: MoveArguments) -> anyhow::Result<()> {
         now: &now,
     };
     let moved = all.run(say).await;
+    let objects = objects_place(target.as_ref()).await;
     for database in [source, target] {
         tokio::task::spawn_blocking(move || database.close()).await?;
     }
     drop(lock);
     let moved = moved?;
     say(&format!("moved: {} tables, {} rows, equal in both", moved.tables, moved.rows));
+    if let Some(place) = objects? {
+        say(&format!("the large contents stay at {place}: serve with --blobs {place}"));
+    }
     say(&match (&to, &key_directory) {
         (MoveEnd::Sqlite(directory), _) => {
             format!("from now on: postroom serve --data {}", directory.display())

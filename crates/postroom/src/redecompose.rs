@@ -5,6 +5,7 @@
 
 use crate::cli::RedecomposeArguments;
 use crate::data;
+use crate::data::Contents;
 use crate::logging;
 use crate::logging::say;
 use crate::secrets;
@@ -44,7 +45,9 @@ pub(crate) async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     ensure!(arguments.class == MESSAGES, "only {MESSAGES} can be parsed again");
     let directory = &arguments.data;
     let key = secrets::MASTER_KEY.read(arguments.master_key_file.as_deref())?;
-    let stopped = data::open_stopped(directory, &arguments.database, key.as_ref(), RUNS).await?;
+    let database = &arguments.database;
+    let contents = Contents::Known(&arguments.blobs, database.access.trust_ca.as_deref());
+    let stopped = data::open_stopped(directory, database, key.as_ref(), RUNS, contents).await?;
     let store = &stopped.store;
     let class = store.class(MESSAGES).context("built-in classes")?;
     let filter = match &arguments.filter {

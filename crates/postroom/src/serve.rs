@@ -1,10 +1,12 @@
 //! `postroom serve`: opens the store, starts the engine and the REST interface, and runs until a
 //! signal. It ends in this order: no new requests, then the engine, then the store.
 
+use crate::blobs::BlobsArguments;
 use crate::cli::ServeArguments;
 use crate::config;
 use crate::config::Instance;
 use crate::data;
+use crate::data::Contents;
 use crate::dialing;
 use crate::logging;
 use crate::secrets;
@@ -102,6 +104,7 @@ struct Setup {
     data: PathBuf,
     database: Option<String>,
     database_password_file: Option<PathBuf>,
+    blobs: BlobsArguments,
     listen: String,
     trust_ca: Option<PathBuf>,
     ehlo_name: Option<String>,
@@ -114,6 +117,7 @@ impl Setup {
             Some(path) => config::instance(path, arguments.instance.as_deref())?,
             None => Instance::default(),
         };
+        let in_file = instance.blobs();
         let Some(data) = arguments.data.clone().or(instance.data) else {
             bail!("the data directory is missing: give it with --data DIR");
         };
@@ -128,6 +132,7 @@ impl Setup {
             data,
             database: arguments.database.clone().or(instance.database),
             database_password_file: password_file.or(instance.database_password_file),
+            blobs: arguments.blobs.clone().or(in_file),
             listen: listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned()),
             trust_ca: arguments.trust_ca.clone().or(instance.trust_ca),
             ehlo_name: arguments.ehlo_name.clone().or(instance.ehlo_name),
@@ -168,10 +173,14 @@ impl Running {
                 return;
             }
         };
-        let kept =
-            |setup: &Setup| (setup.data.clone(), setup.database.clone(), setup.listen.clone());
+        let kept = |setup: &Setup| {
+            let blobs = setup.blobs.clone();
+            (setup.data.clone(), setup.database.clone(), setup.listen.clone(), blobs)
+        };
         if kept(&setup) != kept(&self.setup) {
-            tracing::warn!("SIGHUP: `data`, `database` and `listen` change only with a restart");
+            tracing::warn!(
+                "SIGHUP: `data`, `database`, `blobs` and `listen` change only with a restart"
+            );
         }
         let trust_ca = setup.trust_ca.as_deref().unwrap_or(Path::new("-")).display().to_string();
         let ehlo_name = dialing.ehlo_name.clone();
@@ -324,16 +333,20 @@ async fn open_store(
     dialer: &Dialer,
 ) -> anyhow::Result<(Store, Option<DirectoryLock>)> {
     let (data, key, member) = (&setup.data, arguments.master_key.as_ref(), setup.member.clone());
+    let contents = match setup.blobs.objects(setup.trust_ca.as_deref())? {
+        Some(objects) => Contents::At(objects),
+        None => Contents::InDatabase,
+    };
     data::make(data)?;
     let (store, lock) = match &setup.database {
         Some(address) => {
             let password = setup.database_password_file.as_deref();
             let password = secrets::DATABASE_PASSWORD.read(password)?;
             let config = data::postgres(address, password.as_ref(), dialer)?;
-            let (store, lock) = data::open_postgres(data, config, key, member).await?;
+            let (store, lock) = data::open_postgres(data, config, key, member, contents).await?;
             (store, Some(lock))
         }
-        None => (data::open(data, key, member).await?, None),
+        None => (data::open(data, key, member, contents).await?, None),
     };
     ensure_token(&store, data, arguments).await?;
     Ok((store, lock))

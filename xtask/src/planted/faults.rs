@@ -176,6 +176,28 @@ pub const PLANTED: &[PlantedFault] = &[
         ),
     },
     PlantedFault {
+        name: "an object that a row names is removed as one that is left",
+        file: "crates/postroom-store/src/object.rs",
+        sound: "!named.contains(name) && has_ended(name)",
+        faulty: "has_ended(name)",
+        finder: test(
+            "postroom-store",
+            LIB,
+            "object::tests::the_sweep_takes_only_what_no_row_names_and_whose_writer_has_ended",
+        ),
+    },
+    PlantedFault {
+        name: "a copy of a database removes the objects of the database",
+        file: "crates/postroom-store/src/object.rs",
+        sound: "names.iter().filter(|name| name.starts_with(&own_start))",
+        faulty: "names.iter().filter(|name| !name.starts_with(\"/\") || own_start.is_empty())",
+        finder: test(
+            "postroom-store",
+            LIB,
+            "object::tests::a_restored_copy_removes_nothing_of_its_source",
+        ),
+    },
+    PlantedFault {
         name: "ids of blobs begin before those that an earlier version took from its clock",
         file: "crates/postroom-store/src/lease.rs",
         sound: "(last / CHUNKS_MAX).max(now_ms)",

@@ -6,7 +6,7 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 
 /// The tables that are no class tables.
-const OWN: [&str; 18] = [
+const OWN: [&str; 20] = [
     "class",
     "counter",
     "purge",
@@ -20,6 +20,8 @@ const OWN: [&str; 18] = [
     "job",
     "job entity",
     "meta",
+    "object",
+    "object gone",
     "once",
     "origin",
     "receipt",

@@ -20,6 +20,7 @@ use postroom_store::MissedAt;
 use postroom_store::MissedMessage;
 use postroom_store::NewContent;
 use postroom_store::NewFile;
+use postroom_store::ObjectsAccess;
 use postroom_store::PostgresConfig;
 use postroom_store::PostgresDatabase;
 use postroom_store::ReceiveBatch;
@@ -106,6 +107,7 @@ impl Server {
             clock: Clock::system(),
             work: postroom_store::Work::Threads,
             member: postroom_store::Member::alone(),
+            objects: ObjectsAccess::None,
         };
         Store::open(database, &config).await.unwrap()
     }

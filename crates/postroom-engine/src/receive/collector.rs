@@ -184,6 +184,7 @@ mod tests {
     use postroom_net::Dialer;
     use postroom_net::Trust;
     use postroom_store::MasterKey;
+    use postroom_store::ObjectsAccess;
     use postroom_store::SqliteDirectory;
     use postroom_store::Store;
     use postroom_store::StoreConfig;
@@ -203,6 +204,7 @@ mod tests {
             clock,
             work: postroom_store::Work::Threads,
             member: postroom_store::Member::alone(),
+            objects: ObjectsAccess::None,
         };
         let store = Store::open(database, &config).await.unwrap();
         let dialer = Dialer::new(&Trust::default()).unwrap();

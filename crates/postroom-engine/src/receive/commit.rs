@@ -82,7 +82,7 @@ impl<'a> Committing<'a> {
         let mut hashes = Vec::with_capacity(decomposed.len());
         for Decomposed { mut message, arrival, spool } in decomposed {
             if let Some(spool) = spool {
-                message.original = Some(stored(shared, &spool).await?);
+                message.original = Some(Box::pin(stored(shared, &spool)).await?);
             }
             arrivals.push(arrival);
             hashes.push(message.hash);
@@ -94,7 +94,7 @@ impl<'a> Committing<'a> {
             messages,
             relink: news.relink,
         };
-        match shared.store.receive_commit(batch).await? {
+        match Box::pin(shared.store.receive_commit(batch)).await? {
             ReceiveOutcome::Done { stored, repeated } => {
                 self.count += stored + repeated;
                 self.bytes.recorded(&hashes);

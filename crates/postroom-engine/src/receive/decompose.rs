@@ -218,6 +218,7 @@ mod tests {
     use postroom_model::builtin;
     use postroom_store::MasterKey;
     use postroom_store::Member;
+    use postroom_store::ObjectsAccess;
     use postroom_store::SqliteDirectory;
     use postroom_store::Store;
     use postroom_store::StoreConfig;
@@ -232,6 +233,7 @@ mod tests {
             clock: Clock::system(),
             work: Work::Inline,
             member: Member::alone(),
+            objects: ObjectsAccess::None,
         };
         let database = SqliteDirectory::open_inline(directory, Clock::system()).unwrap();
         let store = Store::open(database, &config).await.unwrap();

@@ -167,7 +167,7 @@ async fn composed(
             ComposedPiece::File { at, .. } => write_file(shared, &files, *at, &mut writer).await?,
         }
     }
-    let content = writer.finish();
+    let content = writer.finish().await?;
     let delivered = shared.store.delivery_delivered(MessageEntityId::of(message.id)).await?;
     let mut states: Vec<_> =
         recipients.iter().map(|recipient| state(recipient, &delivered)).collect();

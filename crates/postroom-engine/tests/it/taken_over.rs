@@ -9,6 +9,7 @@ use postroom_net::Trust;
 use postroom_store::Clock;
 use postroom_store::MasterKey;
 use postroom_store::Member;
+use postroom_store::ObjectsAccess;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
@@ -32,6 +33,7 @@ async fn an_engine_stops_and_says_so_when_another_process_has_taken_over() {
         clock: Clock::system(),
         work: Work::Inline,
         member: Member::alone(),
+        objects: ObjectsAccess::None,
     };
     let database = SqliteDirectory::open_inline(directory.path(), Clock::system()).unwrap();
     let one = Store::open(Arc::clone(&database), &config).await.unwrap();

@@ -20,6 +20,7 @@ use postroom_store::Clock;
 use postroom_store::EntityPlace;
 use postroom_store::MasterKey;
 use postroom_store::NewEntity;
+use postroom_store::ObjectsAccess;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
@@ -103,6 +104,7 @@ impl World {
             clock,
             work: Work::Inline,
             member: postroom_store::Member::alone(),
+            objects: ObjectsAccess::None,
         };
         let store = Store::open(database, &config_of_store).await.unwrap();
         Self { sandbox: Arc::new(Sandbox::in_memory(&config).unwrap()), store, directory }

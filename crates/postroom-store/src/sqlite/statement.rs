@@ -149,6 +149,10 @@ pub(super) fn again(error: &Error) -> Error {
         Error::Condition(_)
         | Error::Closed
         | Error::Unreachable { .. }
+        | Error::Objects { .. }
+        | Error::ObjectsLeftAlone
+        | Error::ObjectsConfig { .. }
+        | Error::OtherObjects { .. }
         | Error::OutcomeUnknown
         | Error::DatabaseAddress { .. }
         | Error::Damaged { .. }

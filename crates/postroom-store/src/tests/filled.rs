@@ -162,6 +162,12 @@ async fn messages(store: &Store) {
     let into = "\"chunk\" (\"id\", \"codec\", \"bytes\")";
     let chunk = |n: u128| vec![((whole(n) + 1_000_000) << 20).into(), 0.into(), vec![7].into()];
     rows(store, into, count(MESSAGES), chunk).await;
+    let into = "\"object\" (\"blob\", \"name\", \"length\", \"hash\")";
+    let object = |n: u128| {
+        let name = format!("another/999/{n}");
+        vec![(whole(n) + 1_000_000).into(), name.into(), 9.into(), vec![7].into()]
+    };
+    rows(store, into, count(MESSAGES), object).await;
     let into = "\"change\" (\"seq\", \"domain\", \"class\", \"entity\", \"operation\", \"at\",
         \"replaced\")";
     let change = |n: u128| {

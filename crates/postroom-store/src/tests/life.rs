@@ -30,5 +30,5 @@ pub(super) async fn live(store: &Store) {
     upkeep::retention(&world).await;
     upkeep::backups(&world).await;
     upkeep::deletions(&world).await;
-    upkeep::sweeps(&world).await;
+    Box::pin(upkeep::sweeps(&world)).await;
 }

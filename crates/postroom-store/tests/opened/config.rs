@@ -6,6 +6,7 @@ use postroom_store::Database;
 use postroom_store::Error;
 use postroom_store::MasterKey;
 use postroom_store::Member;
+use postroom_store::ObjectsAccess;
 use postroom_store::PostgresConfig;
 use postroom_store::PostgresDatabase;
 use postroom_store::SqliteDirectory;
@@ -32,5 +33,6 @@ pub fn config(digit: &str) -> StoreConfig {
         clock: Clock::system(),
         work: Work::Threads,
         member: Member::alone(),
+        objects: ObjectsAccess::None,
     }
 }

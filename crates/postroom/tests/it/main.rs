@@ -20,6 +20,7 @@ mod disk;
 
 mod backups;
 mod moving;
+mod objects;
 mod redecompose;
 
 mod trouble;

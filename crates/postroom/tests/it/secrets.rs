@@ -8,6 +8,7 @@ use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
+use postroom_testkit::S3;
 use postroom_testkit::TestDatabase;
 use postroom_testkit::on_both;
 use serde_json::Value as Json;
@@ -15,6 +16,8 @@ use serde_json::json;
 use std::path::Path;
 
 const PASSWORD: &str = "canary-5d2c-password";
+/// A token of a session at S3, which the server does not look at.
+const SESSION: &str = "canary-2e9d-session-token";
 const REFUSED: &str = "canary-8f1e-refused";
 
 /// A secret as it is, and what of it stands in Base64 (of SASL, RFC 4616) wherever it begins there.
@@ -30,7 +33,7 @@ fn forms(secret: &str) -> Vec<String> {
 fn assert_absent(place: &str, bytes: &[u8]) {
     // What is no text is replaced, which hides no secret: they are ASCII.
     let text = String::from_utf8_lossy(bytes);
-    for secret in [PASSWORD, REFUSED, Postroom::TOKEN] {
+    for secret in [PASSWORD, REFUSED, Postroom::TOKEN, S3::KEY, S3::SECRET, SESSION] {
         for form in forms(secret) {
             assert!(!text.contains(&form), "{place} has {form}, of {secret}");
         }
@@ -48,14 +51,25 @@ fn assert_absent_below(directory: &Path) {
     }
 }
 
+fn owned(pair: (&str, &str)) -> (String, String) {
+    (pair.0.to_owned(), pair.1.to_owned())
+}
+
 #[on_both(flavor = "multi_thread")]
 async fn secrets_are_in_no_log_no_file_and_no_answer() {
     let users = vec![(ANNA.to_owned(), PASSWORD.to_owned())];
     let sandbox =
         Sandbox::start(SandboxConfig { users, ..SandboxConfig::default() }).await.unwrap();
-    let environment = vec![("RUST_LOG".to_owned(), "trace".to_owned())];
+    let mut s3 = S3::start().await.unwrap();
+    let mut environment = s3.environment();
+    environment.extend([("RUST_LOG", "trace"), ("AWS_SESSION_TOKEN", SESSION)].map(owned));
     let trust_ca_pem = sandbox.ca_pem().to_owned();
-    let options = PostroomOptions { trust_ca_pem, environment, ..PostroomOptions::default() };
+    let endpoint = s3.endpoint();
+    let arguments = ["--blobs", "s3://mail", "--blobs-endpoint", &endpoint];
+    let arguments = [&arguments[..], &["--blobs-allow-http", "--blobs-path-style"]].concat();
+    let arguments = arguments.into_iter().map(str::to_owned).collect();
+    let options =
+        PostroomOptions { trust_ca_pem, environment, arguments, ..PostroomOptions::default() };
     let mut postroom = Postroom::start(Path::new(env!("CARGO_BIN_EXE_postroom")), options).unwrap();
     let profile = json!({
         "name": "sandbox", "options": {"after_read_timeout": 0.1},
@@ -72,6 +86,19 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
     let folder = enable(&postroom, &good, "INBOX", json!({})).await;
     let sent = postroom.post("email/Messages", &outgoing(&good, "hello")).await.unwrap();
     assert_eq!(settled(&postroom, &id(&sent)).await["messageState"], "sent");
+    let large = json!({"account_id": good, "messageDirection": "out"});
+    let large = id(&postroom.post("email/Messages", &large).await.unwrap());
+    let path = format!("/rest/v1/model/email/Messages/{large}/file/a.bin");
+    let put = async || {
+        let put = reqwest::Client::new().put(format!("{}{path}", postroom.url()));
+        let put = put.bearer_auth(Postroom::TOKEN).body(vec![7; 300_000]).send().await.unwrap();
+        (put.status().as_u16(), put.bytes().await.unwrap())
+    };
+    assert!(put().await.0 < 300, "it is an object");
+    s3.down().await;
+    let (status, answer) = put().await;
+    assert_eq!(status, 503);
+    assert_absent("an answer while S3 is away", &answer);
     messages(&postroom, &folder, 1).await;
     for account in &refused {
         let told = |account: &Json| account["statusText"].as_str().map(|_| ());

@@ -117,7 +117,7 @@ pub(super) async fn backups(world: &World) {
     store.backup_mark(true).await.unwrap();
     assert!(store.sending_suspended().await.unwrap().is_some());
     backup_key(store.inner.database.as_ref()).await.unwrap().unwrap();
-    store.restored().await.unwrap();
+    store.restored(false).await.unwrap();
     store.sending_list(9).await.unwrap();
     store.sending_resume().await.unwrap();
 }
@@ -161,11 +161,21 @@ pub(super) async fn sweeps(world: &World) {
     let place = EntityPlace::new(&world.domain, &class, deal.id);
     let large = NewFile { content: NewContent::Own(content), ..file("scan", "large") };
     store.file_add(place, vec![large], &Replace::Nothing).await.unwrap();
+    let blob = store.file_list_of(place, "scan").await.unwrap()[0].blob();
+    assert!(store.blob_read(blob, 0..9).next().await.unwrap().is_some());
     // A process that is no more there has left something.
     let left = "INSERT INTO \"unfinished\" (\"blob\", \"owner\") VALUES (7, 999)";
     store.write(vec![Statement::new(left)]).await.unwrap();
     store.blob_sweep_abandoned(std::time::Duration::ZERO).await.unwrap();
     store.sweep().await;
+    world.delete(CLASS, &deal).await;
+    // S3 completed an object whose writer had ended.
+    let own = store.inner.objects.own.clone().unwrap();
+    own.objects.put(format!("{}/999/1-late", own.id), vec![]).await.unwrap();
+    let engine = &world.engine;
+    engine.objects_sweep(std::time::Duration::ZERO).await.unwrap();
+    engine.objects_remove().await.unwrap();
+    store.objects_kept().await.unwrap().unwrap();
     store.trim_to(100).await.unwrap();
     store.sweep_last().await;
     store.damage().await.unwrap();

@@ -1,0 +1,96 @@
+//! Where the contents of a database are that are objects: the database knows its place.
+//!
+//! A database has an id below its place. A restored copy gets another one, so that neither of the
+//! two removes what the other has.
+
+use crate::clock::Clock;
+use crate::columns;
+use crate::database::Database;
+use crate::database::Room;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::moving;
+use crate::object_id::ID;
+use crate::objects::Objects;
+use crate::objects::ObjectsAccess;
+
+/// The row of `meta` with the place of the objects.
+const PLACE: &str = "objects place";
+
+/// The objects of a database that is open.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ObjectsHeld {
+    /// Where they are written to and read. `None`: nowhere, or they are left alone.
+    pub own: Option<OwnObjects>,
+    /// Whether the database may name objects.
+    pub may_be: bool,
+}
+
+/// Where this database writes its objects.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnObjects {
+    pub objects: Objects,
+    /// The first part of the names of its objects.
+    pub id: String,
+}
+
+/// Where the contents of a database are that are objects, as `s3://BUCKET/PREFIX`. `None`: it has
+/// none.
+///
+/// # Errors
+///
+/// When the database does not work.
+pub async fn objects_place(database: &dyn Database) -> Result<Option<String>, Error> {
+    match columns::of_table(database, "meta").await?.is_empty() {
+        true => Ok(None),
+        false => text(database, PLACE).await,
+    }
+}
+
+async fn text(database: &dyn Database, name: &'static str) -> Result<Option<String>, Error> {
+    let sql = "SELECT \"bytes\" FROM \"meta\" WHERE \"name\" = $1";
+    let rows = database.read(Statement::new(sql).bind(name)).await?;
+    let bytes = rows.first().and_then(|row| row.bytes(0)).map(<[u8]>::to_vec);
+    let text = bytes.map(String::from_utf8).transpose();
+    text.map_err(|_| Error::Damaged { what: "the place of the contents" })
+}
+
+/// Holds a process to the place that the database knows. The first that is given one makes it
+/// known.
+pub(crate) async fn settle(
+    database: &dyn Database,
+    access: &ObjectsAccess,
+    clock: &Clock,
+) -> Result<ObjectsHeld, Error> {
+    let known = objects_place(database).await?;
+    let objects = match (access, &known) {
+        (ObjectsAccess::LeftAlone, _) => {
+            return Ok(ObjectsHeld { own: None, may_be: known.is_some() });
+        }
+        (ObjectsAccess::None, None) => return Ok(ObjectsHeld::default()),
+        (ObjectsAccess::None, Some(known)) => {
+            return Err(Error::OtherObjects { known: known.clone(), given: None });
+        }
+        (ObjectsAccess::At(objects), _) => objects,
+    };
+    let put = "INSERT INTO \"meta\" (\"name\", \"bytes\") VALUES ($1, $2)
+        ON CONFLICT (\"name\") DO NOTHING";
+    let put = |name: &'static str, text: &str| {
+        Statement::new(put).bind(name).bind(text.as_bytes().to_vec())
+    };
+    // A process that knows of no objects would delete contents and leave their objects.
+    if known.is_none() && !database.is_first() {
+        moving::unused(database).await?;
+    }
+    if text(database, ID).await?.is_none() {
+        let id = clock.new_id().to_string();
+        database.write(vec![put(PLACE, objects.place()), put(ID, &id)], Room::Reserve).await?;
+    }
+    let known = objects_place(database).await?.unwrap_or_default();
+    if known != objects.place() {
+        return Err(Error::OtherObjects { known, given: Some(objects.place().to_owned()) });
+    }
+    let id = text(database, ID).await?;
+    let id = id.ok_or(Error::Damaged { what: "the place of the contents" })?;
+    Ok(ObjectsHeld { own: Some(OwnObjects { objects: objects.clone(), id }), may_be: true })
+}
