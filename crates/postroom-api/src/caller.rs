@@ -3,7 +3,7 @@
 //! Standards: RFC 6750.
 
 use crate::app::App;
-use crate::connections::Connection;
+use crate::connections::Seat;
 use crate::problem::Problem;
 use axum::extract::ConnectInfo;
 use axum::extract::FromRequestParts;
@@ -40,8 +40,8 @@ impl FromRequestParts<App> for Caller {
         // A good token is always accepted. So wrong tokens from the same address, such as that of a
         // proxy, lock nobody else out.
         if let Some(Bearer { domain, name }) = app.store.token_verify(token).await? {
-            if let Some(connection) = parts.extensions.get::<Arc<Connection>>() {
-                connection.is_known();
+            if let Some(seat) = parts.extensions.get::<Arc<Seat>>() {
+                seat.connection.is_known();
             }
             return Ok(Self { domain, name });
         }

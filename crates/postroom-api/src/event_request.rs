@@ -65,7 +65,15 @@ impl EventRequest {
     ///
     /// 422 with every parameter that is unknown or wrong; 400 when `filter` is no JSON.
     pub(crate) fn parse(classes: &[Arc<Class>], uri: &Uri) -> Result<Self, Problem> {
-        let pairs = parameters::of(uri, &PARAMETERS)?;
+        Self::of(classes, &parameters::of(uri, &PARAMETERS)?)
+    }
+
+    /// Reads parameters, each of which is there once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`].
+    pub(crate) fn of(classes: &[Arc<Class>], pairs: &[(String, String)]) -> Result<Self, Problem> {
         let value = |name: &str| pairs.iter().find(|(n, _)| n == name).map(|(_, text)| text);
         let mut problems = vec![];
         let mut read = Self {
@@ -152,7 +160,7 @@ impl EventRequest {
             "id": row.entity.to_string(), "entity": shown(after), "entity0": former,
             "modifier": row.modifier.as_ref().map(modifier),
         });
-        Some(ShownEvent { seq: row.seq, name, json })
+        Some(ShownEvent { seq: row.seq, name, operation, json })
     }
 
     fn shown(&self, class: &Class, entity: &Entity) -> Json {
@@ -168,6 +176,8 @@ pub(crate) struct ShownEvent {
     pub seq: i64,
     /// What happened.
     pub name: EventName,
+    /// What happened to what the reader sees.
+    pub operation: Operation,
     /// The event.
     pub json: Json,
 }

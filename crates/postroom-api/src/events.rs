@@ -35,9 +35,9 @@ use postroom_model::Domain;
 use postroom_model::Invalid;
 use postroom_store::EntityNews;
 use postroom_store::Error;
-use postroom_store::FeedBounds;
 use postroom_store::NewsPage;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -97,18 +97,8 @@ struct EventPage {
 
 impl Follower {
     async fn new(app: App, domain: Domain, request: EventRequest) -> Result<Self, Problem> {
-        let FeedBounds { oldest, newest } = app.store.feed_bounds().await?;
-        let after = match request.after {
-            Some(After::First) => oldest,
-            Some(After::Now) => newest,
-            Some(After::Seq(seq)) => seq,
-            None => {
-                let reason = "says where to begin: the number behind which to go on, `first` or \
-                              `now`";
-                return Err(Invalid::new("after", reason).into());
-            }
-        };
-        let news = app.news.follow(&domain, after).await?;
+        let after = request.after.ok_or_else(no_beginning)?;
+        let news = follow(&app, &domain, after).await?;
         Ok(Self { app, request, news })
     }
 
@@ -168,7 +158,7 @@ impl Follower {
         let mut told = Instant::now();
         loop {
             let mut text = String::new();
-            for ShownEvent { seq, name, json } in &page.events {
+            for ShownEvent { seq, name, json, .. } in &page.events {
                 text.push_str(&format!("id: {seq}\nevent: {name}\ndata: {json}\n\n"));
             }
             if text.is_empty() && told.elapsed() >= HEARTBEAT {
@@ -206,23 +196,62 @@ impl Follower {
 
     /// Reads on behind what was read so far, at most so many changes.
     async fn read(&mut self, limit: u32) -> Result<EventPage, Problem> {
-        let after = self.news.after();
-        match self.news.read(limit).await? {
-            NewsPage::News { news, is_full, .. } => {
-                let classes = self.app.store.classes();
-                let event = |news: &EntityNews| self.request.event(&classes, news);
-                Ok(EventPage { events: news.iter().filter_map(event).collect(), is_full })
-            }
-            NewsPage::Trimmed { oldest } => Err(gone(format!(
-                "what follows {after} is no longer kept: go on with after={oldest}, which is the \
-                 oldest number, and read the entities anew"
-            ))),
-            NewsPage::Unknown { newest } => Err(gone(format!(
-                "no change has come to the number {after} yet: it is of other data. Go on with \
-                 after={newest}, which is the newest number, and read the entities anew"
-            ))),
-        }
+        let ReadNews { news, is_full } = read(&mut self.news, limit).await?;
+        let classes = self.app.store.classes();
+        let event = |news: &EntityNews| self.request.event(&classes, news);
+        Ok(EventPage { events: news.iter().filter_map(event).collect(), is_full })
     }
+}
+
+/// Some of the news.
+pub(crate) struct ReadNews {
+    pub news: Arc<[EntityNews]>,
+    /// Whether there may be more already.
+    pub is_full: bool,
+}
+
+/// Follows the news of a domain from where a client wants to begin.
+///
+/// # Errors
+///
+/// When the store fails.
+pub(crate) async fn follow(
+    app: &App,
+    domain: &Domain,
+    after: After,
+) -> Result<NewsFollower, Problem> {
+    let after = match after {
+        After::First => app.store.feed_bounds().await?.oldest,
+        After::Now => app.store.feed_bounds().await?.newest,
+        After::Seq(seq) => seq,
+    };
+    Ok(app.news.follow(domain, after).await?)
+}
+
+/// Reads the next news, at most so many.
+///
+/// # Errors
+///
+/// 410 for a number that is no longer kept, or that was never given.
+pub(crate) async fn read(news: &mut NewsFollower, limit: u32) -> Result<ReadNews, Problem> {
+    let after = news.after();
+    match news.read(limit).await? {
+        NewsPage::News { news, is_full, .. } => Ok(ReadNews { news, is_full }),
+        NewsPage::Trimmed { oldest } => Err(gone(format!(
+            "what follows {after} is no longer kept: go on with after={oldest}, which is the \
+             oldest number, and read the entities anew"
+        ))),
+        NewsPage::Unknown { newest } => Err(gone(format!(
+            "no change has come to the number {after} yet: it is of other data. Go on with \
+             after={newest}, which is the newest number, and read the entities anew"
+        ))),
+    }
+}
+
+/// The client does not say where to begin.
+pub(crate) fn no_beginning() -> Problem {
+    let reason = "says where to begin: the number behind which to go on, `first` or `now`";
+    Invalid::new("after", reason).into()
 }
 
 fn gone(detail: String) -> Problem {

@@ -102,6 +102,10 @@ mod event_request;
 
 mod events;
 
+mod socket_message;
+
+mod web_socket;
+
 mod entity;
 
 mod query;

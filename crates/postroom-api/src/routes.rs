@@ -29,6 +29,7 @@ use crate::trace;
 use crate::try_now;
 use crate::verb;
 use crate::verb::Verb;
+use crate::web_socket;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -58,6 +59,7 @@ pub fn router(app: App) -> Router {
         .route("/rest/v1/design/classes:sync", any(design::classes))
         .route("/rest/v1/design/classes/{*classname}", any(design::classes))
         .route(events::EVENTS, get(events::show))
+        .route(web_socket::WEB_SOCKET, get(web_socket::open))
         .route(job::JOBS, get(job::list))
         .route("/rest/v1/jobs/{id}", get(job::show).delete(job::delete))
         .route(sending::SENDING, get(sending::show))

@@ -62,10 +62,10 @@ pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = (
                     router: router.clone(),
                     peer,
                     connections: connections.clone(),
-                    connection: Arc::clone(&seat.connection),
+                    seat: Arc::new(seat),
                     answering: Answering::default(),
                 };
-                tokio::spawn(run(stream, one, seat, Arc::clone(&limits)));
+                tokio::spawn(run(stream, one, Arc::clone(&limits)));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
@@ -79,19 +79,21 @@ pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = (
 }
 
 /// Serves one connection to its end.
-async fn run(stream: TcpStream, one: One, seat: Seat, limits: Arc<Limits>) {
+async fn run(stream: TcpStream, one: One, limits: Arc<Limits>) {
     // Answers are sent at once. A small answer must not wait until the client acknowledges the one
     // before.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
     }
+    // A WebSocket keeps it for longer.
+    let seat = Arc::clone(&one.seat);
     let mut leaving = seat.connection.leaving();
     let socket = Socket::new(stream, one.answering.clone(), limits.read_within);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head_within);
     http.max_buf_size(limits.head_bytes_max);
     let service = service_fn(move |request| one.answer(request));
-    let served = http.serve_connection(TokioIo::new(socket), service);
+    let served = http.serve_connection(TokioIo::new(socket), service).with_upgrades();
     let silent = silent(&seat.connection, limits.first_head_within);
     tokio::pin!(served, silent);
     loop {
@@ -133,7 +135,7 @@ struct One {
     router: Router,
     peer: SocketAddr,
     connections: Connections,
-    connection: Arc<Connection>,
+    seat: Arc<Seat>,
     answering: Answering,
 }
 
@@ -143,10 +145,10 @@ impl One {
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + use<> {
         self.answering.begin();
-        self.connections.used(&self.connection);
+        self.connections.used(&self.seat.connection);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(self.peer));
-        request.extensions_mut().insert(Arc::clone(&self.connection));
+        request.extensions_mut().insert(Arc::clone(&self.seat));
         let answered = self.router.clone().call(request);
         let answering = self.answering.clone();
         async move { Ok(answered.await?.map(|body| AnswerBody { body, answering })) }

@@ -25,3 +25,4 @@ mod messages;
 mod once;
 mod shown;
 mod together;
+mod web_socket;

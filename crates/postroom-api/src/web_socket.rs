@@ -1,0 +1,338 @@
+//! `GET /ws`: the news of a domain over a WebSocket, for any number of subscriptions.
+//!
+//! ```text
+//!   client:  ["follow", {"id": "a", "after": 123}]
+//!   server:  ["follow", {"qid": null, "id": "a", "after": 123}]
+//!            ["event", {"id": "a", "event": {"seq": 124, …}}]
+//! ```
+//! Each subscription has a task, which waits while the client reads what was told before. A client
+//! that reads nothing for a minute loses its connection, and comes back with its number.
+//!
+//! Standards: RFC 6455.
+
+use crate::app::App;
+use crate::caller;
+use crate::caller::Caller;
+use crate::connections::Seat;
+use crate::event_request::After;
+use crate::event_request::EventRequest;
+use crate::event_request::ShownEvent;
+use crate::events;
+use crate::problem::Problem;
+use crate::socket_message::PLATFORM_EVENT;
+use crate::socket_message::SocketMessage;
+use crate::socket_message::Subscription;
+use crate::socket_message::Wish;
+use axum::Extension;
+use axum::extract::State;
+use axum::extract::ws::CloseFrame;
+use axum::extract::ws::Message;
+use axum::extract::ws::WebSocket;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::close_code;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::HeaderMap;
+use axum::http::StatusCode;
+use axum::response::Response;
+use postroom_engine::NewsFollower;
+use postroom_model::Domain;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
+
+/// Where it is.
+pub(crate) const WEB_SOCKET: &str = "/ws";
+/// How many bytes a message of a client may have.
+const MESSAGE_BYTES_MAX: usize = 128 * 1024;
+/// How many subscriptions one connection may have.
+const SUBSCRIPTIONS_MAX: usize = 100;
+/// How often the server asks whether the client is there, and looks at its token.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A client that is silent for so long is gone. It answers each heartbeat.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How many changes a subscription reads at once.
+const READ_AT_ONCE: u32 = 100;
+
+/// `GET`: begins the conversation.
+///
+/// # Errors
+///
+/// 400 and 426 for a request that does not ask for a WebSocket.
+pub(crate) async fn open(
+    State(app): State<App>,
+    caller: Caller,
+    seat: Option<Extension<Arc<Seat>>>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|refused| {
+        let detail = format!("this path is for WebSockets: {}", refused.body_text());
+        Problem::new(refused.status(), "no-web-socket", detail)
+    })?;
+    let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let (tells, told) = mpsc::channel(1);
+        let domain = caller.domain;
+        let conversation =
+            Conversation { app, domain, headers, tells, subscriptions: HashMap::new() };
+        conversation.run(socket, told).await;
+        // The connection has its place until here.
+        drop(seat);
+    }))
+}
+
+/// A conversation with one client.
+struct Conversation {
+    app: App,
+    domain: Domain,
+    headers: HeaderMap,
+    /// What the subscriptions tell, page by page.
+    tells: mpsc::Sender<Vec<Json>>,
+    subscriptions: HashMap<String, Subscribed>,
+}
+
+/// A subscription that has begun.
+struct Subscribed {
+    /// What was asked for. Null: it is no subscription of the platform.
+    asked: Json,
+    expires: watch::Sender<Option<Instant>>,
+    /// Ends its task.
+    _ending: DropGuard,
+}
+
+/// Why a conversation ends.
+type Farewell = Option<CloseFrame>;
+
+impl Conversation {
+    async fn run(mut self, mut socket: WebSocket, mut told: mpsc::Receiver<Vec<Json>>) {
+        let farewell = self.converse(&mut socket, &mut told).await;
+        // Whoever is gone already does not hear it.
+        if farewell.is_some() {
+            let _ = socket.send(Message::Close(farewell)).await;
+        }
+    }
+
+    /// Hears and tells until one of both leaves.
+    async fn converse(
+        &mut self,
+        socket: &mut WebSocket,
+        told: &mut mpsc::Receiver<Vec<Json>>,
+    ) -> Farewell {
+        let mut heard = Instant::now();
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let page = tokio::select! {
+                message = socket.recv() => {
+                    heard = Instant::now();
+                    match message {
+                        Some(Ok(Message::Text(text))) => vec![self.hear(&text).await],
+                        Some(Ok(Message::Binary(_))) => {
+                            return farewell(close_code::UNSUPPORTED, "messages are texts");
+                        }
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                        // Too large a message is an error, too, and is answered before.
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                    }
+                }
+                // This conversation has a sender.
+                page = told.recv() => page.unwrap_or_default(),
+                _ = heartbeat.tick() => {
+                    if heard.elapsed() > SILENCE_MAX {
+                        return farewell(close_code::POLICY, "no answer to any ping for a minute");
+                    }
+                    if let Err(problem) = caller::is_known(&self.app, &self.headers).await {
+                        let problem = problem.to_json();
+                        let why = problem.get("detail").and_then(Json::as_str).unwrap_or_default();
+                        return farewell(close_code::POLICY, why);
+                    }
+                    if socket.send(Message::Ping(axum::body::Bytes::new())).await.is_err() {
+                        return None;
+                    }
+                    vec![]
+                }
+                () = self.app.ending.cancelled() => {
+                    return farewell(close_code::AWAY, "Postroom ends; come back with your number");
+                }
+            };
+            for one in page {
+                if socket.send(Message::text(one.to_string())).await.is_err() {
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The answer to a message.
+    async fn hear(&mut self, text: &str) -> Json {
+        let message = SocketMessage::parse(&self.app.store.classes(), text);
+        let message = match message {
+            Ok(message) => message,
+            Err(refused) => return refusal(&refused.qid, &refused.id, &refused.problem),
+        };
+        let SocketMessage { qid, id, wish } = message;
+        let done = match wish {
+            Wish::Follow(request) => self.follow(&id, *request).await,
+            Wish::Subscribe(subscription) => self.subscribe(&id, subscription).await,
+            Wish::Unsubscribe => self.unsubscribe(&id),
+        };
+        let mut answer = match done {
+            Ok(answer) => answer,
+            Err(problem) => return refusal(&qid, &Json::from(id), &problem),
+        };
+        if let Some(members) = answer.get_mut(1).and_then(Json::as_object_mut) {
+            members.extend([("qid".to_owned(), qid), ("id".to_owned(), Json::from(id))]);
+        }
+        answer
+    }
+
+    async fn follow(&mut self, id: &str, request: EventRequest) -> Result<Json, Problem> {
+        let after = request.after.ok_or_else(events::no_beginning)?;
+        let news = events::follow(&self.app, &self.domain, after).await?;
+        let begun = news.after();
+        let told =
+            move |id: &str, event: ShownEvent| json!(["event", {"id": id, "event": event.json}]);
+        self.begin(id, Telling { requests: vec![request], news, told }, None, Json::Null)?;
+        Ok(json!(["follow", {"after": begun}]))
+    }
+
+    async fn subscribe(&mut self, id: &str, wanted: Subscription) -> Result<Json, Problem> {
+        let Subscription { requests, expires, asked } = wanted;
+        let until = Instant::now() + expires;
+        let answer = json!(["subscribe", {"expires": expires.as_secs()}]);
+        // The same once more keeps it, with all that it has not told yet.
+        if let Some(subscribed) = self.subscriptions.get(id).filter(|one| one.asked == asked)
+            && subscribed.expires.send(Some(until)).is_ok()
+        {
+            return Ok(answer);
+        }
+        let news = events::follow(&self.app, &self.domain, After::Now).await?;
+        self.begin(id, Telling { requests, news, told: platform_event }, Some(until), asked)?;
+        Ok(answer)
+    }
+
+    fn unsubscribe(&mut self, id: &str) -> Result<Json, Problem> {
+        let gone = || Problem::not_found(format!("there is no subscription `{id}`"));
+        self.subscriptions.remove(id).ok_or_else(gone)?;
+        Ok(json!(["unsubscribe", {}]))
+    }
+
+    /// Begins to tell. A subscription of the same id ends.
+    #[expect(clippy::disallowed_methods, reason = "connections of clients are not simulated")]
+    fn begin<F>(
+        &mut self,
+        id: &str,
+        telling: Telling<F>,
+        until: Option<Instant>,
+        asked: Json,
+    ) -> Result<(), Problem>
+    where
+        F: Fn(&str, ShownEvent) -> Json + Send + 'static,
+    {
+        self.subscriptions.retain(|_, subscribed| !subscribed.expires.is_closed());
+        if self.subscriptions.len() >= SUBSCRIPTIONS_MAX && !self.subscriptions.contains_key(id) {
+            let detail = format!("a connection has {SUBSCRIPTIONS_MAX} subscriptions at most");
+            return Err(Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-subscriptions",
+                detail,
+            ));
+        }
+        let (ending, (expires, expiry)) = (CancellationToken::new(), watch::channel(until));
+        let subscribed = Subscribed { asked, expires, _ending: ending.clone().drop_guard() };
+        self.subscriptions.insert(id.to_owned(), subscribed);
+        let (app, tells, id) = (self.app.clone(), self.tells.clone(), id.to_owned());
+        tokio::spawn(async move {
+            ending.run_until_cancelled(telling.run(&app, &id, &tells, expiry)).await;
+        });
+        Ok(())
+    }
+}
+
+/// What a subscription tells, and how.
+struct Telling<F> {
+    requests: Vec<EventRequest>,
+    news: NewsFollower,
+    told: F,
+}
+
+impl<F: Fn(&str, ShownEvent) -> Json> Telling<F> {
+    /// Tells until it expires, the client is gone, or the news cannot be read.
+    async fn run(
+        mut self,
+        app: &App,
+        id: &str,
+        tells: &mpsc::Sender<Vec<Json>>,
+        mut expiry: watch::Receiver<Option<Instant>>,
+    ) {
+        loop {
+            let page = match events::read(&mut self.news, READ_AT_ONCE).await {
+                Ok(page) => page,
+                Err(problem) => {
+                    // Whoever no longer listens does not need it.
+                    let _ = tells.send(vec![refusal(&Json::Null, &Json::from(id), &problem)]).await;
+                    return;
+                }
+            };
+            let classes = app.store.classes();
+            let event = |news| self.requests.iter().find_map(|one| one.event(&classes, news));
+            let events = page.news.iter().filter_map(event);
+            let events: Vec<_> = events.map(|event| (self.told)(id, event)).collect();
+            if !events.is_empty() && tells.send(events).await.is_err() {
+                return;
+            }
+            if page.is_full {
+                continue;
+            }
+            let until = *expiry.borrow_and_update();
+            tokio::select! {
+                () = self.news.changed() => {}
+                // It was renewed, or its owner is gone, which ends this task.
+                _ = expiry.changed() => {}
+                () = expired(until) => {
+                    let _ = tells.send(vec![json!(["expired", {"id": id}])]).await;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Ends when a subscription does. `None`: never.
+async fn expired(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A change as the platform tells it.
+fn platform_event(id: &str, event: ShownEvent) -> Json {
+    let ShownEvent { operation, json: mut event, .. } = event;
+    let member = |of: &mut Json, name: &str| of.get_mut(name).map(Json::take).unwrap_or_default();
+    let mut modifier = member(&mut event, "modifier");
+    json!([PLATFORM_EVENT, {
+        "id": id, "seq": member(&mut event, "seq"), "eclass": member(&mut event, "class"),
+        "eid": member(&mut event, "id"), "operation": operation.number(),
+        "entity": member(&mut event, "entity"), "entity0": member(&mut event, "entity0"),
+        "modifier_type": member(&mut modifier, "type"),
+        "modifier_id": member(&mut modifier, "id"),
+    }])
+}
+
+fn refusal(qid: &Json, id: &Json, problem: &Problem) -> Json {
+    json!(["error", {"qid": qid, "id": id, "problem": problem.to_json()}])
+}
+
+fn farewell(code: u16, reason: &str) -> Farewell {
+    // A reason has 123 bytes at most (RFC 6455 §5.5).
+    let reason = reason.get(..reason.floor_char_boundary(123)).unwrap_or_default();
+    Some(CloseFrame { code, reason: reason.into() })
+}
