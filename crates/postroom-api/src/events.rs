@@ -49,11 +49,11 @@ const STREAM: &str = "text/event-stream";
 /// Where a client of a stream says how far it has come.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// How often a stream says that it is still there, and whether its token still is.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long an answer looks for events that are asked for among others.
 const LOOKING_MAX: Duration = Duration::from_secs(5);
 /// How many changes a stream reads at once.
-const STREAMED_AT_ONCE: u32 = 100;
+pub(crate) const STREAMED_AT_ONCE: u32 = 100;
 
 /// `GET`: the news behind a number.
 ///

@@ -18,6 +18,8 @@ use crate::event_request::After;
 use crate::event_request::EventRequest;
 use crate::event_request::ShownEvent;
 use crate::events;
+use crate::events::HEARTBEAT;
+use crate::events::STREAMED_AT_ONCE;
 use crate::problem::Problem;
 use crate::socket_message::PLATFORM_EVENT;
 use crate::socket_message::SocketMessage;
@@ -53,12 +55,8 @@ pub(crate) const WEB_SOCKET: &str = "/ws";
 const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 /// How many subscriptions one connection may have.
 const SUBSCRIPTIONS_MAX: usize = 100;
-/// How often the server asks whether the client is there, and looks at its token.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A client that is silent for so long is gone. It answers each heartbeat.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// How many changes a subscription reads at once.
-const READ_AT_ONCE: u32 = 100;
 
 /// `GET`: begins the conversation.
 ///
@@ -273,7 +271,7 @@ impl<F: Fn(&str, ShownEvent) -> Json> Telling<F> {
         mut expiry: watch::Receiver<Option<Instant>>,
     ) {
         loop {
-            let page = match events::read(&mut self.news, READ_AT_ONCE).await {
+            let page = match events::read(&mut self.news, STREAMED_AT_ONCE).await {
                 Ok(page) => page,
                 Err(problem) => {
                     // Whoever no longer listens does not need it.

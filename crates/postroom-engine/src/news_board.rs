@@ -87,10 +87,9 @@ pub struct NewsFollower {
     domain: Domain,
     column: Arc<Column>,
     grown: Watcher<()>,
-    /// What was read so far. `None`: nothing yet, so it is not known whether the number is one of
-    /// this store.
-    read_to: Option<i64>,
     after: i64,
+    /// Whether it has read. Before that it is not known whether the number is one of this store.
+    has_read: bool,
 }
 
 impl NewsBoard {
@@ -116,7 +115,7 @@ impl NewsBoard {
         };
         let (store, domain) = (self.store.clone(), domain.clone());
         let grown = column.grown.subscribe();
-        Ok(NewsFollower { store, domain, column, grown, read_to: None, after })
+        Ok(NewsFollower { store, domain, column, grown, after, has_read: false })
     }
 
     fn columns(&self) -> MutexGuard<'_, HashMap<Domain, Weak<Column>>> {
@@ -291,14 +290,13 @@ impl NewsFollower {
     pub async fn read(&mut self, limit: u32) -> Result<NewsPage, Error> {
         // Before the pages, so that what comes meanwhile wakes it.
         self.grown.mark_unchanged();
-        let latest = self.read_to.and_then(|to| self.column.latest().behind(to, limit));
-        let page = match latest {
+        let latest = self.has_read.then(|| self.column.latest().behind(self.after, limit));
+        let page = match latest.flatten() {
             Some(page) => page,
             None => read(&self.store, &self.domain, self.after, limit).await?,
         };
         if let NewsPage::News { next, .. } = page {
-            self.after = next;
-            self.read_to = Some(next);
+            (self.after, self.has_read) = (next, true);
         }
         Ok(page)
     }

@@ -2,8 +2,8 @@
 
 use crate::server::OTHER_TOKEN;
 use crate::server::Server;
+use crate::server::Stoppable;
 use crate::server::answer;
-use postroom_api::App;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
@@ -216,11 +216,7 @@ async fn what_is_wrong_with_a_request_for_events_is_named() {
 #[on_both]
 async fn those_who_wait_are_answered_when_postroom_ends() {
     let server = Server::start().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let app = App::new(server.store.clone());
-    let serving = tokio::spawn(postroom_api::serve(listener, app, async { drop(stopped.await) }));
+    let Stoppable { address, stop, serving } = server.stoppable().await;
     let get = |query: &str| {
         let url = format!("http://{address}{EVENTS}?{query}");
         reqwest::Client::new().get(url).bearer_auth(crate::server::TOKEN)

@@ -38,6 +38,7 @@ use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -56,6 +57,13 @@ pub struct Server {
     base: String,
     client: reqwest::Client,
     directory: Arc<TempDir>,
+}
+
+/// An interface that ends when it is told to.
+pub struct Stoppable {
+    pub address: SocketAddr,
+    pub stop: tokio::sync::oneshot::Sender<()>,
+    pub serving: tokio::task::JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -193,6 +201,16 @@ impl Server {
         let store = app.store.clone();
         tokio::spawn(postroom_api::serve(listener, app, std::future::pending()));
         Self { store, base, client: reqwest::Client::new(), directory }
+    }
+
+    /// The same store, served by a process that can be stopped.
+    pub async fn stoppable(&self) -> Stoppable {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let app = App::new(self.store.clone());
+        let serving = postroom_api::serve(listener, app, async { drop(stopped.await) });
+        Stoppable { address, stop, serving: tokio::spawn(serving) }
     }
 
     /// A request to a path under `/rest/v1/model/`, or from the root when it begins with a slash.

@@ -2,11 +2,11 @@
 
 use crate::server::OTHER_TOKEN;
 use crate::server::Server;
+use crate::server::Stoppable;
 use crate::server::TOKEN;
 use crate::server::answer;
 use futures_util::SinkExt;
 use futures_util::StreamExt;
-use postroom_api::App;
 use postroom_api::Limits;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
@@ -256,11 +256,7 @@ async fn a_client_that_reads_nothing_is_let_go_and_delays_nobody() {
 #[on_both]
 async fn clients_hear_that_postroom_ends() {
     let server = Server::start().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let app = App::new(server.store.clone());
-    let serving = tokio::spawn(postroom_api::serve(listener, app, async { drop(stopped.await) }));
+    let Stoppable { address, stop, serving } = server.stoppable().await;
     #[expect(clippy::disallowed_methods, reason = "a test of our own listener")]
     let mut client = Client::with(TcpStream::connect(address).await.unwrap(), TOKEN).await;
     client.asks(&json!(["follow", {"id": "a", "after": "now"}])).await;
