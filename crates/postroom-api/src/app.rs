@@ -2,6 +2,7 @@
 
 use crate::answer_budget::AnswerBudget;
 use crate::budget::Budget;
+use crate::described::Described;
 use crate::limits::Limits;
 use crate::lockout::Lockout;
 use crate::scans::Scans;
@@ -38,6 +39,8 @@ pub struct App {
     pub news: NewsBoard,
     /// Finds the whole texts of messages.
     pub texts: Arc<WholeTexts>,
+    /// How the interface describes itself.
+    pub described: Arc<Described>,
     /// Cancelled when Postroom ends: what waits for news ends too.
     pub ending: CancellationToken,
     /// Memory for answers that are made as a whole.
@@ -60,7 +63,20 @@ impl App {
         let texts = Arc::new(WholeTexts::new(std::env::temp_dir()));
         let (engine, held) = (Engine::default(), AnswerBudget::default());
         let (ending, news) = (CancellationToken::new(), NewsBoard::new(store.clone()));
-        Self { store, limits, budget, lockout, scans, engine, looking, news, texts, ending, held }
+        Self {
+            store,
+            limits,
+            budget,
+            lockout,
+            scans,
+            engine,
+            looking,
+            news,
+            texts,
+            described: Arc::default(),
+            ending,
+            held,
+        }
     }
 
     /// The same, with another way to find the whole texts of messages.

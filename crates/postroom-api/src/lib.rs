@@ -32,6 +32,8 @@ mod socket;
 
 mod answer_budget;
 
+mod described;
+
 mod app;
 
 mod caller;
@@ -135,6 +137,8 @@ mod design;
 mod health;
 
 mod sending;
+
+mod openapi;
 
 mod routes;
 

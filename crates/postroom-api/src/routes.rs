@@ -18,6 +18,7 @@ use crate::host;
 use crate::job;
 use crate::lookup;
 use crate::message_text;
+use crate::openapi;
 use crate::place;
 use crate::place::Target;
 use crate::problem::Problem;
@@ -39,6 +40,7 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::middleware;
 use axum::response::Response;
+use axum::routing::MethodRouter;
 use axum::routing::any;
 use axum::routing::get;
 use axum::routing::post;
@@ -53,24 +55,33 @@ const MODEL: &str = "/rest/v1/model/";
 /// The REST interface. Everything but `/healthz` asks for a token first.
 pub fn router(app: App) -> Router {
     let clock = app.store.clock().clone();
-    Router::new()
-        .route("/healthz", get(health::show))
-        .route(design::CLASSES, any(design::classes))
-        .route("/rest/v1/design/classes:sync", any(design::classes))
-        .route("/rest/v1/design/classes/{*classname}", any(design::classes))
-        .route(events::EVENTS, get(events::show))
-        .route(web_socket::WEB_SOCKET, get(web_socket::open))
-        .route(job::JOBS, get(job::list))
-        .route("/rest/v1/jobs/{id}", get(job::show).delete(job::delete))
-        .route(sending::SENDING, get(sending::show))
-        .route(sending::RESUME, post(sending::resume))
-        .route(MODEL, any(model))
-        .route("/rest/v1/model/{*path}", any(model))
+    let routes = routes().into_iter();
+    let router = routes.fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    router
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn(host::check))
         .layer(middleware::from_fn_with_state(clock, trace::trace))
         .with_state(app)
+}
+
+/// All paths, each with what answers it. `operations.json` describes them.
+fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
+    vec![
+        ("/healthz", get(health::show)),
+        (openapi::OPENAPI, get(openapi::show)),
+        (design::CLASSES, any(design::classes)),
+        ("/rest/v1/design/classes:sync", any(design::classes)),
+        ("/rest/v1/design/classes/{*classname}", any(design::classes)),
+        (events::EVENTS, get(events::show)),
+        (web_socket::WEB_SOCKET, get(web_socket::open)),
+        (job::JOBS, get(job::list)),
+        ("/rest/v1/jobs/{id}", get(job::show).delete(job::delete)),
+        (sending::SENDING, get(sending::show)),
+        (sending::RESUME, post(sending::resume)),
+        (MODEL, any(model)),
+        ("/rest/v1/model/{*path}", any(model)),
+    ]
 }
 
 /// Everything under `/rest/v1/model/`, where class names have slashes. A request that meets a
@@ -155,4 +166,23 @@ async fn nothing(_: Caller) -> Problem {
 async fn other_method() -> Problem {
     let detail = "the path does not take this method; see Allow";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroom_model::builtin;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_description_has_all_paths_and_no_others() {
+        let classes: Vec<_> = builtin::classes().unwrap().into_iter().map(Arc::new).collect();
+        let document = openapi::document(&classes).unwrap();
+        let described = document["paths"].as_object().unwrap().keys();
+        let of_model = |path: &str| path.starts_with("/rest/v1/model/");
+        let described: BTreeSet<_> = described.filter(|path| !of_model(path)).cloned().collect();
+        let routed = routes().into_iter().map(|(path, _)| path.replace("{*", "{"));
+        let routed: BTreeSet<_> = routed.filter(|path| !of_model(path)).collect();
+        assert_eq!(described, routed);
+    }
 }

@@ -8,6 +8,7 @@ use crate::place::Place;
 use crate::place::Target;
 use crate::problem::Problem;
 use axum::http::Method;
+use postroom_model::Class;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
 
@@ -115,6 +116,16 @@ fn own(place: &Place) -> impl Iterator<Item = &'static Own> {
     let classname = place.class.classname.as_str();
     OWN.iter().filter(move |own| {
         own.classname.is_none_or(|name| name == classname) && Some(own.of_entity) == of_entity
+    })
+}
+
+/// Whether a method of our own is one of a class.
+#[must_use]
+pub(crate) fn is_own(class: &Class, of_entity: bool, method: &str) -> bool {
+    OWN.iter().any(|own| {
+        own.method == method
+            && own.of_entity == of_entity
+            && own.classname.is_none_or(|name| name == class.classname)
     })
 }
 

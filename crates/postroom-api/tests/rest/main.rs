@@ -23,6 +23,7 @@ mod lists;
 mod lookup;
 mod messages;
 mod once;
+mod openapi;
 mod shown;
 mod together;
 mod web_socket;

@@ -1,0 +1,79 @@
+//! `GET /rest/v1/openapi.json`: this interface as OpenAPI 3.1, with the classes as they are now.
+//!
+//! ```text
+//!   operations.json, fields.json, problems.json, shapes.json ─┐
+//!   classes ──► schemas ──► bodies ──────────────────────────┴─► document
+//! ```
+//! It needs a token as the classes do, because it shows what businesses have added to them.
+//!
+//! Standards: OpenAPI 3.1, JSON Schema 2020-12.
+
+mod tables;
+
+mod schemas;
+
+mod bodies;
+
+mod document;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::described::Description;
+use crate::download;
+use crate::etag;
+use crate::parameters;
+use crate::problem::Problem;
+use crate::view;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderValue;
+use axum::http::Uri;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use bytes::Bytes;
+use postroom_store::Classes;
+
+#[cfg(test)]
+pub(crate) use document::document;
+
+/// Where the description is.
+pub(crate) const OPENAPI: &str = "/rest/v1/openapi.json";
+
+/// `GET` of the description.
+///
+/// # Errors
+///
+/// 422 for any parameter.
+pub(crate) async fn show(
+    State(app): State<App>,
+    _: Caller,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
+    let classes = app.store.classes();
+    let description = match app.described.of(classes.version()) {
+        Some(description) => description,
+        None => {
+            let made = app.store.work().spawn(move || described(&classes)).await;
+            let made = made.map_err(|error| Problem::fault(error.to_string()))??;
+            app.described.keep(&made);
+            made
+        }
+    };
+    if etag::is_known(&headers, &description.tag)? {
+        return Ok(view::not_modified(&description.tag));
+    }
+    let json = HeaderValue::from_static("application/json");
+    let mut response = ([(header::CONTENT_TYPE, json)], description.bytes).into_response();
+    response.headers_mut().extend(etag::header(&description.tag).map(|tag| (header::ETAG, tag)));
+    Ok(response)
+}
+
+fn described(classes: &Classes) -> Result<Description, Problem> {
+    let document = document::document(classes);
+    let document = document.map_err(|error| Problem::fault(error.to_string()))?;
+    let bytes = Bytes::from(document.to_string());
+    Ok(Description { version: classes.version(), tag: download::tag_of(&bytes), bytes })
+}
