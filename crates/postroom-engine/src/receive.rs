@@ -215,7 +215,8 @@ pub(crate) async fn receive<S: Source>(
     known.withheld += fetched.withheld;
     let failure = fetched.result.as_ref().err().and_then(Error::source_failure);
     let stalls = failure == Some(SourceFailure::Silent);
-    known.has_progressed |= count > 0 || !fetched.missed.is_empty() && !stalls;
+    known.has_progressed |= count > 0;
+    let has_missed = !fetched.missed.is_empty() && !stalls;
     let folder = mailbox.folder;
     let late = |key| LateMessage { folder: folder.id, key, news: Arc::clone(&news) };
     known.alone.extend(known.plan.take_alone().into_iter().map(late));
@@ -225,7 +226,8 @@ pub(crate) async fn receive<S: Source>(
         Err(error) => Err(error),
     };
     match recorded {
-        Ok(None) => {}
+        // If the store does not take what is missed, nothing was achieved, and delays grow.
+        Ok(None) => known.has_progressed |= has_missed,
         Ok(Some(over)) => {
             known.end(over);
             return Ok(Left::More);

@@ -101,6 +101,17 @@ pub const PLANTED: &[PlantedFault] = &[
         ),
     },
     PlantedFault {
+        name: "a missed message counts as progress although it was not noted",
+        file: "crates/postroom-engine/src/receive.rs",
+        sound: "known.has_progressed |= count > 0;",
+        faulty: "known.has_progressed |= count > 0 || !fetched.missed.is_empty();",
+        finder: test(
+            "postroom-engine",
+            &["--test", "it"],
+            "a_message_that_is_not_noted_does_not_bring_a_connection_every_few_seconds",
+        ),
+    },
+    PlantedFault {
         name: "every row of the feed is lost",
         file: "crates/postroom-store/src/feed.rs",
         sound: "format!(\"{INSERT} VALUES ({})\", self.row_values())",

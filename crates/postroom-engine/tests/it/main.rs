@@ -11,6 +11,8 @@ mod deleting;
 
 mod receiving;
 
+mod redialing;
+
 mod renaming;
 
 mod sending;

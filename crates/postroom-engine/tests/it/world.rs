@@ -17,6 +17,7 @@ use postroom_sandbox::Protocol;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
 use postroom_store::Clock;
+use postroom_store::DATABASE_FILE;
 use postroom_store::EntityPlace;
 use postroom_store::MasterKey;
 use postroom_store::NewEntity;
@@ -26,6 +27,7 @@ use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::TimeAndChance;
 use postroom_store::Work;
+use rusqlite::Connection;
 use secrecy::SecretString;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -116,6 +118,14 @@ impl World {
         let dialer = dialer.over(Arc::new(Wires(Arc::clone(&self.sandbox))));
         let dialing = Dialing { dialer, ehlo_name: "client.test".to_owned() };
         Settings::new(dialing, self.directory.path().join("spool"))
+    }
+
+    /// From now on the database takes no receipt.
+    pub fn refuse_receipts(&self) {
+        let database = self.directory.path().join(DATABASE_FILE);
+        let trigger = "CREATE TRIGGER refused BEFORE INSERT ON receipt
+            BEGIN SELECT RAISE(ABORT, 'refused'); END";
+        Connection::open(database).unwrap().execute_batch(trigger).unwrap();
     }
 
     /// Starts the engine.
