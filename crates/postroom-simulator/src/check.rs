@@ -1,7 +1,6 @@
 //! The checks: what must hold at any time, and what must hold in the end.
 
 use crate::client;
-use crate::others;
 use crate::process::EngineProcess;
 use crate::servers::DIALS_MAX;
 use crate::servers::HOSTS;
@@ -43,6 +42,7 @@ struct StoredMessages<'a> {
 ///
 /// Says what does not hold.
 pub async fn always(world: &mut World, process: &EngineProcess) -> Result<Vec<Entity>> {
+    world.note_kept()?;
     let there = look_at_servers(world)?;
     let entities = client::list(&process.store, builtin::MESSAGES).await?;
     let stored = sort(&world.truth, &entities)?;
@@ -152,14 +152,13 @@ type AtServers = BTreeMap<UserMailbox, Vec<StoredMessage>>;
 
 fn look_at_servers(world: &World) -> Result<AtServers> {
     let all = world.truth.folders.keys();
-    all.map(|mailbox| Ok((*mailbox, others::messages(world, *mailbox)?))).collect()
+    all.map(|mailbox| Ok((*mailbox, world.messages(*mailbox)?))).collect()
 }
 
 /// Nothing was deleted or marked at a server that should not have been. Servers were looked at
 /// before the store: what they show must have been recorded by then.
-fn at_servers(world: &mut World, there: &AtServers, stored: &StoredMessages<'_>) -> Result<()> {
-    let now = world.time.passed();
-    for (subject, arrival) in &mut world.truth.arrivals {
+fn at_servers(world: &World, there: &AtServers, stored: &StoredMessages<'_>) -> Result<()> {
+    for (subject, arrival) in &world.truth.arrivals {
         let folder = world.truth.folders.get(&arrival.mailbox).context("no such folder")?;
         let there = there.get(&arrival.mailbox).context("no such mailbox")?;
         let message = there.iter().find(|message| message.bytes == arrival.bytes);
@@ -180,8 +179,6 @@ fn at_servers(world: &mut World, there: &AtServers, stored: &StoredMessages<'_>)
             }
             continue;
         };
-        // What was under way when the client was told is over by now.
-        arrival.must_stay |= folder.keeps_since.is_some_and(|since| since + PROMPT < now);
         if message.has_flag("\\Seen") && !arrival.seen_by_others {
             ensure!(folder.may_mark, "{subject} was marked, and nobody asked");
             let may_be_gone = arrival.deleted != Deleted::No || arrival.may_expire;
@@ -313,7 +310,7 @@ pub async fn missing(world: &mut World, process: &EngineProcess) -> Result<Optio
     let entities = always(world, process).await?;
     let stored = sort(&world.truth, &entities)?;
     for (subject, arrival) in &world.truth.arrivals {
-        let there = others::messages(world, arrival.mailbox)?;
+        let there = world.messages(arrival.mailbox)?;
         let is_there = there.iter().any(|message| message.bytes == arrival.bytes);
         let is_recorded = stored.received.contains_key(subject.as_str());
         let may_be_gone = arrival.deleted != Deleted::No || arrival.may_expire;

@@ -35,6 +35,7 @@ pub async fn happen(world: &mut World, process: &EngineProcess) -> Result<()> {
 }
 
 async fn one(world: &mut World, process: &EngineProcess) -> Result<()> {
+    world.note_kept()?;
     client::ask_again(world, &process.store).await?;
     client::adopt(world, &process.store).await?;
     let plan = world.plan;
@@ -165,7 +166,7 @@ async fn change(world: &mut World, process: &EngineProcess) -> Result<()> {
         3 => return client::enable_account(world, store, mailbox.user, true).await,
         4 => {
             let stored = client::list(store, builtin::MESSAGES).await?;
-            world.may_delete(mailbox, &stored);
+            world.may_delete(mailbox, &stored)?;
             json!({"deleteOnServer": true})
         }
         5 => {

@@ -115,7 +115,7 @@ async fn wait_to_be_deleted(
     // What happened to the mailbox before is found out first.
     scenes::pause(world, 75..90).await;
     let stored = client::list(&process.store, builtin::MESSAGES).await?;
-    world.may_delete(mailbox, &stored);
+    world.may_delete(mailbox, &stored)?;
     client::change(&process.store, builtin::FOLDERS, folder, json!({"deleteOnServer": true}))
         .await?;
     let act = Action::tagged("NO [INUSE] not now");

@@ -14,7 +14,7 @@ use postroom_sandbox::StoredMessage;
 /// When there is no such mailbox.
 pub fn work(world: &mut World) -> Result<()> {
     let mailbox = world.any_mailbox();
-    let messages = messages(world, mailbox)?;
+    let messages = world.messages(mailbox)?;
     let chosen = world.chance.choice(&messages).cloned();
     match (world.chance.u8(..4), chosen) {
         (0, Some(message)) => {
@@ -89,7 +89,7 @@ pub fn restore(world: &mut World) -> Result<()> {
 ///
 /// When there is no such mailbox.
 fn swap(world: &mut World, mailbox: UserMailbox, times: usize) -> Result<()> {
-    let uids: Vec<_> = messages(world, mailbox)?.iter().map(|message| message.uid).collect();
+    let uids: Vec<_> = world.messages(mailbox)?.iter().map(|message| message.uid).collect();
     for _ in 0..times {
         let (one, other) = (world.chance.choice(&uids), world.chance.choice(&uids));
         if let (Some(one), Some(other)) = (one, other) {
@@ -122,7 +122,7 @@ pub fn uids_of(world: &World, mailbox: UserMailbox, stored: &[Entity]) -> Result
         let subject = known.find(|(_, one)| one.bytes == message.bytes).map(|(subject, _)| subject);
         subject.is_some_and(|subject| stored.iter().any(|e| e.text("subject") == Some(subject)))
     };
-    let messages = messages(world, mailbox)?;
+    let messages = world.messages(mailbox)?;
     Ok(messages.iter().filter(|one| is_stored(one)).map(|message| message.uid).collect())
 }
 
@@ -137,19 +137,6 @@ fn from_backup(world: &mut World, mailbox: UserMailbox) -> Result<()> {
         arrival.removed_by_others = !is_back;
     }
     in_mailbox(world, mailbox, |found| found.restore(&backup))
-}
-
-/// The messages that a mailbox has at its server.
-///
-/// # Errors
-///
-/// When there is no such user.
-pub fn messages(world: &World, mailbox: UserMailbox) -> Result<Vec<StoredMessage>> {
-    let address = world.user(mailbox.user)?.address;
-    let Some(name) = world.mailbox_name(mailbox) else {
-        return Ok(vec![]);
-    };
-    Ok(world.server_of(mailbox.user)?.sandbox.messages(address, name))
 }
 
 /// Notes what others do with a message.

@@ -82,7 +82,7 @@ pub async fn delayed_deletion(world: &mut World, process: &EngineProcess) -> Res
     arrive(world, mailbox, stays)?;
     pause(world, 30..60).await;
     let stored = client::list(&process.store, builtin::MESSAGES).await?;
-    world.may_delete(mailbox, &stored);
+    world.may_delete(mailbox, &stored)?;
     let on = json!({"deleteOnServer": true});
     client::change(&process.store, builtin::FOLDERS, folder, on).await?;
     let act = Action::tagged("NO [INUSE] not now");
@@ -142,7 +142,7 @@ pub async fn swap_unfetched(world: &mut World, process: &EngineProcess) -> Resul
     let recorded = others::uids_of(world, mailbox, &stored)?;
     let count = world.chance.usize(1..6);
     arrive(world, mailbox, count)?;
-    let there = others::messages(world, mailbox)?.into_iter().map(|message| message.uid);
+    let there = world.messages(mailbox)?.into_iter().map(|message| message.uid);
     let unfetched: Vec<_> = there.filter(|uid| !recorded.contains(uid)).collect();
     let (one, other) = (world.chance.choice(&recorded), world.chance.choice(&unfetched));
     if let (Some(one), Some(other)) = (one, other) {

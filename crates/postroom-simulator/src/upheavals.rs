@@ -2,7 +2,6 @@
 
 use crate::client;
 use crate::disk::Fullness;
-use crate::others;
 use crate::servers::HOSTS;
 use crate::servers::PASSWORD;
 use crate::servers::USERS;
@@ -180,7 +179,7 @@ pub async fn make_accounts(world: &mut World, store: &Store) -> Result<()> {
 /// A folder is about to be deleted with what is known of its mailbox: a new folder gets all of its
 /// mail, the deleted one too.
 fn forget_folder(world: &mut World, mailbox: UserMailbox) -> Result<()> {
-    let there = others::messages(world, mailbox)?;
+    let there = world.messages(mailbox)?;
     let now = world.time.passed();
     for arrival in world.truth.arrivals_in(mailbox) {
         arrival.was_recorded |= arrival.deleted != Deleted::No;
@@ -207,7 +206,7 @@ async fn move_account(world: &mut World, store: &Store, user: usize, id: EntityI
         let Some(there) = world.mailbox_name(mailbox) else {
             continue;
         };
-        let old = others::messages(world, mailbox)?;
+        let old = world.messages(mailbox)?;
         let server = world.servers.get(to)?;
         let new = server.sandbox.messages(address, there);
         let is_there = |bytes| new.iter().any(|message| message.bytes == bytes);
@@ -224,7 +223,7 @@ async fn move_account(world: &mut World, store: &Store, user: usize, id: EntityI
     former.server = to;
     for name in ["INBOX", WORK] {
         let mailbox = UserMailbox { user, name };
-        let there = others::messages(world, mailbox)?;
+        let there = world.messages(mailbox)?;
         for arrival in world.truth.arrivals_in(mailbox) {
             let is_there = there.iter().any(|message| message.bytes == arrival.bytes);
             (arrival.removed_by_others, arrival.seen_by_others) = (!is_there, true);

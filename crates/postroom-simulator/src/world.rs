@@ -13,6 +13,7 @@ use anyhow::Context;
 use anyhow::Result;
 use fastrand::Rng;
 use postroom_model::Entity;
+use postroom_sandbox::StoredMessage;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,22 +183,63 @@ impl World {
         UserMailbox { user, name }
     }
 
-    /// A client is about to let the engine delete messages of a mailbox at the server. What is
-    /// stored already stays there.
-    pub fn may_delete(&mut self, mailbox: UserMailbox, stored: &[Entity]) {
-        let now = self.time.passed();
-        let Some(folder) = self.truth.folders.get_mut(&mailbox) else {
-            return;
+    /// The messages that a mailbox has at its server.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user.
+    pub fn messages(&self, mailbox: UserMailbox) -> Result<Vec<StoredMessage>> {
+        let address = self.user(mailbox.user)?.address;
+        let Some(name) = self.mailbox_name(mailbox) else {
+            return Ok(vec![]);
         };
-        let keeps = folder.keeps_since.is_some_and(|since| since + PROMPT < now);
-        let is_off = keeps || !folder.may_delete;
+        Ok(self.server_of(mailbox.user)?.sandbox.messages(address, name))
+    }
+
+    /// Notes which messages must stay at their servers, because a client has told the engine for
+    /// long enough that it must not delete them. A message that the engine deleted earlier, while
+    /// it was allowed to, is none of them.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user.
+    pub fn note_kept(&mut self) -> Result<()> {
+        let now = self.time.passed();
+        // What was under way when the client was told is over by then.
+        let is_over = |since: Duration| since + PROMPT < now;
+        let folders = self.truth.folders.iter();
+        let kept = folders.filter(|(_, folder)| folder.keeps_since.is_some_and(is_over));
+        let kept: Vec<UserMailbox> = kept.map(|(mailbox, _)| *mailbox).collect();
+        for mailbox in kept {
+            let there = self.messages(mailbox)?;
+            for arrival in self.truth.arrivals_in(mailbox) {
+                arrival.must_stay |= there.iter().any(|message| message.bytes == arrival.bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// A client is about to let the engine delete messages of a mailbox at the server. Messages
+    /// that are stored already stay there, except those that were stored while the engine might
+    /// delete them too.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user.
+    pub fn may_delete(&mut self, mailbox: UserMailbox, stored: &[Entity]) -> Result<()> {
+        self.note_kept()?;
+        let Some(folder) = self.truth.folders.get_mut(&mailbox) else {
+            return Ok(());
+        };
+        let never_might = !folder.may_delete;
         (folder.may_delete, folder.keeps_since) = (true, None);
         for (subject, arrival) in &mut self.truth.arrivals {
             let is_stored = stored.iter().any(|entity| entity.text("subject") == Some(subject));
             if arrival.mailbox == mailbox {
-                arrival.must_stay = is_stored && (is_off || arrival.must_stay);
+                arrival.must_stay = is_stored && (never_might || arrival.must_stay);
             }
         }
+        Ok(())
     }
 
     /// Adds a line to the history.
