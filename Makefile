@@ -14,8 +14,9 @@ demo: ## show the main job on a mail server of its own; EXIT=1 ends after it
 	@echo "Building Postroom; the first time takes some minutes .."
 	@cargo run --release --package postroom -- demo $(if $(EXIT),--exit)
 
-setup: ## install the Debian packages that tests use, when root or sudo is there
+setup: ## install the programs that tests use: Debian packages when root or sudo is there, others below target/
 	@bash scripts/setup.sh
+	@bash scripts/programs.sh
 
 test: setup ## run all tests, and each fuzz target for FUZZ_SECONDS (default 5)
 	cargo xtask test --fuzz-seconds $(FUZZ_SECONDS)

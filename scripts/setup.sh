@@ -11,6 +11,8 @@ wanted=(
     "mbsync isync"
     "/usr/lib/postgresql/*/bin/postgres postgresql"
     "python3 python3"
+    "node nodejs"
+    "npm npm"
     "c++ g++"
 )
 
@@ -21,6 +23,8 @@ for line in "${wanted[@]}"; do
     found=$(compgen -G "$program" | tail -1 || true)
     PATH=$PATH:/usr/sbin:/sbin command -v "${found:-$program}" >/dev/null || missing+=("$package")
 done
+# Debian has the module that makes virtual environments in a package of its own.
+python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 as_root=()

@@ -47,6 +47,8 @@ pub use kill_loop::KillLoopResult;
 pub use packages::Missing;
 pub use packages::Need;
 pub use packages::missing;
+pub use packages::node_program;
+pub use packages::python_program;
 pub use packages::require;
 pub use packages::skipped;
 pub use postfix::Postfix;

@@ -18,6 +18,12 @@ pub enum Need {
     Mbsync,
     /// PostgreSQL 15 or newer.
     Postgres,
+    /// Schemathesis, which tests an interface by its description.
+    Schemathesis,
+    /// The generator of clients openapi-python-client.
+    PythonClient,
+    /// The generator of types openapi-typescript, with the compiler of TypeScript.
+    TypeScript,
 }
 
 /// Something that is not there.
@@ -51,9 +57,39 @@ fn missing_one(need: Need) -> Option<Missing> {
         Need::Postgres if is_root() && user("postgres").is_none() => {
             ("a user postgres", "apt-get install postgresql")
         }
-        Need::Dovecot | Need::Postfix | Need::Mbsync | Need::Postgres => return None,
+        Need::Schemathesis if !python_program("schemathesis").is_file() => {
+            ("schemathesis", "make setup")
+        }
+        Need::PythonClient if !python_program("openapi-python-client").is_file() => {
+            ("openapi-python-client", "make setup")
+        }
+        Need::TypeScript if !node_program("openapi-typescript").exists() => {
+            ("openapi-typescript", "make setup")
+        }
+        Need::Dovecot
+        | Need::Postfix
+        | Need::Mbsync
+        | Need::Postgres
+        | Need::Schemathesis
+        | Need::PythonClient
+        | Need::TypeScript => return None,
     };
     Some(Missing { program, remedy })
+}
+
+/// Where `make setup` puts the Python program of that name.
+pub fn python_program(name: &str) -> PathBuf {
+    test_programs().join("python/bin").join(name)
+}
+
+/// Where `make setup` puts the Node.js program of that name.
+pub fn node_program(name: &str) -> PathBuf {
+    test_programs().join("node/node_modules/.bin").join(name)
+}
+
+/// The directory of the programs that only tests need.
+fn test_programs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools")
 }
 
 /// Whether all of `needs` are there. If not, says so in one visible line per missing program, even

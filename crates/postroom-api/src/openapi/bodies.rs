@@ -58,7 +58,8 @@ pub(crate) fn content(
         DescribedBody::Form => json!({
             FORM: form(json!({"files": list(binary_schema())}), json!({"files": ["…"]})),
         }),
-        DescribedBody::Bytes => json!({"*/*": binary()}),
+        // Generators of clients know octets alone, though a file has its own type.
+        DescribedBody::Bytes => json!({"application/octet-stream": binary(), "*/*": binary()}),
         DescribedBody::Text => json!({"text/plain": text("Dear Ben, here it is.")}),
         DescribedBody::News => {
             let stream = "id: 124\nevent: message.received\ndata: {\"seq\":124}\n\n";

@@ -90,7 +90,7 @@ fn shown(class: &Class, purpose: SchemaUse) -> Json {
     }
     let required: Vec<_> = properties.keys().cloned().collect();
     let mut schema = json!({
-        "type": "object", "title": class.name, "description": class.description,
+        "type": "object", "description": class.description,
         "properties": properties,
     });
     if let (false, Some(members)) = (is_row, schema.as_object_mut()) {
@@ -129,7 +129,7 @@ fn sent(class: &Class, purpose: SchemaUse) -> Json {
         properties.insert(name.to_owned(), described(property, value));
     }
     json!({
-        "type": "object", "title": class.name, "description": class.description,
+        "type": "object", "description": class.description,
         "properties": properties, "required": required, "additionalProperties": false,
     })
 }
@@ -165,9 +165,11 @@ fn of_type(property: &Property, is_nullable: bool) -> Json {
         DataType::Time => ("string", json!({"pattern": "^[0-9]{2}:[0-9]{2}"})),
         DataType::Uuid | DataType::Entity => ("string", json!({"format": "uuid"})),
         DataType::Enum => {
-            let mut items: Vec<_> = property.items.iter().map(|item| json!(item)).collect();
-            items.extend(is_nullable.then_some(Json::Null));
-            ("string", json!({"enum": items}))
+            let words = json!({"type": "string", "enum": property.items});
+            return match is_nullable {
+                true => json!({"anyOf": [words, {"type": "null"}]}),
+                false => words,
+            };
         }
         DataType::Any | DataType::Attachment => return json!({}),
     };

@@ -24,6 +24,7 @@ mod lookup;
 mod messages;
 mod once;
 mod openapi;
+mod schemathesis;
 mod shown;
 mod together;
 mod web_socket;

@@ -12,7 +12,7 @@ const OPENAPI: &str = "/rest/v1/openapi.json";
 const CLASSES: &str = "/rest/v1/design/classes";
 
 /// A class with a property of each type.
-async fn with_own_class(server: &Server) -> Json {
+pub async fn with_own_class(server: &Server) -> Json {
     let types = [
         "string",
         "boolean",

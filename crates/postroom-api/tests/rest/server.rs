@@ -214,6 +214,11 @@ impl Server {
     }
 
     /// A request to a path under `/rest/v1/model/`, or from the root when it begins with a slash.
+    /// The address of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         self.anonymous(method, path).bearer_auth(TOKEN)
     }

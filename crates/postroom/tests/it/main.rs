@@ -4,6 +4,7 @@
 
 mod world;
 
+mod clients;
 mod demo;
 mod documents;
 mod log;
