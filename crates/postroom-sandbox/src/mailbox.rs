@@ -162,6 +162,20 @@ impl Mailbox {
         true
     }
 
+    /// Gives a message another UID, also one below UIDNEXT. UIDVALIDITY and UIDNEXT stay. False if
+    /// the message is gone, or the UID is in use.
+    pub fn give_uid(&mut self, uid: u32, other: u32) -> bool {
+        if self.messages.contains_key(&other) {
+            return false;
+        }
+        let Some(message) = self.messages.remove(&uid) else {
+            return false;
+        };
+        self.version += 1;
+        self.messages.insert(other, StoredMessage { uid: other, ..message });
+        true
+    }
+
     /// Restores a clone of this mailbox from earlier, with its UIDVALIDITY and UIDNEXT.
     pub fn restore(&mut self, backup: &Self) {
         let version = self.version + 1;
@@ -203,6 +217,11 @@ mod tests {
         };
         assert!(mailbox.swap(1, 2) && !mailbox.swap(1, 3));
         assert_eq!(bytes(&mailbox), [(1, "b".into()), (2, "a".into())]);
+        assert!(mailbox.give_uid(1, 9) && !mailbox.give_uid(1, 8) && !mailbox.give_uid(9, 2));
+        assert_eq!(
+            (bytes(&mailbox), mailbox.uid_next()),
+            ([(2, "a".into()), (9, "b".into())].to_vec(), 3)
+        );
         mailbox.append("c".into(), vec![], 0);
         let version = mailbox.version();
         mailbox.restore(&backup);

@@ -3,6 +3,7 @@
 use crate::client;
 use crate::expiry;
 use crate::faults;
+use crate::low_uid;
 use crate::others;
 use crate::process::EngineProcess;
 use crate::scenes;
@@ -73,6 +74,9 @@ async fn one(world: &mut World, process: &EngineProcess) -> Result<()> {
             Ok(())
         }
         31 if plan.passwords => upheavals::password(world),
+        32 if plan.restores && !plan.imap_faults && world.chance.bool() => {
+            low_uid::scene(world, process).await
+        }
         32 if plan.restores => scenes::swap_unfetched(world, process).await,
         33 | 34 if plan.retention => expiry::scene(world, process).await,
         35 | 36 if plan.classes => scenes::classes(world, process).await,
@@ -199,7 +203,8 @@ async fn delete_received(world: &mut World, process: &EngineProcess) -> Result<(
         return Ok(());
     };
     let subject = entity.text("subject").unwrap_or_default().to_owned();
-    let Some(arrival) = world.truth.arrivals.get_mut(&subject) else {
+    let arrival = world.truth.arrivals.get_mut(&subject);
+    let Some(arrival) = arrival.filter(|arrival| !arrival.may_be_twice) else {
         return Ok(());
     };
     arrival.deleted = Deleted::Asked;

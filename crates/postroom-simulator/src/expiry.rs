@@ -183,7 +183,8 @@ fn expired(
                 .reference("folder_id")
                 .is_none_or(|folder| world.truth.former_folders.contains(&folder));
             // It does not come again.
-            arrival.deleted = if is_former { arrival.deleted } else { Deleted::Yes };
+            let may_be_there = is_former || arrival.may_be_twice;
+            arrival.deleted = if may_be_there { arrival.deleted } else { Deleted::Yes };
         }
     }
     world.note(&format!("scene: {count} messages have expired"));

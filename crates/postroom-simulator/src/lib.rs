@@ -38,6 +38,8 @@ mod check;
 
 mod scenes;
 
+mod low_uid;
+
 mod expiry;
 
 mod events;

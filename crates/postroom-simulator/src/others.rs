@@ -111,6 +111,36 @@ pub fn swap_two(world: &mut World, mailbox: UserMailbox, one: u32, other: u32) -
     })
 }
 
+/// The next messages of a mailbox get UIDs from a later one on. Gives a UID that no message has
+/// had.
+///
+/// # Errors
+///
+/// When there is no such mailbox.
+pub fn leave_out_uids(world: &mut World, mailbox: UserMailbox) -> Result<u32> {
+    let count = world.chance.u32(1..4);
+    let mut first = 0;
+    in_mailbox(world, mailbox, |found| {
+        let above = found.messages().last().map_or(0, |message| message.uid);
+        first = found.uid_next().max(above.saturating_add(1));
+        found.set_uid_next(first.saturating_add(count));
+    })?;
+    world.note(&format!("others: {mailbox:?} leaves out {count} UIDs from {first} on"));
+    Ok(first)
+}
+
+/// A message gets another UID, which may be below UIDNEXT.
+///
+/// # Errors
+///
+/// When there is no such mailbox.
+pub fn give_uid(world: &mut World, mailbox: UserMailbox, uid: u32, other: u32) -> Result<()> {
+    world.note(&format!("{mailbox:?}: UID {uid} is {other} now"));
+    in_mailbox(world, mailbox, |found| {
+        found.give_uid(uid, other);
+    })
+}
+
 /// The UIDs of the messages of a mailbox that are among the `stored` ones.
 ///
 /// # Errors

@@ -53,6 +53,7 @@ pub fn arrive(world: &mut World, mailbox: UserMailbox, count: usize) -> Result<(
             deleted: Deleted::No,
             was_recorded: false,
             may_expire,
+            may_be_twice: false,
             verified: None,
         };
         world.truth.arrivals.insert(subject.clone(), arrival);

@@ -52,6 +52,9 @@ pub struct ArrivedMail {
     pub was_recorded: bool,
     /// Whether it may have expired, or may expire.
     pub may_expire: bool,
+    /// Whether it may be recorded twice: it got a UID below UIDNEXT, and the process ended before
+    /// it was seen that it knows the message. The next process cannot know it.
+    pub may_be_twice: bool,
     /// The entity whose bytes were compared already.
     pub verified: Option<EntityId>,
 }

@@ -79,6 +79,13 @@ pub const PLANTED: &[PlantedFault] = &[
         finder: Finder::Simulator,
     },
     PlantedFault {
+        name: "a stored message under a UID below UIDNEXT counts as a new one",
+        file: "crates/postroom-engine/src/receive/news.rs",
+        sound: "is_below && !was_listed && self.listing.is_whole()",
+        faulty: "is_below && !was_listed && self.listing.keys.is_empty()",
+        finder: Finder::Simulator,
+    },
+    PlantedFault {
         name: "an action is carried out that the folder no longer demands",
         file: "crates/postroom-engine/src/receive/actions.rs",
         sound: "ServerAction::Delete => folder.delete_on_server,",
