@@ -13,7 +13,7 @@ const SHOWN_MAX: usize = 3;
 /// once.
 #[derive(Debug, Default)]
 pub(crate) struct Alerts {
-    /// Those of the present connection.
+    /// The alerts of the present connection.
     shown: Vec<String>,
     logged: VecDeque<String>,
 }
@@ -34,7 +34,7 @@ impl Alerts {
         }
     }
 
-    /// There is a new connection. What its server does not repeat is over.
+    /// Notes a new connection. An alert that its server does not repeat is over.
     pub(crate) fn begin(&mut self) {
         self.shown.clear();
     }

@@ -37,7 +37,7 @@ pub(crate) struct FailedAttempt {
 }
 
 impl Attempts {
-    /// None so far.
+    /// No attempt so far.
     #[must_use]
     pub(crate) fn new(was_let_in: bool) -> Self {
         Self { failures: 0, refusals: Refusals::new(was_let_in) }

@@ -18,7 +18,7 @@ pub(crate) fn delay(clock: &Clock, failures: u32, first: Duration, longest: Dura
     jittered(clock, doubled(failures, first, longest))
 }
 
-/// The same without chance.
+/// The delay without the random part.
 #[must_use]
 pub(crate) fn doubled(failures: u32, first: Duration, longest: Duration) -> Duration {
     let doublings = failures.saturating_sub(1).min(30);

@@ -1,8 +1,8 @@
 //! Changes and deletions of many entities for clients. Each entity is changed by itself, by the
 //! rules of a change of one, and only while it matches the filter.
 //!
-//! A few are changed at once by the request. More are a job, which continues after a restart.
-//! Whoever changes the classes meanwhile is obeyed: the rest is done by the new ones.
+//! A request changes a few entities at once. More are a job, which continues after a restart. If a
+//! client changes the classes meanwhile, the remaining entities are changed by the new classes.
 
 use crate::error::Error as EngineError;
 use crate::posted;
@@ -42,10 +42,10 @@ const ROUNDS_MAX: usize = 20;
 /// How many reasons are kept of those that were not changed.
 const REASONS_MAX: usize = 100;
 
-/// What is done with entities, and with which.
+/// What a client asked for: the action, and the entities that it is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Bulk<'a> {
-    /// The store, as the one who changes them.
+    /// The store that has the entities.
     pub store: &'a Store,
     /// The tenant.
     pub domain: &'a Domain,
@@ -53,24 +53,24 @@ pub struct Bulk<'a> {
     pub classname: &'a str,
     /// An entity must match it at the moment of its change. `None`: any does.
     pub filter: Option<&'a Json>,
-    /// What is done.
+    /// The action.
     pub work: &'a BulkWork,
     /// The job whose progress is recorded with each entity. `None`: a request does it.
     pub job: Option<JobId>,
 }
 
-/// What was done.
+/// The result of the action.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// How many entities were looked at.
     pub done: u64,
     /// How many of them were changed or deleted.
     pub changed: u64,
-    /// How many could not be.
+    /// How many entities could not be changed or deleted.
     pub failed: u64,
-    /// Why, for the first of them.
+    /// Why the first of these entities could not be changed.
     pub reasons: Vec<(EntityId, String)>,
-    /// Why it ended before all were looked at.
+    /// Why the action ended before all entities were looked at.
     pub broken: Option<Error>,
 }
 
@@ -89,24 +89,24 @@ struct Aim {
     filter: Option<Filter>,
 }
 
-/// What became of one entity.
+/// The result for one entity.
 enum Became {
     Changed,
-    /// It is so already, or it no longer matches, or the job no longer has it.
+    /// The entity has the values already, no longer matches, or is no longer listed in the job.
     Same,
-    /// The rules do not allow it.
+    /// The rules do not allow the change.
     Refused(String),
-    /// The classes were changed, so it is to be looked at again.
+    /// A client changed the classes, so the entity has to be looked at again.
     Open,
-    /// The store failed with another one, so nothing was done.
+    /// The store failed with another entity, so nothing was done.
     Left,
 }
 
-/// What is done with one entity.
+/// The action on one entity.
 type EntityWork<'a> = Pin<Box<dyn Future<Output = (EntityId, Result<Became, Error>)> + Send + 'a>>;
 
 impl Bulk<'_> {
-    /// Does it with these entities.
+    /// Carries out the action on these entities.
     pub async fn run(&self, entities: &[EntityId]) -> Tally {
         let (mut tally, mut left) = (Tally::default(), entities.to_vec());
         let mut why = Failed::OtherClasses.to_string();
@@ -146,8 +146,8 @@ impl Bulk<'_> {
         Ok(Aim { class, filter })
     }
 
-    /// Does it with these entities on the classes of a moment. Gives those for which the classes
-    /// were changed meanwhile.
+    /// Carries out the action on these entities by the classes of a moment. Gives the entities for
+    /// which the classes were changed meanwhile.
     async fn round(&self, aim: &Aim, ids: &[EntityId], tally: &mut Tally) -> Vec<EntityId> {
         let stopped = AtomicBool::new(false);
         let mut all: Vec<EntityWork<'_>> = vec![];
@@ -185,7 +185,7 @@ impl Bulk<'_> {
         open
     }
 
-    /// Does it with one entity. The change and the progress of the job are one.
+    /// Carries out the action on one entity. One batch has the change and the progress of the job.
     async fn one(&self, aim: &Aim, id: EntityId) -> Result<Became, Error> {
         let became = self.tried(aim, id).await?;
         let failed = match &became {

@@ -27,9 +27,9 @@ pub struct CredentialRequest {
     pub domain: Domain,
     /// The account.
     pub account: AccountId,
-    /// Which of its servers.
+    /// The server of the account that asks for the login.
     pub server: ServerKind,
-    /// Where that server is. The secret is sent there, and must be meant for it.
+    /// The address of that server. The secret is sent there, and must be meant for it.
     pub endpoint: Endpoint,
     /// The fingerprints that its certificate must have. Empty: any trusted certificate.
     pub fingerprints: Vec<[u8; fingerprint::OCTETS]>,
@@ -40,7 +40,7 @@ pub struct CredentialRequest {
 }
 
 impl CredentialRequest {
-    /// What an account needs. `None`: it has no such server.
+    /// The login that an account needs. `None`: the account has no such server.
     pub(crate) fn of(account: &Account, server: ServerKind) -> Option<Self> {
         let at = account.server(server)?;
         Some(Self {
@@ -55,7 +55,7 @@ impl CredentialRequest {
     }
 }
 
-/// What a source gives, some time later.
+/// The answer of a source, some time later.
 pub type CredentialAnswer<'a> =
     Pin<Box<dyn Future<Output = Result<Credentials, CredentialError>> + Send + 'a>>;
 
@@ -65,7 +65,7 @@ pub type CredentialAnswer<'a> =
 /// valid for a few minutes, because the connection may have to wait for its turn to dial. Dropping
 /// the answer before it is ready must lose nothing.
 pub trait CredentialSource: fmt::Debug + Send + Sync {
-    /// The login of now.
+    /// Gives the login.
     fn get<'a>(&'a self, request: &'a CredentialRequest) -> CredentialAnswer<'a>;
 }
 

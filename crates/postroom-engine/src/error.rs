@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Why a piece of the engine's work ended. Each account's loop handles it and goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The store did not do what it was asked.
+    /// The store did not carry out a request.
     #[error("{}", stored(.0))]
     Store(#[source] postroom_store::Error),
     /// The source of the account's mail, or the connection to it, failed.
@@ -67,13 +67,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// What it means for what the source was asked. `None`: it is none of the source.
+    /// What a failure of the source means for the request. `None`: the source did not fail.
     #[must_use]
     pub(crate) fn source_failure(&self) -> Option<SourceFailure> {
         if let Self::Source(error) = self { Some(error.meaning.failure) } else { None }
     }
 
-    /// Whether it is a refusal of the source, after which that can be asked for something else.
+    /// Whether the source refused the request, and still answers other requests.
     #[must_use]
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Source(error) if error.is_refusal())
@@ -81,7 +81,7 @@ impl Error {
 }
 
 impl From<CredentialError> for Error {
-    /// That an account was changed is no trouble of its login.
+    /// A change of the account is no failure of its login.
     fn from(error: CredentialError) -> Self {
         if matches!(error, CredentialError::Changed) {
             return Self::Superseded;
@@ -91,7 +91,7 @@ impl From<CredentialError> for Error {
 }
 
 impl From<postroom_store::Error> for Error {
-    /// That a folder was deleted, or classes were changed, is no failure of the store.
+    /// A deleted folder, or changed classes, are no failure of the store.
     fn from(error: postroom_store::Error) -> Self {
         if matches!(error, postroom_store::Error::Condition(Failed::NoFolder)) {
             return Self::FolderGone;

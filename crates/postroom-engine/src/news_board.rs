@@ -31,14 +31,14 @@ use tokio_util::sync::DropGuard;
 
 /// How many changes are read at once.
 const READ_AT_ONCE: u32 = 100;
-/// How many pages are kept for those who are a little behind. Each has about 1 MiB at most.
+/// How many pages are kept for followers that are a little behind. A page has about 1 MiB at most.
 const PAGES_MAX: usize = 16;
-/// How long a page is kept, so that what is deleted does not stay in memory.
+/// How long a page is kept, so that deleted mail does not stay in memory.
 const PAGE_AGE_MAX: Duration = Duration::from_secs(2);
-/// The first time after a ring to look again, because what was written may not be visible yet. It
-/// doubles each time.
+/// How long after a ring the task looks again, because a change may not be visible yet. The time
+/// doubles with each look.
 const AGAIN: Duration = Duration::from_millis(10);
-/// From then on only a ring makes the task look again.
+/// After this time, only a ring makes the task look again.
 const AGAIN_MAX: Duration = Duration::from_secs(2);
 /// How long to wait after the feed could not be read.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
@@ -62,10 +62,10 @@ struct Column {
     _ending: DropGuard,
 }
 
-/// The pages that were read last, one behind the other.
+/// The pages that were read last, in the order of the feed.
 #[derive(Debug)]
 struct Latest {
-    /// The number behind which they begin.
+    /// The pages begin behind this number.
     begin: i64,
     pages: VecDeque<Page>,
     /// Whether the feed could be read the last time.
@@ -75,12 +75,12 @@ struct Latest {
 #[derive(Debug)]
 struct Page {
     news: Arc<[EntityNews]>,
-    /// The number behind which the next one goes on.
+    /// The next page begins behind this number.
     next: i64,
     read_at: Instant,
 }
 
-/// Who follows the news of a domain.
+/// A reader of the news of a domain.
 #[derive(Debug)]
 pub struct NewsFollower {
     store: Store,
@@ -88,7 +88,8 @@ pub struct NewsFollower {
     column: Arc<Column>,
     grown: Watcher<()>,
     after: i64,
-    /// Whether it has read. Before that it is not known whether the number is one of this store.
+    /// Whether the follower has read. Before that, nobody knows whether its number is one of this
+    /// store.
     has_read: bool,
 }
 
@@ -168,7 +169,7 @@ struct ColumnReader {
 }
 
 impl ColumnReader {
-    /// Reads for ever.
+    /// Reads the feed until the task is aborted.
     async fn run(mut self) {
         let mut again = Some(AGAIN);
         loop {
@@ -276,7 +277,7 @@ impl Latest {
 }
 
 impl NewsFollower {
-    /// The number behind which it goes on.
+    /// The follower goes on behind this number.
     #[must_use]
     pub fn after(&self) -> i64 {
         self.after

@@ -100,7 +100,7 @@ impl Original {
         }
     }
 
-    /// How much memory it takes.
+    /// How many bytes of memory the message takes.
     #[must_use]
     pub(crate) fn memory_bytes(&self) -> usize {
         match self {
@@ -109,11 +109,11 @@ impl Original {
         }
     }
 
-    /// Takes the message apart.
+    /// Parses the message.
     ///
     /// # Errors
     ///
-    /// Those of the file.
+    /// When the spool file cannot be read.
     pub(crate) fn parse(&self) -> io::Result<Message> {
         match self {
             Self::Memory(bytes) => Ok(postroom_mime::parse(bytes)),
@@ -121,11 +121,11 @@ impl Original {
         }
     }
 
-    /// The same within other limits.
+    /// Parses the message within other limits.
     ///
     /// # Errors
     ///
-    /// Those of the file.
+    /// When the spool file cannot be read.
     pub(crate) fn parse_within(&self, limits: &ParserLimits) -> io::Result<Message> {
         match self {
             Self::Memory(bytes) => postroom_mime::parse_reader(Cursor::new(bytes), limits),
@@ -133,11 +133,11 @@ impl Original {
         }
     }
 
-    /// The bytes of one of its parts, the transfer encoding undone.
+    /// The bytes of one of its parts, after the transfer encoding is decoded.
     ///
     /// # Errors
     ///
-    /// Those of the file.
+    /// When the spool file cannot be read.
     pub(crate) fn decode(&self, part: &Part) -> io::Result<Vec<u8>> {
         match self {
             Self::Memory(bytes) => Ok(part.decode(bytes)),
@@ -184,7 +184,7 @@ impl Original {
     }
 }
 
-/// As [`Original::hash`], of bytes in memory.
+/// The hash that [`Original::hash`] gives, of bytes in memory.
 #[must_use]
 pub(crate) fn hash_of(bytes: &[u8]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
@@ -236,12 +236,12 @@ pub(crate) struct SpoolPlace<'a> {
 }
 
 impl<'a> SpoolPlace<'a> {
-    /// That of the engine.
+    /// The spool place of the engine.
     pub(crate) fn of(shared: &'a Shared) -> Self {
         Self::in_directory(&shared.settings.spool_directory, shared.store.work())
     }
 
-    /// A directory.
+    /// A spool place in this directory.
     pub(crate) fn in_directory(directory: &'a Path, work: Work) -> Self {
         Self { directory, work }
     }
@@ -252,7 +252,7 @@ impl<'a> SpoolPlace<'a> {
 pub(crate) struct Spool {
     path: NamedTempFile,
     work: Work,
-    /// `None`: a write has it.
+    /// The file. `None` while a write has it.
     file: Option<File>,
     /// The last write, which gives the file back.
     writing: Option<JoinHandle<io::Result<File>>>,
@@ -260,22 +260,22 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// Begins a file.
+    /// Makes a spool file.
     ///
     /// # Errors
     ///
-    /// Those of the directory.
+    /// When the directory does not take the file.
     pub(crate) fn create(place: SpoolPlace<'_>) -> io::Result<Self> {
         let path = NamedTempFile::new_in(place.directory)?;
         let file = Some(path.reopen()?);
         Ok(Self { path, work: place.work, file, writing: None, size_bytes: 0 })
     }
 
-    /// Takes more of the message. It is written while the next piece comes.
+    /// Takes a piece of the message. The piece is written while the next one comes.
     ///
     /// # Errors
     ///
-    /// Those of the file, for this piece or the one before.
+    /// When this piece or the one before could not be written.
     pub(crate) async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
         let mut file = self.written().await?;
         self.size_bytes += bytes.len() as u64;
@@ -286,17 +286,17 @@ impl Spool {
         Ok(())
     }
 
-    /// Ends the message.
+    /// Ends the message, and gives it as an original.
     ///
     /// # Errors
     ///
-    /// Those of the file.
+    /// When the last piece could not be written.
     pub(crate) async fn finish(mut self) -> io::Result<Original> {
         self.written().await?;
         Ok(Original::Spool { file: self.path, size_bytes: self.size_bytes })
     }
 
-    /// The file, once all is written that was taken.
+    /// Waits for the last write, and gives the file.
     async fn written(&mut self) -> io::Result<File> {
         if let Some(writing) = &mut self.writing {
             let written = writing.await;

@@ -35,14 +35,14 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    /// A successful one. `at_once`: there is more to do.
+    /// A successful visit. `at_once`: there is more to do.
     #[must_use]
     pub(crate) fn good(at_once: bool) -> Self {
         let wait = at_once.then_some(Duration::ZERO);
         Self { at: Instant::now(), wait, failures: 0, trouble: None }
     }
 
-    /// A successful one after which this is left to do.
+    /// A successful visit after which `left` is left to do.
     #[must_use]
     pub(crate) fn after(left: Left) -> Self {
         match left {
@@ -52,20 +52,20 @@ impl Visit {
         }
     }
 
-    /// The same with a problem, for people.
+    /// This visit with a problem, for people.
     #[must_use]
     pub(crate) fn with_trouble(self, trouble: Option<String>) -> Self {
         Self { trouble, ..self }
     }
 
-    /// Whether it was successful, with or without a problem to report.
+    /// Whether the visit was successful, with or without a problem to report.
     #[must_use]
     pub(crate) fn went_well(&self) -> bool {
         self.failures == 0
     }
 
-    /// A failed one, perhaps one of several in a row. The next is due after a delay of at least
-    /// `least`. The delay starts again from the shortest if something was achieved.
+    /// A failed visit, perhaps one of several in a row. The next visit is due after a delay of at
+    /// least `least`. The delay starts again from the shortest if something was achieved.
     #[must_use]
     pub(crate) fn bad(before: Option<&Self>, shared: &Shared, bad: BadVisit) -> Self {
         let BadVisit { text, least, has_progressed } = bad;
@@ -106,7 +106,7 @@ pub(crate) struct VisitTrouble<'a> {
 }
 
 impl VisitTrouble<'_> {
-    /// The same by the time of day.
+    /// The problem with the next try as a time of day.
     #[must_use]
     pub(crate) fn by(&self, clock: &Clock) -> Trouble {
         let wait = self.next.map(|next| next.saturating_duration_since(Instant::now()));
@@ -118,7 +118,7 @@ impl VisitTrouble<'_> {
 /// What went wrong with a visit.
 #[derive(Debug)]
 pub(crate) struct BadVisit {
-    /// In words.
+    /// The problem in words.
     pub text: String,
     /// How long to wait at least.
     pub least: Duration,

@@ -19,17 +19,17 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// The configuration was read, or why it was not.
+    /// Notes that the configuration was read, or why it was not.
     pub fn read(&self, problem: Option<String>) {
         *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
-    /// All tasks run: those that ended were begun anew.
+    /// Notes that all tasks run, because the tasks that had ended were started again.
     pub(crate) fn all_run(&self) {
         self.ended.store(0, Ordering::Relaxed);
     }
 
-    /// Another process has taken over.
+    /// Notes that another process has taken over.
     pub(crate) fn depose(&self) {
         self.is_deposed.store(true, Ordering::Relaxed);
     }

@@ -20,7 +20,7 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    /// None so far.
+    /// No refusal so far.
     #[must_use]
     pub(crate) fn new(was_let_in: bool) -> Self {
         Self { count: 0, was_let_in }

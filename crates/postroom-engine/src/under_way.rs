@@ -20,14 +20,14 @@ pub struct OnItsWay<'a> {
 }
 
 impl UnderWay {
-    /// A message is begun.
+    /// Notes that a message is being sent.
     pub fn enter(&self, account: &str, message: MessageEntityId) -> OnItsWay<'_> {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         messages.insert(message, account.to_owned());
         OnItsWay { under_way: self, message }
     }
 
-    /// All of them, with the address of their account, in the order of the addresses.
+    /// All messages under way, each with the address of its account, in the order of the addresses.
     #[must_use]
     pub fn list(&self) -> Vec<(String, MessageEntityId)> {
         let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);

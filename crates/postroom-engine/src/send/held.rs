@@ -34,7 +34,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// None yet.
+    /// No held answer.
     #[must_use]
     pub(crate) fn new(shared: Arc<Shared>, setup: Watcher<Arc<Account>>) -> Self {
         Self { shared, setup, answers: vec![] }
@@ -52,7 +52,7 @@ impl Held {
         self.write().await
     }
 
-    /// Writes what is held.
+    /// Writes the held answers.
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 const KEEP_IDLE: Duration = Duration::from_secs(15);
 /// After this time of silence, the account reports it, while it still waits.
 const SILENT: Duration = Duration::from_secs(30);
-/// What it reports then.
+/// The report of a silent server.
 const IS_SILENT: &str = "the server is silent: are smtpHost, smtpPort and smtpSecurity right?";
 /// Within this time after its last use, a connection is used without a NOOP.
 const FRESH: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ pub(crate) struct Ready {
 }
 
 impl Kept {
-    /// None yet.
+    /// No connection yet.
     pub(crate) fn new(
         shared: Arc<Shared>,
         reporter: Arc<Reporter>,

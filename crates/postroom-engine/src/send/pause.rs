@@ -26,7 +26,7 @@ const SAID_FROM: Duration = Duration::from_secs(5);
 pub(crate) struct Pause {
     /// When it ends.
     pub until: Instant,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
     /// Whether somebody has to act first.
     pub needs_a_person: bool,

@@ -94,7 +94,7 @@ async fn refuse(
     Ok(())
 }
 
-/// Prepares all of them.
+/// Prepares all waiting messages.
 ///
 /// # Errors
 ///

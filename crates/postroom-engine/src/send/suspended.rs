@@ -7,7 +7,7 @@ use crate::send::prepare;
 use crate::shared::Shared;
 use postroom_store::Wait;
 
-/// What it means that messages wait, behind why they do.
+/// What suspended sending means for messages. The text follows the reason.
 const REST: &str = ", which does not know what was sent after it was made, so nothing is sent. \
     Withdraw what was sent (messageState null), then let the rest go: POST /rest/v1/sending:resume";
 
