@@ -259,5 +259,10 @@ fn alone(filter: Filter) -> Result<Filter, Invalid> {
         let reason = "looks at the entity alone: events know nothing of what it refers to";
         return Err(Invalid::new("filter", reason));
     }
+    if !filter.match_queries().is_empty() {
+        let reason = "match: an event is told before the words of its message are kept; use like \
+                      or contains";
+        return Err(Invalid::new("filter", reason));
+    }
     Ok(filter)
 }

@@ -86,6 +86,8 @@ pub mod jobs;
 
 mod retention;
 
+mod full_text;
+
 mod supervisor;
 
 pub use account::ServerKind;

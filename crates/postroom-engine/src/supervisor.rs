@@ -7,6 +7,7 @@
 use crate::account::Account;
 use crate::account::SYSTEM_SEND_BOX;
 use crate::error::Error;
+use crate::full_text;
 use crate::jobs;
 use crate::receiver;
 use crate::report::Reporter;
@@ -117,6 +118,7 @@ async fn supervise(shared: Arc<Shared>, mut redialed: Watcher<u64>, stop: Cancel
     let mut jobs = tokio::spawn(jobs::run(Arc::clone(&shared), stop.clone()));
     let mut expiring = tokio::spawn(retention::run(Arc::clone(&shared), stop.clone()));
     let mut orphaned = tokio::spawn(orphaned::run(Arc::clone(&shared), stop.clone()));
+    let mut words = tokio::spawn(full_text::run(Arc::clone(&shared), stop.clone()));
     let mut fleet =
         Fleet { shared, running: BTreeMap::new(), stopping: BTreeMap::new(), is_ending: false };
     loop {
@@ -127,6 +129,10 @@ async fn supervise(shared: Arc<Shared>, mut redialed: Watcher<u64>, stop: Cancel
         if expiring.is_finished() && !stop.is_cancelled() {
             wait_for(Some(expiring)).await;
             expiring = tokio::spawn(retention::run(Arc::clone(&fleet.shared), stop.clone()));
+        }
+        if words.is_finished() && !stop.is_cancelled() {
+            wait_for(Some(words)).await;
+            words = tokio::spawn(full_text::run(Arc::clone(&fleet.shared), stop.clone()));
         }
         if orphaned.is_finished() && !stop.is_cancelled() {
             wait_for(Some(orphaned)).await;
@@ -163,6 +169,7 @@ async fn supervise(shared: Arc<Shared>, mut redialed: Watcher<u64>, stop: Cancel
     }
     fleet.stop_all().await;
     wait_for(Some(orphaned)).await;
+    wait_for(Some(words)).await;
     wait_for(Some(jobs)).await;
     wait_for(Some(expiring)).await;
 }

@@ -66,6 +66,10 @@ mod class_merge;
 
 mod fold;
 
+mod words;
+
+mod match_query;
+
 mod effort;
 
 pub mod like;
@@ -115,6 +119,8 @@ pub use json_problem::json_problem;
 pub use limits::PROBLEMS_MAX;
 pub use limits::QUOTED_CHARS_MAX;
 pub use mailbox_id::MailboxId;
+pub use match_query::MatchQuery;
+pub use match_query::MatchTerm;
 pub use news::Changed;
 pub use news::EventName;
 pub use news::MAILBOX_GONE;
@@ -137,3 +143,6 @@ pub use standing::Standing;
 pub use state::MessageState;
 pub use timestamp::NotATimestamp;
 pub use timestamp::Timestamp;
+pub use words::INDEXED_TEXT_CHARS_MAX;
+pub use words::IndexedWords;
+pub use words::indexed_words;

@@ -19,6 +19,15 @@ pub(crate) const FILTER_REFERENCES_MAX: usize = 4;
 /// How many octets one literal of a filter may have.
 pub(crate) const FILTER_LITERAL_BYTES_MAX: usize = 64 * 1024;
 
+/// How many `match` conditions a filter may hold.
+pub(crate) const FILTER_MATCHES_MAX: usize = 8;
+
+/// How many words the text of `match` may have.
+pub(crate) const MATCH_WORDS_MAX: usize = 32;
+
+/// How many octets the text of `match` may have.
+pub(crate) const MATCH_BYTES_MAX: usize = 4096;
+
 /// How many octets the values of a property may have that lists are ordered by.
 pub(crate) const ORDER_VALUE_BYTES_MAX: usize = 16 * 1024;
 

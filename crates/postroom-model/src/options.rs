@@ -84,6 +84,9 @@ pub const RETRY_FOR: DurationKey = seconds("retry_for", [0.0, 2_592_000.0, 432_0
 /// After how many days a message expires, counted from its `dateTime`. 0: never.
 pub const RETENTION_DAYS: CountKey = count("retention_days", "days", [0, 36_500, 0]);
 
+/// Whether `match` finds the messages.
+pub const FULL_TEXT: FlagKey = flag("full_text", true);
+
 /// What becomes of a message whose outcome is unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Uncertain {
@@ -133,6 +136,7 @@ pub(crate) const DECLARATIONS: &[Declaration] = &[
     RETRY_LONGEST.declaration,
     RETRY_FOR.declaration,
     RETENTION_DAYS.declaration,
+    FULL_TEXT.declaration,
     UNCERTAIN,
 ];
 

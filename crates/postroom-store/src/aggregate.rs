@@ -9,7 +9,7 @@ use crate::columns::to_json;
 use crate::database::ColumnKind;
 use crate::database::Row;
 use crate::database::Value;
-use crate::entity::asked;
+use crate::entity_list::asked;
 use crate::error::Error;
 use crate::page;
 use crate::store::Store;

@@ -38,6 +38,11 @@ impl<'a> Conditions<'a> {
         Self { dialect, values, negated: false, names: 0, item: String::new() }
     }
 
+    /// The dialect that is written.
+    pub(crate) fn dialect(&self) -> &'a dyn Dialect {
+        self.dialect
+    }
+
     /// Binds a value and gives its placeholder.
     pub(crate) fn bind(&mut self, value: Value) -> String {
         self.values.push(value);
@@ -82,6 +87,11 @@ impl<'a> Conditions<'a> {
                 self.or_false(self.dialect.begins(&column, &text))
             }
             Filter::Contains(operand, literal) => self.contains(operand, literal),
+            Filter::Match(query) => {
+                let words = self.dialect.full_text();
+                let bound = words.bound(query, &mut |text| self.bind(Value::Text(text)));
+                words.has(&bound)
+            }
             Filter::IsNull(operand) => self.is_null(operand),
         }
     }

@@ -1,6 +1,7 @@
 //! What is not portable in SQL: each database says it in its own words.
 
 use crate::column_kind::ColumnKind;
+use crate::full_text_dialect::FullText;
 
 /// The queries that together say where a database is, in numbers that differ for a copy that the
 /// tools of its server made.
@@ -141,4 +142,7 @@ pub trait Dialect: Send + Sync {
     /// One of several queries that `UNION ALL` joins and sorts. `end` sorts and limits it alike,
     /// where the database would otherwise read it as a whole.
     fn united(&self, query: &str, end: &str) -> String;
+
+    /// How words are kept and found.
+    fn full_text(&self) -> &'static dyn FullText;
 }

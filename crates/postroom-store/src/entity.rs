@@ -1,11 +1,9 @@
 //! Entities of the classes: create, read, list, change, delete.
 
 use crate::columns::quoted;
-use crate::condition::Conditions;
 use crate::database::Lock;
 use crate::database::Row;
 use crate::database::Statement;
-use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::file;
@@ -17,7 +15,6 @@ use crate::login;
 use crate::login::SameLogin;
 use crate::once;
 use crate::once::Once;
-use crate::page;
 use crate::store::Store;
 use crate::surveyed;
 use postroom_model::Class;
@@ -25,8 +22,6 @@ use postroom_model::DataType;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
-use postroom_model::Filter;
-use postroom_model::Query;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::names;
@@ -36,10 +31,6 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::collections::HashSet;
-use std::time::Duration;
-
-/// How long a query of a client may take, because others wait for the same readers.
-const QUERY_WITHIN: Duration = Duration::from_secs(30);
 
 /// An entity to be kept, with its files.
 #[derive(Debug, Clone)]
@@ -59,15 +50,6 @@ pub struct Terms<'a> {
     pub same_login: SameLogin,
     /// Whether the client chose ids, which may be those of deleted entities.
     pub brings_ids: bool,
-}
-
-/// A list, or its beginning when it is large.
-#[derive(Debug, Clone)]
-pub struct ListPart {
-    /// The entities.
-    pub entities: Vec<Entity>,
-    /// Whether it ended for its size: there may be more.
-    pub is_cut: bool,
 }
 
 impl Store {
@@ -211,97 +193,6 @@ impl Store {
         Ok(rows.into_iter().next())
     }
 
-    /// The entities that a query asks for. Ties, and everything without an order, go by id.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn entity_list(
-        &self,
-        domain: &Domain,
-        class: &Class,
-        query: &Query,
-    ) -> Result<Vec<Entity>, Error> {
-        Ok(self.entity_part(domain, class, query, usize::MAX).await?.entities)
-    }
-
-    /// The first of those entities, as many as have `bytes_max` bytes and one more.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn entity_part(
-        &self,
-        domain: &Domain,
-        class: &Class,
-        query: &Query,
-        bytes_max: usize,
-    ) -> Result<ListPart, Error> {
-        let statement = self.list(domain, class, query).at_most(bytes_max);
-        let rows = self.read(statement).await?;
-        let has_room = rows.len() as u64 != u64::from(query.limit);
-        let is_cut = has_room && rows.iter().map(Row::size_bytes).sum::<usize>() > bytes_max;
-        let entities: Result<_, _> = rows.iter().map(|row| self.entity_of(class, row)).collect();
-        Ok(ListPart { entities: entities?, is_cut })
-    }
-
-    /// The statement of a list.
-    pub(crate) fn list(&self, domain: &Domain, class: &Class, query: &Query) -> Statement {
-        let mut conditions = self.conditions(domain);
-        let select = Self::select_some(class, |property| query.shows(property));
-        let dialect = self.inner.database.dialect();
-        let sql = page::page(dialect, &mut conditions, class, &select, query);
-        asked(sql, conditions, class, query.filter.as_ref())
-    }
-
-    /// The statement that counts the entities that a filter lets through and that are as the
-    /// condition `also` says.
-    pub(crate) fn counting(
-        &self,
-        domain: &Domain,
-        class: &Class,
-        filter: Option<&Filter>,
-        also: &str,
-    ) -> Statement {
-        let mut conditions = self.conditions(domain);
-        let dialect = self.inner.database.dialect();
-        let rows = page::matching(dialect, &mut conditions, class, filter);
-        asked(format!("SELECT COUNT(*) {rows} AND {also}"), conditions, class, filter)
-    }
-
-    /// How many entities a query asks for, whatever its limit and offset.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn entity_count(
-        &self,
-        domain: &Domain,
-        class: &Class,
-        query: &Query,
-    ) -> Result<u64, Error> {
-        self.count(domain, class, query.filter.as_ref(), "1=1").await
-    }
-
-    /// How many entities a filter lets through that are also as the condition `also` says.
-    pub(crate) async fn count(
-        &self,
-        domain: &Domain,
-        class: &Class,
-        filter: Option<&Filter>,
-        also: &str,
-    ) -> Result<u64, Error> {
-        let statement = self.counting(domain, class, filter, also);
-        let rows = self.read(statement).await?;
-        let count = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
-        Ok(u64::try_from(count).unwrap_or(0))
-    }
-
-    pub(crate) fn conditions(&self, domain: &Domain) -> Conditions<'_> {
-        let values = vec![Value::Text(domain.as_str().to_owned())];
-        Conditions::new(self.inner.database.dialect(), values)
-    }
-
     /// What the values of an entity refer to, unless `current`, if there is one, refers to it too.
     /// So a list keeps its items whose targets were deleted.
     fn references(
@@ -363,17 +254,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// The statement that asks for entities of a class as a client does. `conditions` has its values.
-pub(crate) fn asked(
-    sql: String,
-    conditions: Conditions<'_>,
-    class: &Class,
-    filter: Option<&Filter>,
-) -> Statement {
-    let statement = Statement::new(sql).bind_all(conditions.values).within(QUERY_WITHIN);
-    statement.searches(filter.is_some_and(Filter::searches)).of_class(class)
 }
 
 /// An entity that another refers to.

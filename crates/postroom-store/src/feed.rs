@@ -326,6 +326,13 @@ const INSERT: &str = "INSERT INTO \"change\" (\"domain\", \"class\", \"entity\",
 const SELECT: &str = "SELECT \"seq\", \"class\", \"entity\", \"operation\", \"at\", \"replaced\", \
     \"modifier_type\", \"modifier_id\", \"whole\" FROM \"change\"";
 
+/// The statement that forgets what changes of an entity replaced.
+pub(crate) fn forget(class: &Class, entity: EntityId) -> Statement {
+    let sql = "UPDATE \"change\" SET \"replaced\" = NULL
+        WHERE \"entity\" = $1 AND \"class\" = $2 AND \"replaced\" IS NOT NULL";
+    Statement::new(sql).bind(entity).bind(class.classname.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

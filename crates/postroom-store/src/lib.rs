@@ -37,6 +37,8 @@ mod nul;
 
 mod lock;
 
+mod full_text_dialect;
+
 mod dialect;
 
 mod database;
@@ -66,9 +68,13 @@ mod built_in_index;
 
 mod schema;
 
+mod full_text_row;
+
 mod condition;
 
 mod page;
+
+mod words_page;
 
 mod modifier;
 
@@ -145,7 +151,13 @@ mod login;
 
 mod surveyed;
 
+mod entity_list;
+
 mod entity;
+
+mod full_text;
+
+mod full_text_lag;
 
 mod news;
 
@@ -256,9 +268,9 @@ pub use delivery::BeforeDot;
 pub use delivery::Claimed;
 pub use delivery::DueAt;
 pub use disk::DirectoryLock;
-pub use entity::ListPart;
 pub use entity::NewEntity;
 pub use entity::Terms;
+pub use entity_list::ListPart;
 pub use entity_place::EntityPlace;
 pub use entity_row::EntityRow;
 pub use error::Error;
@@ -270,6 +282,7 @@ pub use file::NewContent;
 pub use file::NewFile;
 pub use file_change::Replace;
 pub use file_page::ListedFile;
+pub use full_text::WordsLeft;
 pub use job::Job;
 pub use job::JobCounts;
 pub use job::JobKind;

@@ -42,9 +42,9 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
 ];
 /// The definitions of classes, which are moved before their tables are made.
 pub(crate) const CLASS: (&str, &[&str]) = ("class", &["name"]);
-/// What is about the processes of a database, or is moved otherwise.
+/// What is about the processes of a database, is moved otherwise, or is made anew.
 #[cfg(test)]
-const LEFT: &[&str] = &["meta", "class", "owner"];
+const LEFT: &[&str] = &["meta", "class", "owner", "full text"];
 /// Columns that the database fills in.
 pub(crate) const COMPUTED: &[(&str, &str)] = &[("receipt", "uid")];
 

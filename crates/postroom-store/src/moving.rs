@@ -18,6 +18,7 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::full_text_row::MARKS;
 use crate::key::MasterKey;
 use crate::moved_table;
 use crate::moved_table::CLASS;
@@ -245,7 +246,9 @@ impl Move<'_> {
         let sql = "SELECT \"name\", \"number\", \"bytes\" FROM \"meta\"
             WHERE \"name\" NOT IN ('schema', 'moved', 'arriving', 'place')";
         let known = self.from.read(Statement::new(sql)).await?;
-        let known = known.iter().map(|row| {
+        // The words are kept anew there.
+        let is_known = |row: &&Row| row.text(0).is_none_or(|name| !MARKS.contains(&name));
+        let known = known.iter().filter(is_known).map(|row| {
             put(row.text(0).unwrap_or_default(), row.value(1).clone(), row.value(2).clone())
         });
         self.to.write(known.collect(), Room::Free).await?;

@@ -57,6 +57,7 @@ impl Store {
                 "planned": at(&queue, 2), "suspended": suspended.is_some(),
                 "suspendedBecause": suspended.map(Suspended::as_str),
             },
+            "fullText": self.words_lag(domain).await?,
         }))
     }
 

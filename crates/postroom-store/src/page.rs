@@ -78,13 +78,13 @@ pub(crate) fn matching(
 }
 
 /// The condition of a list that goes by numbers of changes ([`seq::settled`]).
-fn settled(dialect: &dyn Dialect, is_by_seq: bool, filter: Option<&Filter>) -> String {
+pub(crate) fn settled(dialect: &dyn Dialect, is_by_seq: bool, filter: Option<&Filter>) -> String {
     let goes_by_seq = is_by_seq || filter.is_some_and(|filter| filter.names(SEQ));
     if goes_by_seq { seq::settled(dialect) } else { String::new() }
 }
 
 /// The limit and the offset, whose sum is a number of the database too.
-fn limits(query: &Query) -> (i64, i64) {
+pub(crate) fn limits(query: &Query) -> (i64, i64) {
     let limit = i64::from(query.limit);
     (limit, i64::try_from(query.offset).unwrap_or(i64::MAX).min(i64::MAX - limit))
 }
@@ -119,11 +119,12 @@ fn names_message_id(filter: &Filter) -> bool {
         | Filter::StartsWith(..)
         | Filter::Some(..)
         | Filter::Refers(..)
+        | Filter::Match(_)
         | Filter::IsNull(_) => false,
     }
 }
 
-fn ordered(dialect: &dyn Dialect, step: &Order) -> String {
+pub(crate) fn ordered(dialect: &dyn Dialect, step: &Order) -> String {
     let way = match (is_always_set(step), step.descending) {
         (true, false) => "ASC",
         (true, true) => "DESC",
@@ -138,7 +139,11 @@ fn is_always_set(step: &Order) -> bool {
 }
 
 /// The conditions of the entities after a position. No entity fulfils two of them.
-fn ranges(conditions: &mut Conditions<'_>, steps: &[Order], after: &[Literal]) -> Vec<String> {
+pub(crate) fn ranges(
+    conditions: &mut Conditions<'_>,
+    steps: &[Order],
+    after: &[Literal],
+) -> Vec<String> {
     let descending = steps.first().is_some_and(|step| step.descending);
     let is_one_way = steps.iter().all(|step| step.descending == descending);
     if !is_one_way || after.contains(&Literal::Null) {

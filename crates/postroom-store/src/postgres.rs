@@ -24,6 +24,8 @@ mod rows;
 
 mod batch;
 
+mod full_text;
+
 mod dialect;
 
 mod listen;

@@ -18,6 +18,8 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::feed::ToldChange;
 use crate::feed::VERSION;
+use crate::feed::forget;
+use crate::full_text_row;
 use crate::poll_times::OF_TIME;
 use crate::poll_times::PollTimes;
 use crate::seq::SEQ;
@@ -221,7 +223,7 @@ impl Records<'_> {
     }
 
     /// Deletes an entity of this version. The feed keeps its id and nothing else.
-    pub(crate) fn delete(&self, current: &Entity) -> [Statement; 3] {
+    pub(crate) fn delete(&self, current: &Entity) -> Vec<Statement> {
         let (change, table) = (BatchChange::new(), quoted(&self.class.table()));
         let in_order = self.in_order("$3");
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"version\" = $2{in_order}");
@@ -229,7 +231,9 @@ impl Records<'_> {
         let gone = gone.of_class(self.class).must_change(Failed::Stale);
         let gone = if in_order.is_empty() { gone } else { gone.of_change(change) };
         let told = ToldChange::of(change, current.id, Operation::Delete);
-        [gone, forget(self.class, current.id), self.row(told)]
+        let gone = [gone, forget(self.class, current.id), self.row(told)];
+        let words = full_text_row::leave_with(self.class, self.dialect(), current.id);
+        gone.into_iter().chain(words).collect()
     }
 
     /// Deletes an entity, whatever its version, if it is there.
@@ -247,9 +251,13 @@ impl Records<'_> {
         let told = ToldChange::of(change, id, Operation::Delete);
         let row = self.store.feed_row_if_there(self.domain, self.class, told);
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
-        let gone = Statement::new(sql).bind(id).bind(self.domain.as_str());
-        let gone = gone.of_class(self.class);
-        in_order.into_iter().chain([row, gone, forget(self.class, id)]).collect()
+        let gone = Statement::new(sql).bind(id).bind(self.domain.as_str()).of_class(self.class);
+        let gone = [row, gone, forget(self.class, id)];
+        in_order
+            .into_iter()
+            .chain(gone)
+            .chain(full_text_row::leave_with(self.class, self.dialect(), id))
+            .collect()
     }
 
     /// The values of the columns that `changes` names.
@@ -388,13 +396,6 @@ fn is_counted(property: &Property) -> bool {
 
 /// How many values an update binds before those of properties.
 const BOUND: usize = 3;
-
-/// The statement that forgets what changes of an entity replaced.
-fn forget(class: &Class, entity: EntityId) -> Statement {
-    let sql = "UPDATE \"change\" SET \"replaced\" = NULL
-        WHERE \"entity\" = $1 AND \"class\" = $2 AND \"replaced\" IS NOT NULL";
-    Statement::new(sql).bind(entity).bind(class.classname.as_str())
-}
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,8 @@ use postroom_model::standing::ARRIVAL;
 use postroom_model::standing::TIME_SOURCE;
 
 mod bulk_jobs;
+mod full_text;
+mod numbered;
 mod objects;
 mod purges;
 mod queue;
@@ -42,7 +44,7 @@ pub(crate) fn meta_table(dialect: &dyn Dialect) -> Statement {
 /// it leads to. A step is one transaction. A released step never changes.
 pub(crate) fn steps_from(dialect: &dyn Dialect, version: i64) -> Vec<(i64, Vec<Statement>)> {
     let statements = |step: &&[&str]| -> Vec<_> {
-        let statements = step.iter().map(|sql| with_types(dialect, sql));
+        let statements = step.iter().map(|sql| with_types(dialect, &full_text::made(dialect, sql)));
         // Some databases need nothing for what others need a statement for.
         statements.filter(|statement| !statement.sql.is_empty()).collect()
     };
@@ -87,9 +89,10 @@ const STEPS: &[&[&str]] = &[
     EXTENSIONS,
     purges::STEP,
     bulk_jobs::STEP,
-    NUMBERED,
+    numbered::STEP,
     queue::STEP,
     objects::STEP,
+    full_text::STEP,
 ];
 
 const OWN: &[&str] = &[
@@ -238,14 +241,6 @@ const CLASSES: &[&str] = &["CREATE TABLE \"class\" (
 /// compressed before they are stored.
 const SEVERAL: &[&str] =
     &["ALTER TABLE \"change\" ADD COLUMN \"transaction\" {transaction}", "{incompressible chunk}"];
-
-/// The number of a change has that of its transaction in front (`crate::seq`). Some changes of an
-/// entity tell all of it, so that undoing begins with one of them.
-const NUMBERED: &[&str] = &[
-    "ALTER TABLE \"change\" DROP COLUMN \"transaction\"",
-    "ALTER TABLE \"change\" ADD COLUMN \"whole\" {boolean} NOT NULL DEFAULT FALSE",
-    "CREATE INDEX \"change whole\" ON \"change\" (\"entity\", \"seq\") WHERE \"whole\"",
-];
 
 /// Clients change classes: how a built-in one was built in, and the version of the classes with
 /// which each changed last; what is to be emptied; the counters of increments; which classes a

@@ -12,6 +12,8 @@ mod texts;
 
 mod time;
 
+mod full_text;
+
 mod dialect;
 
 mod patience;

@@ -71,6 +71,7 @@ impl Store {
         verification.files(&sizes).await?;
         verification.ledger().await?;
         verification.queue(&sizes).await?;
+        verification.words().await?;
         Ok(verification.verified)
     }
 }
@@ -280,6 +281,19 @@ impl<F: FnMut(&str)> Verification<'_, F> {
             {
                 self.damaged(&format!("delivery {id}: its composed bytes are missing or damaged"));
             }
+        }
+        Ok(())
+    }
+}
+
+impl<F: FnMut(&str)> Verification<'_, F> {
+    /// No words are kept of a message that is not there.
+    async fn words(&mut self) -> Result<(), Error> {
+        let sql = "SELECT f.\"id\" FROM \"full text\" f WHERE NOT EXISTS
+            (SELECT 1 FROM \"email/Messages\" m WHERE m.\"id\" = f.\"id\")";
+        for row in self.store.read(Statement::new(sql)).await? {
+            let id = row.id(0).map(|id| id.to_string()).unwrap_or_default();
+            self.damaged(&format!("email/Messages/{id}: its words are kept, and it is deleted"));
         }
         Ok(())
     }

@@ -1254,7 +1254,7 @@ async fn an_older_schema_is_brought_forward() {
         DROP TABLE \"purge\"; DROP INDEX \"receipt wish of message\"; DROP TABLE \"class\"; DELETE FROM \"meta\" WHERE \"name\" = 'classes';
         DROP INDEX \"delivery in order\"; DROP INDEX \"delivery under way\";
         DROP TABLE \"lease\"; DROP TABLE \"owner\"; ALTER TABLE \"delivery\" DROP COLUMN \"epoch\";
-        ALTER TABLE \"unfinished\" DROP COLUMN \"owner\"; DROP TABLE \"object\"; DROP TABLE \"object gone\"; ALTER TABLE \"unfinished\" DROP COLUMN \"object\";
+        ALTER TABLE \"unfinished\" DROP COLUMN \"owner\"; DROP TABLE \"object\"; DROP TABLE \"object gone\"; DROP TABLE \"full text words\"; DROP TABLE \"full text\"; ALTER TABLE \"unfinished\" DROP COLUMN \"object\";
         DELETE FROM \"meta\" WHERE \"name\" IN ('blobs', 'owners');
         ALTER TABLE \"chunk\" DROP COLUMN \"sum\"; DROP INDEX \"change of entity\";
         DROP INDEX \"change whole\"; ALTER TABLE \"change\" DROP COLUMN \"whole\";

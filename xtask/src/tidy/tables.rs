@@ -6,7 +6,7 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 
 /// The tables that are no class tables.
-const OWN: [&str; 20] = [
+const OWN: [&str; 22] = [
     "class",
     "counter",
     "purge",
@@ -17,6 +17,8 @@ const OWN: [&str; 20] = [
     "delivered",
     "delivery",
     "file",
+    "full text",
+    "full text words",
     "job",
     "job entity",
     "meta",

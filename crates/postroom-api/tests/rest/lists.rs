@@ -6,6 +6,7 @@ use postroom_api::Limits;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
+use postroom_store::WordsLeft;
 use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -366,4 +367,49 @@ async fn filters_look_into_lists_and_through_references() {
     let request = server.request("GET", MESSAGES).query(&[("filter", &filter)]);
     let problem = crate::server::answer(request).await.expect(422);
     assert!(problem.to_string().contains("filter[2][1]"), "{problem}");
+}
+
+#[on_both]
+async fn words_are_found_once_they_are_kept() {
+    let server = filled().await;
+    let by = |words: &str| format!(r#"["match","{words}"]"#);
+    let find = async |words: &str| {
+        found(&server, &[("filter", by(words).as_str()), ("order", "-dateTime")]).await
+    };
+    assert_eq!(find("S2").await, [""; 0], "nothing is kept yet");
+    let told = server.get("/healthz").await.expect(200);
+    assert_eq!(told["fullText"]["messages"], 7, "{told}");
+    while server.store.words_step().await.unwrap() != WordsLeft::Nothing {}
+    let told = server.get("/healthz").await.expect(200);
+    let none = json!({"messages": 0, "oldest": null, "ageSeconds": null, "building": false});
+    assert_eq!(told["fullText"], none);
+    assert_eq!(find("S2").await, ["s2"]);
+    assert_eq!(find("u4@b.test").await, ["s4"]);
+    assert_eq!(find("all@b.test* -s0 -s6 -s1 -s5").await, ["s4", "s3", "s2"]);
+    let filter = r#"["and",["match","all"],["==",["property","messageDirection"],"in"]]"#;
+    assert_eq!(
+        found(&server, &[("filter", filter), ("order", "dateTime")]).await,
+        ["s1", "s5", "s3"]
+    );
+    let counted = server.request("GET", MESSAGES);
+    let counted =
+        counted.query(&[("filter", by("all").as_str()), ("count", "true"), ("limit", "1")]);
+    let counted = counted.send().await.unwrap();
+    assert_eq!(counted.headers()["X-Total-Count"], "7");
+    #[rustfmt::skip]
+    let table = [
+        (MESSAGES, by("-s2"), "filter[1]", "only what a message must not have"),
+        (MESSAGES, by("a \\\"b"), "filter[1]", "at character 3"),
+        (ACCOUNTS, by("s2"), "filter", "only email/Messages have a full text"),
+        ("/rest/v1/events", by("s2"), "filter", "an event is told before the words"),
+    ];
+    for (path, filter, place, reason) in table {
+        let mut query = vec![("filter", filter.as_str())];
+        if path.starts_with('/') {
+            query.extend([("class", MESSAGES), ("after", "0")]);
+        }
+        let refused = crate::server::answer(server.request("GET", path).query(&query)).await;
+        let refused = refused.expect(422).to_string();
+        assert!(refused.contains(place) && refused.contains(reason), "{refused}");
+    }
 }

@@ -6,6 +6,7 @@
 
 use crate::id::ClassId;
 use crate::id::EntityId;
+use crate::match_query::MatchQuery;
 use crate::property::DataType;
 
 /// How many values a filter may compare with and still be one that costs little for each entity.
@@ -106,6 +107,8 @@ pub enum Filter {
     Contains(Operand, Literal),
     /// `startswith`: the text begins so, blind to case.
     StartsWith(Operand, String),
+    /// `match`: the message has these words ([`MatchQuery`]).
+    Match(MatchQuery),
     /// `isnull`: the property is unset. An empty list is unset too.
     IsNull(Operand),
     /// At least one of the values is as the filter says. `any`; `all` is its contrary.
@@ -137,7 +140,7 @@ impl Filter {
             Self::Between(..) => Some(2),
             Self::In(_, literals) => Some(literals.len()),
             Self::Like(..) | Self::Contains(..) | Self::StartsWith(..) => None,
-            Self::Some(..) | Self::Refers(..) => None,
+            Self::Some(..) | Self::Refers(..) | Self::Match(_) => None,
             Self::And(several) | Self::Or(several) => several.iter().map(Self::compared).sum(),
             Self::Not(one) => one.compared(),
         }
@@ -156,7 +159,30 @@ impl Filter {
             | Self::In(..)
             | Self::Like(..)
             | Self::Contains(..)
+            | Self::Match(_)
             | Self::StartsWith(..) => false,
+        }
+    }
+
+    /// What `match` looks for anywhere in it, in the order of the filter.
+    #[must_use]
+    pub fn match_queries(&self) -> Vec<&MatchQuery> {
+        match self {
+            Self::Match(query) => vec![query],
+            Self::Not(one) => one.match_queries(),
+            Self::And(several) | Self::Or(several) => {
+                several.iter().flat_map(Self::match_queries).collect()
+            }
+            // It is about the message itself, never about an item of it or another entity.
+            Self::Some(..)
+            | Self::Refers(..)
+            | Self::Compare(..)
+            | Self::IsNull(_)
+            | Self::Between(..)
+            | Self::In(..)
+            | Self::Like(..)
+            | Self::Contains(..)
+            | Self::StartsWith(..) => vec![],
         }
     }
 
@@ -175,7 +201,7 @@ impl Filter {
             | Self::Like(operand, _)
             | Self::Contains(operand, _)
             | Self::StartsWith(operand, _) => is_it(operand),
-            Self::Some(..) | Self::Refers(..) => false,
+            Self::Some(..) | Self::Refers(..) | Self::Match(_) => false,
             Self::And(several) | Self::Or(several) => several.iter().any(|one| one.names(property)),
             Self::Not(one) => one.names(property),
         }

@@ -1,6 +1,7 @@
 //! Whether an entity is as a filter says, without a database.
 //!
-//! It agrees with both databases: a property test of the store compares all three.
+//! It agrees with both databases: a property test of the store compares all three. It does not know
+//! the names of files, which `match` looks at too.
 
 use crate::entity::Entity;
 use crate::filter::condition::Comparison;
@@ -15,6 +16,7 @@ use crate::id::EntityId;
 use crate::like::Effort;
 use crate::like::Pattern;
 use crate::timestamp::Timestamp;
+use crate::words::indexed_words;
 use serde_json::Value as Json;
 use std::cmp::Ordering;
 
@@ -65,6 +67,7 @@ impl Here<'_> {
             Filter::IsNull(operand) => self.with(operand, |value| {
                 value.is_null() || (operand.multi && value.as_array().is_some_and(Vec::is_empty))
             }),
+            Filter::Match(query) => query.matches(&indexed_words(self.entity, &[])),
             Filter::Some(items, wanted) => self.some(items, wanted),
             Filter::Refers(reference, wanted) => {
                 let id = self.entity.reference(&reference.property);

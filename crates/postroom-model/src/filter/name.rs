@@ -1,5 +1,6 @@
 //! Names in filters: a property, a path into JSON, a way through references.
 
+use crate::builtin::MESSAGES;
 use crate::class::Class;
 use crate::class::of_every_entity;
 use crate::filter::condition::Filter;
@@ -60,6 +61,21 @@ pub(super) enum Scope<'a> {
     Json,
     /// The items of a list property, which have no members.
     Items(Box<Property>),
+}
+
+impl Scope<'_> {
+    /// Fails where `match` has nothing to look at.
+    pub(super) fn must_have_full_text(&self) -> Result<(), String> {
+        match self {
+            Self::Class(names) if names.class.classname == MESSAGES => Ok(()),
+            Self::Class(_) => {
+                Err(format!("match: only {MESSAGES} have a full text; use like or contains"))
+            }
+            Self::Json | Self::Items(_) => {
+                Err("match: looks at a message as a whole, never at an item".to_owned())
+            }
+        }
+    }
 }
 
 /// What a name means, and how to come there.

@@ -15,8 +15,10 @@ use crate::filter::name::Scope;
 use crate::invalid::Invalid;
 use crate::limits::FILTER_DEPTH_MAX;
 use crate::limits::FILTER_IN_VALUES_MAX;
+use crate::limits::FILTER_MATCHES_MAX;
 use crate::limits::FILTER_NODES_MAX;
 use crate::limits::FILTER_VALUES_MAX;
+use crate::match_query::MatchQuery;
 use crate::property::DataType;
 use serde_json::Value as Json;
 
@@ -97,11 +99,12 @@ struct FilterReader<'a> {
     place: Vec<usize>,
     nodes: usize,
     values: usize,
+    matches: usize,
 }
 
 impl<'a> FilterReader<'a> {
     fn new(names: Names<'a>) -> Self {
-        Self { scope: names.scope(), place: vec![], nodes: 0, values: 0 }
+        Self { scope: names.scope(), place: vec![], nodes: 0, values: 0, matches: 0 }
     }
 
     /// The place in the filter as an error names it: `filter[1][2]`.
@@ -208,13 +211,14 @@ impl<'a> FilterReader<'a> {
                 }))
             }
             "contains" => self.contains(operands),
+            "match" => self.full_text(operands),
             "isnull" => {
                 let [left] = exactly(operator, operands)?;
                 Ok(self.at(1, |reader| reader.target(left))?.unset())
             }
             _ => Err(format!(
                 "has no operator `{operator}`; there are == != < <= > >= in between like contains \
-                 startswith isnull any all and or not"
+                 startswith match isnull any all and or not"
             )),
         }
     }
@@ -287,6 +291,21 @@ impl<'a> FilterReader<'a> {
             true => Filter::Contains(operand, value),
             false => Filter::Compare(operand, Comparison::Equal, value),
         }))
+    }
+
+    /// The message has these words.
+    fn full_text(&mut self, operands: &[Json]) -> Result<Filter, String> {
+        let [text] = exactly("match", operands)?;
+        self.scope.must_have_full_text()?;
+        self.matches += 1;
+        if self.matches > FILTER_MATCHES_MAX {
+            return Err(format!("match: a filter has at most {FILTER_MATCHES_MAX} of them"));
+        }
+        self.at(1, |_| {
+            let text = text_of("match", text)?;
+            let query = MatchQuery::parse(&text).map_err(|reason| format!("match: {reason}"))?;
+            Ok(Filter::Match(query))
+        })
     }
 
     /// A target that has one value, or several of which each is asked.

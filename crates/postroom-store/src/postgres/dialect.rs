@@ -4,6 +4,8 @@ use crate::columns::quoted;
 use crate::database::ColumnKind;
 use crate::database::Dialect;
 use crate::database::PlaceQueries;
+use crate::full_text_dialect::FullText;
+use crate::postgres::full_text::PostgresFullText;
 
 /// The dialect of PostgreSQL.
 pub(crate) struct PostgresDialect;
@@ -230,6 +232,10 @@ impl Dialect for PostgresDialect {
 
     fn united(&self, query: &str, end: &str) -> String {
         format!("({query} {end})")
+    }
+
+    fn full_text(&self) -> &'static dyn FullText {
+        &PostgresFullText
     }
 }
 

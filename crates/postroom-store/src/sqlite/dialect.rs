@@ -3,6 +3,8 @@
 use crate::database::ColumnKind;
 use crate::database::Dialect;
 use crate::database::PlaceQueries;
+use crate::full_text_dialect::FullText;
+use crate::sqlite::full_text::SqliteFullText;
 use crate::sqlite::texts;
 use crate::sqlite::time;
 
@@ -197,6 +199,10 @@ impl Dialect for SqliteDialect {
     fn united(&self, query: &str, _end: &str) -> String {
         // It reads them side by side, each in its order.
         query.to_owned()
+    }
+
+    fn full_text(&self) -> &'static dyn FullText {
+        &SqliteFullText
     }
 }
 

@@ -6,6 +6,8 @@ mod mail;
 
 mod upkeep;
 
+mod words;
+
 mod world;
 
 use crate::store::Store;
@@ -29,6 +31,7 @@ pub(super) async fn live(store: &Store) {
     upkeep::surveys(&world).await;
     upkeep::retention(&world).await;
     upkeep::backups(&world).await;
+    words::words(&world).await;
     upkeep::deletions(&world).await;
     Box::pin(upkeep::sweeps(&world)).await;
 }

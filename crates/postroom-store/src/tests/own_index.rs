@@ -1,6 +1,7 @@
 //! Tests: the indexes that clients ask for give lists their order.
 
 use crate::database::Statement;
+use crate::full_text_dialect::WordsPlan;
 use crate::store::Store;
 use crate::tests::explain;
 use crate::tests::filled::fill_deals;
@@ -42,10 +43,11 @@ async fn is_used(store: &Store, class: &Class) {
     for order in ["worth", "-worth"] {
         let order = parse_order(class, order).unwrap();
         let query = Query { order, ..Query::default() };
-        in_order(store, store.list(&domain, class, &query)).await;
+        in_order(store, store.list(&domain, class, &query, WordsPlan::Sorted)).await;
     }
     let of_worth = filter::equality(class, "worth", "7").unwrap();
-    in_order(store, store.list(&domain, class, &Query::filtered(of_worth, 9))).await;
+    in_order(store, store.list(&domain, class, &Query::filtered(of_worth, 9), WordsPlan::Sorted))
+        .await;
 }
 
 async fn in_order(store: &Store, list: Statement) {

@@ -1,0 +1,75 @@
+//! The rows of the table `full text`: the words of a message, kept and forgotten.
+
+use crate::database::Dialect;
+use crate::database::Lock;
+use crate::database::Statement;
+use crate::database::Value;
+use crate::failed::Failed;
+use postroom_model::Class;
+use postroom_model::EntityId;
+use postroom_model::IndexedWords;
+use postroom_model::builtin::MESSAGES;
+
+/// The row of `meta` with the number of the last change that was looked at.
+pub(crate) const SEQ: &str = "full text seq";
+/// The row of `meta` with the message down to which all were looked at, and when that began.
+/// There is none when all were looked at.
+pub(crate) const FILL: &str = "full text fill";
+/// Those rows. They are about the words of one database.
+pub(crate) const MARKS: [&str; 2] = [SEQ, FILL];
+
+/// A message as it is kept to be found.
+#[derive(Debug, Clone)]
+pub(crate) struct WordsRow {
+    /// The message.
+    pub id: EntityId,
+    /// Its domain.
+    pub domain: String,
+    /// Its `dateTime` in milliseconds since 1970.
+    pub date_time: Option<i64>,
+    /// Its words.
+    pub words: IndexedWords,
+}
+
+impl WordsRow {
+    /// A sum of what is kept, by which a row is recognised that is the same already.
+    pub(crate) fn sum(&self) -> i64 {
+        let mut first = [0; 8];
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.date_time.unwrap_or(i64::MIN).to_le_bytes());
+        hasher.update(self.domain.as_bytes()).update(self.words.as_str().as_bytes());
+        hasher.finalize_xof().fill(&mut first);
+        i64::from_le_bytes(first)
+    }
+
+    /// Makes the batch fail when the message is not there, and keeps it from being deleted until
+    /// the batch is committed.
+    pub(crate) fn must_be_of_message(&self) -> Statement {
+        let there = "SELECT 1 FROM \"email/Messages\" WHERE \"id\" = $1";
+        Statement::new(there).bind(self.id).assert(Failed::Stale, Lock::Found)
+    }
+
+    /// The statements that keep it, the row first.
+    pub(crate) fn keep(self, dialect: &dyn Dialect) -> (Statement, Option<Statement>) {
+        let (full_text, sum) = (dialect.full_text(), self.sum());
+        let time = self.date_time.map_or(Value::Null, Value::Moment);
+        let keep = Statement::new(full_text.keep()).bind(self.id).bind(self.domain);
+        let keep = keep.bind_all([time]).bind(sum).bind(self.words.as_str());
+        let words = full_text
+            .keep_words()
+            .map(|sql| Statement::new(sql).bind(self.id).bind(self.words.as_str()));
+        (keep, words)
+    }
+}
+
+/// The statements that forget the words of a message.
+pub(crate) fn forget(dialect: &dyn Dialect, id: EntityId) -> Vec<Statement> {
+    let statements = dialect.full_text().forget().iter();
+    statements.map(|sql| Statement::new(*sql).bind(id)).collect()
+}
+
+/// The statements that forget the words of an entity of a class that is deleted. They come behind
+/// its deletion, which waits for whoever is keeping its words.
+pub(crate) fn leave_with(class: &Class, dialect: &dyn Dialect, id: EntityId) -> Vec<Statement> {
+    if class.classname == MESSAGES { forget(dialect, id) } else { vec![] }
+}

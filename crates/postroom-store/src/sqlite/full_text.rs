@@ -1,0 +1,166 @@
+//! Words in SQLite: an index of FTS5, whose row numbers are in the order of time.
+//!
+//! ```text
+//!   number = second of `dateTime` · 2^24 + number within the second
+//! ```
+//! FTS5 gives the rows of a word in the order of their numbers, one after the other. So the newest
+//! 100 are found without a look at the others. Those of the last second are sorted by `dateTime`
+//! and `id`. Words that are forgotten are deleted from the pages of the index (`secure-delete`).
+
+use crate::full_text_dialect::BoundQuery;
+use crate::full_text_dialect::FullText;
+use crate::full_text_dialect::TimePage;
+use crate::full_text_dialect::WordsPlan;
+use postroom_model::MatchQuery;
+use postroom_model::MatchTerm;
+
+/// The bits of a number that are the place within the second.
+const PLACE_BITS: u32 = 24;
+/// The numbers of messages without a time.
+const UNTIMED: [i64; 2] = [-(1 << 62), -(1 << 61)];
+
+/// The index of SQLite.
+pub(crate) struct SqliteFullText;
+
+impl FullText for SqliteFullText {
+    fn tables(&self) -> [&'static str; 4] {
+        [
+            "CREATE TABLE \"full text\" (
+               \"number\" INTEGER PRIMARY KEY, \"id\" {id} NOT NULL UNIQUE,
+               \"domain\" {text} NOT NULL, \"dateTime\" {moment}, \"sum\" {whole} NOT NULL)",
+            // The words are taken apart already, so that only spaces separate them.
+            "CREATE VIRTUAL TABLE \"full text words\" USING fts5(
+               \"words\", tokenize = 'ascii', prefix = '2 3', columnsize = 0)",
+            "INSERT INTO \"full text words\" (\"full text words\", \"rank\")
+               VALUES ('secure-delete', 1)",
+            "",
+        ]
+    }
+
+    fn keep(&self) -> &'static str {
+        // As `numbers`, for the time bound at `$3`.
+        "INSERT INTO \"full text\" (\"number\", \"id\", \"domain\", \"dateTime\", \"sum\")
+           SELECT COALESCE((SELECT MAX(\"number\") + 1 FROM \"full text\"
+             WHERE \"number\" >= \"first\" AND \"number\" < \"behind\"), \"first\"), $1, $2, $3, $4
+           FROM (SELECT COALESCE(\"second\" << 24, -(1 << 62)) AS \"first\",
+               COALESCE((\"second\" + 1) << 24, -(1 << 61)) AS \"behind\"
+             FROM (SELECT ($3 - (($3 % 1000) + 1000) % 1000) / 1000 AS \"second\"))
+           WHERE $5 IS NOT NULL"
+    }
+
+    fn keep_words(&self) -> Option<&'static str> {
+        Some(
+            "INSERT INTO \"full text words\" (\"rowid\", \"words\")
+               VALUES ((SELECT \"number\" FROM \"full text\" WHERE \"id\" = $1), $2)",
+        )
+    }
+
+    fn forget(&self) -> &'static [&'static str] {
+        &[
+            "DELETE FROM \"full text words\"
+               WHERE \"rowid\" = (SELECT \"number\" FROM \"full text\" WHERE \"id\" = $1)",
+            "DELETE FROM \"full text\" WHERE \"id\" = $1",
+        ]
+    }
+
+    fn bound(&self, query: &MatchQuery, bind: &mut dyn FnMut(String) -> String) -> BoundQuery {
+        let terms = |is_excluded: bool| {
+            query.terms().iter().filter(move |term| term.is_excluded == is_excluded).map(said)
+        };
+        let wanted: Vec<_> = terms(false).collect();
+        let mut whole = format!("({})", wanted.join(" AND "));
+        for term in terms(true) {
+            whole = format!("({whole} NOT {term})");
+        }
+        BoundQuery { whole: bind(whole), phrases: vec![] }
+    }
+
+    fn has(&self, query: &BoundQuery) -> String {
+        let hits = hits(query);
+        format!("(\"id\" IN (SELECT \"hit id\" FROM {hits}))")
+    }
+
+    fn by_time(&self, page: &TimePage<'_>, _: WordsPlan) -> String {
+        let TimePage { columns, rest, range, until, .. } = page;
+        let way = if page.descending { "DESC" } else { "ASC" };
+        let mut bound = String::new();
+        if let Some(ms) = page.bound_ms {
+            let [first, behind] = numbers(Some(ms));
+            bound = match page.descending {
+                true => format!(" AND \"hit number\" < {behind}"),
+                false => format!(" AND \"hit number\" >= {first}"),
+            };
+        }
+        let from = format!(
+            "FROM {} CROSS JOIN \"email/Messages\" WHERE \"id\" = \"hit id\"
+               AND +\"domain\" = $1 AND \"dateTime\" IS \"hit time\"{rest}{range}{bound}",
+            hits(page.query)
+        );
+        let last = last_number(page.descending);
+        let compared = if page.descending { ">=" } else { "<=" };
+        format!(
+            "{columns} {from} AND \"hit number\" {compared} (SELECT {last} FROM
+               (SELECT \"hit number\" AS \"last\" {from}
+                ORDER BY \"hit number\" {way} LIMIT {until}))"
+        )
+    }
+
+    fn probe(&self, _: &TimePage<'_>, _: u32) -> Option<String> {
+        None
+    }
+}
+
+/// The messages that have the words, in the order of their numbers.
+fn hits(query: &BoundQuery) -> String {
+    format!(
+        "(SELECT w.\"rowid\" AS \"hit number\", f.\"id\" AS \"hit id\",
+            f.\"dateTime\" AS \"hit time\"
+          FROM \"full text words\" w CROSS JOIN \"full text\" f ON f.\"number\" = w.\"rowid\"
+          WHERE w.\"full text words\" MATCH {})",
+        query.whole
+    )
+}
+
+/// The last number of the second that the last number is of, as SQL.
+fn last_number(descending: bool) -> String {
+    let [untimed, timed] = UNTIMED;
+    let last = if descending { "MIN(\"last\")" } else { "MAX(\"last\")" };
+    let second = format!("({last} >> {PLACE_BITS})");
+    match descending {
+        true => {
+            format!("CASE WHEN {last} < {timed} THEN {untimed} ELSE {second} << {PLACE_BITS} END")
+        }
+        false => format!(
+            "CASE WHEN {last} < {timed} THEN {timed} ELSE (({second} + 1) << {PLACE_BITS}) - 1 END"
+        ),
+    }
+}
+
+/// The first number of the second of a time, and the one behind its last.
+fn numbers(date_time: Option<i64>) -> [i64; 2] {
+    let of_second = |ms: i64| {
+        let second = ms.div_euclid(1000);
+        [second << PLACE_BITS, (second + 1) << PLACE_BITS]
+    };
+    date_time.map_or(UNTIMED, of_second)
+}
+
+/// A term in the language of FTS5.
+fn said(term: &MatchTerm) -> String {
+    let star = if term.is_prefix { " *" } else { "" };
+    format!("\"{}\"{star}", term.words().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_in_the_order_of_time() {
+        let years_0_and_9999 = [-62_167_219_200_000, 253_402_300_799_999];
+        let [oldest, newest] = years_0_and_9999.map(|ms| numbers(Some(ms)));
+        assert!(UNTIMED[1] < oldest[0] && newest[1] < i64::MAX);
+        assert_eq!(numbers(Some(-1))[1], numbers(Some(0))[0]);
+        assert_eq!(numbers(Some(999)), numbers(Some(0)));
+    }
+}
