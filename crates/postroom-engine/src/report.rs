@@ -73,8 +73,8 @@ impl Trouble {
         Self { text: text.into(), next_ms: None }
     }
 
-    /// Whether it says the same as `former`. The time of a try is computed anew for each report,
-    /// so the same time differs by some milliseconds.
+    /// Whether this trouble says the same as `former`. The time of a try is computed for each
+    /// report, so the same time differs by some milliseconds.
     fn is_like(&self, former: &Self) -> bool {
         let is_same_time = match (self.next_ms, former.next_ms) {
             (Some(next_ms), Some(former_ms)) => next_ms.abs_diff(former_ms) < SAME_TIME_MS,
@@ -103,13 +103,13 @@ pub(crate) fn next_try(next_ms: i64) -> String {
 /// The last reports.
 #[derive(Debug, Default)]
 struct LastReports {
-    /// That of the receiver. `None`: the account has none.
+    /// The last report of the receiver. `None`: the account has no receiver.
     receiving: Option<(State, Trouble)>,
-    /// The trouble of the sender. `None`: it has none.
+    /// The trouble of the sender. `None`: the sender has no trouble.
     sending: Option<Trouble>,
     /// What the account shows now.
     shown: Option<(State, String)>,
-    /// What the log said last: the same without the times.
+    /// What the log said last, without the times.
     logged: Option<(State, String)>,
 }
 
@@ -126,7 +126,7 @@ impl Reporter {
         }
     }
 
-    /// The account may have another address now.
+    /// Takes the present address of the account.
     pub(crate) fn rename(&self, account: &Account) {
         self.address().clone_from(&account.address);
     }

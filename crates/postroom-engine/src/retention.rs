@@ -111,7 +111,7 @@ async fn round(shared: &Shared) -> Result<u64, Error> {
     Ok(count)
 }
 
-/// The same for classes whose entities expire.
+/// Deletes the expired entities of all classes that let entities expire.
 async fn classes(shared: &Shared, now_ms: i64) -> Result<u64, Error> {
     let mut count = 0;
     let all = shared.store.classes();

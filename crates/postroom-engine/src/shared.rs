@@ -117,8 +117,8 @@ impl Shared {
         *self.dialing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(dialing);
     }
 
-    /// Waits for the right to record so many mailboxes, so that the memory that long lists take is
-    /// that of one. Short lists do not wait.
+    /// Waits for the right to record so many mailboxes. Long lists are recorded one after another,
+    /// so that only one of them takes memory. Short lists do not wait.
     pub(crate) async fn survey_turn(&self, count: usize) -> ConnectionPermit {
         if count <= SURVEY_LONG_COUNT {
             return ConnectionPermit { _permit: None };

@@ -5,17 +5,17 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-/// What an error of a source means for what it was asked.
+/// What an error of a source means for the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceFailure {
-    /// It refused what it was asked, and can be asked for something else.
+    /// The source refused the request, and still answers other requests.
     Refused {
-        /// Whether the reply is about the account, so that nothing else is to be asked now.
+        /// Whether the reply is about the account, so that no other request helps now.
         is_about_account: bool,
-        /// Whether it refuses this whenever it is asked.
+        /// Whether the source refuses this request at any time.
         is_lasting: bool,
     },
-    /// It was silent in the midst of messages. The connection is over.
+    /// The source was silent while it gave messages. The connection is over.
     Silent,
     /// The connection is over for another reason.
     Ended,
@@ -33,7 +33,7 @@ pub enum Remedy {
 /// What an error of a source means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourceMeaning {
-    /// For what it was asked.
+    /// The meaning for the request.
     pub failure: SourceFailure,
     /// What a person has to correct. `None`: nothing.
     pub remedy: Option<Remedy>,

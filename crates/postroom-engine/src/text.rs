@@ -77,7 +77,7 @@ impl WholeTexts {
         Self { spool_directory, turns: Semaphore::new(1), text_bytes_max: TEXT_BYTES_MAX }
     }
 
-    /// The same with another limit of what is decoded in memory.
+    /// A finder with another limit for the text that is decoded in memory.
     #[must_use]
     pub fn with_bytes_max(self, text_bytes_max: usize) -> Self {
         Self { text_bytes_max, ..self }
@@ -144,7 +144,7 @@ impl LongText {
         format!("{}-text-{}", self.original.etag(), postroom_mime::PARSER_VERSION)
     }
 
-    /// Begins to read it.
+    /// Begins to read the text.
     #[must_use]
     pub fn open(&self, store: &Store) -> TextReader {
         let TextPlace { offset, length, .. } = self.place;
@@ -152,7 +152,7 @@ impl LongText {
         TextReader { reader, decoder: Some(self.place.decoder()), skip: 0, left: u64::MAX }
     }
 
-    /// Begins to read a range of it, in bytes of the text.
+    /// Begins to read a range, in bytes of the text.
     #[must_use]
     pub fn open_range(&self, store: &Store, range: Range<u64>) -> TextReader {
         let left = range.end.saturating_sub(range.start);

@@ -87,7 +87,7 @@ pub(crate) struct OpenListing<'a> {
     pub folder: &'a Folder,
     /// The epoch of its mailbox.
     pub epoch: MailboxEpoch,
-    /// What it has.
+    /// The messages that the source lists in the mailbox.
     pub listing: &'a MailboxListing,
 }
 

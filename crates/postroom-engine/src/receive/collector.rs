@@ -53,7 +53,7 @@ pub(crate) struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    /// With nothing in it.
+    /// A collector without messages.
     pub(crate) fn new(
         shared: &'a Arc<Shared>,
         account: AccountId,

@@ -39,12 +39,12 @@ pub(crate) struct Committing<'a> {
     bytes: &'a mut RecordedBytes,
     /// How many messages are durable.
     pub count: u64,
-    /// The messages that were not recorded, because their bytes are.
+    /// The messages that were not recorded, because their bytes are recorded already.
     pub repeats: Vec<Repeat>,
 }
 
 impl<'a> Committing<'a> {
-    /// With nothing committed yet.
+    /// A run that has committed nothing yet.
     pub(crate) fn new(
         shared: &'a Shared,
         mailbox: MonitoredMailbox<'a>,

@@ -40,7 +40,8 @@ use tempfile::NamedTempFile;
 pub(crate) struct Arrived {
     /// Its key at the source.
     pub key: SourceKey,
-    /// The id of the message that is there by its header alone, where it is this one.
+    /// The id of the entity that has only the header of this message so far. `None`: there is no
+    /// such entity.
     pub known_as: Option<MessageEntityId>,
     /// Its flags.
     pub flags: Vec<String>,
@@ -63,7 +64,7 @@ pub(crate) struct Recording {
     pub folder: FolderId,
     /// UIDVALIDITY of the mailbox.
     pub uid_validity: u64,
-    /// What of a message is kept.
+    /// Which parts of a message are kept.
     pub keep: Keep,
     /// The server-side action once the message is durable.
     pub action: Option<ServerAction>,

@@ -44,7 +44,7 @@ pub(crate) struct FetchOutcome {
     pub missed: Vec<MissedMessage>,
     /// How many messages are not deleted at the server because they may not be whole.
     pub withheld: u64,
-    /// What ended it early. Complete messages that arrived before were handed on.
+    /// The error that ended the fetch early. Complete messages that arrived before were handed on.
     pub result: Result<(), Error>,
 }
 
@@ -114,7 +114,7 @@ impl<S: Source> Fetching<'_, '_, S> {
     fn rest_of(&mut self, rest: Vec<SourceKey>, error: Error) -> Result<(), Error> {
         let missed = &mut self.intake.missed;
         match error.source_failure() {
-            // Neither is about a message.
+            // Neither error is about a message.
             None | Some(SourceFailure::Refused { is_about_account: true, .. }) => {
                 self.plan.put_back(rest);
                 return Err(error);
@@ -244,7 +244,7 @@ impl<S: Source> Fetching<'_, '_, S> {
     /// The other forms in which a message can be asked for.
     fn forms(&self, key: SourceKey) -> Vec<S::Form> {
         if self.intake.bytes_max(key) > self.intake.collector.message_bytes_max {
-            // They are for messages of the usual sizes.
+            // The other forms are for messages of the usual sizes.
             return vec![];
         }
         let listing = &self.intake.news.listing;
@@ -252,8 +252,8 @@ impl<S: Source> Fetching<'_, '_, S> {
         self.source.other_forms(at.and_then(|at| u32::try_from(at + 1).ok()))
     }
 
-    /// What is asked for: all of each message, and of one that somebody asked for whatever its size
-    /// is. Such a one is a set of its own.
+    /// The part of each message that is asked for. A message that a client asked for is fetched
+    /// whole, whatever its size is, and is a set of its own.
     fn scope(&self, asked: &[SourceKey]) -> FetchScope<S::Form> {
         let bytes_max = asked.iter().map(|key| self.intake.bytes_max(*key)).min();
         let usual = self.intake.collector.message_bytes_max;

@@ -28,7 +28,7 @@ const PROOFS_MAX: usize = 3;
 /// Why an epoch of a mailbox is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Over {
-    /// There was none, because the mailbox was never read.
+    /// There was no epoch, because the mailbox was never read.
     New,
     /// The account is at another server, or under another login.
     Moved,
@@ -38,9 +38,9 @@ pub(crate) enum Over {
     MailboxId,
     /// UIDNEXT is smaller than before, or not larger than a UID in use.
     UidNext {
-        /// What it is now.
+        /// The present UIDNEXT.
         now: u64,
-        /// What it was at least.
+        /// The lowest UIDNEXT that is possible.
         then: u64,
     },
     /// The server lists a message that was deleted there.
@@ -133,7 +133,7 @@ pub(crate) fn by_listing(
 /// The result of checking some messages.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Look {
-    /// Those that are certainly the ones that were recorded.
+    /// The keys whose messages are certainly the recorded ones.
     pub same: Vec<SourceKey>,
     /// Why the epoch of the mailbox is over, if it is.
     pub over: Option<Over>,

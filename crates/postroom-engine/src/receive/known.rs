@@ -50,11 +50,11 @@ impl Glance {
 pub(crate) struct Known {
     /// What the mailbox looked like when the folder was last proven complete.
     pub proven: Option<Glance>,
-    /// UIDNEXT of then, which stays known while the folder is not proven complete.
+    /// UIDNEXT at that time. It stays known while the folder is not proven complete.
     pub proven_uid_next: Option<u64>,
-    /// How large a message could be then, by the option of the folder.
+    /// The option `message_bytes_max` of the folder at that time.
     pub proven_bytes_max: u64,
-    /// Some of the messages that it had then.
+    /// Some of the messages that the mailbox had at that time.
     pub shown: Vec<SourceKey>,
     /// When the next pending message is retried, in milliseconds since 1970.
     pub retry_ms: Option<i64>,

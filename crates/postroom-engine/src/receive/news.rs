@@ -34,9 +34,9 @@ pub(crate) struct News {
     /// Whether there are receipts of former epochs. Then messages with known bytes are linked, not
     /// stored again.
     pub relink: bool,
-    /// The pending ones of them, by key.
+    /// The pending messages, by key.
     pub pending: BTreeMap<SourceKey, Pending>,
-    /// Those that are there by their headers alone, by key.
+    /// The messages of which only the header is stored, by key.
     pub oversized: BTreeMap<SourceKey, Oversized>,
 }
 

@@ -55,12 +55,12 @@ pub(crate) struct Repeat {
 /// The hashes of the recorded bytes.
 #[derive(Debug, Default)]
 enum Hashes {
-    /// They were not needed yet.
+    /// The hashes were not needed yet.
     #[default]
     Unread,
     /// One portion was looked up in the store. For more, it is faster to have them in memory.
     AskedOnce,
-    /// The beginnings of all of them.
+    /// The beginnings of all hashes.
     Read(HashSet<u64>),
 }
 
@@ -85,7 +85,7 @@ impl RecordedBytes {
         self.hashes = Hashes::Unread;
     }
 
-    /// Those of the messages that are repeats.
+    /// The messages that are repeats.
     ///
     /// # Errors
     ///
