@@ -6,9 +6,10 @@
 //!     that compare values, if anything ──────────► quick lane ───┐
 //!     that look into texts or JSON ──────────────► search lane ──┴ not done in QUICK ──► slow lane
 //! ```
-//! Searches never take a thread of the quick lane, however many there are. A query that is moved to
-//! the slow lane starts again there. Its time limit counts from the request, so that the time in
-//! the slow lane's queue is limited too.
+//! Searches never take a thread of the quick lane, however many there are. The threads of the
+//! search lane and of the slow lane leave the processor to all others. A query that is moved to the
+//! slow lane starts again there. Its time limit counts from the request, so that the time in the
+//! slow lane's queue is limited too.
 
 use crate::database::Row;
 use crate::database::Statement;
@@ -35,6 +36,8 @@ const QUICK: Duration = Duration::from_millis(300);
 const QUICK_THREADS: usize = 2;
 const SEARCH_THREADS: usize = 1;
 const SLOW_THREADS: usize = 2;
+/// What is added to the nice value of threads that may use a processor for long.
+const NICE: i32 = 10;
 
 /// A question, and who waits for the answer.
 struct Question {
@@ -65,6 +68,16 @@ struct Reader {
     questions: Arc<Mutex<mpsc::Receiver<Question>>>,
     /// The lane of questions that take longer than [`QUICK`]. `None`: this lane answers them.
     slower: Option<mpsc::Sender<Question>>,
+    pace: LanePace,
+}
+
+/// What a lane does with the processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LanePace {
+    /// Its queries are short.
+    Short,
+    /// Its queries may take long, so that its threads leave the processor to others.
+    Long,
 }
 
 impl ReadLanes {
@@ -75,10 +88,10 @@ impl ReadLanes {
             threads: Mutex::default(),
             ending: Arc::new(AtomicBool::new(false)),
         };
-        let own = lanes.lane(file, readers.max(1), None)?;
-        let slow = lanes.lane(file, SLOW_THREADS, None)?;
-        let quick = lanes.lane(file, QUICK_THREADS, Some(&slow))?;
-        let search = lanes.lane(file, SEARCH_THREADS, Some(&slow))?;
+        let own = lanes.lane(file, readers.max(1), LanePace::Short, None)?;
+        let slow = lanes.lane(file, SLOW_THREADS, LanePace::Long, None)?;
+        let quick = lanes.lane(file, QUICK_THREADS, LanePace::Short, Some(&slow))?;
+        let search = lanes.lane(file, SEARCH_THREADS, LanePace::Long, Some(&slow))?;
         *lanes.senders.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Senders { own, quick, search });
         Ok(lanes)
@@ -88,6 +101,7 @@ impl ReadLanes {
         &self,
         file: &Path,
         threads: usize,
+        pace: LanePace,
         slower: Option<&mpsc::Sender<Question>>,
     ) -> Result<mpsc::Sender<Question>, Error> {
         let (sender, questions) = mpsc::channel();
@@ -97,7 +111,8 @@ impl ReadLanes {
             connection.pragma_update(None, "query_only", true).map_err(statement::failed)?;
             let patience = Patience::of(&mut connection, Arc::clone(&self.ending))?;
             let questions = Arc::clone(&questions);
-            let reader = Reader { connection, patience, questions, slower: slower.cloned() };
+            let slower = slower.cloned();
+            let reader = Reader { connection, patience, questions, slower, pace };
             let thread = thread::Builder::new().name("postroom-read".to_owned());
             let started = thread.spawn(move || reader.run());
             let started =
@@ -141,6 +156,11 @@ impl ReadLanes {
 
 impl Reader {
     fn run(self) {
+        if self.pace == LanePace::Long
+            && let Err(error) = give_way()
+        {
+            tracing::warn!(%error, "long queries run as urgently as all others");
+        }
         loop {
             let next = match self.questions.lock() {
                 Ok(questions) => questions.recv(),
@@ -176,12 +196,20 @@ impl Reader {
     }
 }
 
+/// Lets all other threads have a processor before the calling one. Linux counts a nice value for
+/// each thread.
+fn give_way() -> rustix::io::Result<()> {
+    let nice = rustix::process::getpriority_process(None)?;
+    rustix::process::setpriority_process(None, nice + NICE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::sqlite::Sqlite;
     use crate::sqlite::access::Access;
+    use rustix::process::getpriority_process;
 
     const ENDLESS: &str = "WITH RECURSIVE \"n\" (\"x\") AS \
         (SELECT 1 UNION ALL SELECT \"x\" + 1 FROM \"n\") SELECT COUNT(*) FROM \"n\"";
@@ -212,6 +240,17 @@ mod tests {
         })
         .await
         .expect("the end was delayed");
+    }
+
+    #[test]
+    fn a_thread_gives_way_by_itself() {
+        let before = getpriority_process(None).unwrap();
+        let giving = thread::spawn(|| {
+            give_way().unwrap();
+            getpriority_process(None).unwrap()
+        });
+        assert_eq!(giving.join().unwrap(), (before + NICE).min(19));
+        assert_eq!(getpriority_process(None).unwrap(), before);
     }
 
     #[tokio::test]
