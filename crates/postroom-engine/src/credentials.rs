@@ -196,6 +196,7 @@ mod tests {
     use postroom_model::builtin::ACCOUNTS;
     use postroom_model::builtin::PROFILES;
     use postroom_store::Clock;
+    use postroom_store::FeedRetention;
     use postroom_store::MasterKey;
     use postroom_store::ObjectsAccess;
     use postroom_store::SqliteDirectory;
@@ -214,6 +215,7 @@ mod tests {
             work: Work::Inline,
             member: postroom_store::Member::alone(),
             objects: ObjectsAccess::None,
+            feed: FeedRetention::default(),
         };
         Store::open(database, &config).await.unwrap()
     }

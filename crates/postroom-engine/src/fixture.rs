@@ -14,6 +14,7 @@ use postroom_net::Trust;
 use postroom_store::AccountRow;
 use postroom_store::Clock;
 use postroom_store::EntityPlace;
+use postroom_store::FeedRetention;
 use postroom_store::MasterKey;
 use postroom_store::Member;
 use postroom_store::NewEntity;
@@ -36,8 +37,8 @@ pub(crate) async fn shared() -> (TempDir, Arc<Shared>) {
     let database = SqliteDirectory::open(directory.path(), 1, clock.clone()).unwrap();
     let classes = builtin::classes().unwrap();
     let (work, member) = (Work::Threads, Member::alone());
-    let objects = ObjectsAccess::None;
-    let config = StoreConfig { key, classes, clock, work, member, objects };
+    let (objects, feed) = (ObjectsAccess::None, FeedRetention::default());
+    let config = StoreConfig { key, classes, clock, work, member, objects, feed };
     let store = Store::open(database, &config).await.unwrap();
     let dialer = Dialer::new(&Trust::default()).unwrap();
     let dialing = Dialing { dialer, ehlo_name: "x.test".to_owned() };

@@ -18,6 +18,7 @@ use postroom_net::Dialer;
 use postroom_net::Trust;
 use postroom_store::Clock;
 use postroom_store::DATABASE_FILE;
+use postroom_store::FeedRetention;
 use postroom_store::MasterKey;
 use postroom_store::Member;
 use postroom_store::ObjectsAccess;
@@ -124,6 +125,7 @@ impl EngineProcess {
             work: Work::Inline,
             member: Member::alone(),
             objects: ObjectsAccess::None,
+            feed: FeedRetention::default(),
         };
         let store = Store::open(database, &config).await.context("the store does not open")?;
         let dialer = Dialer::new(&Trust::default())?.over(Arc::new(Wires(Arc::clone(servers))));

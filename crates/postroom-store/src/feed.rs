@@ -2,8 +2,8 @@
 //!
 //! A row holds only the values that the change replaced, so the row of a new entity has a few
 //! bytes. To get the state after any change, undo the later changes of the present row
-//! ([`FeedRow::undo`]). Only the id of a deleted entity is kept. A row is removed after
-//! [`RETAINED_MS`], or before, when there are more than [`RETAINED`].
+//! ([`FeedRow::undo`]). Only the id of a deleted entity is kept. How long rows are kept, and how many,
+//! is configured (`crate::feed_retention`).
 //!
 //! Only `record` writes rows, in the batch that changes the entity.
 
@@ -28,10 +28,6 @@ use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
-/// How many rows are kept at most.
-pub(crate) const RETAINED: i64 = 10_000_000;
-/// How long a row is kept: 7 days.
-pub(crate) const RETAINED_MS: i64 = 7 * 24 * 3_600_000;
 /// How often all rows are counted: each hour.
 const COUNTED_EVERY_MS: u64 = 3_600_000;
 /// How many rows one batch removes at most, so that others can write in between.
@@ -174,11 +170,11 @@ impl Store {
 
     /// Removes the rows that are no longer kept, in bounded steps.
     pub(crate) async fn feed_trim(&self) -> Result<(), Error> {
-        let now_ms = self.clock().now_ms();
-        while self.trim_before(now_ms.saturating_sub(RETAINED_MS)).await? {}
+        let (now_ms, kept) = (self.clock().now_ms(), self.inner.feed);
+        while self.trim_before(now_ms.saturating_sub(kept.for_ms)).await? {}
         let counted_ms = self.inner.feed_counted_ms.load(Ordering::Relaxed);
         if now_ms.abs_diff(counted_ms) >= COUNTED_EVERY_MS {
-            self.trim_to(RETAINED).await?;
+            self.trim_to(kept.changes).await?;
             self.inner.feed_counted_ms.store(now_ms, Ordering::Relaxed);
         }
         Ok(())
@@ -336,11 +332,50 @@ pub(crate) fn forget(class: &Class, entity: EntityId) -> Statement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FeedRetention;
+    use crate::fixture::Time;
     use crate::fixture::feed_settled;
     use crate::fixture::store;
+    use crate::fixture::store_keeping;
     use postroom_model::builtin::PROFILES;
     use postroom_testkit::on_both;
     use serde_json::json;
+    use std::sync::Arc;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    #[on_both]
+    async fn changes_are_kept_as_long_and_as_many_as_is_configured() {
+        let directory = tempfile::tempdir().unwrap();
+        let time = Arc::new(Time::default());
+        let kept = FeedRetention { for_ms: 24 * HOUR_MS, changes: 3 };
+        let store = store_keeping(directory.path(), time.clock(), kept).await;
+        let (domain, class) = (Domain::default_domain(), store.builtin(PROFILES).unwrap());
+        let create = async |hour: i64| {
+            time.set(hour * HOUR_MS);
+            let values = json!({"name": "p"}).as_object().unwrap().clone();
+            let entity = Entity::new(store.clock().new_id(), values);
+            let row = store.entity_row(&class, &entity).unwrap();
+            store.write(store.records(&domain, &class).create(row)).await.unwrap();
+        };
+        let left = async |hour: i64| {
+            time.set(hour * HOUR_MS);
+            store.feed_trim().await.unwrap();
+            let feed = store.feed_list(&domain, 0, 100).await.unwrap();
+            feed.iter().map(|row| row.at.as_ms() / HOUR_MS).collect::<Vec<_>>()
+        };
+        for hour in [100, 101, 102] {
+            create(hour).await;
+        }
+        feed_settled(&store, 0).await;
+        assert_eq!(left(124).await, [100, 101, 102], "a change of a day ago is kept");
+        assert_eq!(left(125).await, [101, 102], "an older one is not");
+        for hour in [125, 125, 125] {
+            create(hour).await;
+        }
+        feed_settled(&store, 0).await;
+        assert_eq!(left(127).await, [125, 125, 125], "there are three at most");
+    }
 
     #[on_both]
     async fn the_newest_rows_stay() {

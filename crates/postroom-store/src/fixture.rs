@@ -4,6 +4,7 @@
 
 use crate::Clock;
 use crate::Database;
+use crate::FeedRetention;
 use crate::FeedRow;
 use crate::MasterKey;
 use crate::Member;
@@ -116,6 +117,13 @@ pub(crate) async fn store_in(directory: &Path, clock: Clock, work: Work) -> Stor
     Store::open(database, &config).await.unwrap().lead().await.unwrap()
 }
 
+/// The same, which keeps the changes of the feed as it says.
+pub(crate) async fn store_keeping(directory: &Path, clock: Clock, feed: FeedRetention) -> Store {
+    let config = StoreConfig { feed, ..config(directory, clock.clone(), Work::Inline) };
+    let database = database(directory, clock, Work::Inline).await;
+    Store::open(database, &config).await.unwrap().lead().await.unwrap()
+}
+
 /// The same, if it is not refused.
 pub(crate) async fn try_store_in(directory: &Path) -> Result<Store, Error> {
     let (clock, work) = (Clock::system(), Work::Threads);
@@ -162,8 +170,8 @@ async fn database(directory: &Path, clock: Clock, work: Work) -> Arc<dyn Databas
 fn config(directory: &Path, clock: Clock, work: Work) -> StoreConfig {
     let key = MasterKey::in_directory(directory).unwrap();
     let classes = postroom_model::builtin::classes().unwrap();
-    let objects = ObjectsAccess::None;
-    StoreConfig { key, classes, clock, work, member: Member::alone(), objects }
+    let (objects, feed) = (ObjectsAccess::None, FeedRetention::default());
+    StoreConfig { key, classes, clock, work, member: Member::alone(), objects, feed }
 }
 
 /// A database whose rings are not heard by others, as that of a process that nobody can tell.

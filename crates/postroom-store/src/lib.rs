@@ -19,6 +19,8 @@ mod failed;
 
 mod error;
 
+mod feed_retention;
+
 mod object_address;
 
 mod objects;
@@ -276,6 +278,8 @@ pub use entity_row::EntityRow;
 pub use error::Error;
 pub use failed::Failed;
 pub use feed::FeedRow;
+pub use feed_retention::FeedRetention;
+pub use feed_retention::RetentionOutOfRange;
 pub use file::FileRow;
 pub use file::FileSource;
 pub use file::NewContent;

@@ -22,6 +22,7 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::feed_retention::FeedRetention;
 use crate::key::MasterKey;
 use crate::lease;
 use crate::lease::Lease;
@@ -64,6 +65,8 @@ pub struct StoreConfig {
     pub member: Member,
     /// Where the contents are that are objects.
     pub objects: ObjectsAccess,
+    /// How long the feed keeps changes, and how many.
+    pub feed: FeedRetention,
 }
 
 /// Everything durable. Clones share it.
@@ -100,6 +103,7 @@ pub(crate) struct Inner {
     pub classes: std::sync::RwLock<Classes>,
     /// The classes that are built in.
     pub built_in: Vec<Class>,
+    pub feed: FeedRetention,
     /// When the rows of the feed were counted last, in milliseconds since 1970.
     pub feed_counted_ms: AtomicI64,
     /// Held while what a change of the classes left is done.
@@ -152,6 +156,7 @@ impl Store {
                 tokens: RwLock::default(),
                 classes: std::sync::RwLock::new(classes),
                 built_in: config.classes.clone(),
+                feed: config.feed,
                 feed_counted_ms: AtomicI64::new(0),
                 settling: tokio::sync::Mutex::default(),
             }),

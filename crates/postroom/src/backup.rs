@@ -12,6 +12,7 @@ use crate::cli::RestoreArguments;
 use crate::cli::VerifyArguments;
 use crate::data;
 use crate::data::Contents;
+use crate::data::OpenedBy;
 use crate::logging;
 use crate::logging::say;
 use crate::secrets;
@@ -21,7 +22,6 @@ use anyhow::ensure;
 use postroom_store::Clock;
 use postroom_store::DATABASE_FILE;
 use postroom_store::KEY_FILE;
-use postroom_store::Member;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::backup_key;
@@ -46,7 +46,7 @@ pub(crate) async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
     partial.push(".partial");
     let work = WorkDirectory::make(PathBuf::from(partial))?;
     copy_database(&data, &work.path).context("copying the database")?;
-    let store = data::open_with(&work.path, key, Member::alone(), Contents::LeftAlone).await?;
+    let store = data::open_with(&work.path, key, OpenedBy::command(), Contents::LeftAlone).await?;
     check_sound(&store).await.context("the data that was copied; no backup was made")?;
     store.backup_mark(!without_key).await?;
     let outside = store.objects_kept().await?;
@@ -111,7 +111,7 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
             from.display()
         ),
     };
-    let store = data::open(&work.path, Some(&key), Member::alone(), Contents::LeftAlone).await?;
+    let store = data::open(&work.path, Some(&key), OpenedBy::command(), Contents::LeftAlone).await?;
     check_sound(&store).await.context("the backup; nothing was restored")?;
     store.restored(take_objects).await?;
     if send {

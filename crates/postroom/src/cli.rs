@@ -2,6 +2,7 @@
 
 use crate::blobs::BlobsAccess;
 use crate::blobs::BlobsArguments;
+use crate::feed::FeedArguments;
 use crate::sandbox_help::SANDBOX_HELP;
 use clap::Args;
 use clap::Parser;
@@ -176,6 +177,9 @@ pub(crate) struct ServeArguments {
     /// Where large contents are kept.
     #[command(flatten)]
     pub blobs: BlobsArguments,
+    /// What the feed keeps.
+    #[command(flatten)]
+    pub feed: FeedArguments,
     /// The address for REST requests (default: 127.0.0.1:8025). Port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,

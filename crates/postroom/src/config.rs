@@ -9,6 +9,7 @@
 
 use crate::blobs::BlobsAccess;
 use crate::blobs::BlobsArguments;
+use crate::feed::FeedArguments;
 use anyhow::Context;
 use anyhow::anyhow;
 use anyhow::bail;
@@ -57,6 +58,10 @@ pub(crate) struct Instance {
     pub blobs_path_style: bool,
     /// A file with the credentials, as `~/.aws/credentials`.
     pub blobs_credentials_file: Option<PathBuf>,
+    /// How many days the feed keeps changes.
+    pub feed_days: Option<u64>,
+    /// How many changes it keeps at most.
+    pub feed_changes: Option<u64>,
     /// The address of the REST interface, as `HOST:PORT`.
     pub listen: Option<String>,
     /// Certificates (PEM) of authorities to trust in addition to those of the system.
@@ -66,6 +71,11 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
+    /// What the feed keeps.
+    pub(crate) fn feed(&self) -> FeedArguments {
+        FeedArguments { feed_days: self.feed_days, feed_changes: self.feed_changes }
+    }
+
     /// Where large contents are kept.
     pub(crate) fn blobs(&self) -> BlobsArguments {
         BlobsArguments {

@@ -14,6 +14,7 @@ use postroom_store::Clock;
 use postroom_store::DATABASE_FILE;
 use postroom_store::Database;
 use postroom_store::DirectoryLock;
+use postroom_store::FeedRetention;
 use postroom_store::KEY_FILE;
 use postroom_store::MasterKey;
 use postroom_store::Member;
@@ -63,6 +64,22 @@ impl Contents<'_> {
             Some(place) => ObjectsAccess::At(access.objects(&place, None, trust_ca)?),
             None => ObjectsAccess::None,
         })
+    }
+}
+
+/// What opens a store.
+pub(crate) struct OpenedBy {
+    /// Which process it is.
+    pub member: Member,
+    /// What the feed keeps.
+    pub feed: FeedRetention,
+}
+
+impl OpenedBy {
+    /// A command that ends by itself. It removes no changes from the feed, because the settings are
+    /// those of `serve`.
+    pub(crate) fn command() -> Self {
+        Self { member: Member::alone(), feed: FeedRetention::unlimited() }
     }
 }
 
@@ -144,7 +161,7 @@ pub(crate) async fn open_postgres(
     data: &Path,
     config: PostgresConfig,
     master_key: Option<&SecretString>,
-    member: Member,
+    by: OpenedBy,
     contents: Contents<'_>,
 ) -> anyhow::Result<(Store, DirectoryLock)> {
     let lock = DirectoryLock::take(data).context("store")?;
@@ -156,7 +173,7 @@ pub(crate) async fn open_postgres(
     }
     let key = key_of(data, master_key)?;
     let database = PostgresDatabase::open(config).await.context("--database")?;
-    Ok((open_in(database, key, member, contents).await?, lock))
+    Ok((open_in(database, key, by, contents).await?, lock))
 }
 
 /// Opens the store of a data directory for one process, with the given key or the one in the
@@ -164,22 +181,22 @@ pub(crate) async fn open_postgres(
 pub(crate) async fn open(
     data: &Path,
     master_key: Option<&SecretString>,
-    member: Member,
+    by: OpenedBy,
     contents: Contents<'_>,
 ) -> anyhow::Result<Store> {
     // The key comes first, because none is made beside a database.
-    open_with(data, key_of(data, master_key)?, member, contents).await
+    open_with(data, key_of(data, master_key)?, by, contents).await
 }
 
 /// The same with this key.
 pub(crate) async fn open_with(
     data: &Path,
     key: MasterKey,
-    member: Member,
+    by: OpenedBy,
     contents: Contents<'_>,
 ) -> anyhow::Result<Store> {
     let database = SqliteDirectory::open(data, READERS, Clock::system()).context("store")?;
-    open_in(database, key, member, contents).await
+    open_in(database, key, by, contents).await
 }
 
 /// A store that a command opened, and the lock that goes with it.
@@ -204,7 +221,7 @@ pub(crate) async fn open_stopped(
             "{} holds no data; if it is in PostgreSQL, give --database",
             data.display()
         );
-        let opened = open(data, master_key, Member::alone(), contents).await;
+        let opened = open(data, master_key, OpenedBy::command(), contents).await;
         let store =
             opened.map_err(|error| match error.downcast_ref::<postroom_store::Error>() {
                 Some(postroom_store::Error::Locked { .. }) => error.context(otherwise),
@@ -217,7 +234,7 @@ pub(crate) async fn open_stopped(
     let lock = DirectoryLock::take(data).context(otherwise)?;
     let database = PostgresDatabase::open(config).await.context("--database")?;
     nobody_uses(database.as_ref()).await.context(otherwise)?;
-    let store = open_in(database, key, Member::alone(), contents).await?;
+    let store = open_in(database, key, OpenedBy::command(), contents).await?;
     Ok(Stopped { store, _lock: Some(lock) })
 }
 
@@ -255,12 +272,13 @@ pub(crate) fn key_of(data: &Path, master_key: Option<&SecretString>) -> anyhow::
 async fn open_in(
     database: Arc<dyn Database>,
     key: MasterKey,
-    member: Member,
+    by: OpenedBy,
     contents: Contents<'_>,
 ) -> anyhow::Result<Store> {
     let objects = contents.access(database.as_ref()).await?;
     let classes = builtin::classes().context("built-in classes")?;
     let clock = Clock::system();
-    let config = StoreConfig { key, classes, clock, work: Work::Threads, member, objects };
+    let OpenedBy { member, feed } = by;
+    let config = StoreConfig { key, classes, clock, work: Work::Threads, member, objects, feed };
     Store::open(database, &config).await.context("store")
 }

@@ -13,6 +13,8 @@
 
 mod blobs;
 
+mod feed;
+
 mod config;
 
 mod sandbox_help;

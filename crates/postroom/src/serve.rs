@@ -7,6 +7,7 @@ use crate::config;
 use crate::config::Instance;
 use crate::data;
 use crate::data::Contents;
+use crate::data::OpenedBy;
 use crate::dialing;
 use crate::logging;
 use crate::secrets;
@@ -22,6 +23,7 @@ use postroom_model::Domain;
 use postroom_model::MessageEntityId;
 use postroom_net::Dialer;
 use postroom_store::DirectoryLock;
+use postroom_store::FeedRetention;
 use postroom_store::Member;
 use postroom_store::Store;
 use secrecy::ExposeSecret;
@@ -105,6 +107,7 @@ struct Setup {
     database: Option<String>,
     database_password_file: Option<PathBuf>,
     blobs: BlobsArguments,
+    feed: FeedRetention,
     listen: String,
     trust_ca: Option<PathBuf>,
     ehlo_name: Option<String>,
@@ -117,7 +120,7 @@ impl Setup {
             Some(path) => config::instance(path, arguments.instance.as_deref())?,
             None => Instance::default(),
         };
-        let in_file = instance.blobs();
+        let (in_file, feed) = (instance.blobs(), arguments.feed.or(instance.feed()).retention()?);
         let Some(data) = arguments.data.clone().or(instance.data) else {
             bail!("the data directory is missing: give it with --data DIR");
         };
@@ -133,6 +136,7 @@ impl Setup {
             database: arguments.database.clone().or(instance.database),
             database_password_file: password_file.or(instance.database_password_file),
             blobs: arguments.blobs.clone().or(in_file),
+            feed,
             listen: listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned()),
             trust_ca: arguments.trust_ca.clone().or(instance.trust_ca),
             ehlo_name: arguments.ehlo_name.clone().or(instance.ehlo_name),
@@ -175,11 +179,12 @@ impl Running {
         };
         let kept = |setup: &Setup| {
             let blobs = setup.blobs.clone();
-            (setup.data.clone(), setup.database.clone(), setup.listen.clone(), blobs)
+            (setup.data.clone(), setup.database.clone(), setup.listen.clone(), blobs, setup.feed)
         };
         if kept(&setup) != kept(&self.setup) {
             tracing::warn!(
-                "SIGHUP: `data`, `database`, `blobs` and `listen` change only with a restart"
+                "SIGHUP: `data`, `database`, `blobs`, `feed_…` and `listen` change only with a \
+                 restart"
             );
         }
         let trust_ca = setup.trust_ca.as_deref().unwrap_or(Path::new("-")).display().to_string();
@@ -332,7 +337,8 @@ async fn open_store(
     arguments: &ServeArguments,
     dialer: &Dialer,
 ) -> anyhow::Result<(Store, Option<DirectoryLock>)> {
-    let (data, key, member) = (&setup.data, arguments.master_key.as_ref(), setup.member.clone());
+    let (data, key) = (&setup.data, arguments.master_key.as_ref());
+    let by = OpenedBy { member: setup.member.clone(), feed: setup.feed };
     let contents = match setup.blobs.objects(setup.trust_ca.as_deref())? {
         Some(objects) => Contents::At(objects),
         None => Contents::InDatabase,
@@ -343,10 +349,10 @@ async fn open_store(
             let password = setup.database_password_file.as_deref();
             let password = secrets::DATABASE_PASSWORD.read(password)?;
             let config = data::postgres(address, password.as_ref(), dialer)?;
-            let (store, lock) = data::open_postgres(data, config, key, member, contents).await?;
+            let (store, lock) = data::open_postgres(data, config, key, by, contents).await?;
             (store, Some(lock))
         }
-        None => (data::open(data, key, member, contents).await?, None),
+        None => (data::open(data, key, by, contents).await?, None),
     };
     ensure_token(&store, data, arguments).await?;
     Ok((store, lock))

@@ -13,6 +13,7 @@ use postroom_store::Beginning;
 use postroom_store::Clock;
 use postroom_store::Content;
 use postroom_store::Database;
+use postroom_store::FeedRetention;
 use postroom_store::FeedRow;
 use postroom_store::MailboxEpoch;
 use postroom_store::MasterKey;
@@ -116,6 +117,7 @@ impl Server {
             work: postroom_store::Work::Threads,
             member: postroom_store::Member::alone(),
             objects: ObjectsAccess::None,
+            feed: FeedRetention::default(),
         };
         Store::open(database, &config).await.unwrap()
     }

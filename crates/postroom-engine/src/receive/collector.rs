@@ -183,6 +183,7 @@ mod tests {
     use postroom_model::builtin;
     use postroom_net::Dialer;
     use postroom_net::Trust;
+    use postroom_store::FeedRetention;
     use postroom_store::MasterKey;
     use postroom_store::ObjectsAccess;
     use postroom_store::SqliteDirectory;
@@ -205,6 +206,7 @@ mod tests {
             work: postroom_store::Work::Threads,
             member: postroom_store::Member::alone(),
             objects: ObjectsAccess::None,
+            feed: FeedRetention::default(),
         };
         let store = Store::open(database, &config).await.unwrap();
         let dialer = Dialer::new(&Trust::default()).unwrap();

@@ -217,6 +217,7 @@ mod tests {
     use super::*;
     use postroom_model::Class;
     use postroom_model::builtin;
+    use postroom_store::FeedRetention;
     use postroom_store::MasterKey;
     use postroom_store::Member;
     use postroom_store::ObjectsAccess;
@@ -235,6 +236,7 @@ mod tests {
             work: Work::Inline,
             member: Member::alone(),
             objects: ObjectsAccess::None,
+            feed: FeedRetention::default(),
         };
         let database = SqliteDirectory::open_inline(directory, Clock::system()).unwrap();
         let store = Store::open(database, &config).await.unwrap();

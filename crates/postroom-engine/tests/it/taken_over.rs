@@ -7,6 +7,7 @@ use postroom_model::builtin;
 use postroom_net::Dialer;
 use postroom_net::Trust;
 use postroom_store::Clock;
+use postroom_store::FeedRetention;
 use postroom_store::MasterKey;
 use postroom_store::Member;
 use postroom_store::ObjectsAccess;
@@ -34,6 +35,7 @@ async fn an_engine_stops_and_says_so_when_another_process_has_taken_over() {
         work: Work::Inline,
         member: Member::alone(),
         objects: ObjectsAccess::None,
+        feed: FeedRetention::default(),
     };
     let database = SqliteDirectory::open_inline(directory.path(), Clock::system()).unwrap();
     let one = Store::open(Arc::clone(&database), &config).await.unwrap();

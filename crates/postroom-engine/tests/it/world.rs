@@ -19,6 +19,7 @@ use postroom_sandbox::SandboxConfig;
 use postroom_store::Clock;
 use postroom_store::DATABASE_FILE;
 use postroom_store::EntityPlace;
+use postroom_store::FeedRetention;
 use postroom_store::MasterKey;
 use postroom_store::NewEntity;
 use postroom_store::ObjectsAccess;
@@ -107,6 +108,7 @@ impl World {
             work: Work::Inline,
             member: postroom_store::Member::alone(),
             objects: ObjectsAccess::None,
+            feed: FeedRetention::default(),
         };
         let store = Store::open(database, &config_of_store).await.unwrap();
         Self { sandbox: Arc::new(Sandbox::in_memory(&config).unwrap()), store, directory }

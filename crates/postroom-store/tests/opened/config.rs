@@ -4,6 +4,7 @@ use postroom_model::builtin;
 use postroom_store::Clock;
 use postroom_store::Database;
 use postroom_store::Error;
+use postroom_store::FeedRetention;
 use postroom_store::MasterKey;
 use postroom_store::Member;
 use postroom_store::ObjectsAccess;
@@ -34,5 +35,6 @@ pub fn config(digit: &str) -> StoreConfig {
         work: Work::Threads,
         member: Member::alone(),
         objects: ObjectsAccess::None,
+        feed: FeedRetention::default(),
     }
 }

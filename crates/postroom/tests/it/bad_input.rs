@@ -81,8 +81,14 @@ fn a_start_that_cannot_be_says_why() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     std::fs::write(path("file"), "x").unwrap();
-    std::fs::write(path("config"), r#"{"roles":[{"name":"a","roletype":"email","dat":"x"}]}"#)
-        .unwrap();
+    let role = |name: &str, setting: &str| {
+        let json = format!(r#"{{"roles":[{{"name":"a","roletype":"email",{setting}}}]}}"#);
+        std::fs::write(path(name), json).unwrap();
+        path(name)
+    };
+    let config = role("config", r#""dat":"x""#);
+    let days = role("days", r#""feed_days":0"#);
+    let text = role("text", r#""feed_days":"a week""#);
     let private = |name: &str| {
         std::fs::create_dir(path(name)).unwrap();
         std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -92,7 +98,7 @@ fn a_start_that_cannot_be_says_why() {
     private("garbled");
     std::fs::write(path("garbled/key"), b"\xFF\xFE").unwrap();
     let (data, keyless, garbled) = (path("data"), path("keyless"), path("garbled"));
-    let (file, config) = (path("file"), path("config"));
+    let file = path("file");
     let free = "127.0.0.1:0";
     #[rustfmt::skip]
     let table: &[Start<'_>] = &[
@@ -105,6 +111,11 @@ fn a_start_that_cannot_be_says_why() {
         (&["--data", &data, "--listen", free],         &[("POSTROOM_MASTER_KEY", "abc")], "64 hexadecimal digits"),
         (&["--data", &data, "--listen", free],         &[("POSTROOM_ADMIN_TOKEN", "short")], "at least 20 characters"),
         (&["--data", &data, "--ehlo-name", "a b"],     &[], "--ehlo-name takes"),
+        (&["--data", &data, "--feed-changes", "999"],  &[], "feed_changes (--feed-changes) takes 1000 to 1000000000"),
+        (&["--data", &data, "--feed-days", "3651"],    &[], "feed_days (--feed-days) takes 1 to 3650"),
+        (&["--data", &data, "--feed-days", "-1"],      &[], "unexpected argument '-1'"),
+        (&["--data", &data, "--config", &days],        &[], "feed_days (--feed-days) takes 1 to 3650, and 0 is"),
+        (&["--data", &data, "--config", &text],        &[], "roles[0]: invalid type: string \"a week\""),
     ];
     for (arguments, environment, want) in table {
         let said = refused(arguments, environment);
