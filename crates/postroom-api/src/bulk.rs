@@ -7,6 +7,7 @@
 use crate::app::Asked;
 use crate::body;
 use crate::body::Sent;
+use crate::claim_token;
 use crate::exact;
 use crate::job;
 use crate::once;
@@ -137,6 +138,7 @@ impl BulkRequest {
                 confirm = Some(count);
             }
         }
+        claim_token::none(&asked.headers)?;
         if asked.headers.contains_key(header::IF_MATCH) {
             let detail = "If-Match names the version of one entity. For a collection, put it into \
                           the filter: [\"==\", [\"property\", \"version\"], 3]";

@@ -4,6 +4,7 @@ use crate::account;
 use crate::account::MessagesFate;
 use crate::app::Asked;
 use crate::body;
+use crate::claim_token;
 use crate::create;
 use crate::etag;
 use crate::exact;
@@ -17,12 +18,16 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_engine::posted;
+use postroom_model::ClaimToken;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::client;
 use postroom_store::ChangeTerms;
+use postroom_store::ClaimState;
+use postroom_store::ClaimStep;
+use postroom_store::ClaimThen;
 use postroom_store::EntityPlace;
 use postroom_store::Error;
 use postroom_store::Failed;
@@ -44,7 +49,8 @@ pub(crate) async fn patch(asked: Asked, id: EntityId, body: Body) -> Result<Resp
     account::same_login(&asked)?;
     let sent = body::json(&asked.headers, body, &asked.app).await?;
     exact::check(&asked.class, &sent.document.rounded)?;
-    apply(&asked, id, &sent.document.json, None).await
+    let claim = claim_token::shown(&asked.headers)?;
+    apply(&asked, id, &sent.document.json, ApplyTerms { once: None, claim }).await
 }
 
 /// `PUT` of an entity: properties that are not sent get their default. Secrets stay, because a
@@ -73,7 +79,8 @@ pub(crate) async fn put(asked: Asked, id: EntityId, body: Body) -> Result<Respon
             if let Some(members) = json.as_object_mut() {
                 fill(&asked.class, members);
             }
-            return apply(&asked, id, json, once.as_ref()).await;
+            let terms = ApplyTerms { once: once.as_ref(), claim: None };
+            return apply(&asked, id, json, terms).await;
         }
         let json = sent.document.json.clone();
         if let Some(created) = create::put(&asked, id, json, once.as_ref()).await? {
@@ -121,26 +128,57 @@ pub(crate) async fn find(asked: &Asked, id: EntityId) -> Result<Entity, Problem>
     found.ok_or_else(|| missing(&asked.class))
 }
 
+/// The terms of a change.
+#[derive(Clone, Copy)]
+struct ApplyTerms<'a> {
+    /// The key of a PUT.
+    once: Option<&'a Once>,
+    /// The claim that the change acknowledges.
+    claim: Option<ClaimToken>,
+}
+
+/// Whether a claim was acknowledged by this request, which is repeated. Otherwise it must be held.
+async fn is_acknowledged(
+    asked: &Asked,
+    place: EntityPlace<'_>,
+    token: ClaimToken,
+) -> Result<bool, Problem> {
+    match asked.app.store.claim_state(place, token).await? {
+        ClaimState::Acknowledged => Ok(true),
+        ClaimState::Held => Ok(false),
+        ClaimState::Lost => Err(Failed::ClaimLost.into()),
+    }
+}
+
 async fn apply(
     asked: &Asked,
     id: EntityId,
     sent: &Json,
-    once: Option<&Once>,
+    ApplyTerms { once, claim }: ApplyTerms<'_>,
 ) -> Result<Response, Problem> {
     let (class, same_login) = (&asked.class, account::same_login(asked)?);
     for _ in 0..TRIES_MAX {
         let current = find(asked, id).await?;
-        let conditional = etag::check(&asked.headers, current.version)?;
         let place = EntityPlace::new(&asked.domain, class.as_ref(), id);
+        if let Some(token) = claim
+            && is_acknowledged(asked, place, token).await?
+        {
+            return Ok(view::entity(class, &current));
+        }
+        let conditional = etag::check(&asked.headers, current.version)?;
         let changes = posted::changes(&asked.app.store, place, &current, sent).await?;
         if class.classname == FOLDERS && names_mailbox(&changes) {
             folder::check(asked, &client::after(&current, &changes)).await?;
         }
         if changes.is_empty() {
+            if let Some(token) = claim {
+                asked.app.store.claim_acknowledge(place, token).await?;
+            }
             return Ok(view::entity(class, &current));
         }
         let if_version = Some(current.version);
-        let terms = ChangeTerms { if_version, same_login, once, step: None };
+        let claim = claim.map(|token| ClaimStep { token, then: ClaimThen::Acknowledged });
+        let terms = ChangeTerms { if_version, same_login, once, step: None, claim };
         let updated = asked.app.store.entity_update_on(place, &changes, terms).await;
         if matches!(updated, Err(Error::Condition(Failed::SameLogin))) {
             return Err(account::twin(asked, &[client::after(&current, &changes)]).await);

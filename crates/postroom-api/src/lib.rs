@@ -94,6 +94,8 @@ mod upload;
 
 mod once;
 
+mod claim_token;
+
 mod create;
 
 mod same_files;
@@ -125,6 +127,10 @@ mod file;
 mod job;
 
 mod lookup;
+
+mod claim_request;
+
+mod claim;
 
 mod bulk;
 

@@ -314,6 +314,7 @@ impl From<Failed> for Problem {
                 Invalid::new(property, "refers to an entity that does not exist").into()
             }
             Failed::OtherFile => Self::new(StatusCode::PRECONDITION_FAILED, "stale", text),
+            Failed::ClaimLost => Self::new(StatusCode::PRECONDITION_FAILED, "claim-lost", text),
             Failed::SameLogin => Self::conflict("same-login", text),
             Failed::Deposed => Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str()),
             Failed::OtherClasses => Self {

@@ -6,6 +6,9 @@ use crate::bulk;
 use crate::caller::Caller;
 use crate::change;
 use crate::children;
+use crate::claim;
+use crate::claim::ClaimedBy;
+use crate::claim_token;
 use crate::create;
 use crate::design;
 use crate::entity;
@@ -125,10 +128,17 @@ async fn answer(
     let (scans, limits) = (Arc::clone(&app.scans), Arc::clone(&app.limits));
     let by = ListedBy { token: format!("{} {name}", domain.as_str()), limits };
     let app = App { store: app.store.of_client(&name), ..app };
+    if !matches!(verb, Verb::Patch | Verb::Claim | Verb::Nack) {
+        claim_token::none(&headers)?;
+    }
+    let claimed_by = ClaimedBy { name: &name, scans: &scans, listed: by.clone() };
     let asked = Asked { app, domain, class, uri, headers };
     let target = place.target;
     #[rustfmt::skip]
     let answered = match (&target, verb) {
+        (Target::Collection, Verb::Claim)    => claim::claim(asked, claimed_by, body).await,
+        (Target::Entity(id), Verb::Claim)    => claim::extend(asked, *id, body).await,
+        (Target::Entity(id), Verb::Nack)     => claim::nack(asked, *id, body).await,
         (Target::Collection, Verb::Get)      => scans.list(&by, entity::list(asked)).await,
         (Target::Collection, Verb::Query)    => scans.list(&by, query::query(asked, body)).await,
         (Target::Collection, Verb::Lookup)   => scans.list(&by, lookup::lookup(asked, body)).await,

@@ -23,7 +23,7 @@ pub struct Scans {
 }
 
 /// Who lists, within which limits.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ListedBy {
     /// The domain and the name of the token.
     pub token: String,

@@ -31,6 +31,10 @@ pub(crate) enum Verb {
     Clear,
     /// Finds the id of the entity that has a key.
     Lookup,
+    /// Claims entities for a worker, or extends the claim of one.
+    Claim,
+    /// Gives back an entity that was claimed.
+    Nack,
     /// Parses stored messages again.
     Redecompose,
     /// Tries the servers of an account at once.
@@ -54,6 +58,9 @@ const OWN: &[Own] = &[
     Own { verb: Verb::Query, method: "QUERY", classname: None, of_entity: false },
     Own { verb: Verb::Clear, method: "CLEAR", classname: None, of_entity: false },
     Own { verb: Verb::Lookup, method: "LOOKUP", classname: None, of_entity: false },
+    Own { verb: Verb::Claim, method: "CLAIM", classname: None, of_entity: false },
+    Own { verb: Verb::Claim, method: "CLAIM", classname: None, of_entity: true },
+    Own { verb: Verb::Nack, method: "NACK", classname: None, of_entity: true },
     Own {
         verb: Verb::Redecompose,
         method: "REDECOMPOSE",
@@ -166,6 +173,12 @@ mod tests {
             ("LOOKUP",      "email/Messages",             Ok(Verb::Lookup)),
             ("POST",        "email/Accounts:lookup",      Ok(Verb::Lookup)),
             ("LOOKUP",      &of_account,                  Err(405)),
+            ("CLAIM",       "email/Messages",             Ok(Verb::Claim)),
+            ("POST",        "email/Profiles:claim",       Ok(Verb::Claim)),
+            ("CLAIM",       &of_account,                  Ok(Verb::Claim)),
+            ("NACK",        &of_account,                  Ok(Verb::Nack)),
+            ("NACK",        "email/Messages",             Err(405)),
+            ("POST",        "email/Messages:nack",        Err(404)),
             ("REDECOMPOSE", "email/Messages",             Ok(Verb::Redecompose)),
             ("POST",        "email/Messages:redecompose", Ok(Verb::Redecompose)),
             ("POST",        "email/Messages:REDECOMPOSE", Ok(Verb::Redecompose)),
@@ -193,7 +206,7 @@ mod tests {
             assert_eq!(found.map_err(|p| p.status().as_u16()), want, "{method} {path}");
         }
         let place = place::find("email/Messages", &classes).unwrap();
-        let want = "GET, HEAD, POST, PATCH, DELETE, QUERY, CLEAR, LOOKUP, REDECOMPOSE";
+        let want = "GET, HEAD, POST, PATCH, DELETE, QUERY, CLEAR, LOOKUP, CLAIM, REDECOMPOSE";
         assert_eq!(methods(&place), want);
     }
 }

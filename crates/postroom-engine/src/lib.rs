@@ -50,6 +50,8 @@ pub mod outgoing;
 
 pub mod posted;
 
+pub mod claiming;
+
 mod source;
 
 mod receive;

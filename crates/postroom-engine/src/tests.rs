@@ -23,15 +23,18 @@ use crate::source::contract::MailboxAccess;
 use crate::source_error::SourceFailure;
 use crate::survey::survey;
 use crate::tests::memory::MemorySource;
+use postroom_model::ClaimToken;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::Filter;
 use postroom_model::Query;
 use postroom_model::builtin;
 use postroom_store::EntityPlace;
 use postroom_store::Failed;
 use postroom_store::MailboxEpoch;
 use postroom_store::SourceKey;
+use postroom_store::WantedClaim;
 use postroom_watch::Watched;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -228,6 +231,73 @@ async fn an_action_that_was_withdrawn_is_not_carried_out() {
         world.receive().await;
         assert_eq!(world.source.mailbox().names(), ["a"], "it was stored before");
     }
+}
+
+impl World {
+    /// Claims the messages of these subjects and acknowledges them.
+    async fn acknowledge(&self, subjects: &[&str]) {
+        let (store, domain) = (&self.shared.store, Domain::default_domain());
+        let class = store.builtin(builtin::MESSAGES).unwrap();
+        let token = ClaimToken::of(store.clock().new_id());
+        for message in self.list(builtin::MESSAGES).await {
+            if !subjects.contains(&message.text("subject").unwrap()) {
+                continue;
+            }
+            let query = Query::filtered(Filter::of_ids(&[message.id]), 1);
+            let (by, lease_ms) = ("worker", 60_000);
+            let wanted = WantedClaim { query: &query, token, by, lease_ms, once: None };
+            assert_eq!(store.work_claim(&domain, &class, wanted).await.unwrap().len(), 1);
+            let place = EntityPlace::new(&domain, &class, message.id);
+            store.claim_acknowledge(place, token).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_deleted_at_the_server_after_a_client_has_acknowledged_it() {
+    let options = json!({"delete_after": "acknowledged"});
+    let folder = json!({"enabled": true, "deleteOnServer": true, "options": options});
+    let mut world = World::new(folder).await;
+    for name in ["a", "b", "c"] {
+        world.source.mailbox().put(name, "text");
+    }
+    world.receive().await;
+    world.receive().await;
+    assert_eq!(world.source.mailbox().names(), ["a", "b", "c"], "nobody has acknowledged any");
+    world.acknowledge(&["b"]).await;
+    world.receive().await;
+    assert_eq!(world.source.mailbox().names(), ["a", "c"]);
+    // The server does not delete it now.
+    world.source.mailbox().is_kept = true;
+    world.acknowledge(&["c"]).await;
+    world.receive().await;
+    world.source.mailbox().is_kept = false;
+    // As after a kill: nothing is known but what is stored.
+    world.known = Known::default();
+    world.receive().await;
+    assert_eq!(world.source.mailbox().names(), ["a"]);
+    // What waited before another configuration stays, whoever acknowledges it.
+    for options in [json!({}), json!({"delete_after": "acknowledged"})] {
+        world.change(json!({"options": options})).await;
+        world.receive().await;
+    }
+    world.acknowledge(&["a"]).await;
+    world.receive().await;
+    assert_eq!(world.source.mailbox().names(), ["a"]);
+    assert_eq!(world.stored().await, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn what_was_to_be_deleted_without_an_acknowledgement_stays_once_it_needs_one() {
+    let mut world = World::new(json!({"enabled": true, "deleteOnServer": true})).await;
+    world.source.mailbox().put("a", "text");
+    world.source.mailbox().is_kept = true;
+    world.receive().await;
+    world.source.mailbox().is_kept = false;
+    world.change(json!({"options": {"delete_after": "acknowledged"}})).await;
+    world.known = Known::default();
+    world.receive().await;
+    assert_eq!(world.source.mailbox().names(), ["a"]);
 }
 
 #[tokio::test]

@@ -17,9 +17,25 @@ use std::collections::HashSet;
 
 /// What no property may be called, in any case: what every entity has, what answers show beside the
 /// properties, and what databases call columns of their own.
-const RESERVED: [&str; 14] = [
-    "id", "version", "domain", "files", "ext", "rowid", "oid", "ctid", "xmin", "xmax", "cmin",
-    "cmax", "tableoid", "seq",
+const RESERVED: [&str; 18] = [
+    "id",
+    "version",
+    "domain",
+    "files",
+    "ext",
+    "rowid",
+    "oid",
+    "ctid",
+    "xmin",
+    "xmax",
+    "cmin",
+    "cmax",
+    "tableoid",
+    "seq",
+    "claimtoken",
+    "claimedby",
+    "claimeduntil",
+    "claims",
 ];
 
 impl Class {

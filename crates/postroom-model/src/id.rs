@@ -178,6 +178,8 @@ id_of_class! {
     MessageEntityId;
     /// The id of a job.
     JobId;
+    /// What a worker shows to end or extend its claim of an entity.
+    ClaimToken;
 }
 
 #[cfg(test)]

@@ -116,6 +116,35 @@ const UNCERTAIN: Declaration = Declaration {
     kind: OptionKind::Word { words: &Uncertain::WORDS },
 };
 
+/// When a message of a folder with `deleteOnServer` is deleted at the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum DeleteAfter {
+    /// Once it is stored.
+    #[default]
+    Stored,
+    /// Once a client has acknowledged a claim of it, too.
+    Acknowledged,
+}
+
+impl DeleteAfter {
+    /// The words in their order. The first is the default.
+    const WORDS: [&'static str; 2] = ["stored", "acknowledged"];
+
+    fn from_word(word: &str) -> Option<Self> {
+        let [stored, acknowledged] = Self::WORDS;
+        [(stored, Self::Stored), (acknowledged, Self::Acknowledged)]
+            .into_iter()
+            .find_map(|(known, value)| (known == word).then_some(value))
+    }
+}
+
+/// When a message is deleted at the server.
+const DELETE_AFTER: Declaration = Declaration {
+    name: "delete_after",
+    unit: "",
+    kind: OptionKind::Word { words: &DeleteAfter::WORDS },
+};
+
 /// Every option there is.
 pub(crate) const DECLARATIONS: &[Declaration] = &[
     AFTER_READ_TIMEOUT.declaration,
@@ -138,6 +167,7 @@ pub(crate) const DECLARATIONS: &[Declaration] = &[
     RETENTION_DAYS.declaration,
     FULL_TEXT.declaration,
     UNCERTAIN,
+    DELETE_AFTER,
 ];
 
 /// The names of all options, as clients set them.
@@ -214,6 +244,13 @@ impl Options {
         word.and_then(Uncertain::from_word).unwrap_or_default()
     }
 
+    /// When a message is deleted at the server, if its folder says that it is.
+    #[must_use]
+    pub fn delete_after(&self) -> DeleteAfter {
+        let word = self.value(&DELETE_AFTER).and_then(Json::as_str);
+        word.and_then(DeleteAfter::from_word).unwrap_or_default()
+    }
+
     /// The nearest valid value. A value that was stored before its range was narrowed is ignored.
     fn value(&self, known: &Declaration) -> Option<&Json> {
         let valid = |value: &&Json| !value.is_null() && known.problem(value).is_none();
@@ -279,8 +316,10 @@ mod tests {
     #[test]
     fn every_key_is_declared_and_every_word_has_its_meaning() {
         let keys = include_str!("options.rs").matches("Key =").count();
-        // The line above stands for `uncertain`, which has no key.
-        assert_eq!(keys, DECLARATIONS.len());
+        // The line above stands for `uncertain`, which has no key, as `delete_after` has none.
+        assert_eq!(keys + 1, DECLARATIONS.len());
+        let meanings = DeleteAfter::WORDS.map(DeleteAfter::from_word);
+        assert_eq!(meanings, [Some(DeleteAfter::Stored), Some(DeleteAfter::Acknowledged)]);
         let meanings = Uncertain::WORDS.map(Uncertain::from_word);
         assert_eq!(meanings, [Some(Uncertain::Hold), Some(Uncertain::Resend)]);
         assert_eq!(Uncertain::from_word("maybe"), None);
@@ -295,7 +334,7 @@ mod tests {
             any::<f64>().prop_map(Json::from),
             (0_u64..400 * MIB).prop_map(Json::from),
             (0.0..10_000.0).prop_map(Json::from),
-            "hold|resend|[a-z]{0,8}".prop_map(Json::from),
+            "hold|resend|stored|acknowledged|[a-z]{0,8}".prop_map(Json::from),
         ]
     }
 
@@ -317,6 +356,9 @@ mod tests {
                 OptionKind::Seconds { default, .. } => {
                     let key = DurationKey { declaration: *known, default };
                     json!(options.duration(&key).as_secs_f64())
+                }
+                OptionKind::Word { words } if known.name == DELETE_AFTER.name => {
+                    json!(words[options.delete_after() as usize])
                 }
                 OptionKind::Word { words } => json!(words[options.uncertain() as usize]),
             };

@@ -1,5 +1,6 @@
 //! Changes and deletions of entities, each only while the entity has the version that was read.
 
+use crate::claim_row::ClaimStep;
 use crate::database::Statement;
 use crate::entity_place::EntityPlace;
 use crate::error::Error;
@@ -43,6 +44,8 @@ pub struct ChangeTerms<'a> {
     pub once: Option<&'a Once>,
     /// The progress of the job that makes the change.
     pub step: Option<JobStep<'a>>,
+    /// The claim under which it is made.
+    pub claim: Option<ClaimStep>,
 }
 
 /// The result of a change or a deletion.
@@ -88,7 +91,7 @@ impl Store {
         terms: ChangeTerms<'_>,
     ) -> Result<Updated, Error> {
         let EntityPlace { domain, class, id } = place;
-        let ChangeTerms { if_version, same_login, once, step } = terms;
+        let ChangeTerms { if_version, same_login, once, step, claim } = terms;
         for _ in 0..ATTEMPTS {
             let Some(current) = self.entity_get(domain, class, id).await? else {
                 return Ok(Updated::Missing);
@@ -103,6 +106,8 @@ impl Store {
             batch.extend(self.reference_conditions(domain, class, &current, &changes));
             let records = self.records(domain, class);
             batch.extend(records.change(&current, &changes, Map::new())?);
+            let now_ms = self.clock().now_ms();
+            batch.extend(claim.iter().flat_map(|claim| claim.statements(place, now_ms)));
             if same_login == SameLogin::Refused {
                 batch.extend(login::rule(class, id, &changes));
             }

@@ -1,5 +1,6 @@
-//! What the feed says of the entities of a class that is deleted.
+//! What the feed says of the entities of a class that is deleted, and what of them is elsewhere.
 
+use crate::claim_row;
 use crate::columns::quoted;
 use crate::database::Statement;
 use crate::database::Value;
@@ -10,7 +11,7 @@ use postroom_model::Operation;
 impl Store {
     /// The statements that tell, and forget in the feed, all entities of a class that is deleted.
     /// Nobody changes an entity at the same time, because the classes are locked.
-    pub(crate) fn all_deleted(&self, class: &Class) -> [Statement; 3] {
+    pub(crate) fn all_deleted(&self, class: &Class) -> [Statement; 4] {
         let table = quoted(&class.table());
         let seq = self.inner.database.dialect().seq("ROW_NUMBER() OVER (ORDER BY \"id\")");
         let rows = format!(
@@ -34,6 +35,6 @@ impl Store {
                AND \"replaced\" IS NOT NULL AND \"entity\" IN (SELECT \"id\" FROM {table})"
         );
         let forget = Statement::new(forget).bind(class.classname.as_str());
-        [rows, Statement::new(counted), forget]
+        [rows, Statement::new(counted), forget, claim_row::gone_of_class(class)]
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Conditions<'a> {
     dialect: &'a dyn Dialect,
     /// The values of `$1 … $n` so far. The first is the domain.
     pub values: Vec<Value>,
+    /// What the rows of a page must be, beside the filter: empty, or a condition behind `AND`.
+    pub also: String,
     /// Whether what is written stands within a `not`, so that NULL matters.
     negated: bool,
     /// How many tables have a name.
@@ -35,7 +37,8 @@ pub(crate) struct Conditions<'a> {
 impl<'a> Conditions<'a> {
     /// Begins with values that are bound already.
     pub(crate) fn new(dialect: &'a dyn Dialect, values: Vec<Value>) -> Self {
-        Self { dialect, values, negated: false, names: 0, item: String::new() }
+        let (also, item) = (String::new(), String::new());
+        Self { dialect, values, also, negated: false, names: 0, item }
     }
 
     /// The dialect that is written.

@@ -139,6 +139,10 @@ pub trait Dialect: Send + Sync {
     /// value.
     fn unindexed(&self, column: &str) -> String;
 
+    /// The end of a query that locks the rows that it finds, and skips those that others have
+    /// locked. Empty where one alone writes.
+    fn skipping_locked(&self) -> &'static str;
+
     /// One of several queries that `UNION ALL` joins and sorts. `end` sorts and limits it alike,
     /// where the database would otherwise read it as a whole.
     fn united(&self, query: &str, end: &str) -> String;

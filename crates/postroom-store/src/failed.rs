@@ -92,6 +92,8 @@ pub enum Failed {
         /// What, in words.
         what: &'static str,
     },
+    /// The entity has the work claim whose token was shown.
+    ClaimLost,
     /// This process still leads its group. If it does not, another process has taken over.
     Deposed,
 }
@@ -171,6 +173,10 @@ impl fmt::Display for Failed {
                     "{count} {what} would be lost, and nothing was done. If that is meant, send \
                      the request again with ?confirm={count}"
                 );
+            }
+            Self::ClaimLost => {
+                "the claim of this token has ended: the entity was given back, or its lease \
+                 expired and another worker has claimed it. Nothing was changed"
             }
             Self::Deposed => "another process has taken over; this one writes no more",
             Self::Crowded => "the entity is changed by many at once; try again",

@@ -2,8 +2,8 @@
 //!
 //! A row holds only the values that the change replaced, so the row of a new entity has a few
 //! bytes. To get the state after any change, undo the later changes of the present row
-//! ([`FeedRow::undo`]). Only the id of a deleted entity is kept. How long rows are kept, and how many,
-//! is configured (`crate::feed_retention`).
+//! ([`FeedRow::undo`]). Only the id of a deleted entity is kept. How long rows are kept, and how
+//! many, is configured (`crate::feed_retention`).
 //!
 //! Only `record` writes rows, in the batch that changes the entity.
 

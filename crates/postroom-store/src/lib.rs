@@ -108,6 +108,8 @@ mod object_place;
 
 mod poll_times;
 
+mod being_claimed;
+
 mod store;
 
 mod sweep;
@@ -120,6 +122,10 @@ mod leading;
 mod fixture;
 
 mod feed;
+
+mod entity_place;
+
+mod claim_row;
 
 mod entity_row;
 
@@ -138,8 +144,6 @@ mod object;
 mod blob_reader;
 
 mod blob;
-
-mod entity_place;
 
 mod file;
 
@@ -160,6 +164,8 @@ mod entity;
 mod full_text;
 
 mod full_text_lag;
+
+mod work_claim;
 
 mod news;
 
@@ -249,6 +255,8 @@ pub use bulk::BulkWork;
 pub use change::ChangeTerms;
 pub use change::Updated;
 pub use chunk::BlobId;
+pub use claim_row::ClaimStep;
+pub use claim_row::ClaimThen;
 pub use class_sync::Synced;
 pub use classes::Classes;
 pub use clock::Clock;
@@ -363,3 +371,6 @@ pub use waiting::Orphaned;
 pub use waiting::Wait;
 pub use waiting::Why;
 pub use work::Work;
+pub use work_claim::ClaimState;
+pub use work_claim::WantedClaim;
+pub use work_claim::WorkClaim;

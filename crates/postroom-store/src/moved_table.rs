@@ -28,6 +28,7 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("job", &["id"]),
     ("job entity", &["job", "entity"]),
     ("once", &["domain", "class", "key"]),
+    ("work claim", &["class", "entity"]),
     // Their owners have ended: the first sweep of the target throws the contents away.
     ("unfinished", &["blob"]),
     ("chunk", &["id"]),

@@ -81,9 +81,18 @@ impl Store {
 
 /// The statement that forgets the last PUT of an entity.
 pub(crate) fn forget_put(domain: &Domain, class: &Class, entity: EntityId) -> Statement {
+    forget_key(domain, class, &format!("{PUT}{entity}"))
+}
+
+/// The statement that forgets a key.
+pub(crate) fn forget(domain: &Domain, class: &Class, once: &Once) -> Statement {
+    forget_key(domain, class, &once.key)
+}
+
+fn forget_key(domain: &Domain, class: &Class, key: &str) -> Statement {
     let sql = "DELETE FROM \"once\" WHERE \"domain\" = $1 AND \"class\" = $2 AND \"key\" = $3";
     let forget = Statement::new(sql).bind(domain.as_str()).bind(class.classname.as_str());
-    forget.bind(format!("{PUT}{entity}"))
+    forget.bind(key)
 }
 
 /// The statement that keeps a key. It makes the batch fail when the key is there already.

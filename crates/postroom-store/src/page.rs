@@ -37,7 +37,7 @@ pub(crate) fn page(
     let is_by_seq = steps.iter().any(|step| step.property == SEQ);
     let filter = query.filter.as_ref().map(|filter| conditions.filter(filter));
     let filter = filter.map(|filter| format!(" AND {filter}")).unwrap_or_default();
-    let filter = filter + &settled(dialect, is_by_seq, query.filter.as_ref());
+    let filter = filter + &settled(dialect, is_by_seq, query.filter.as_ref()) + &conditions.also;
     let ranges = match &query.after {
         Some(after) => ranges(conditions, &steps, after),
         None => vec![],

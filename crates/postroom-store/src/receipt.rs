@@ -26,6 +26,10 @@ pub enum ServerAction {
     Seen,
     /// Delete it.
     Delete,
+    /// Nothing yet: it is deleted once a client has acknowledged a claim of it.
+    AwaitAcknowledged,
+    /// Delete it, because a client has acknowledged a claim of it.
+    DeleteAcknowledged,
 }
 
 impl ServerAction {
@@ -33,11 +37,23 @@ impl ServerAction {
         match self {
             Self::Seen => 1,
             Self::Delete => 2,
+            Self::AwaitAcknowledged => 3,
+            Self::DeleteAcknowledged => 4,
+        }
+    }
+
+    /// Whether the message is deleted at the server in the end.
+    #[must_use]
+    pub fn deletes(self) -> bool {
+        match self {
+            Self::Seen => false,
+            Self::Delete | Self::AwaitAcknowledged | Self::DeleteAcknowledged => true,
         }
     }
 
     fn from_number(number: i64) -> Option<Self> {
-        [Self::Seen, Self::Delete].into_iter().find(|action| action.number() == number)
+        let all = [Self::Seen, Self::Delete, Self::AwaitAcknowledged, Self::DeleteAcknowledged];
+        all.into_iter().find(|action| action.number() == number)
     }
 }
 
@@ -291,7 +307,8 @@ impl Store {
         self.write(keys.iter().map(forget).collect()).await.map(drop)
     }
 
-    /// The open actions of a folder, by key, from the first one after `after`.
+    /// The open actions of a folder, by key, from the first one after `after`. What waits for an
+    /// acknowledgement is not among them.
     ///
     /// # Errors
     ///
@@ -303,7 +320,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<(SourceKey, ServerAction)>, Error> {
         let sql = "SELECT \"key\", \"wish\" FROM \"receipt\" WHERE \"folder\" = $1
-            AND \"epoch\" = $2 AND \"wish\" > 0 AND \"key\" > $3
+            AND \"epoch\" = $2 AND \"wish\" IN (1, 2, 4) AND \"key\" > $3
             ORDER BY \"key\" LIMIT $4";
         let statement = Statement::new(sql).bind(epoch.folder).bind(epoch.number);
         let action = |row: Row| {
@@ -312,6 +329,22 @@ impl Store {
         };
         let rows = self.read(statement.bind(after.number()).bind(limit)).await?;
         Ok(rows.into_iter().filter_map(action).collect())
+    }
+
+    /// Drops the deletions that wait for an acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn action_drop_waiting(&self, epoch: MailboxEpoch) -> Result<(), Error> {
+        const WAITING: &str = "\"folder\" = $1 AND \"epoch\" = $2 AND \"wish\" = 3";
+        let of = |sql: String| Statement::new(sql).bind(epoch.folder).bind(epoch.number);
+        let waiting = of(format!("SELECT 1 FROM \"receipt\" WHERE {WAITING} LIMIT 1"));
+        if self.read(waiting).await?.is_empty() {
+            return Ok(());
+        }
+        let dropped = of(format!("UPDATE \"receipt\" SET \"wish\" = NULL WHERE {WAITING}"));
+        self.write(vec![dropped]).await.map(drop)
     }
 
     /// Removes actions from the list, because they are done or dropped.

@@ -40,6 +40,8 @@ pub(crate) struct FormerReceipt {
     pub message: MessageEntityId,
     /// Whether a server-side action was recorded with it, and not dropped since.
     pub had_action: bool,
+    /// Whether a client had acknowledged it, so that it was to be deleted at the server.
+    pub was_acknowledged: bool,
 }
 
 /// Receipts of former epochs by hash.
@@ -135,8 +137,7 @@ impl Store {
             let by_header = oversized.map(|oversized| oversized.message);
             let new = MessageEntityId::of(message.row.id);
             let id = known.map(|known| known.message).or(by_header).unwrap_or(new);
-            // What was stored before an action was demanded stays as it is at the server.
-            let action = message.action.filter(|_| known.is_none_or(|known| known.had_action));
+            let action = demanded(message.action, known);
             statements.push(receipt(at, id, Receipt { action, ..Receipt::of(&message) }));
             if let Some(FormerReceipt { number, key, .. }) = known {
                 statements.push(relinked(MailboxEpoch { number, ..at }, key));
@@ -238,7 +239,8 @@ impl Store {
     ) -> Result<(), Error> {
         let sql = format!(
             "SELECT \"hash\", \"epoch\", \"key\", \"message\",
-              CASE WHEN \"wish\" IS NULL AND \"gone\" IS NULL THEN 0 ELSE 1 END
+              CASE WHEN \"wish\" IS NULL AND \"gone\" IS NULL THEN 0
+                WHEN \"wish\" IN (4, -4) THEN 2 ELSE 1 END
             FROM \"receipt\"
             WHERE \"folder\" = $1 AND \"epoch\" <> $2 AND \"message\" IS NOT NULL
               AND \"hash\" IN ({}) ORDER BY \"key\" DESC",
@@ -251,12 +253,25 @@ impl Store {
             if let (Some(hash), Some(number), Some(key), Some(id)) =
                 (hash, row.whole(1), row.whole(2).and_then(SourceKey::of_stored), row.id(3))
             {
-                let (message, had_action) = (MessageEntityId::of(id), row.whole(4) == Some(1));
-                let former = FormerReceipt { number, key, message, had_action };
+                let (message, had_action) = (MessageEntityId::of(id), row.whole(4) != Some(0));
+                let was_acknowledged = row.whole(4) == Some(2);
+                let former = FormerReceipt { number, key, message, had_action, was_acknowledged };
                 found.entry(hash).or_default().push(former);
             }
         }
         Ok(())
+    }
+}
+
+/// The server-side action of a message that may be known from a former epoch. What was stored
+/// before an action was demanded stays as it is at the server.
+fn demanded(action: Option<ServerAction>, known: Option<FormerReceipt>) -> Option<ServerAction> {
+    let action = action.filter(|_| known.is_none_or(|known| known.had_action));
+    match action {
+        Some(ServerAction::AwaitAcknowledged) if known.is_some_and(|one| one.was_acknowledged) => {
+            Some(ServerAction::DeleteAcknowledged)
+        }
+        action => action,
     }
 }
 

@@ -5,6 +5,7 @@
 //! xtask tidy` refuses changes of class tables elsewhere.
 
 use crate::batch_change::BatchChange;
+use crate::claim_row;
 use crate::columns;
 use crate::columns::LEADING;
 use crate::columns::column_list;
@@ -18,7 +19,6 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::feed::ToldChange;
 use crate::feed::VERSION;
-use crate::feed::forget;
 use crate::full_text_row;
 use crate::poll_times::OF_TIME;
 use crate::poll_times::PollTimes;
@@ -231,7 +231,8 @@ impl Records<'_> {
         let gone = gone.of_class(self.class).must_change(Failed::Stale);
         let gone = if in_order.is_empty() { gone } else { gone.of_change(change) };
         let told = ToldChange::of(change, current.id, Operation::Delete);
-        let gone = [gone, forget(self.class, current.id), self.row(told)];
+        let [claim, replaced] = claim_row::leave(self.class, current.id);
+        let gone = [gone, claim, replaced, self.row(told)];
         let words = full_text_row::leave_with(self.class, self.dialect(), current.id);
         gone.into_iter().chain(words).collect()
     }
@@ -252,7 +253,7 @@ impl Records<'_> {
         let row = self.store.feed_row_if_there(self.domain, self.class, told);
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
         let gone = Statement::new(sql).bind(id).bind(self.domain.as_str()).of_class(self.class);
-        let gone = [row, gone, forget(self.class, id)];
+        let gone = [row, gone].into_iter().chain(claim_row::leave(self.class, id));
         in_order
             .into_iter()
             .chain(gone)

@@ -26,6 +26,7 @@ mod numbered;
 mod objects;
 mod purges;
 mod queue;
+mod work_claims;
 
 /// The version of the schema that this program knows.
 #[expect(clippy::cast_possible_wrap, reason = "a few steps")]
@@ -93,6 +94,7 @@ const STEPS: &[&[&str]] = &[
     queue::STEP,
     objects::STEP,
     full_text::STEP,
+    work_claims::STEP,
 ];
 
 const OWN: &[&str] = &[
@@ -152,6 +154,8 @@ const ONCE: &[&str] = &[
     "CREATE INDEX \"once by time\" ON \"once\" (\"at\")",
 ];
 
+/// The identity that the server gave the mailbox of a folder.
+const MAILBOX_IDS: &[&str] = &["ALTER TABLE \"origin\" ADD COLUMN \"mailbox_id\" {text}"];
 /// At which server, and under which login, the mailbox of a folder was read.
 const ORIGINS: &[&str] = &["CREATE TABLE \"origin\" (
     \"folder\" {id} PRIMARY KEY, \"login\" {text} NOT NULL, \"moves\" {whole} NOT NULL)"];
@@ -203,14 +207,10 @@ const MODIFIERS: &[&str] = &[
     "CREATE INDEX \"change of entity\" ON \"change\" (\"entity\", \"seq\")",
     "DROP INDEX \"change replaced\"",
 ];
-
 /// Receipts of messages that are not whole here, which are few, are found by an index.
 const UNSETTLED: &[&str] =
     &["CREATE INDEX \"receipt unsettled\" ON \"receipt\" (\"folder\", \"generation\")
        WHERE \"reason\" IS NOT NULL"];
-
-/// The identity that the server gave the mailbox of a folder.
-const MAILBOX_IDS: &[&str] = &["ALTER TABLE \"origin\" ADD COLUMN \"mailbox_id\" {text}"];
 
 /// Several processes may have the database: who leads a group, who is there, who claimed a
 /// delivery, and who writes a blob.

@@ -1,5 +1,6 @@
 //! The store itself: opening, the classes, wake-ups.
 
+use crate::being_claimed::BeingClaimed;
 use crate::bell::Listener;
 use crate::bell::Topic;
 use crate::chunk::Abandoned;
@@ -10,7 +11,6 @@ use crate::classes;
 use crate::classes::Classes;
 use crate::clock::Clock;
 use crate::columns;
-use crate::columns::END;
 use crate::columns::column_list;
 use crate::columns::quoted;
 use crate::copied;
@@ -101,6 +101,7 @@ pub(crate) struct Inner {
     /// The domains by the hashes of their tokens. `None` until somebody asks.
     pub tokens: RwLock<Option<KnownTokens>>,
     pub classes: std::sync::RwLock<Classes>,
+    pub being_claimed: BeingClaimed,
     /// The classes that are built in.
     pub built_in: Vec<Class>,
     pub feed: FeedRetention,
@@ -155,6 +156,7 @@ impl Store {
                 unsummed: unsummed.and_then(|row| row.whole(0)).unwrap_or(0),
                 tokens: RwLock::default(),
                 classes: std::sync::RwLock::new(classes),
+                being_claimed: BeingClaimed::default(),
                 built_in: config.classes.clone(),
                 feed: config.feed,
                 feed_counted_ms: AtomicI64::new(0),
@@ -377,7 +379,7 @@ impl Store {
 
     /// The same with NULL in place of the properties that are not `shown`.
     pub(crate) fn select_some(class: &Class, shown: impl Fn(&str) -> bool) -> String {
-        let (columns, end) = (column_list(class, shown), quoted(END));
+        let (columns, end) = (column_list(class, shown), quoted(columns::END));
         let revision =
             format!("(SELECT \"revision\" FROM \"class\" WHERE \"name\" = '{}')", class.classname);
         format!("SELECT {columns}, {revision}, {end} FROM {}", quoted(&class.table()))

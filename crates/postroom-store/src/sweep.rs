@@ -81,6 +81,9 @@ impl Store {
             if let Err(error) = self.once_trim().await {
                 tracing::error!(%error, "old keys of clients were not thrown away");
             }
+            if let Err(error) = self.claims_trim().await {
+                tracing::error!(%error, "claims that ended long ago were not thrown away");
+            }
             if let Err(error) = self.job_trim().await {
                 tracing::error!(%error, "jobs that ended long ago were not thrown away");
             }

@@ -66,6 +66,7 @@ impl Store {
         for class in &classes {
             verification.entities(class).await?;
             verification.references(class, &classes).await?;
+            verification.claims(class).await?;
         }
         let sizes = verification.chunks().await?;
         verification.files(&sizes).await?;
@@ -148,6 +149,21 @@ impl<F: FnMut(&str)> Verification<'_, F> {
                 let (name, property) = (&class.classname, &property.name);
                 self.damaged(&format!("{name}/{id}: `{property}` refers to nothing"));
             }
+        }
+        Ok(())
+    }
+
+    /// A work claim is of an entity that is there.
+    async fn claims(&mut self, class: &Class) -> Result<(), Error> {
+        let sql = format!(
+            "SELECT w.\"entity\" FROM \"work claim\" w WHERE w.\"class\" = $1 AND NOT EXISTS
+               (SELECT 1 FROM {} t WHERE t.\"id\" = w.\"entity\" AND t.\"domain\" = w.\"domain\")",
+            quoted(&class.table())
+        );
+        let claims = Statement::new(sql).bind(class.classname.as_str());
+        for row in self.store.read(claims).await? {
+            let id = row.id(0).map(|id| id.to_string()).unwrap_or_default();
+            self.damaged(&format!("{}/{id}: a claim of what is missing", class.classname));
         }
         Ok(())
     }

@@ -111,7 +111,8 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
             from.display()
         ),
     };
-    let store = data::open(&work.path, Some(&key), OpenedBy::command(), Contents::LeftAlone).await?;
+    let store =
+        data::open(&work.path, Some(&key), OpenedBy::command(), Contents::LeftAlone).await?;
     check_sound(&store).await.context("the backup; nothing was restored")?;
     store.restored(take_objects).await?;
     if send {

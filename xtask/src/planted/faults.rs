@@ -258,4 +258,26 @@ pub const PLANTED: &[PlantedFault] = &[
         faulty: "store.entity_matching(place, aim.filter.as_ref().filter(|_| false))",
         finder: test("postroom-api", REST, "an_entity_is_taken_by_one_of_several_workers"),
     },
+    PlantedFault {
+        name: "a claim takes what another worker has claimed since it was looked for",
+        file: "crates/postroom-store/src/work_claim.rs",
+        sound: "WHERE \\\"work claim\\\".\\\"until\\\" <= {now}",
+        faulty: "WHERE {now} = {now}",
+        finder: test(
+            "postroom-store",
+            &["--test", "work_claims"],
+            "sixty_four_workers_get_each_of_ten_thousand_tasks_once",
+        ),
+    },
+    PlantedFault {
+        name: "work counts although another worker has the entity",
+        file: "crates/postroom-store/src/claim_row.rs",
+        sound: "AND \\\"domain\\\" = $3 AND \\\"token\\\" = $4",
+        faulty: "AND \\\"domain\\\" = $3 AND $4 = $4",
+        finder: test(
+            "postroom-api",
+            REST,
+            "an_expired_claim_is_lost_when_another_worker_has_the_entity",
+        ),
+    },
 ];

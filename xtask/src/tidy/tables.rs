@@ -6,7 +6,7 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 
 /// The tables that are no class tables.
-const OWN: [&str; 22] = [
+const OWN: [&str; 23] = [
     "class",
     "counter",
     "purge",
@@ -29,6 +29,7 @@ const OWN: [&str; 22] = [
     "receipt",
     "token",
     "unfinished",
+    "work claim",
 ];
 /// What a change of a table begins with.
 const CHANGES: [&str; 5] = ["INSERT INTO", "REPLACE INTO", "MERGE INTO", "DELETE FROM", "UPDATE"];
@@ -81,11 +82,11 @@ pub fn check(source: &Source) -> Vec<Offence> {
     offences
 }
 
-/// Whether the word begins a statement of SQL: `DO UPDATE SET` and `FOR UPDATE` do not, and neither
-/// does a part of a name.
+/// Whether the word begins a statement of SQL: `DO UPDATE SET`, `FOR UPDATE` and `FOR NO KEY
+/// UPDATE` do not, and neither does a part of a name.
 fn is_statement(before: &str, behind: &str) -> bool {
     let part = |char: char| char.is_alphanumeric() || char == '_';
-    let clause = ["DO", "FOR", "ON"].iter().any(|word| before.trim_end().ends_with(word));
+    let clause = ["DO", "FOR", "KEY", "ON"].iter().any(|word| before.trim_end().ends_with(word));
     !clause && !before.ends_with(part) && behind.starts_with([' ', '\n', '\\'])
 }
 
@@ -108,7 +109,7 @@ mod tests {
     fn a_class_table_changes_in_one_place() {
         let path = "crates/postroom-store/src/a.rs";
         #[rustfmt::skip]
-        let table: [(&str, &[usize]); 11] = [
+        let table: [(&str, &[usize]); 12] = [
             (r#"let sql = "UPDATE \"email/Folders\" SET x = 1";"#,                 &[1]),
             (r#"format!("UPDATE {table} SET x = 1")"#,                             &[1]),
             ("format!(\n    \"DELETE FROM {} WHERE id = 1\", quoted(name))",        &[2]),
@@ -118,6 +119,7 @@ mod tests {
             (r#""UPDATE \"receipt\" SET x = 1""#,                                  &[]),
             (r#""INSERT INTO \"once\" VALUES (1) ON CONFLICT DO UPDATE SET x = 2""#, &[]),
             (r#""SELECT 1 FROM \"email/Folders\" FOR UPDATE""#,                    &[]),
+            (r#"" FOR NO KEY UPDATE SKIP LOCKED""#,                                &[]),
             ("// UPDATE {table}",                                                  &[]),
             ("const UPDATED: u8 = 1;",                                             &[]),
         ];

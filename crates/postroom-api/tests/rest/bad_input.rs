@@ -93,7 +93,7 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("REDECOMPOSE", "email/Messages?filter=%5B%22x%22%5D", "",                      422, "filter"),
     ("POST",   "email/Messages:redecompose?x=1", "",                                422, "x: no such parameter; there is filter"),
     ("GET",    "email/Messages:redecompose",  "",                                   405, "accepts only POST"),
-    ("POST",   "email/Messages:nope",        "",                                   404, "`:nope` is not a verb of this path; there are: query, clear, lookup, redecompose"),
+    ("POST",   "email/Messages:nope",        "",                                   404, "`:nope` is not a verb of this path; there are: query, clear, lookup, claim, redecompose"),
     ("POST",   "email/Profiles:redecompose",  "",                                   404, "there are: query, clear, lookup"),
     ("GET",    "/rest/v1/jobs/7",             "",                                   404, "no job of this id"),
     ("DELETE", "/rest/v1/jobs/018f0000-0000-7000-8000-000000000000", "",            404, "no job of this id"),

@@ -9,6 +9,7 @@ mod bad_input;
 mod bodies;
 mod bulk;
 mod bulk_jobs;
+mod claims;
 mod class_races;
 mod classes;
 mod contract;

@@ -19,15 +19,20 @@ use crate::shared::Shared;
 use crate::source::contract::Deletion;
 use crate::source::contract::Source;
 use crate::source::listing::MailboxListing;
+use postroom_model::DeleteAfter;
 use postroom_model::options;
 use postroom_store::Clock;
 use postroom_store::MailboxEpoch;
 use postroom_store::ServerAction;
 use postroom_store::SourceKey;
+use postroom_store::Store;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The actions that are carried out.
+const OPEN: [ServerAction; 3] =
+    [ServerAction::Seen, ServerAction::Delete, ServerAction::DeleteAcknowledged];
 /// How many actions are read at once.
 const PORTION: u32 = 100;
 /// How long actions wait after one failed.
@@ -38,7 +43,10 @@ const RETRY_LONGEST: Duration = Duration::from_secs(6 * 3600);
 #[must_use]
 pub(crate) fn demanded(folder: &Folder) -> Option<ServerAction> {
     if folder.delete_on_server {
-        Some(ServerAction::Delete)
+        Some(match folder.options.delete_after() {
+            DeleteAfter::Stored => ServerAction::Delete,
+            DeleteAfter::Acknowledged => ServerAction::AwaitAcknowledged,
+        })
     } else if folder.options.flag(&options::KEEP_UNSEEN) {
         None
     } else {
@@ -51,6 +59,8 @@ pub(crate) fn demanded(folder: &Folder) -> Option<ServerAction> {
 pub(crate) struct ServerActions {
     /// Whether some may be open.
     pub are_open: bool,
+    /// The action that the folder demanded when they were looked at last.
+    demanded: Option<ServerAction>,
     /// Why they cannot be carried out, for people.
     pub trouble: Option<String>,
     /// Deletions that the server answered with OK.
@@ -70,6 +80,30 @@ impl ServerActions {
     #[must_use]
     pub(crate) fn are_due(&self) -> bool {
         self.are_open && self.due.is_none_or(|due| due <= Instant::now())
+    }
+
+    /// Looks whether some have become open since: clients have acknowledged messages, or the folder
+    /// demands something else.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub(crate) async fn look(
+        &mut self,
+        store: &Store,
+        folder: &Folder,
+        epoch: MailboxEpoch,
+    ) -> Result<(), Error> {
+        let demanded = demanded(folder);
+        if self.demanded != demanded {
+            self.demanded = demanded;
+            self.are_open = true;
+        }
+        let waits = demanded == Some(ServerAction::AwaitAcknowledged);
+        if waits && !self.are_open {
+            self.are_open = !store.action_list(epoch, SourceKey::FIRST, 1).await?.is_empty();
+        }
+        Ok(())
     }
 
     fn refused(&mut self, clock: &Clock, trouble: String) {
@@ -120,7 +154,8 @@ pub(crate) async fn carry_out<S: Source>(
         }
         Ok(ActionResult { are_open, .. }) => {
             let tried = std::mem::take(&mut actions.tried);
-            *actions = ServerActions { are_open, tried, ..ServerActions::default() };
+            let demanded = actions.demanded;
+            *actions = ServerActions { are_open, tried, demanded, ..ServerActions::default() };
             Ok(None)
         }
         Err(error) if error.is_refusal() => {
@@ -153,13 +188,16 @@ impl<S: Source> ActionRun<'_, S> {
     async fn all(&mut self) -> Result<ActionResult, Error> {
         let mut done = ActionResult::default();
         let (epoch, mut after) = (self.at.epoch, SourceKey::FIRST);
+        if !is_still_demanded(self.at.folder, ServerAction::AwaitAcknowledged) {
+            self.shared.store.action_drop_waiting(epoch).await?;
+        }
         loop {
             let actions = self.shared.store.action_list(epoch, after, PORTION).await?;
             let Some((last, _)) = actions.last() else {
                 return Ok(done);
             };
             after = *last;
-            for action in [ServerAction::Seen, ServerAction::Delete] {
+            for action in OPEN {
                 let of = |(key, is): &(SourceKey, ServerAction)| (*is == action).then_some(*key);
                 let keys: Vec<_> = actions.iter().filter_map(of).collect();
                 self.some(action, &keys, &mut done).await?;
@@ -190,18 +228,24 @@ impl<S: Source> ActionRun<'_, S> {
         if !unlisted.is_empty() && self.at.listing.is_whole() {
             match action {
                 ServerAction::Seen => store.action_done(epoch, &unlisted).await?,
-                ServerAction::Delete => store.action_gone(epoch, &unlisted).await?,
+                ServerAction::Delete | ServerAction::DeleteAcknowledged => {
+                    store.action_gone(epoch, &unlisted).await?;
+                }
+                ServerAction::AwaitAcknowledged => {}
             }
             self.tried.retain(|key| !unlisted.contains(key));
         }
-        done.are_open |= action == ServerAction::Delete && !listed.is_empty();
+        done.are_open |= action.deletes() && !listed.is_empty();
         match action {
             _ if listed.is_empty() => {}
             ServerAction::Seen => {
                 self.source.mark_seen(&listed).await?;
                 store.action_done(epoch, &listed).await?;
             }
-            ServerAction::Delete => self.delete(&listed, done).await?,
+            ServerAction::Delete | ServerAction::DeleteAcknowledged => {
+                self.delete(&listed, done).await?;
+            }
+            ServerAction::AwaitAcknowledged => {}
         }
         Ok(())
     }
@@ -257,7 +301,12 @@ impl<S: Source> ActionRun<'_, S> {
 fn is_still_demanded(folder: &Folder, action: ServerAction) -> bool {
     match action {
         ServerAction::Seen => !folder.options.flag(&options::KEEP_UNSEEN),
-        ServerAction::Delete => folder.delete_on_server,
+        // What was to be deleted without an acknowledgement has none.
+        ServerAction::Delete => demanded(folder) == Some(ServerAction::Delete),
+        ServerAction::AwaitAcknowledged => {
+            demanded(folder) == Some(ServerAction::AwaitAcknowledged)
+        }
+        ServerAction::DeleteAcknowledged => folder.delete_on_server,
     }
 }
 

@@ -86,7 +86,7 @@ impl<'a> Collector<'a> {
 
     /// Whether messages are deleted at the server once they are recorded.
     pub(crate) fn deletes(&self) -> bool {
-        self.recording.action == Some(ServerAction::Delete)
+        self.recording.action.is_some_and(ServerAction::deletes)
     }
 
     /// The clock of the engine.

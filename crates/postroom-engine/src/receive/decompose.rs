@@ -125,7 +125,7 @@ pub(crate) fn decompose(
         internal_date_ms: arrived.internal_date_ms,
         message_id: witness::message_id(&start),
     };
-    let is_kept = |action: &ServerAction| *action != ServerAction::Delete || arrived.may_be_deleted;
+    let is_kept = |action: &ServerAction| !action.deletes() || arrived.may_be_deleted;
     let (original, spool) = match arrived.original {
         Original::Memory(bytes) => (keep.then(|| Content::prepare(&bytes)), None),
         Original::Spool { file, .. } => (None, keep.then_some(file)),

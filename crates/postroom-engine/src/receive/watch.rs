@@ -100,6 +100,9 @@ pub(crate) async fn watch<S: Source>(
     if let (None, Some(news)) = (&over, &poll.known.news) {
         return Ok(Some(Arc::clone(news)));
     }
+    if let (None, Some(epoch)) = (&over, origin.epoch) {
+        poll.known.actions.look(&shared.store, mailbox.folder, epoch).await?;
+    }
     if let (None, Some(epoch)) = (&over, origin.epoch)
         && poll.is_quiet(&opened)
     {

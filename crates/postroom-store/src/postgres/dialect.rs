@@ -230,6 +230,10 @@ impl Dialect for PostgresDialect {
         column.to_owned()
     }
 
+    fn skipping_locked(&self) -> &'static str {
+        " FOR NO KEY UPDATE SKIP LOCKED"
+    }
+
     fn united(&self, query: &str, end: &str) -> String {
         format!("({query} {end})")
     }

@@ -196,6 +196,10 @@ impl Dialect for SqliteDialect {
         format!("+{column}")
     }
 
+    fn skipping_locked(&self) -> &'static str {
+        ""
+    }
+
     fn united(&self, query: &str, _end: &str) -> String {
         // It reads them side by side, each in its order.
         query.to_owned()

@@ -19,6 +19,7 @@ const LARGE: &[&str] = &[
     "delivered",
     "job entity",
     "once",
+    "work claim",
     "origin",
     life::CLASS,
 ];

@@ -63,7 +63,21 @@ pub(super) async fn fill(store: &Store) {
     configuration(store).await;
     messages(store).await;
     queue(store).await;
+    work_claims(store).await;
     analyze(store).await;
+}
+
+/// Claims that have expired, and some that were acknowledged.
+async fn work_claims(store: &Store) {
+    let into = "\"work claim\" (\"class\", \"entity\", \"domain\", \"token\", \"by\", \"until\",
+        \"claims\", \"acknowledged\")";
+    let claim = |n: u128| {
+        let acknowledged = if n.is_multiple_of(10) { moment(n) } else { Value::Null };
+        let of = vec![Value::from("email/Messages"), id("message", n), domain(n)];
+        let by = vec![id("token", n / 10), "worker".into(), moment(n), 1.into(), acknowledged];
+        [of, by].concat()
+    };
+    rows(store, into, count(DEALS), claim).await;
 }
 
 /// Fills the table of a class of a client.

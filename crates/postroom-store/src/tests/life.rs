@@ -25,6 +25,7 @@ pub(super) async fn live(store: &Store) {
     mail::send(&world).await;
     mail::wait(&world).await;
     clients::read(&world).await;
+    clients::claims(&world).await;
     clients::change(&world).await;
     clients::jobs(&world).await;
     clients::classes(&world).await;

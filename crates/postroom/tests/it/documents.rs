@@ -14,6 +14,7 @@ use std::process::Output;
 const README: &str = include_str!("../../../../README.md");
 const INTEGRATE: &str = include_str!("../../../../docs/integrate.md");
 
+const CLAIMS: &str = include_str!("../../../../docs/claims.md");
 const EVENTS: &str = include_str!("../../../../docs/events.md");
 const OPERATE: &str = include_str!("../../../../docs/operate.md");
 
@@ -119,6 +120,27 @@ async fn the_code_of_the_page_integrate_runs() {
     let commands = [&[functions][..], &blocks(INTEGRATE, "sh")].concat().join("\n");
     let script = here(&commands, &sandbox, &postroom);
     run("bash", &["-euo", "pipefail", "-c", &script], (&sandbox, &postroom));
+}
+
+#[on_both(flavor = "multi_thread")]
+async fn the_commands_of_the_page_claims_do_what_it_says() {
+    if lacks(&["bash", "curl"]) {
+        return;
+    }
+    let (sandbox, postroom) = place().await;
+    let functions = blocks(README, "sh").into_iter().find(|block| block.contains("api()")).unwrap();
+    let commands = [&[functions][..], &blocks(CLAIMS, "sh")].concat().join("\n");
+    let script = here(&commands, &sandbox, &postroom);
+    let output = run("bash", &["-euo", "pipefail", "-c", &script], (&sandbox, &postroom));
+    let out = String::from_utf8_lossy(&output.stdout);
+    for said in ["\"state\":\"begun\"", "\"state\":\"done\"", "\"claims\":1"] {
+        assert!(out.contains(said), "{said} is not in {out}");
+    }
+    // The third was given back, and the last claim came before its delay had passed.
+    assert!(out.trim_end().ends_with("[]"), "{out}");
+    let tasks = postroom.get("/rest/v1/model/crm/Tasks?order=title").await.unwrap();
+    let states: Vec<_> = tasks.as_array().unwrap().iter().map(|task| &task["state"]).collect();
+    assert_eq!(states, ["new", "done", "begun"]);
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod trouble;
 
 mod faults;
 
+mod acknowledged;
 mod answers;
 mod bad_server;
 mod composing;

@@ -5,6 +5,8 @@ use crate::aggregate::WantedGroups;
 use crate::bulk::BulkOrder;
 use crate::bulk::BulkWork;
 use crate::change::ChangeTerms;
+use crate::claim_row::ClaimStep;
+use crate::claim_row::ClaimThen;
 use crate::entity::NewEntity;
 use crate::entity::Terms;
 use crate::entity_place::EntityPlace;
@@ -23,6 +25,9 @@ use crate::tests::life::world::DELETED_CLASS;
 use crate::tests::life::world::World;
 use crate::tests::life::world::file;
 use crate::tests::life::world::object;
+use crate::work_claim::ClaimState;
+use crate::work_claim::WantedClaim;
+use postroom_model::ClaimToken;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Filter;
@@ -95,6 +100,46 @@ async fn news_of_one_that_changes_often(world: &World, id: EntityId) {
     // What was written may not be visible yet.
     while store.feed_bounds().await.unwrap().newest < first {}
     store.news(domain, first - 1, 1).await.unwrap();
+}
+
+/// Workers that share messages.
+pub(super) async fn claims(world: &World) {
+    let (store, domain) = (&world.store, &world.domain);
+    let class = world.class(MESSAGES);
+    let received = filter::equality(&class, "messageState", "received").unwrap();
+    let query = Query::filtered(received, 3);
+    let once = Once { key: "claim".to_owned(), request: [7; 32] };
+    let token = ClaimToken::of(store.clock().new_id());
+    let wanted =
+        WantedClaim { query: &query, token, by: "worker", lease_ms: 60_000, once: Some(&once) };
+    let claims = store.work_claim(domain, &class, wanted).await.unwrap();
+    assert_eq!(claims.len(), 3);
+    assert_eq!(store.claims_under(domain, &class, token).await.unwrap().len(), 3);
+    let place = |at: usize| EntityPlace::new(domain, &class, claims[at].entity);
+    store.claim_extend(place(0), token, 90_000).await.unwrap();
+    store.claim_acknowledge(place(0), token).await.unwrap();
+    assert_eq!(store.claim_state(place(0), token).await.unwrap(), ClaimState::Acknowledged);
+    store.claim_give_back(place(1), token, 0).await.unwrap();
+    store.claim_forget(place(2), token).await.unwrap();
+    let deals = world.class(CLASS);
+    let worth = filter::equality(&deals, "worth", "7").unwrap();
+    let query = Query::filtered(worth, 1);
+    let of_deals = WantedClaim { query: &query, once: None, ..wanted };
+    let deal = store.work_claim(domain, &deals, of_deals).await.unwrap().remove(0).entity;
+    let claim = Some(ClaimStep { token, then: ClaimThen::Stays });
+    let terms = ChangeTerms { claim, ..ChangeTerms::default() };
+    let deal = EntityPlace::new(domain, &deals, deal);
+    store.entity_update_on(deal, &object(&json!({"worth": 1})), terms).await.unwrap();
+    let token = ClaimToken::of(store.clock().new_id());
+    let wanted = WantedClaim { token, once: Some(&once), ..wanted };
+    store.work_claim(domain, &class, wanted).await.unwrap_err();
+    let wanted = WantedClaim { once: None, ..wanted };
+    let claims = store.work_claim(domain, &class, wanted).await.unwrap();
+    let place = EntityPlace::new(domain, &class, claims[0].entity);
+    let read = store.entity_get(domain, &class, claims[0].entity).await.unwrap().unwrap();
+    store.claims_undo(domain, &class, &claims, Some(&once)).await.unwrap();
+    assert_eq!(store.claim_state(place, token).await.unwrap(), ClaimState::Lost);
+    assert_eq!(store.entity_get(domain, &class, read.id).await.unwrap().unwrap(), read);
 }
 
 /// Changes of all classes, once each where a key says so.

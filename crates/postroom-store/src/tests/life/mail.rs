@@ -71,7 +71,10 @@ fn received(world: &World, uid: u64) -> ReceivedMessage {
         original: Some(Content::prepare(BYTES)),
         hash: hash(uid),
         witness: Witness::default(),
-        action: (uid % 2 == 1).then_some(ServerAction::Delete),
+        action: match uid % 2 {
+            1 => Some(ServerAction::Delete),
+            _ => (uid == 2).then_some(ServerAction::AwaitAcknowledged),
+        },
     }
 }
 
@@ -132,6 +135,7 @@ pub(super) async fn receive(world: &World) {
     store.recorded_keys(epoch, &[hash(1), hash(2)]).await.unwrap();
     assert_eq!(store.action_list(epoch, SourceKey::FIRST, 9).await.unwrap().len(), 2);
     store.action_done(epoch, &keys([1])).await.unwrap();
+    store.action_drop_waiting(epoch).await.unwrap();
 }
 
 /// The mailbox is numbered anew.
