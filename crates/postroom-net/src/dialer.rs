@@ -5,6 +5,7 @@ use crate::endpoint::Endpoint;
 use crate::endpoint::Security;
 use crate::error::Error;
 use crate::network::Network;
+use crate::public;
 use crate::stream::Stream;
 use crate::trust::Trust;
 use crate::trust::Verifier;
@@ -57,6 +58,8 @@ pub struct Dialer {
     deadline: Duration,
     /// What connects in place of TCP.
     network: Option<Arc<dyn Network>>,
+    /// Whether it connects to addresses of the public internet alone.
+    is_public_only: bool,
 }
 
 impl fmt::Debug for Dialer {
@@ -79,6 +82,7 @@ impl Dialer {
             pinned: Arc::default(),
             deadline: DEADLINE,
             network: None,
+            is_public_only: false,
         })
     }
 
@@ -121,6 +125,14 @@ impl Dialer {
     #[must_use]
     pub fn over(mut self, network: Arc<dyn Network>) -> Self {
         self.network = Some(network);
+        self
+    }
+
+    /// The same for addresses of the public internet alone. Others are refused after the lookup,
+    /// so no name leads to them.
+    #[must_use]
+    pub fn public_only(mut self) -> Self {
+        self.is_public_only = true;
         self
     }
 
@@ -184,7 +196,7 @@ impl Dialer {
     /// A connection in the clear.
     async fn plain(&self, endpoint: &Endpoint) -> Result<Stream, Error> {
         let Some(network) = &self.network else {
-            return tcp(endpoint).await.map(Stream::Plain);
+            return tcp(endpoint, self.is_public_only).await.map(Stream::Plain);
         };
         let dialed = network.dial(endpoint.bare_host(), endpoint.port).await;
         dialed.map(Stream::Memory).map_err(|source| Error::Connect {
@@ -224,11 +236,17 @@ fn tls(verifier: &Verifier) -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(config))
 }
 
-async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, Error> {
+async fn tcp(endpoint: &Endpoint, is_public_only: bool) -> Result<TcpStream, Error> {
     let host = endpoint.bare_host();
     let lookup = |source| Error::Lookup { host: endpoint.host.clone(), source };
     let found = tokio::net::lookup_host((host, endpoint.port)).await.map_err(lookup)?;
-    let addresses: Vec<SocketAddr> = found.collect();
+    let mut addresses: Vec<SocketAddr> = found.collect();
+    if is_public_only && let Some(first) = addresses.first().map(SocketAddr::ip) {
+        addresses.retain(|address| public::is_public(address.ip()));
+        if addresses.is_empty() {
+            return Err(Error::NotPublic { host: endpoint.host.clone(), address: first });
+        }
+    }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
     let count = addresses.len();
     for (at, address) in addresses.into_iter().enumerate() {

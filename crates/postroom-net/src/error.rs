@@ -1,6 +1,7 @@
 //! Why there is no connection, in words that a person can act on.
 
 use std::io;
+use std::net::IpAddr;
 
 /// Why a connection was not made.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,14 @@ pub enum Error {
         host: String,
         /// Why.
         source: io::Error,
+    },
+    /// The host is not on the public internet, and only such hosts are wanted.
+    #[error("{host} is {address}, which is no address of the public internet")]
+    NotPublic {
+        /// The host.
+        host: String,
+        /// Its first address.
+        address: IpAddr,
     },
     /// No address of the host accepts the connection.
     #[error("{host} does not accept connections on port {port}: check host, port and firewall")]

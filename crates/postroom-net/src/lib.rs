@@ -22,6 +22,8 @@ mod network;
 
 mod stream;
 
+mod public;
+
 mod trust;
 
 mod dialer;
