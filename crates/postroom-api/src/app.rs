@@ -9,6 +9,7 @@ use crate::scans::Scans;
 use axum::http::HeaderMap;
 use axum::http::Uri;
 use postroom_engine::NewsBoard;
+use postroom_engine::WebhookTester;
 use postroom_engine::text::WholeTexts;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -37,6 +38,8 @@ pub struct App {
     pub looking: Arc<Mutex<()>>,
     /// The news for all who follow them.
     pub news: NewsBoard,
+    /// Sends pings to receivers of webhooks. `None`: there is no engine.
+    pub webhooks: Option<WebhookTester>,
     /// Finds the whole texts of messages.
     pub texts: Arc<WholeTexts>,
     /// How the interface describes itself.
@@ -72,6 +75,7 @@ impl App {
             engine,
             looking,
             news,
+            webhooks: None,
             texts,
             described: Arc::default(),
             ending,
@@ -83,6 +87,12 @@ impl App {
     #[must_use]
     pub fn with_texts(self, texts: WholeTexts) -> Self {
         Self { texts: Arc::new(texts), ..self }
+    }
+
+    /// The same, with what sends pings to receivers of webhooks.
+    #[must_use]
+    pub fn with_webhooks(self, tester: WebhookTester) -> Self {
+        Self { webhooks: Some(tester), ..self }
     }
 
     /// The same, with a function that reports the health of the engine.

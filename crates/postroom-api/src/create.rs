@@ -18,6 +18,7 @@ use crate::problem::Problem;
 use crate::upload;
 use crate::upload::Said;
 use crate::view;
+use crate::webhook::MadeSecrets;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header;
@@ -76,24 +77,26 @@ pub(crate) async fn create(asked: Asked, body: Body) -> Result<Response, Problem
         Some(once) => once::before(&asked, once).await?,
         None => None,
     };
+    let mut made = MadeSecrets::default();
     let created = match created {
         Some(created) => created,
         None => {
-            let new = if let Json::Array(list) = json {
+            let mut new = if let Json::Array(list) = json {
                 all(&asked, list).await?
             } else {
                 vec![entity(&asked, json, files).await?]
             };
+            made = MadeSecrets::give(&asked.class, &mut new);
             let terms = Terms { once: once.as_ref(), same_login, brings_ids };
             store(&asked, new, terms).await?
         }
     };
     if is_list {
-        let list = view::entities(&asked.class, &created);
+        let list = view::created_list(&asked.class, &created, &made);
         return Ok((StatusCode::CREATED, list).into_response());
     }
     let created = created.first().ok_or_else(|| Problem::fault("nothing was created"))?;
-    Ok(view::created(&asked.class, created))
+    Ok(view::created(&asked.class, created, &made))
 }
 
 /// Whether the client chose the id of something that it creates.
@@ -146,11 +149,12 @@ pub(crate) async fn put(
         }
         members.insert("id".to_owned(), path);
     }
-    let new = entity(asked, json, vec![]).await?;
-    match store(asked, vec![new], Terms { once, same_login, brings_ids: true }).await {
+    let mut new = vec![entity(asked, json, vec![]).await?];
+    let made = MadeSecrets::give(&asked.class, &mut new);
+    match store(asked, new, Terms { once, same_login, brings_ids: true }).await {
         Ok(created) => {
             let created = created.first().ok_or_else(|| Problem::fault("nothing was created"))?;
-            Ok(Some(view::created(&asked.class, created)))
+            Ok(Some(view::created(&asked.class, created, &made)))
         }
         Err(_) if change_is_possible(asked, id).await? => Ok(None),
         Err(problem) => Err(problem),

@@ -5,7 +5,6 @@ use crate::change;
 use crate::etag;
 use crate::format::Format;
 use crate::listing;
-use crate::mask::Mask;
 use crate::parameters;
 use crate::parts::ListParts;
 use crate::problem::Problem;
@@ -18,6 +17,7 @@ use axum::http::header;
 use axum::response::Response;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::Mask;
 use postroom_model::Query;
 use std::sync::Arc;
 

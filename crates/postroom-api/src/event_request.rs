@@ -1,23 +1,18 @@
 //! Which news a client asks for, and how an event is shown.
 
-use crate::mask::Mask;
 use crate::parameters;
 use crate::problem::Problem;
 use axum::http::Uri;
-use postroom_model::Changed;
+use postroom_engine::ShownEvent;
 use postroom_model::Class;
-use postroom_model::Entity;
 use postroom_model::EventName;
-use postroom_model::Filter;
 use postroom_model::Invalid;
 use postroom_model::Operation;
-use postroom_model::filter;
-use postroom_model::filter::Names;
-use postroom_model::filter::matches;
+use postroom_model::WantedNews;
+use postroom_model::wanted_class;
+use postroom_model::wanted_filter;
+use postroom_model::wanted_mask;
 use postroom_store::EntityNews;
-use postroom_store::Modifier;
-use serde_json::Value as Json;
-use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,11 +46,8 @@ pub(crate) struct EventRequest {
     pub limit: u32,
     /// How long to wait for the first event.
     pub wait: Duration,
-    class: Option<Arc<Class>>,
-    filter: Option<Filter>,
-    mask: Option<Mask>,
-    operations: Vec<Operation>,
-    events: Vec<EventName>,
+    /// Which news.
+    pub wanted: WantedNews,
 }
 
 impl EventRequest {
@@ -76,28 +68,23 @@ impl EventRequest {
     pub(crate) fn of(classes: &[Arc<Class>], pairs: &[(String, String)]) -> Result<Self, Problem> {
         let value = |name: &str| pairs.iter().find(|(n, _)| n == name).map(|(_, text)| text);
         let mut problems = vec![];
-        let mut read = Self {
-            after: None,
-            limit: LIMIT,
-            wait: Duration::ZERO,
-            class: None,
-            filter: None,
-            mask: None,
-            operations: vec![],
-            events: vec![],
-        };
+        let mut read =
+            Self { after: None, limit: LIMIT, wait: Duration::ZERO, wanted: WantedNews::default() };
         let mut note = |done: Result<(), Invalid>| problems.extend(done.err());
         note(or_none(value("after"), after).map(|after| read.after = after));
         note(or_none(value("limit"), limit).map(|limit| read.limit = limit.unwrap_or(LIMIT)));
         note(or_none(value("wait"), wait).map(|wait| read.wait = wait.unwrap_or_default()));
         note(or_none(value("operation"), operations).map(|all| {
-            read.operations = all.unwrap_or_default();
+            read.wanted.operations = all.unwrap_or_default();
         }));
-        note(or_none(value("event"), events).map(|all| read.events = all.unwrap_or_default()));
-        note(or_none(value("class"), |name| class(classes, name)).map(|class| read.class = class));
+        note(or_none(value("event"), events).map(|all| {
+            read.wanted.events = all.unwrap_or_default();
+        }));
+        let class = or_none(value("class"), |name| wanted_class(classes, "class", name));
+        note(class.map(|class| read.wanted.class = class));
         let of_class = ["filter", "mask"].into_iter().filter_map(|name| Some((name, value(name)?)));
         for (name, text) in of_class {
-            let Some(class) = &read.class else {
+            let Some(class) = read.wanted.class.clone() else {
                 if value("class").is_none() {
                     let reason = "goes with `class`: class=email/Messages";
                     note(Err(Invalid::new(name, reason)));
@@ -105,12 +92,12 @@ impl EventRequest {
                 continue;
             };
             if name == "mask" {
-                note(mask(class, classes, text).map(|mask| read.mask = Some(mask)));
+                let mask = wanted_mask(&class, classes, text);
+                note(mask.map(|mask| read.wanted.mask = Some(mask)));
             } else {
                 let json = parameters::filter(text)?;
-                let names = Names::among(class, classes);
-                let filter = filter::parse(names, &json).and_then(alone);
-                note(filter.map(|filter| read.filter = Some(filter)));
+                let filter = wanted_filter(&class, classes, &json);
+                note(filter.map(|filter| read.wanted.filter = Some(filter)));
             }
         }
         if problems.is_empty() { Ok(read) } else { Err(problems.into()) }
@@ -119,71 +106,8 @@ impl EventRequest {
     /// The event of a change, if it is one of those that are asked for. `classes` are the present
     /// ones.
     pub(crate) fn event(&self, classes: &[Arc<Class>], news: &EntityNews) -> Option<ShownEvent> {
-        let row = &news.row;
-        if self.class.as_ref().is_some_and(|class| class.classname != row.class) {
-            return None;
-        }
-        let (before, after) = (news.before.as_ref(), news.after.as_ref());
-        let operation = match &self.filter {
-            // Nobody knows any more whether it was let through. Its id tells nothing else.
-            Some(_) if before.is_none() && after.is_none() => {
-                Some(row.operation).filter(|operation| *operation == Operation::Delete)
-            }
-            Some(filter) => {
-                let is_seen = |entity: Option<&Entity>| {
-                    entity.is_some_and(|entity| matches(filter, entity, &|_, _| None))
-                };
-                Operation::seen(is_seen(before), is_seen(after))
-            }
-            None => Some(row.operation),
-        }?;
-        let changed = Changed { class: &row.class, operation: row.operation, before, after };
-        let name = changed.event();
-        let is_asked = (self.operations.is_empty() || self.operations.contains(&operation))
-            && (self.events.is_empty() || self.events.contains(&name));
-        if !is_asked {
-            return None;
-        }
-        let class = classes.iter().find(|class| class.classname == row.class);
-        let shown = |entity: Option<&Entity>| match (entity, class) {
-            (Some(entity), Some(class)) => self.shown(class, entity),
-            (None, _) | (_, None) => Json::Null,
-        };
-        let mut former = shown(before);
-        if let Some(former) = former.as_object_mut() {
-            // It is known of the present one alone.
-            former.remove("seq");
-        }
-        let json = json!({
-            "seq": row.seq, "at": row.at.to_string(), "class": row.class,
-            "operation": operation.as_str(), "event": name.to_string(),
-            "id": row.entity.to_string(), "entity": shown(after), "entity0": former,
-            "modifier": row.modifier.as_ref().map(modifier),
-        });
-        Some(ShownEvent { seq: row.seq, name, operation, json })
+        ShownEvent::of(&self.wanted, classes, news)
     }
-
-    fn shown(&self, class: &Class, entity: &Entity) -> Json {
-        let whole = entity.to_json(class);
-        self.mask.as_ref().map_or_else(|| whole.clone(), |mask| mask.apply(&whole))
-    }
-}
-
-/// An event as it is shown.
-#[derive(Debug)]
-pub(crate) struct ShownEvent {
-    /// The number of the change.
-    pub seq: i64,
-    /// What happened.
-    pub name: EventName,
-    /// What happened to what the reader sees.
-    pub operation: Operation,
-    /// The event.
-    pub json: Json,
-}
-
-fn modifier(modifier: &Modifier) -> Json {
-    json!({"type": modifier.kind(), "id": modifier.id()})
 }
 
 fn or_none<T>(
@@ -237,32 +161,4 @@ fn events(text: &str) -> Result<Vec<EventName>, Invalid> {
         })
     };
     text.split(',').map(str::trim).map(one).collect()
-}
-
-fn class(classes: &[Arc<Class>], name: &str) -> Result<Arc<Class>, Invalid> {
-    let found = classes.iter().find(|class| class.classname == name).cloned();
-    found.ok_or_else(|| Invalid::new("class", format!("there is no class `{name}`")))
-}
-
-fn mask(class: &Class, classes: &[Arc<Class>], text: &str) -> Result<Mask, Invalid> {
-    let mask = Mask::parse(class, classes, text)?;
-    if mask.has_files() || !mask.references().is_empty() {
-        let reason = "names properties of the entity alone: an event has neither files nor others";
-        return Err(Invalid::new("mask", reason));
-    }
-    Ok(mask)
-}
-
-/// A filter that looks at the entity alone.
-fn alone(filter: Filter) -> Result<Filter, Invalid> {
-    if filter.refers() {
-        let reason = "looks at the entity alone: events know nothing of what it refers to";
-        return Err(Invalid::new("filter", reason));
-    }
-    if !filter.match_queries().is_empty() {
-        let reason = "match: an event is told before the words of its message are kept; use like \
-                      or contains";
-        return Err(Invalid::new("filter", reason));
-    }
-    Ok(filter)
 }

@@ -52,8 +52,6 @@ mod children;
 
 mod verb;
 
-mod mask;
-
 mod rows;
 
 mod format;
@@ -79,6 +77,8 @@ mod enclosed;
 mod body;
 
 mod form;
+
+mod webhook;
 
 mod view;
 

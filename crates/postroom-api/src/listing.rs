@@ -1,7 +1,6 @@
 //! The parameters of a list: filter, order, page, mask.
 
 use crate::cursor;
-use crate::mask::Mask;
 use crate::parameters;
 use crate::parameters::flag;
 use crate::percent;
@@ -11,6 +10,7 @@ use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::Filter;
 use postroom_model::Invalid;
+use postroom_model::Mask;
 use postroom_model::Query;
 use postroom_model::filter;
 use postroom_model::filter::Literal;

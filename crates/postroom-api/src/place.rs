@@ -5,6 +5,7 @@
 //!   email/Messages/<id>                               one entity
 //!   email/Messages/<id>/html                          a property that holds one file
 //!   email/Messages/<id>/text                          the whole text of a message
+//!   email/Webhooks/<id>/test                          a ping to the receiver of a webhook
 //!   email/Messages/<id>/attachments                   a property that holds a list of files
 //!   email/Messages/<id>/attachments/Summer%202026.pdf one of them
 //! ```
@@ -17,8 +18,12 @@ use crate::problem::Problem;
 use postroom_model::Class;
 use postroom_model::EntityId;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::WEBHOOKS;
 use postroom_model::builtin::names;
 use std::sync::Arc;
+
+/// The last segment of a ping.
+pub(crate) const WEBHOOK_TEST: &str = "test";
 
 /// A class, and the part of it that a path names.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +50,8 @@ pub(crate) enum Target {
     File(EntityId, String, Option<String>),
     /// The whole text of a message.
     Text(EntityId),
+    /// A ping to the receiver of a webhook.
+    WebhookTest(EntityId),
 }
 
 /// Finds what a path names. `path` is what follows `/rest/v1/model/`, still percent-encoded.
@@ -77,6 +84,9 @@ fn named(segments: &[String], classes: &[Arc<Class>]) -> Result<Place, Problem> 
         [id] => Target::Entity(id_of(id)?),
         [id, property] if class.classname == MESSAGES && property == names::TEXT => {
             Target::Text(id_of(id)?)
+        }
+        [id, test] if class.classname == WEBHOOKS && test == WEBHOOK_TEST => {
+            Target::WebhookTest(id_of(id)?)
         }
         [id, property] => {
             let id = id_of(id)?;
@@ -186,6 +196,7 @@ mod tests {
             (format!("email/Messages/{ID}/inlines"),          "email/Messages", Target::FileList(id, "inlines".to_owned())),
             (format!("email/Messages/{ID}/html"),             "email/Messages", Target::File(id, "html".to_owned(), None)),
             (format!("email/Messages/{ID}/text"),             "email/Messages", Target::Text(id)),
+            (format!("email/Webhooks/{ID}/test"),             "email/Webhooks", Target::WebhookTest(id)),
             (format!("email/Messages/{ID}/rawMessage"),       "email/Messages", Target::File(id, "rawMessage".to_owned(), None)),
             (format!("email/Messages/{ID}/file/a%2Fb%20%C3%BC.txt"), "email/Messages", Target::File(id, file(), Some("a/b ü.txt".to_owned()))),
         ];
@@ -208,6 +219,7 @@ mod tests {
             (format!("email/Messages/{{{ID}}}"),             "404"),
             (format!("email/Messages/{ID}/subject"),         "404"),
             (format!("email/Messages/{ID}/nope"),            "404"),
+            (format!("email/Accounts/{ID}/test"),            "404"),
             (format!("email/Accounts/{ID}/file"),            "404"),
             (format!("email/Messages/{ID}/html/x"),          "404"),
             (format!("email/Messages/{ID}/file/x/y"),        "404"),

@@ -34,6 +34,7 @@ use crate::try_now;
 use crate::verb;
 use crate::verb::Verb;
 use crate::web_socket;
+use crate::webhook;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -154,6 +155,7 @@ async fn answer(
         (Target::Entity(id), Verb::Try)      => try_now::try_now(asked, *id).await,
         (Target::Entity(id), Verb::Fetch)    => fetch::fetch(asked, *id).await,
         (Target::Text(id), Verb::Get)        => message_text::show(asked, *id).await,
+        (Target::WebhookTest(id), Verb::Post) => webhook::test(asked, *id).await,
         (Target::FileList(id, p), Verb::Get)  => file::list(asked, *id, p).await,
         (Target::FileList(id, p), Verb::Post) => file::add(asked, *id, p, body).await,
         (Target::File(id, p, n), Verb::Get)   => file::show(asked, at(*id, p, n)).await,

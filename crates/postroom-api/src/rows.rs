@@ -4,14 +4,14 @@
 //! What belongs to the entities of a page is read with one query for each reference, and one for
 //! the files, whatever the number of entities.
 
-use crate::mask::FILES;
-use crate::mask::Mask;
-use crate::mask::MaskedReference;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::FILES;
 use postroom_model::Filter;
+use postroom_model::Mask;
+use postroom_model::MaskedReference;
 use postroom_model::Query;
 use postroom_store::Error;
 use postroom_store::ListedFile;

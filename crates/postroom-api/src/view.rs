@@ -2,6 +2,7 @@
 
 use crate::etag;
 use crate::format::Format;
+use crate::webhook::MadeSecrets;
 use axum::Json;
 use axum::body::Body;
 use axum::http::HeaderValue;
@@ -31,14 +32,6 @@ pub(crate) fn row(entity: &Entity, shown: Value) -> Response {
     response
 }
 
-/// A list of entities, with all properties.
-#[must_use]
-pub(crate) fn entities(class: &Class, entities: &[Entity]) -> Response {
-    let elements: Vec<_> =
-        entities.iter().map(|entity| entity.to_json(class).to_string()).collect();
-    list(Body::from(["[", &elements.join(","), "]"].concat()), Format::Array)
-}
-
 /// A list with this body, in its format.
 #[must_use]
 pub(crate) fn list(body: Body, format: Format) -> Response {
@@ -46,10 +39,18 @@ pub(crate) fn list(body: Body, format: Format) -> Response {
     ([content_type, (header::VARY, "accept")], body).into_response()
 }
 
+/// New entities, for the one who created them.
+#[must_use]
+pub(crate) fn created_list(class: &Class, created: &[Entity], made: &MadeSecrets) -> Response {
+    let elements: Vec<_> =
+        created.iter().map(|entity| made.shown(class, entity).to_string()).collect();
+    list(Body::from(["[", &elements.join(","), "]"].concat()), Format::Array)
+}
+
 /// A new entity: 201 with its `Location`.
 #[must_use]
-pub(crate) fn created(class: &Class, created: &Entity) -> Response {
-    let mut response = entity(class, created);
+pub(crate) fn created(class: &Class, created: &Entity, made: &MadeSecrets) -> Response {
+    let mut response = row(created, made.shown(class, created));
     *response.status_mut() = StatusCode::CREATED;
     let place = format!("/rest/v1/model/{}/{}", class.classname, created.id);
     if let Ok(place) = HeaderValue::from_str(&place) {

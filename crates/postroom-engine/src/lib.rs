@@ -28,6 +28,8 @@ mod under_way;
 
 mod news_board;
 
+mod news_event;
+
 mod pulse;
 
 mod lanes;
@@ -90,6 +92,14 @@ mod retention;
 
 mod full_text;
 
+mod webhook_request;
+
+mod webhook_progress;
+
+mod webhook_follower;
+
+mod webhooks;
+
 mod supervisor;
 
 pub use account::ServerKind;
@@ -100,6 +110,7 @@ pub use credentials::CredentialSource;
 pub use error::Error;
 pub use news_board::NewsBoard;
 pub use news_board::NewsFollower;
+pub use news_event::ShownEvent;
 pub use report::chain;
 pub use settings::Dialing;
 pub use settings::Settings;
@@ -108,6 +119,8 @@ pub use source_error::SourceError;
 pub use source_error::SourceFailure;
 pub use source_error::SourceMeaning;
 pub use supervisor::Supervisor;
+pub use webhooks::WebhookPing;
+pub use webhooks::WebhookTester;
 
 #[cfg(test)]
 mod fixture;

@@ -21,6 +21,8 @@ use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::source::imap::connect::ImapConnector;
+use crate::webhooks;
+use crate::webhooks::WebhookTester;
 use postroom_model::AccountId;
 use postroom_model::MessageEntityId;
 use postroom_store::AccountRow;
@@ -102,6 +104,12 @@ impl Supervisor {
         }
     }
 
+    /// What tests webhooks.
+    #[must_use]
+    pub fn webhook_tester(&self) -> WebhookTester {
+        WebhookTester::new(Arc::clone(&self.shared))
+    }
+
     /// Stops the engine. Nothing new begins, and messages after their final dot are finished,
     /// within a limit.
     pub async fn stop(self) {
@@ -112,31 +120,28 @@ impl Supervisor {
     }
 }
 
+/// What starts the loops that run beside the accounts. One that fails is started again.
+const BESIDE: [fn(Arc<Shared>, CancellationToken) -> JoinHandle<()>; 5] = [
+    |shared, stop| tokio::spawn(jobs::run(shared, stop)),
+    |shared, stop| tokio::spawn(retention::run(shared, stop)),
+    |shared, stop| tokio::spawn(orphaned::run(shared, stop)),
+    |shared, stop| tokio::spawn(full_text::run(shared, stop)),
+    |shared, stop| tokio::spawn(webhooks::run(shared, stop)),
+];
+
 async fn supervise(shared: Arc<Shared>, mut redialed: Watcher<u64>, stop: CancellationToken) {
     let store = shared.store.clone();
     let mut changes = store.listen(Topic::Configuration);
-    let mut jobs = tokio::spawn(jobs::run(Arc::clone(&shared), stop.clone()));
-    let mut expiring = tokio::spawn(retention::run(Arc::clone(&shared), stop.clone()));
-    let mut orphaned = tokio::spawn(orphaned::run(Arc::clone(&shared), stop.clone()));
-    let mut words = tokio::spawn(full_text::run(Arc::clone(&shared), stop.clone()));
+    let mut beside: Vec<_> =
+        BESIDE.iter().map(|run| run(Arc::clone(&shared), stop.clone())).collect();
     let mut fleet =
         Fleet { shared, running: BTreeMap::new(), stopping: BTreeMap::new(), is_ending: false };
     loop {
-        if jobs.is_finished() && !stop.is_cancelled() {
-            wait_for(Some(jobs)).await;
-            jobs = tokio::spawn(jobs::run(Arc::clone(&fleet.shared), stop.clone()));
-        }
-        if expiring.is_finished() && !stop.is_cancelled() {
-            wait_for(Some(expiring)).await;
-            expiring = tokio::spawn(retention::run(Arc::clone(&fleet.shared), stop.clone()));
-        }
-        if words.is_finished() && !stop.is_cancelled() {
-            wait_for(Some(words)).await;
-            words = tokio::spawn(full_text::run(Arc::clone(&fleet.shared), stop.clone()));
-        }
-        if orphaned.is_finished() && !stop.is_cancelled() {
-            wait_for(Some(orphaned)).await;
-            orphaned = tokio::spawn(orphaned::run(Arc::clone(&fleet.shared), stop.clone()));
+        for (run, task) in BESIDE.iter().zip(&mut beside) {
+            if task.is_finished() && !stop.is_cancelled() {
+                let anew = run(Arc::clone(&fleet.shared), stop.clone());
+                wait_for(Some(std::mem::replace(task, anew))).await;
+            }
         }
         changes.catch_up();
         match fleet.shared.store.account_list_enabled_folders().await {
@@ -168,10 +173,9 @@ async fn supervise(shared: Arc<Shared>, mut redialed: Watcher<u64>, stop: Cancel
         }
     }
     fleet.stop_all().await;
-    wait_for(Some(orphaned)).await;
-    wait_for(Some(words)).await;
-    wait_for(Some(jobs)).await;
-    wait_for(Some(expiring)).await;
+    for task in beside {
+        wait_for(Some(task)).await;
+    }
 }
 
 /// The running accounts.

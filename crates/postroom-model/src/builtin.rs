@@ -1,4 +1,4 @@
-//! The four classes that exist from the start, as JSON definitions.
+//! The five classes that exist from the start, as JSON definitions.
 
 pub mod names;
 
@@ -12,6 +12,8 @@ pub const ACCOUNTS: &str = "email/Accounts";
 pub const FOLDERS: &str = "email/Folders";
 /// The class name of messages.
 pub const MESSAGES: &str = "email/Messages";
+/// The class name of webhooks.
+pub const WEBHOOKS: &str = "email/Webhooks";
 
 /// The files of a message, by the name of their property.
 pub mod files {
@@ -54,14 +56,15 @@ pub const COMPOSED: [&str; 17] = [
 pub const OBEYED: [&str; 4] =
     [names::IMAP_SECURITY, names::SMTP_SECURITY, names::AUTH, names::MODE];
 
-const DEFINITIONS: [&str; 4] = [
+const DEFINITIONS: [&str; 5] = [
     include_str!("builtin/profiles.json"),
     include_str!("builtin/accounts.json"),
     include_str!("builtin/folders.json"),
     include_str!("builtin/messages.json"),
+    include_str!("builtin/webhooks.json"),
 ];
 
-/// The built-in classes: profiles, accounts, folders, messages.
+/// The built-in classes: profiles, accounts, folders, messages, webhooks.
 ///
 /// # Errors
 ///
@@ -82,7 +85,7 @@ mod tests {
     fn definitions_are_classes() {
         let classes = classes().unwrap();
         let names: Vec<_> = classes.iter().map(|class| class.classname.as_str()).collect();
-        assert_eq!(names, [PROFILES, ACCOUNTS, FOLDERS, MESSAGES]);
+        assert_eq!(names, [PROFILES, ACCOUNTS, FOLDERS, MESSAGES, WEBHOOKS]);
         for class in &classes {
             for property in &class.properties {
                 let at = format!("{}.{}", class.classname, property.name);

@@ -6,6 +6,7 @@
 
 use crate::builtin::FOLDERS;
 use crate::builtin::MESSAGES;
+use crate::builtin::WEBHOOKS;
 use crate::builtin::files;
 use crate::builtin::names;
 use crate::class::Class;
@@ -19,6 +20,7 @@ use crate::standing::Standing;
 use crate::state;
 use crate::state::MessageState;
 use crate::timestamp::Timestamp;
+use crate::webhook;
 use serde_json::Map;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -67,6 +69,10 @@ pub fn changed(
     if class.classname == MESSAGES {
         problems.extend(state_problem(Some(before), &after));
         problems.extend(standing::problems(before, &after));
+    }
+    if class.classname == WEBHOOKS && changes.get(names::SECRET).is_some_and(Json::is_null) {
+        let reason = "cannot be unset, because each request is signed; give another one";
+        problems.push(Invalid::new(names::SECRET, reason));
     }
     if problems.is_empty() { Ok(changes) } else { Err(problems) }
 }
@@ -167,6 +173,9 @@ fn of_any(class: &Class, entity: &Entity) -> Vec<Invalid> {
     let is_nameless = entity.get(names::NAME).is_null() && entity.get(names::TITLE).is_null();
     if class.classname == FOLDERS && is_nameless {
         problems.push(Invalid::new("name", "is required, or a title"));
+    }
+    if class.classname == WEBHOOKS {
+        problems.extend(webhook::problems(entity));
     }
     problems
 }

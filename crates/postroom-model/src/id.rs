@@ -176,6 +176,8 @@ id_of_class! {
     /// The id of an entity of the class Messages. A message has this id in the store; the header
     /// field Message-ID is another thing.
     MessageEntityId;
+    /// The id of an entity of the class Webhooks.
+    WebhookId;
     /// The id of a job.
     JobId;
     /// What a worker shows to end or extend its claim of an entity.

@@ -38,6 +38,8 @@ mod entity;
 
 mod direction;
 
+pub mod webhook;
+
 pub mod state;
 
 pub mod standing;
@@ -80,6 +82,10 @@ mod query;
 
 mod aggregate;
 
+mod mask;
+
+mod wanted;
+
 pub use aggregate::Aggregate;
 pub use aggregate::Computed;
 pub use aggregate::Function;
@@ -115,11 +121,15 @@ pub use id::FolderId;
 pub use id::JobId;
 pub use id::MessageEntityId;
 pub use id::ProfileId;
+pub use id::WebhookId;
 pub use invalid::Invalid;
 pub use json_problem::json_problem;
 pub use limits::PROBLEMS_MAX;
 pub use limits::QUOTED_CHARS_MAX;
 pub use mailbox_id::MailboxId;
+pub use mask::FILES;
+pub use mask::Mask;
+pub use mask::MaskedReference;
 pub use match_query::MatchQuery;
 pub use match_query::MatchTerm;
 pub use news::Changed;
@@ -145,6 +155,11 @@ pub use standing::Standing;
 pub use state::MessageState;
 pub use timestamp::NotATimestamp;
 pub use timestamp::Timestamp;
+pub use wanted::WantedNews;
+pub use wanted::wanted_by_webhook;
+pub use wanted::wanted_class;
+pub use wanted::wanted_filter;
+pub use wanted::wanted_mask;
 pub use words::INDEXED_TEXT_CHARS_MAX;
 pub use words::IndexedWords;
 pub use words::indexed_words;

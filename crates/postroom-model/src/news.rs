@@ -88,14 +88,15 @@ impl fmt::Display for EventName {
 }
 
 /// What an event is about, as its name begins.
-const SUBJECTS: [&str; 5] = ["profile", "account", "folder", "message", "entity"];
+const SUBJECTS: [&str; 6] = ["profile", "account", "folder", "message", "webhook", "entity"];
 /// What can happen to everything.
 const TO_ALL: [&str; 3] = ["created", "changed", "deleted"];
 /// What else can happen, by what it happens to.
-const TO_SOME: [(&str, &[&str]); 3] = [
+const TO_SOME: [(&str, &[&str]); 4] = [
     ("account", &["ready", "degraded", "needsPerson"]),
     ("folder", &["found", "gone", "renumbered"]),
     ("message", &["received", "raw", "sent", "failed", "postponed"]),
+    ("webhook", &["disabled"]),
 ];
 
 impl EventName {
@@ -124,6 +125,7 @@ impl Changed<'_> {
             builtin::ACCOUNTS => ("account", self.of_account()),
             builtin::FOLDERS => ("folder", self.of_folder()),
             builtin::MESSAGES => ("message", self.of_message()),
+            builtin::WEBHOOKS => ("webhook", self.of_webhook()),
             _ => ("entity", None),
         };
         let plain = match self.operation {
@@ -176,6 +178,13 @@ impl Changed<'_> {
         }
     }
 
+    /// Clients disable webhooks too, but the reason is of Postroom alone.
+    fn of_webhook(&self) -> Option<&'static str> {
+        let enabled = |entity: Option<&Entity>| entity?.get(names::ENABLED).as_bool();
+        let is_disabled = enabled(self.before)? && !enabled(self.after)?;
+        (is_disabled && self.after?.text(names::STATUS_TEXT).is_some()).then_some("disabled")
+    }
+
     /// The text that a property has now and did not have before.
     fn became(&self, name: &str) -> Option<&str> {
         let text = self.after?.text(name)?;
@@ -200,6 +209,7 @@ mod tests {
         use builtin::FOLDERS;
         use builtin::MESSAGES;
         use builtin::PROFILES;
+        use builtin::WEBHOOKS;
         let gone = format!("{MAILBOX_GONE} so it is");
         let none = Json::Null;
         #[rustfmt::skip]
@@ -219,6 +229,8 @@ mod tests {
             (FOLDERS,  json!({"statusText": gone}),        json!({"statusText": gone, "x": 1}),  "folder.changed"),
             (FOLDERS,  json!({"uidValidity": 1}),          json!({"uidValidity": 2}),            "folder.renumbered"),
             (FOLDERS,  json!({}),                          json!({"uidValidity": 2}),            "folder.changed"),
+            (WEBHOOKS, json!({"enabled": true}),           json!({"enabled": false, "statusText": "x"}), "webhook.disabled"),
+            (WEBHOOKS, json!({"enabled": true}),           json!({"enabled": false}),            "webhook.changed"),
             (MESSAGES, none.clone(),                       json!({"messageState": "received"}),  "message.received"),
             (MESSAGES, json!({"messageState": "error"}),   json!({"messageState": "received"}),  "message.received"),
             (MESSAGES, json!({"messageState": "raw"}),     json!({"messageState": "received"}),  "message.changed"),

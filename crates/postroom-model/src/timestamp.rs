@@ -72,6 +72,14 @@ impl Timestamp {
         }
         Ok(Self(ms))
     }
+
+    /// Reads a time of a header field: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7). `None`
+    /// for another form.
+    #[must_use]
+    pub fn parse_http(text: &str) -> Option<Self> {
+        let moment = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
+        Some(Self::from_ms(moment.timestamp().as_millisecond()))
+    }
 }
 
 impl fmt::Display for Timestamp {

@@ -12,11 +12,13 @@ use crate::limits::MULTI_REFERENCES_MAX;
 use crate::limits::MULTI_VALUES_MAX;
 use crate::limits::PROBLEMS_MAX;
 use crate::limits::STRING_BYTES_MAX;
+use crate::news::EventName;
 use crate::options;
 use crate::property::DataType;
 use crate::property::Property;
 use crate::timestamp::NotATimestamp;
 use crate::timestamp::Timestamp;
+use crate::webhook;
 use serde_json::Map;
 use serde_json::Value as Json;
 
@@ -278,6 +280,11 @@ fn format_problem(format: &str, text: &str) -> Option<&'static str> {
             (!name.split('.').all(is_label)).then_some(problem)
         }
         "fingerprints" => fingerprint::parse(text).err(),
+        "webhook_url" => webhook::Url::parse(text).err(),
+        "webhook_secret" => webhook::secret_problem(text),
+        "event" => EventName::from_text(text).is_none().then_some(
+            "is the name of no event, such as message.received; the documents list all names",
+        ),
         "filled" => text.trim().is_empty().then_some("is empty"),
         _ => None,
     }

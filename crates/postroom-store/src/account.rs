@@ -160,7 +160,9 @@ impl Store {
     pub(crate) async fn poll_times_write(&self) -> Result<(), Error> {
         let class = self.builtin(FOLDERS)?;
         for some in self.inner.unwritten.all().chunks(TIMES_AT_ONCE) {
-            let statement = |(folder, times): &_| record::poll_times(&class, *folder, *times);
+            let statement = |(folder, times): &(FolderId, PollTimes)| {
+                record::set_untold(&class, (*folder).into(), times.columns())
+            };
             self.write(some.iter().map(statement).collect()).await?;
             self.inner.unwritten.forget(some);
         }

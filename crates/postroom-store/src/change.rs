@@ -149,6 +149,10 @@ impl Store {
         let changed = client::changed(class, current, sent);
         let mut changes =
             changed.map_err(|problems| Error::Condition(Failed::Invalid { problems }))?;
+        let problems = self.wanted_problems(class, &client::after(current, &changes));
+        if !problems.is_empty() {
+            return Err(Error::Condition(Failed::Invalid { problems }));
+        }
         self.check_references(domain, class, current, &changes).await?;
         let is_unfound = current.text(names::STATUS_TEXT) == Some(surveyed::UNFOUND);
         if is_unfound && !surveyed::is_unfound(&client::after(current, &changes)) {

@@ -106,8 +106,9 @@ pub(crate) fn to_value(
     }
     let text = || json.as_str();
     let value = if property.write_only() {
-        let seal = |secret| key.seal(&secret_place(class, id, &property.name), secret);
-        text().map(seal).map(Value::Bytes)
+        let seal = |secret: &str| key.seal(&secret_place(class, id, &property.name), secret);
+        let any = (property.data_type == DataType::Any).then(|| json.to_string());
+        any.as_deref().or_else(text).map(seal).map(Value::Bytes)
     } else if property.multi && !json.is_array() {
         None
     } else {

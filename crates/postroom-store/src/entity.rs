@@ -91,6 +91,7 @@ impl Store {
             let mut problems = client::create_problems(class, entity);
             let of_files: Vec<_> = files.iter().map(|file| file.property.as_str()).collect();
             problems.extend(client::files_problems(class, &of_files));
+            problems.extend(self.wanted_problems(class, entity));
             if !problems.is_empty() {
                 return Err(Error::Condition(Failed::Invalid { problems }));
             }

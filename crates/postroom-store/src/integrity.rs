@@ -12,13 +12,16 @@ use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::FolderId;
+use postroom_model::Invalid;
 use postroom_model::MessageState;
 use postroom_model::ProfileId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
+use postroom_model::builtin::WEBHOOKS;
 use postroom_model::builtin::names;
+use postroom_model::wanted_by_webhook;
 use serde_json::Map;
 use serde_json::Value as Json;
 
@@ -156,6 +159,13 @@ pub(crate) fn mailbox_name(name: &str) -> &str {
 }
 
 impl Store {
+    /// What is wrong with the news that a webhook wants. Nothing for other classes.
+    pub(crate) fn wanted_problems(&self, class: &Class, entity: &Entity) -> Vec<Invalid> {
+        let wanted = || wanted_by_webhook(&self.classes(), entity);
+        let is_webhook = class.classname == WEBHOOKS;
+        is_webhook.then(wanted).and_then(Result::err).unwrap_or_default()
+    }
+
     /// Gives a message the account of its folder when it has none of its own. `before` is the
     /// stored message. `None`: a new one.
     ///

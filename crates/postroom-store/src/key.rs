@@ -3,12 +3,15 @@
 //! Standards: RFC 8439 (ChaCha20-Poly1305).
 
 use crate::error::Error;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::Key;
 use chacha20poly1305::KeyInit;
 use chacha20poly1305::Nonce;
 use chacha20poly1305::aead::Aead;
 use chacha20poly1305::aead::Payload;
+use postroom_model::webhook::SECRET_PREFIX;
 use secrecy::ExposeSecret;
 use secrecy::SecretBox;
 use secrecy::SecretString;
@@ -194,6 +197,13 @@ pub fn random_token() -> SecretString {
     SecretString::from(blake3::Hash::from_bytes(bytes).to_hex().to_string())
 }
 
+/// A new secret of a webhook.
+#[must_use]
+pub fn webhook_secret() -> SecretString {
+    let bytes: [u8; KEY_BYTES] = random_bytes();
+    SecretString::from(format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(bytes)))
+}
+
 /// Random bytes of the operating system, by way of the ids that are made of them.
 fn random_bytes<const N: usize>() -> [u8; N] {
     let mut hasher = blake3::Hasher::new();
@@ -221,6 +231,13 @@ mod tests {
         assert!(key("a").open("account/2", &sealed).is_err());
         assert!(key("b").open("account/1", &sealed).is_err());
         assert!(key("a").open("account/1", b"short").is_err());
+    }
+
+    #[test]
+    fn a_secret_of_a_webhook_is_one_and_each_is_another() {
+        let (one, other) = (webhook_secret(), webhook_secret());
+        assert_eq!(postroom_model::webhook::secret_problem(one.expose_secret()), None);
+        assert_ne!(one.expose_secret(), other.expose_secret());
     }
 
     #[test]

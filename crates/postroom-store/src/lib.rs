@@ -221,6 +221,8 @@ mod rename;
 
 mod account_try;
 
+mod webhook;
+
 mod token;
 
 mod overview;
@@ -306,6 +308,7 @@ pub use key::MasterKey;
 pub use key::Sealed;
 pub use key::SecretMark;
 pub use key::random_token;
+pub use key::webhook_secret;
 pub use lease::Member;
 pub use login::SameLogin;
 pub use login::Twin;
@@ -370,6 +373,8 @@ pub use verify::Verified;
 pub use waiting::Orphaned;
 pub use waiting::Wait;
 pub use waiting::Why;
+pub use webhook::WebhookProgress;
+pub use webhook::WebhookRow;
 pub use work::Work;
 pub use work_claim::ClaimState;
 pub use work_claim::WantedClaim;

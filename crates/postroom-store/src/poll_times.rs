@@ -5,6 +5,7 @@
 //! a minute, all together. Only the first time of a folder is written at once, because it says that
 //! there was one. A process that is killed loses the times of its last minute.
 
+use crate::database::Value;
 use postroom_model::Entity;
 use postroom_model::FolderId;
 use postroom_model::Timestamp;
@@ -31,6 +32,12 @@ pub struct PollTimes {
 pub(crate) struct Unwritten(Mutex<HashMap<FolderId, PollTimes>>);
 
 impl PollTimes {
+    /// The columns of those that are there, with their values.
+    pub(crate) fn columns(self) -> Vec<(&'static str, Value)> {
+        let all = OF_TIME.into_iter().zip([self.poll, self.proof]);
+        all.filter_map(|(name, time)| Some((name, Value::Moment(time?.as_ms())))).collect()
+    }
+
     /// The times of `self`, and those of `earlier` that `self` does not have.
     fn or(self, earlier: Self) -> Self {
         Self { poll: self.poll.or(earlier.poll), proof: self.proof.or(earlier.proof) }

@@ -21,7 +21,6 @@ use crate::feed::ToldChange;
 use crate::feed::VERSION;
 use crate::full_text_row;
 use crate::poll_times::OF_TIME;
-use crate::poll_times::PollTimes;
 use crate::seq::SEQ;
 use crate::store::Store;
 use crate::whole;
@@ -30,10 +29,8 @@ use postroom_model::DataType;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
-use postroom_model::FolderId;
 use postroom_model::Operation;
 use postroom_model::Property;
-use postroom_model::Timestamp;
 use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -377,17 +374,15 @@ impl Records<'_> {
     }
 }
 
-/// The statement that writes the times of a folder. It writes no row of the feed.
-pub(crate) fn poll_times(class: &Class, folder: FolderId, times: PollTimes) -> Statement {
-    let [poll, proof] = OF_TIME.map(quoted);
-    let sql = format!(
-        "UPDATE {} SET {poll} = COALESCE($2, {poll}), {proof} = COALESCE($3, {proof})
-         WHERE \"id\" = $1",
-        quoted(&class.table())
-    );
-    let moment = |time: Option<Timestamp>| time.map_or(Value::Null, |t| Value::Moment(t.as_ms()));
-    let written = Statement::new(sql).bind(folder).bind(moment(times.poll));
-    written.bind(moment(times.proof)).of_class(class)
+/// The statement that sets columns of an entity, by their names, without a row of the feed: for
+/// what changes all the time and is no news.
+pub(crate) fn set_untold(class: &Class, id: EntityId, values: Vec<(&str, Value)>) -> Statement {
+    let set: Vec<_> =
+        (2..).zip(&values).map(|(at, (name, _))| format!("{} = ${at}", quoted(name))).collect();
+    let (table, set) = (quoted(&class.table()), set.join(", "));
+    let sql = format!("UPDATE {table} SET {set} WHERE \"id\" = $1");
+    let values = values.into_iter().map(|(_, value)| value);
+    Statement::new(sql).bind(id).bind_all(values).of_class(class)
 }
 
 /// Whether the store counts the values of a property up.

@@ -195,6 +195,10 @@ pub(crate) struct ServeArguments {
     /// The name that this host gives to SMTP servers (default: the name of the host).
     #[arg(long, value_name = "NAME")]
     pub ehlo_name: Option<String>,
+    /// Let webhooks reach private, loopback and link-local addresses. Without it whoever may make a
+    /// webhook could reach the servers of your own network through Postroom.
+    #[arg(long)]
+    pub webhooks_to_private_addresses: bool,
     /// A file with the key that passwords are encrypted with, instead of POSTROOM_MASTER_KEY.
     #[arg(long, value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,

@@ -111,6 +111,7 @@ struct Setup {
     listen: String,
     trust_ca: Option<PathBuf>,
     ehlo_name: Option<String>,
+    webhooks_to_private_addresses: bool,
     member: Member,
 }
 
@@ -140,6 +141,8 @@ impl Setup {
             listen: listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned()),
             trust_ca: arguments.trust_ca.clone().or(instance.trust_ca),
             ehlo_name: arguments.ehlo_name.clone().or(instance.ehlo_name),
+            webhooks_to_private_addresses: arguments.webhooks_to_private_addresses
+                || instance.webhooks_to_private_addresses,
             member,
         })
     }
@@ -291,11 +294,15 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
         );
     }
     let (store, lock) = open_store(&setup, arguments, &dialing.dialer).await?;
-    let settings = Settings::new(dialing, setup.data.join("spool"));
+    let settings = Settings {
+        webhooks_to_private_addresses: setup.webhooks_to_private_addresses,
+        ..Settings::new(dialing, setup.data.join("spool"))
+    };
     let texts = WholeTexts::new(settings.spool_directory.clone());
     let supervisor = Supervisor::start(store.clone(), settings).await.context("engine")?;
     let app = postroom_api::App::new(store.clone())
         .with_engine(supervisor.watch_health())
+        .with_webhooks(supervisor.webhook_tester())
         .with_texts(texts);
     let (stop_api, stopped) = tokio::sync::oneshot::channel::<()>();
     let api = tokio::spawn(postroom_api::serve(listener, app, async move {

@@ -8,12 +8,14 @@ use crate::openapi::tables::DescriptionTables;
 use crate::openapi::tables::Gives;
 use crate::openapi::tables::ProblemStatus;
 use crate::openapi::tables::Spot;
+use crate::place::WEBHOOK_TEST;
 use crate::verb;
 use axum::http::StatusCode;
 use postroom_model::Class;
 use postroom_model::EventName;
 use postroom_model::Property;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::WEBHOOKS;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -100,6 +102,9 @@ fn places<'a>(operation: &DescribedOperation, classes: &'a [Arc<Class>]) -> Vec<
             Spot::Collection if has_verb(false) => add(root, None),
             Spot::Entity if has_verb(true) => add(format!("{root}/{{id}}"), None),
             Spot::Text if class.classname == MESSAGES => add(format!("{root}/{{id}}/text"), None),
+            Spot::WebhookTest if class.classname == WEBHOOKS => {
+                add(format!("{root}/{{id}}/{WEBHOOK_TEST}"), None);
+            }
             Spot::FileList | Spot::FileOfList => {
                 let below = if operation.at == Spot::FileList { "" } else { "/{file}" };
                 for property in files(true) {
@@ -113,7 +118,7 @@ fn places<'a>(operation: &DescribedOperation, classes: &'a [Arc<Class>]) -> Vec<
                     add(format!("{root}/{{id}}/{name}"), Some(property));
                 }
             }
-            Spot::Path(_) | Spot::Collection | Spot::Entity | Spot::Text => {}
+            Spot::Path(_) | Spot::Collection | Spot::Entity | Spot::Text | Spot::WebhookTest => {}
         }
     }
     places
@@ -124,6 +129,7 @@ fn described(operation: &DescribedOperation, at: &Located<'_>, tables: &Descript
     id.extend(at.class.map(|class| class.classname.replace('/', "_")));
     id.extend(at.property.map(|property| bodies::shown_name(property).to_owned()));
     id.extend((operation.at == Spot::Text).then(|| "text".to_owned()));
+    id.extend((operation.at == Spot::WebhookTest).then(|| WEBHOOK_TEST.to_owned()));
     id.push(operation.id.clone());
     let mut described = json!({
         "operationId": id.join("_"),

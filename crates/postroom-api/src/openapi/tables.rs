@@ -126,6 +126,8 @@ pub(crate) enum Spot {
     Entity,
     /// The whole text of a message.
     Text,
+    /// A ping to the receiver of a webhook.
+    WebhookTest,
     /// The files of each property that has a list of them.
     FileList,
     /// One of these files.
@@ -140,6 +142,7 @@ impl From<String> for Spot {
             "Collection" => Self::Collection,
             "Entity" => Self::Entity,
             "Text" => Self::Text,
+            "WebhookTest" => Self::WebhookTest,
             "FileList" => Self::FileList,
             "FileOfList" => Self::FileOfList,
             "File" => Self::File,

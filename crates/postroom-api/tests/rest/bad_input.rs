@@ -27,6 +27,16 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("POST",   "email/Profiles",              DEEP,                                 400, "deeper than 64 levels"),
     ("POST",   "email/Profiles",              "{\"name\":\"a\",\"name\":\"b\"}", 400, "the name \"name\" occurs twice"),
     ("POST",   "email/Profiles",              "\"\\ud800\"",                    400, "line 1 column"),
+    ("POST",   "email/Webhooks",              "{}", 422, "url: is required"),
+    ("POST",   "email/Webhooks",              "{\"url\":\"ftp://a.test\"}", 422, "url: begins with neither https:// nor http://"),
+    ("POST",   "email/Webhooks",              "{\"url\":\"https://u:p@a.test\"}", 422, "url: has a login"),
+    ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"secret\":\"x\"}", 422, "secret: takes whsec_"),
+    ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"events\":[\"x\"]}", 422, "events[0]: is the name of no event"),
+    ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"classes\":[\"x\"]}", 422, "classes[0]: there is no class `x`"),
+    ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"filter\":[]}", 422, "filter: goes with `classes`"),
+    ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"headers\":{\"host\":\"x\"}}", 422, "headers: names `host`"),
+    ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"batch\":101}", 422, "batch: takes a whole number from 1 to 100"),
+    ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"cursor\":1}", 422, "cursor: is set by Postroom alone"),
     ("POST",   "email/Profiles",              "5",                                  422, "takes a JSON object"),
     ("POST",   "email/Profiles",              "[5]",                                422, "[0]: takes a JSON object"),
     ("POST",   "email/Profiles",              "{}",                                 422, "name: is required"),
@@ -377,7 +387,7 @@ async fn a_slash_at_the_end_lists_the_collections_below() {
     let root = server.get("/rest/v1/model/").await.expect(200);
     assert_eq!(names(&root), ["/rest/v1/model/email/"]);
     let email = server.get("email/").await.expect(200);
-    let want = ["Accounts", "Folders", "Messages", "Profiles"];
+    let want = ["Accounts", "Folders", "Messages", "Profiles", "Webhooks"];
     assert_eq!(names(&email), want.map(|name| format!("/rest/v1/model/email/{name}")));
     assert_eq!(email[2]["classname"], MESSAGES);
     assert_eq!(server.get("email/Messages/").await.expect(200), json!([]));

@@ -29,3 +29,5 @@ mod schemathesis;
 mod shown;
 mod together;
 mod web_socket;
+
+mod webhooks;

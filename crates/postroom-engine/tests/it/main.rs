@@ -24,3 +24,5 @@ mod supervising;
 mod taken_over;
 
 mod unasked;
+
+mod webhooks;

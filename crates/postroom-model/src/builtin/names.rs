@@ -13,12 +13,18 @@ pub const ATTACHMENT_COUNT: &str = "attachmentCount";
 pub const ATTEMPTS: &str = "attempts";
 /// `auth` of a profile.
 pub const AUTH: &str = "auth";
+/// `batch` of a webhook.
+pub const BATCH: &str = "batch";
 /// `bcc` of a message.
 pub const BCC: &str = "bcc";
 /// `calendar` of a message.
 pub const CALENDAR: &str = "calendar";
 /// `cc` of a message.
 pub const CC: &str = "cc";
+/// `classes` of a webhook.
+pub const CLASSES: &str = "classes";
+/// `cursor` of a webhook.
+pub const CURSOR: &str = "cursor";
 /// `dateTime` of a message.
 pub const DATE_TIME: &str = "dateTime";
 /// `dateTimeSource` of a message.
@@ -29,14 +35,22 @@ pub const DEFECTS: &str = "defects";
 pub const DELETE_ON_SERVER: &str = "deleteOnServer";
 /// `delimiter` of a folder.
 pub const DELIMITER: &str = "delimiter";
-/// `enabled` of an account and a folder.
+/// `enabled` of an account, a folder and a webhook.
 pub const ENABLED: &str = "enabled";
 /// `errorCode` of a message.
 pub const ERROR_CODE: &str = "errorCode";
 /// `errorText` of a message.
 pub const ERROR_TEXT: &str = "errorText";
+/// `events` of a webhook.
+pub const EVENTS: &str = "events";
+/// `failingSince` of a webhook.
+pub const FAILING_SINCE: &str = "failingSince";
+/// `failures` of a webhook.
+pub const FAILURES: &str = "failures";
 /// `file` of a message.
 pub const FILE: &str = "file";
+/// `filter` of a webhook.
+pub const FILTER: &str = "filter";
 /// `flags` of a folder and a message.
 pub const FLAGS: &str = "flags";
 /// `folder_id` of a message.
@@ -45,7 +59,7 @@ pub const FOLDER_ID: &str = "folder_id";
 pub const FROM: &str = "from";
 /// `fromDisplayName` of an account and a message.
 pub const FROM_DISPLAY_NAME: &str = "fromDisplayName";
-/// `headers` of a message.
+/// `headers` of a message and a webhook.
 pub const HEADERS: &str = "headers";
 /// `html` of a message.
 pub const HTML: &str = "html";
@@ -57,14 +71,20 @@ pub const IMAP_PORT: &str = "imapPort";
 pub const IMAP_SECURITY: &str = "imapSecurity";
 /// `inlines` of a message.
 pub const INLINES: &str = "inlines";
-/// `internalDate` of a message.
-pub const INTERNAL_DATE: &str = "internalDate";
 /// `inReplyTo` of a message.
 pub const IN_REPLY_TO: &str = "inReplyTo";
+/// `internalDate` of a message.
+pub const INTERNAL_DATE: &str = "internalDate";
 /// `isSystem` of an account.
 pub const IS_SYSTEM: &str = "isSystem";
+/// `lag` of a webhook.
+pub const LAG: &str = "lag";
+/// `lastAttempts` of a webhook.
+pub const LAST_ATTEMPTS: &str = "lastAttempts";
 /// `lastConnectedAt` of an account.
 pub const LAST_CONNECTED_AT: &str = "lastConnectedAt";
+/// `lastDeliveryAt` of a webhook.
+pub const LAST_DELIVERY_AT: &str = "lastDeliveryAt";
 /// `lastPollAt` of a folder.
 pub const LAST_POLL_AT: &str = "lastPollAt";
 /// `lastProofAt` of a folder.
@@ -73,6 +93,8 @@ pub const LAST_PROOF_AT: &str = "lastProofAt";
 pub const LOGIN: &str = "login";
 /// `mailbox` of a folder.
 pub const MAILBOX: &str = "mailbox";
+/// `mask` of a webhook.
+pub const MASK: &str = "mask";
 /// `messageDirection` of a message.
 pub const MESSAGE_DIRECTION: &str = "messageDirection";
 /// `messageId` of a message.
@@ -83,7 +105,7 @@ pub const MESSAGE_STATE: &str = "messageState";
 pub const MESSAGE_TYPE: &str = "messageType";
 /// `mode` of a folder.
 pub const MODE: &str = "mode";
-/// `name` of a profile, an account and a folder.
+/// `name` of a profile, an account, a folder and a webhook.
 pub const NAME: &str = "name";
 /// `nextAttemptAt` of a message.
 pub const NEXT_ATTEMPT_AT: &str = "nextAttemptAt";
@@ -107,6 +129,12 @@ pub const RECIPIENTS: &str = "recipients";
 pub const REFERENCES: &str = "references";
 /// `replyTo` of an account and a message.
 pub const REPLY_TO: &str = "replyTo";
+/// `retryFor` of a webhook.
+pub const RETRY_FOR: &str = "retryFor";
+/// `secondSecret` of a webhook.
+pub const SECOND_SECRET: &str = "secondSecret";
+/// `secret` of a webhook.
+pub const SECRET: &str = "secret";
 /// `security` of a message.
 pub const SECURITY: &str = "security";
 /// `sentAt` of a message.
@@ -129,7 +157,7 @@ pub const SMTP_SECURITY: &str = "smtpSecurity";
 pub const SPECIAL_USE: &str = "specialUse";
 /// `state` of an account.
 pub const STATE: &str = "state";
-/// `statusText` of an account and a folder.
+/// `statusText` of an account, a folder and a webhook.
 pub const STATUS_TEXT: &str = "statusText";
 /// `storedCount` of a folder.
 pub const STORED_COUNT: &str = "storedCount";
@@ -155,6 +183,8 @@ pub const UID_BASELINE: &str = "uidBaseline";
 pub const UID_NEXT: &str = "uidNext";
 /// `uidValidity` of a folder and a message.
 pub const UID_VALIDITY: &str = "uidValidity";
+/// `url` of a webhook.
+pub const URL: &str = "url";
 
 #[cfg(test)]
 mod tests {

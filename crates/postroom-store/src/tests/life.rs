@@ -30,6 +30,7 @@ pub(super) async fn live(store: &Store) {
     clients::jobs(&world).await;
     clients::classes(&world).await;
     upkeep::surveys(&world).await;
+    upkeep::webhooks(&world).await;
     upkeep::retention(&world).await;
     upkeep::backups(&world).await;
     words::words(&world).await;

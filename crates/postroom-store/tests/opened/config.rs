@@ -26,7 +26,7 @@ pub async fn database(directory: &Path) -> Result<Arc<dyn Database>, Error> {
     }
 }
 
-/// What a store is opened with: the four classes and a key of this digit.
+/// What a store is opened with: the built-in classes and a key of this digit.
 pub fn config(digit: &str) -> StoreConfig {
     StoreConfig {
         key: MasterKey::from_hex(&SecretString::from(digit.repeat(64))).unwrap(),

@@ -97,6 +97,8 @@ async fn the_commands_of_the_readme_do_what_it_says() {
         "\"title\":\"An offer\"",
         "\"name\":\"paper.txt\"",
         "\"property\":\"address\"}",
+        "\"contentType\":null,\"body\":null}",
+        "\"lastAttempts\":",
         "{\"done\":0,\"changed\":0,\"failed\":0}",
     ] {
         assert!(out.contains(said), "{said} is not in {out}");

@@ -10,6 +10,7 @@ mod documents;
 mod log;
 mod sandbox_fails;
 mod signals;
+mod webhooks;
 
 mod odd_server;
 mod receive;

@@ -18,6 +18,10 @@ use std::path::Path;
 const PASSWORD: &str = "canary-5d2c-password";
 /// A token of a session at S3, which the server does not look at.
 const SESSION: &str = "canary-2e9d-session-token";
+/// A header field of a webhook.
+const HEADER: &str = "canary-7b3a-header";
+/// The random part of the secret of a webhook.
+const SIGNING: &str = "Y2FuYXJ5LTRmMWMtc2lnbmluZy1rZXkh";
 const REFUSED: &str = "canary-8f1e-refused";
 
 /// A secret as it is, and what of it stands in Base64 (of SASL, RFC 4616) wherever it begins there.
@@ -33,7 +37,9 @@ fn forms(secret: &str) -> Vec<String> {
 fn assert_absent(place: &str, bytes: &[u8]) {
     // What is no text is replaced, which hides no secret: they are ASCII.
     let text = String::from_utf8_lossy(bytes);
-    for secret in [PASSWORD, REFUSED, Postroom::TOKEN, S3::KEY, S3::SECRET, SESSION] {
+    for secret in
+        [PASSWORD, REFUSED, Postroom::TOKEN, S3::KEY, S3::SECRET, SESSION, HEADER, SIGNING]
+    {
         for form in forms(secret) {
             assert!(!text.contains(&form), "{place} has {form}, of {secret}");
         }
@@ -66,7 +72,11 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
     let trust_ca_pem = sandbox.ca_pem().to_owned();
     let endpoint = s3.endpoint();
     let arguments = ["--blobs", "s3://mail", "--blobs-endpoint", &endpoint];
-    let arguments = [&arguments[..], &["--blobs-allow-http", "--blobs-path-style"]].concat();
+    let arguments = [
+        &arguments[..],
+        &["--blobs-allow-http", "--blobs-path-style", "--webhooks-to-private-addresses"],
+    ]
+    .concat();
     let arguments = arguments.into_iter().map(str::to_owned).collect();
     let options =
         PostroomOptions { trust_ca_pem, environment, arguments, ..PostroomOptions::default() };
@@ -100,6 +110,20 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
     assert_eq!(status, 503);
     assert_absent("an answer while S3 is away", &answer);
     messages(&postroom, &folder, 1).await;
+    let hook = json!({
+        "url": "http://localhost:9/", "secret": format!("whsec_{SIGNING}"),
+        "secondSecret": format!("whsec_{SIGNING}"), "headers": {"authorization": HEADER},
+    });
+    let hook =
+        format!("email/Webhooks/{}", id(&postroom.post("email/Webhooks", &hook).await.unwrap()));
+    let failed = |hook: &Json| (hook["failures"].as_i64() > Some(0)).then_some(());
+    postroom.post("email/Profiles", &json!({"name": "for the webhook"})).await.unwrap();
+    until(&postroom, &hook, "a failed request", failed).await;
+    postroom.post(&format!("{hook}/test"), &json!({})).await.unwrap();
+    for wrong in [json!({"secret": [SIGNING]}), json!({"headers": {"host": HEADER}})] {
+        let answer = postroom.patch(&hook, &wrong).await.unwrap_err();
+        assert_absent("an error", format!("{answer:#}").as_bytes());
+    }
     for account in &refused {
         let told = |account: &Json| account["statusText"].as_str().map(|_| ());
         let path = format!("email/Accounts/{account}");
@@ -108,7 +132,7 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
         let answer = postroom.patch(&path, &wrong).await.unwrap_err();
         assert_absent("an error", format!("{answer:#}").as_bytes());
     }
-    for list in ["Profiles", "Accounts", "Folders", "Messages"] {
+    for list in ["Profiles", "Accounts", "Folders", "Messages", "Webhooks"] {
         let answer = postroom.bytes(&format!("email/{list}")).await.unwrap();
         assert!(answer.len() > 2, "{list} is empty");
         assert_absent(list, &answer);

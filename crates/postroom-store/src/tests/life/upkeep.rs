@@ -18,12 +18,15 @@ use crate::surveyed::SurveyedFolder;
 use crate::tests::life::world::CLASS;
 use crate::tests::life::world::World;
 use crate::tests::life::world::file;
+use crate::webhook::WebhookProgress;
 use postroom_model::FolderId;
 use postroom_model::Timestamp;
+use postroom_model::WebhookId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
+use postroom_model::builtin::WEBHOOKS;
 use serde_json::json;
 
 fn mailbox(name: &str) -> SurveyedFolder {
@@ -85,6 +88,34 @@ pub(super) async fn surveys(world: &World) {
     let third = store.entity_get(domain, &class, third.into()).await.unwrap().unwrap();
     world.update(FOLDERS, &third, json!({"mode": "sendOnly"})).await;
     follow(FolderId::of(old.id), FolderId::of(third.id), "Third").await;
+}
+
+/// Webhooks are read, get on, and are disabled.
+pub(super) async fn webhooks(world: &World) {
+    let (store, domain) = (&world.engine, &world.domain);
+    let values = json!({"url": "https://hook.test/", "secret": "whsec_", "enabled": true});
+    let webhook = world.create(WEBHOOKS, values).await;
+    let (id, all) = (WebhookId::of(webhook.id), store.webhook_list_enabled().await.unwrap());
+    assert_eq!(all.iter().map(|row| row.webhook.id).collect::<Vec<_>>(), [webhook.id]);
+    let begin = store.webhook_begin(domain, &webhook).await.unwrap();
+    assert_eq!(begin, webhook.seq);
+    let progress = WebhookProgress {
+        cursor: begin + 1,
+        last_delivery_at: Some(Timestamp::from_ms(7)),
+        lag_seconds: 3,
+        failures: 2,
+        failing_since: Some(Timestamp::from_ms(8)),
+        status_text: Some("so it is".to_owned()),
+        attempts: json!([{"status": 500}]),
+    };
+    store.webhook_progress_write(&[(id, progress.clone())]).await.unwrap();
+    let row = store.webhook_find(domain, id).await.unwrap().unwrap();
+    assert_eq!((row.webhook.version, row.webhook.seq), (webhook.version, webhook.seq));
+    assert_eq!(row.webhook.number("cursor"), Some(begin + 1));
+    let is_done = store.webhook_disable(domain, id, row.webhook.version + 1, &progress).await;
+    assert!(!is_done.unwrap(), "another version");
+    assert!(store.webhook_disable(domain, id, row.webhook.version, &progress).await.unwrap());
+    assert!(store.webhook_list_enabled().await.unwrap().is_empty());
 }
 
 /// Messages expire.

@@ -3,17 +3,17 @@
 //! A dot leads into JSON (`recipients.address`), into the entity that a property refers to
 //! (`account_id.address`), and into the descriptions of the files (`files.name`).
 
-use postroom_model::Class;
-use postroom_model::DataType;
-use postroom_model::Invalid;
-use postroom_model::OF_EVERY_ENTITY;
-use postroom_model::Property;
+use crate::class::Class;
+use crate::class::OF_EVERY_ENTITY;
+use crate::invalid::Invalid;
+use crate::property::DataType;
+use crate::property::Property;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::sync::Arc;
 
 /// The field with the descriptions of all files of an entity.
-pub(crate) const FILES: &str = "files";
+pub const FILES: &str = "files";
 /// How many fields a mask may name.
 const FIELDS_MAX: usize = 256;
 /// How deep a dotted field may go.
@@ -23,7 +23,7 @@ const REFERENCES_MAX: usize = 3;
 
 /// The fields that are shown.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Mask {
+pub struct Mask {
     /// Each as its path of names. The path of a reference ends with its property.
     paths: Vec<Vec<String>>,
     /// The references whose entities are shown.
@@ -34,7 +34,7 @@ pub(crate) struct Mask {
 
 /// A property that shows the entity to which it refers.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct MaskedReference {
+pub struct MaskedReference {
     /// The property.
     pub property: String,
     /// The class of the other entity.
@@ -49,11 +49,7 @@ impl Mask {
     /// # Errors
     ///
     /// The field that the class does not have, or that is not shown.
-    pub(crate) fn parse(
-        class: &Class,
-        classes: &[Arc<Class>],
-        text: &str,
-    ) -> Result<Self, Invalid> {
+    pub fn parse(class: &Class, classes: &[Arc<Class>], text: &str) -> Result<Self, Invalid> {
         let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
         let paths: Vec<Vec<String>> =
             names.map(|name| name.split('.').map(str::to_owned).collect()).collect();
@@ -123,25 +119,25 @@ impl Mask {
 
     /// The properties of which at least a part is shown.
     #[must_use]
-    pub(crate) fn properties(&self) -> Vec<String> {
+    pub fn properties(&self) -> Vec<String> {
         self.paths.iter().filter_map(|path| path.first().cloned()).collect()
     }
 
     /// The references whose entities are shown.
     #[must_use]
-    pub(crate) fn references(&self) -> &[MaskedReference] {
+    pub fn references(&self) -> &[MaskedReference] {
         &self.references
     }
 
     /// Whether the files are shown.
     #[must_use]
-    pub(crate) fn has_files(&self) -> bool {
+    pub fn has_files(&self) -> bool {
         self.has_files
     }
 
     /// The fields with those of the other entities, in the order in which they were asked for.
     #[must_use]
-    pub(crate) fn columns(&self) -> Vec<Vec<String>> {
+    pub fn columns(&self) -> Vec<Vec<String>> {
         let mut columns: Vec<Vec<String>> = vec![];
         for path in &self.paths {
             let name = path.first().filter(|_| path.len() == 1);
@@ -162,7 +158,7 @@ impl Mask {
 
     /// The shown part of an entity, in the order of the entity.
     #[must_use]
-    pub(crate) fn apply(&self, entity: &Json) -> Json {
+    pub fn apply(&self, entity: &Json) -> Json {
         let paths: Vec<&[String]> = self.paths.iter().map(Vec::as_slice).collect();
         narrow(entity, &paths)
     }
@@ -196,7 +192,7 @@ fn narrow(value: &Json, paths: &[&[String]]) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use postroom_model::builtin;
+    use crate::builtin;
     use serde_json::json;
 
     #[test]

@@ -1,0 +1,191 @@
+//! The engine's access to webhooks, in all domains.
+//!
+//! How far a webhook has come changes all the time and is no news. So it is written without a row
+//! of the feed, for many webhooks at once. That a webhook was disabled is news.
+
+use crate::columns::domain;
+use crate::columns::secret;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::database::Value;
+use crate::error::Error;
+use crate::failed::Failed;
+use crate::key::Sealed;
+use crate::record;
+use crate::record::ATTEMPTS;
+use crate::store::Store;
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::EntityId;
+use postroom_model::Timestamp;
+use postroom_model::WebhookId;
+use postroom_model::builtin::WEBHOOKS;
+use postroom_model::builtin::names;
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+
+/// The progress of how many webhooks is written in one transaction.
+const AT_ONCE: usize = 100;
+
+/// A webhook with its secrets, which are sealed until they are used.
+#[derive(Debug, Clone)]
+pub struct WebhookRow {
+    /// The tenant.
+    pub domain: Domain,
+    /// The webhook.
+    pub webhook: Entity,
+    /// The secret of its signatures.
+    pub secret: Option<Sealed>,
+    /// The second one.
+    pub second_secret: Option<Sealed>,
+    /// The header fields of its requests, as JSON.
+    pub headers: Option<Sealed>,
+}
+
+/// How far a webhook has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WebhookProgress {
+    /// All changes up to this number are delivered, or not wanted.
+    pub cursor: i64,
+    /// When the receiver last took a request.
+    pub last_delivery_at: Option<Timestamp>,
+    /// How old the oldest event was that was not delivered, in seconds.
+    pub lag_seconds: i64,
+    /// How many requests have failed since one was taken.
+    pub failures: u32,
+    /// When the first of them failed.
+    pub failing_since: Option<Timestamp>,
+    /// What is wrong. `None`: nothing.
+    pub status_text: Option<String>,
+    /// The last requests, a list.
+    pub attempts: Json,
+}
+
+impl WebhookProgress {
+    fn columns(&self) -> Vec<(&'static str, Value)> {
+        let moment = |at: Option<Timestamp>| at.map_or(Value::Null, |at| Value::Moment(at.as_ms()));
+        vec![
+            (names::CURSOR, Value::from(self.cursor)),
+            (names::LAST_DELIVERY_AT, moment(self.last_delivery_at)),
+            (names::LAG, Value::from(self.lag_seconds)),
+            (names::FAILURES, Value::from(i64::from(self.failures))),
+            (names::FAILING_SINCE, moment(self.failing_since)),
+            (names::STATUS_TEXT, self.status_text.as_deref().map_or(Value::Null, Value::from)),
+            (names::LAST_ATTEMPTS, Value::Json(self.attempts.to_string())),
+        ]
+    }
+}
+
+impl Store {
+    /// All webhooks of all domains that are enabled.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn webhook_list_enabled(&self) -> Result<Vec<WebhookRow>, Error> {
+        let class = self.builtin(WEBHOOKS)?;
+        let sql = format!("{} WHERE \"enabled\"", Self::select(&class));
+        let rows = self.read(Statement::new(sql).of_class(&*class)).await?;
+        rows.iter().map(|row| self.webhook_row(&class, row)).collect()
+    }
+
+    /// One webhook of a domain, enabled or not.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn webhook_find(
+        &self,
+        domain: &Domain,
+        webhook: WebhookId,
+    ) -> Result<Option<WebhookRow>, Error> {
+        let class = self.builtin(WEBHOOKS)?;
+        let sql = format!("{} WHERE \"id\" = $1 AND \"domain\" = $2", Self::select(&class));
+        let one = Statement::new(sql).bind(EntityId::from(webhook)).bind(domain.as_str());
+        let rows = self.read(one.of_class(&*class)).await?;
+        rows.first().map(|row| self.webhook_row(&class, row)).transpose()
+    }
+
+    fn webhook_row(&self, class: &Class, row: &Row) -> Result<WebhookRow, Error> {
+        let of = |name| secret(&self.inner.key, class, row, name);
+        Ok(WebhookRow {
+            domain: domain(row)?,
+            webhook: self.entity_of(class, row)?,
+            secret: of(names::SECRET),
+            second_secret: of(names::SECOND_SECRET),
+            headers: of(names::HEADERS),
+        })
+    }
+
+    /// The number of the change that made a webhook: it is told of all that came after. If that is
+    /// no longer kept, that of its last change.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn webhook_begin(&self, domain: &Domain, webhook: &Entity) -> Result<i64, Error> {
+        let changes = self.feed_of(domain, &[webhook.id], 0).await?;
+        let own = changes.iter().find(|change| change.class == WEBHOOKS);
+        Ok(own.map_or(webhook.seq, |change| change.seq))
+    }
+
+    /// Writes how far webhooks have come. Those that are gone are left out.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails. Some may be written then.
+    pub async fn webhook_progress_write(
+        &self,
+        all: &[(WebhookId, WebhookProgress)],
+    ) -> Result<(), Error> {
+        let class = self.builtin(WEBHOOKS)?;
+        for some in all.chunks(AT_ONCE) {
+            let statement = |(id, progress): &(WebhookId, WebhookProgress)| {
+                record::set_untold(&class, (*id).into(), progress.columns())
+            };
+            self.write_at_need(some.iter().map(statement).collect()).await?;
+        }
+        Ok(())
+    }
+
+    /// Disables a webhook of this version, with what is wrong. It is news. Nothing when a client
+    /// has changed it meanwhile, or it is gone. Gives whether it was done.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails, or many others change the webhook.
+    pub async fn webhook_disable(
+        &self,
+        domain: &Domain,
+        id: WebhookId,
+        version: i64,
+        progress: &WebhookProgress,
+    ) -> Result<bool, Error> {
+        let id = EntityId::from(id);
+        let mut changes = Map::new();
+        changes.insert(names::ENABLED.to_owned(), json!(false));
+        changes.insert(names::STATUS_TEXT.to_owned(), json!(progress.status_text));
+        for _ in 0..ATTEMPTS {
+            let class = self.builtin(WEBHOOKS)?;
+            let current = self.entity_get(domain, &class, id).await?;
+            let Some(current) = current.filter(|current| current.version == version) else {
+                return Ok(false);
+            };
+            let mut batch: Vec<_> =
+                self.records(domain, &class).change(&current, &changes, Map::new())?.into();
+            batch.push(record::set_untold(&class, id, progress.columns()));
+            match self.write_at_need(batch).await {
+                Ok(_) => {
+                    self.changed(&class, &current);
+                    return Ok(true);
+                }
+                // Somebody was faster: look again.
+                Err(Error::Condition(Failed::Stale | Failed::OtherClasses)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Condition(Failed::Crowded))
+    }
+}
