@@ -1,4 +1,4 @@
-//! `/healthz`: whether this process can work. It checks that the store answers, the disk has room,
+//! `/healthz`, and `/readyz` for those who ask there: whether this process can work. It checks that the store answers, the disk has room,
 //! and the engine runs. It needs no token, and shows nothing else without one.
 
 use crate::app::App;
@@ -10,6 +10,7 @@ use axum::extract::FromRequestParts;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::Uri;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
@@ -65,6 +66,26 @@ pub(crate) async fn show(State(app): State<App>, request: Request) -> Result<Res
         members.insert("damage".to_owned(), json!(damage));
     }
     Ok(Json(shown).into_response())
+}
+
+/// `GET`: 200 as long as the process answers at all, whatever the store and the engine do.
+///
+/// # Errors
+///
+/// 422 for any parameter.
+pub(crate) async fn alive(uri: Uri) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
+    Ok(Json(json!({"status": "ok"})).into_response())
+}
+
+/// `GET`: the version of Postroom.
+///
+/// # Errors
+///
+/// 422 for any parameter.
+pub(crate) async fn version(_: Caller, uri: Uri) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
+    Ok(Json(json!({"version": env!("CARGO_PKG_VERSION")})).into_response())
 }
 
 fn unavailable(detail: &str, cause: String) -> Problem {

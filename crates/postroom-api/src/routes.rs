@@ -56,7 +56,8 @@ const AGAIN_MAX: usize = 20;
 /// The path of the entities.
 const MODEL: &str = "/rest/v1/model/";
 
-/// The REST interface. Everything but `/healthz` asks for a token first.
+/// The REST interface. Everything but `/healthz`, `/readyz` and `/livez` asks for
+/// a token first.
 pub fn router(app: App) -> Router {
     let clock = app.store.clock().clone();
     let routes = routes().into_iter();
@@ -73,6 +74,9 @@ pub fn router(app: App) -> Router {
 fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
     vec![
         ("/healthz", get(health::show)),
+        ("/readyz", get(health::show)),
+        ("/livez", get(health::alive)),
+        ("/rest/v1/version", get(health::version)),
         (openapi::OPENAPI, get(openapi::show)),
         (design::CLASSES, any(design::classes)),
         ("/rest/v1/design/classes:sync", any(design::classes)),

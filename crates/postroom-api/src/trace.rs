@@ -2,10 +2,13 @@
 
 use crate::problem::Fault;
 use crate::problem::Problem;
+use axum::body::HttpBody;
 use axum::extract::Request;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
+use axum::http::header;
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::response::Response;
@@ -20,13 +23,15 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest part of a path that is logged.
 const PATH_BYTES_MAX: usize = 512;
 
-/// Gives the request an id, and logs the request and its faults under this id. The client sees only
-/// the id of a fault. Requests that change something or are refused are logged by default. Reading
-/// requests are logged with `RUST_LOG=info,postroom_api=debug`.
+/// How many characters the id of a client may have.
+const ID_CHARS_MAX: usize = 128;
+
+/// Gives the request an id, or keeps that of the client, and logs the request and its faults under
+/// this id. The client sees only the id of a fault.
 ///
 /// Parameters are not logged, because filters contain addresses and words of messages.
 pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Next) -> Response {
-    let id = clock.new_id().to_string();
+    let id = id_of(request.headers()).unwrap_or_else(|| clock.new_id().to_string());
     let method = request.method().clone();
     let path = request.uri().path();
     let path = path.get(..PATH_BYTES_MAX).unwrap_or(path).to_owned();
@@ -43,18 +48,29 @@ pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Ne
             response = Problem::fault("").of_request(&id).into_response();
         }
     } else {
-        let (number, duration_ms) = (status.as_u16(), milliseconds(begun));
-        let is_usual = method.is_safe() && !status.is_client_error() && !status.is_server_error();
-        if is_usual {
-            tracing::debug!(request = id, %method, path, status = number, duration_ms, "request");
-        } else {
-            tracing::info!(request = id, %method, path, status = number, duration_ms, "request");
-        }
+        let (status, duration_ms) = (status.as_u16(), milliseconds(begun));
+        let bytes = size_of(&response);
+        tracing::info!(request = id, %method, path, status, duration_ms, bytes, "request");
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// The id that a client gives its request, or a proxy before it, if it can stand in a log as it is.
+fn id_of(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_.:/+=@".contains(char);
+    let is_short = (1..=ID_CHARS_MAX).contains(&id.len());
+    (is_short && id.chars().all(is_plain)).then(|| id.to_owned())
+}
+
+/// How many bytes the body has. `None`: it is made while it is sent.
+fn size_of(response: &Response) -> Option<u64> {
+    let said = response.headers().get(header::CONTENT_LENGTH);
+    let said = said.and_then(|field| field.to_str().ok()?.parse().ok());
+    said.or_else(|| response.body().size_hint().exact())
 }
 
 /// From `begun` until the answer begins, to the microsecond.

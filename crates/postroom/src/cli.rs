@@ -56,7 +56,7 @@ Environment:
                         can be read by its user and by crash tools; a file or a credential
                         is better.
   RUST_LOG              what is logged (default: info). A level (error, warn, info, debug,
-                        trace), or several, as in info,postroom_api=debug (every request).
+                        trace), or several, as in info,postroom_api=warn (no requests).
   SSL_CERT_FILE, SSL_CERT_DIR
                         certificates to trust instead of those of the system.
   TOKIO_WORKER_THREADS  how many threads do the work (default: one for each CPU).

@@ -106,6 +106,11 @@ async fn every_answer_names_its_request() {
     let ids = [server.get(PROFILES).await, server.get("email/Nothing").await];
     assert_eq!(ids[0].header("x-request-id").len(), 36);
     assert_ne!(ids[0].header("x-request-id"), ids[1].header("x-request-id"));
+    let with = |id: &str| answer(server.request("GET", PROFILES).header("x-request-id", id));
+    assert_eq!(with("order-4711").await.header("x-request-id"), "order-4711");
+    for odd in ["", "two words", "line\u{7f}", "\"quoted\"", &"x".repeat(129)] {
+        assert_eq!(with(odd).await.header("x-request-id").len(), 36, "{odd}");
+    }
 }
 
 #[on_both]

@@ -28,6 +28,18 @@ async fn an_engine_that_does_not_work_is_told_at_once() {
 }
 
 #[on_both]
+async fn a_process_is_alive_also_when_it_is_not_ready() {
+    let store = Server::start().await;
+    let server = store.with_engine(|| Some("2 tasks ended".to_owned())).await;
+    answer(server.anonymous("GET", "/readyz")).await.expect(503);
+    let alive = answer(server.anonymous("GET", "/livez")).await;
+    assert_eq!(alive.expect(200), json!({"status": "ok"}));
+    answer(server.anonymous("GET", "/rest/v1/version")).await.expect(401);
+    let version = server.get("/rest/v1/version").await.expect(200);
+    assert_eq!(version, json!({"version": env!("CARGO_PKG_VERSION")}));
+}
+
+#[on_both]
 async fn with_a_token_health_tells_what_there_is_to_do() {
     let server = Server::start().await;
     let (account, _) = server.account().await;
