@@ -144,6 +144,8 @@ mod health;
 
 mod sending;
 
+mod docs_page;
+
 mod openapi;
 
 mod routes;

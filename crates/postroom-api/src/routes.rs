@@ -11,6 +11,7 @@ use crate::claim::ClaimedBy;
 use crate::claim_token;
 use crate::create;
 use crate::design;
+use crate::docs_page;
 use crate::entity;
 use crate::events;
 use crate::fetch;
@@ -56,8 +57,8 @@ const AGAIN_MAX: usize = 20;
 /// The path of the entities.
 const MODEL: &str = "/rest/v1/model/";
 
-/// The REST interface. Everything but `/healthz`, `/readyz` and `/livez` asks for
-/// a token first.
+/// The REST interface. Everything but health and the pages for people asks for a
+/// token first.
 pub fn router(app: App) -> Router {
     let clock = app.store.clock().clone();
     let routes = routes().into_iter();
@@ -78,6 +79,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/livez", get(health::alive)),
         ("/rest/v1/version", get(health::version)),
         (openapi::OPENAPI, get(openapi::show)),
+        (docs_page::DOCS, get(docs_page::reference)),
+        (docs_page::CHAPTER, get(docs_page::chapter)),
+        (docs_page::PAGE_FILE, get(docs_page::file)),
         (design::CLASSES, any(design::classes)),
         ("/rest/v1/design/classes:sync", any(design::classes)),
         ("/rest/v1/design/classes/{*classname}", any(design::classes)),

@@ -61,6 +61,7 @@ pub(crate) fn content(
         // Generators of clients know octets alone, though a file has its own type.
         DescribedBody::Bytes => json!({"application/octet-stream": binary(), "*/*": binary()}),
         DescribedBody::Text => json!({"text/plain": text("Dear Ben, here it is.")}),
+        DescribedBody::Page => json!({"text/html": text("<!doctype html>…")}),
         DescribedBody::News => {
             let stream = "id: 124\nevent: message.received\ndata: {\"seq\":124}\n\n";
             json!({

@@ -181,6 +181,8 @@ pub(crate) enum DescribedBody {
     Bytes,
     /// Plain text.
     Text,
+    /// A page for people.
+    Page,
     /// Events, as JSON or as a stream.
     News,
 }
@@ -199,6 +201,7 @@ impl From<String> for DescribedBody {
             "(Form)" => Self::Form,
             "(Bytes)" => Self::Bytes,
             "(Text)" => Self::Text,
+            "(Page)" => Self::Page,
             "(News)" => Self::News,
             _ => match text.strip_prefix("list of ") {
                 Some(shape) => Self::ListOf(shape.to_owned()),

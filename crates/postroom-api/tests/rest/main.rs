@@ -14,6 +14,7 @@ mod class_races;
 mod classes;
 mod contract;
 mod damage;
+mod docs_page;
 mod entities;
 mod events;
 mod files;

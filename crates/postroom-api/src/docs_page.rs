@@ -1,0 +1,224 @@
+//! `/rest/v1/docs`: the reference with a viewer, and the chapters of `docs/`, for people.
+//!
+//! ```text
+//!   /rest/v1/docs                     the viewer (Swagger UI), which asks for a token
+//!   /rest/v1/docs/chapters/events     a chapter, made of its Markdown
+//!   /rest/v1/docs/files/page.css      what both need
+//! ```
+//! Everything is in the binary, and the policy lets a browser load nothing from elsewhere. The
+//! pages need no token, because they are the same everywhere. The description needs one, and the
+//! viewer keeps it in the memory of the page alone.
+//!
+//! Standards: Content Security Policy Level 3.
+
+use crate::download;
+use crate::etag;
+use crate::parameters;
+use crate::problem::Problem;
+use crate::view;
+use axum::extract::Path;
+use axum::http::HeaderMap;
+use axum::http::HeaderValue;
+use axum::http::Uri;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use bytes::Bytes;
+use pulldown_cmark::Event;
+use pulldown_cmark::Options;
+use pulldown_cmark::Parser;
+use pulldown_cmark::Tag;
+use pulldown_cmark::TagEnd;
+use std::io::Cursor;
+use std::io::Read;
+use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
+use zip::ZipArchive;
+
+/// Where the pages are.
+pub(crate) const DOCS: &str = "/rest/v1/docs";
+/// A chapter.
+pub(crate) const CHAPTER: &str = "/rest/v1/docs/chapters/{chapter}";
+/// A file that pages need.
+pub(crate) const PAGE_FILE: &str = "/rest/v1/docs/files/{file}";
+
+/// What a browser may do. The viewer sets styles of elements, and has pictures in its styles.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; form-action 'none'; \
+     frame-ancestors 'none'; base-uri 'none'",
+);
+
+/// How many bytes a file of the viewer has at most.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// A chapter.
+struct Chapter {
+    name: &'static str,
+    title: &'static str,
+    markdown: &'static str,
+}
+
+/// The chapters, in the order in which they are read.
+const CHAPTERS: &[Chapter] = &[
+    Chapter {
+        name: "integrate",
+        title: "Getting started",
+        markdown: include_str!("../../../docs/integrate.md"),
+    },
+    Chapter { name: "states", title: "States", markdown: include_str!("../../../docs/states.md") },
+    Chapter { name: "events", title: "Events", markdown: include_str!("../../../docs/events.md") },
+    Chapter {
+        name: "filters",
+        title: "Filters",
+        markdown: include_str!("../../../docs/filters.md"),
+    },
+    Chapter { name: "errors", title: "Errors", markdown: include_str!("../../../docs/errors.md") },
+];
+
+/// A file of the viewer, and its media type.
+const VIEWER: &[(&str, &str)] = &[
+    ("swagger-ui.css", "text/css; charset=utf-8"),
+    ("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
+];
+
+/// `GET` of the reference.
+///
+/// # Errors
+///
+/// 422 for any parameter.
+pub(crate) async fn reference(headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
+    let body = include_str!("docs_page/reference.html");
+    answer(&headers, "text/html; charset=utf-8", page("Reference", body).into())
+}
+
+/// `GET` of a chapter.
+///
+/// # Errors
+///
+/// 404 if there is none of that name.
+pub(crate) async fn chapter(
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
+    let chapter = CHAPTERS.iter().find(|chapter| chapter.name == name);
+    let chapter = chapter.ok_or_else(|| Problem::not_found("there is no chapter of this name"))?;
+    let body = format!("<main>{}</main>", html(chapter.markdown));
+    answer(&headers, "text/html; charset=utf-8", page(chapter.title, &body).into())
+}
+
+/// `GET` of a file that pages need.
+///
+/// # Errors
+///
+/// 404 if there is none of that name.
+pub(crate) async fn file(
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
+    let missing = || Problem::not_found("there is no file of this name");
+    match name.as_str() {
+        "page.css" => {
+            let css = Bytes::from_static(include_bytes!("docs_page/page.css"));
+            answer(&headers, "text/css; charset=utf-8", css)
+        }
+        "start.js" => {
+            let script = Bytes::from_static(include_bytes!("docs_page/start.js"));
+            answer(&headers, "text/javascript; charset=utf-8", script)
+        }
+        name => {
+            let (name, media_type) =
+                VIEWER.iter().find(|(known, _)| *known == name).ok_or_else(missing)?;
+            let read = tokio::task::spawn_blocking(|| of_viewer(name)).await;
+            let read = read.map_err(|error| Problem::fault(error.to_string()))?;
+            answer(&headers, media_type, read.ok_or_else(missing)?)
+        }
+    }
+}
+
+/// A file out of the archive of the viewer.
+fn of_viewer(name: &str) -> Option<Bytes> {
+    let mut archive = ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED)).ok()?;
+    let inner = format!("/dist/{name}");
+    let of_name = |path: &String| path.ends_with(&inner);
+    let paths = archive.file_names().filter_map(|path| path.ok().map(|path| path.into_owned()));
+    let path = paths.into_iter().find(of_name)?;
+    let mut bytes = vec![];
+    archive.by_name(&path).ok()?.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    Some(bytes.into())
+}
+
+fn answer(headers: &HeaderMap, media_type: &'static str, body: Bytes) -> Result<Response, Problem> {
+    let tag = download::tag_of(&body);
+    if etag::is_known(headers, &tag)? {
+        return Ok(view::not_modified(&tag));
+    }
+    let mut response = body.into_response();
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    fields.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    fields.extend(etag::header(&tag).map(|tag| (header::ETAG, tag)));
+    Ok(response)
+}
+
+/// A page around a body, with links to all pages.
+fn page(title: &str, body: &str) -> String {
+    let link = |chapter: &Chapter| {
+        format!("<a href=\"{DOCS}/chapters/{}\">{}</a>\n", chapter.name, chapter.title)
+    };
+    let links: String = CHAPTERS.iter().map(link).collect();
+    include_str!("docs_page/page.html")
+        .replace("{title}", title)
+        .replace("{links}", &links)
+        .replace("{body}", body)
+}
+
+/// A chapter as html. Headings have the ids that links name, and links to other chapters lead to
+/// their pages.
+fn html(markdown: &str) -> String {
+    let mut events: Vec<_> = Parser::new_ext(markdown, Options::ENABLE_TABLES).collect();
+    for at in 0..events.len() {
+        let (before, rest) = events.split_at_mut(at + 1);
+        match before.last_mut() {
+            Some(Event::Start(Tag::Heading { id, .. })) => *id = Some(slug(rest).into()),
+            Some(Event::Start(Tag::Link { dest_url, .. })) => *dest_url = linked(dest_url).into(),
+            Some(event @ (Event::Html(_) | Event::InlineHtml(_))) => {
+                *event = Event::Text("".into())
+            }
+            _ => {}
+        }
+    }
+    let mut html = String::new();
+    pulldown_cmark::html::push_html(&mut html, events.into_iter());
+    html
+}
+
+/// The id of a heading whose text is at the beginning of these events.
+fn slug(events: &[Event<'_>]) -> String {
+    let inside = events.iter().take_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
+    let texts = inside.filter_map(|event| match event {
+        Event::Text(text) | Event::Code(text) => Some(text.as_ref()),
+        _ => None,
+    });
+    let text: String = texts.collect();
+    let kept = |char: &char| char.is_alphanumeric() || matches!(char, ' ' | '-' | '_');
+    text.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// Where a link of a chapter leads on a page.
+fn linked(to: &str) -> String {
+    let (file, place) = to.split_once('#').unwrap_or((to, ""));
+    let name = file.rsplit('/').next().and_then(|name| name.strip_suffix(".md"));
+    match name.and_then(|name| CHAPTERS.iter().find(|chapter| chapter.name == name)) {
+        Some(chapter) if place.is_empty() => format!("{DOCS}/chapters/{}", chapter.name),
+        Some(chapter) => format!("{DOCS}/chapters/{}#{place}", chapter.name),
+        None => to.to_owned(),
+    }
+}
