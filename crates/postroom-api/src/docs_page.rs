@@ -203,11 +203,12 @@ fn html(markdown: &str) -> String {
 /// The id of a heading whose text is at the beginning of these events.
 fn slug(events: &[Event<'_>]) -> String {
     let inside = events.iter().take_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
-    let texts = inside.filter_map(|event| match event {
-        Event::Text(text) | Event::Code(text) => Some(text.as_ref()),
-        _ => None,
-    });
-    let text: String = texts.collect();
+    let mut text = String::new();
+    for event in inside {
+        if let Event::Text(part) | Event::Code(part) = event {
+            text.push_str(part);
+        }
+    }
     let kept = |char: &char| char.is_alphanumeric() || matches!(char, ' ' | '-' | '_');
     text.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
 }

@@ -1,8 +1,7 @@
 //! The supervisor: one receiver and one sender for each enabled account, as the data model says.
 //!
-//! It reads the whole configuration after each change, and each minute, and starts, changes and
-//! stops tasks accordingly. A task that panics is logged, counted and started again. Other accounts
-//! are not affected.
+//! It reads the whole configuration after each change, and each minute, and changes the tasks
+//! accordingly. A task that panics is logged, counted and started again, without effect on others.
 
 use crate::account::Account;
 use crate::account::SYSTEM_SEND_BOX;
@@ -120,8 +119,11 @@ impl Supervisor {
     }
 }
 
-/// What starts the loops that run beside the accounts. One that fails is started again.
-const BESIDE: [fn(Arc<Shared>, CancellationToken) -> JoinHandle<()>; 5] = [
+/// Starts a loop that runs beside the accounts.
+type StartLoop = fn(Arc<Shared>, CancellationToken) -> JoinHandle<()>;
+
+/// The loops that run beside the accounts. One that fails is started again.
+const BESIDE: [StartLoop; 5] = [
     |shared, stop| tokio::spawn(jobs::run(shared, stop)),
     |shared, stop| tokio::spawn(retention::run(shared, stop)),
     |shared, stop| tokio::spawn(orphaned::run(shared, stop)),

@@ -167,9 +167,12 @@ impl WebhookReceiver {
         let Url { is_tls, host, port, .. } = &self.url;
         let security = if *is_tls { Security::Tls } else { Security::None };
         let endpoint = Endpoint { host: host.clone(), port: *port, security };
-        let stream = dialer.connect(&endpoint).await.map_err(|error| match error {
-            private @ postroom_net::Error::NotPublic { .. } => WebhookError::Private(private),
-            error => WebhookError::Connect(error),
+        let stream = dialer.connect(&endpoint).await.map_err(|error| {
+            if matches!(error, postroom_net::Error::NotPublic { .. }) {
+                WebhookError::Private(error)
+            } else {
+                WebhookError::Connect(error)
+            }
         })?;
         let mut builder = http1::Builder::new();
         let builder = builder.max_buf_size(HEAD_BYTES_MAX);

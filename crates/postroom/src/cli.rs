@@ -2,6 +2,10 @@
 
 use crate::blobs::BlobsAccess;
 use crate::blobs::BlobsArguments;
+use crate::command_help::BACKUP_HELP;
+use crate::command_help::MOVE_HELP;
+use crate::command_help::REDECOMPOSE_HELP;
+use crate::command_help::RESTORE_HELP;
 use crate::feed::FeedArguments;
 use crate::sandbox_help::SANDBOX_HELP;
 use clap::Args;
@@ -74,51 +78,6 @@ Examples:
   postroom serve --config /etc/postroom.json --instance email1
   postroom serve --data ./data --database postgresql://postroom@db.example/postroom \\
     --database-password-file ./database-password";
-
-/// The end of the help of `redecompose`.
-const REDECOMPOSE_HELP: &str = "\
-Environment:
-  POSTROOM_MASTER_KEY  the key of the data directory, if it is not in it
-  RUST_LOG             what is logged (default: error)
-
-Example:
-  postroom redecompose --data ./data --filter '[\"<\", [\"property\", \"parserVersion\"], 5]'";
-
-/// The end of the help of `backup`.
-const BACKUP_HELP: &str = "\
-The file holds all mail, and with the key the passwords of all accounts: protect it.
-
-Environment:
-  POSTROOM_MASTER_KEY  the key of the data directory, if it is not in it
-
-Example:
-  postroom backup --data ./data --to postroom-2026-11-28.backup";
-
-/// The end of the help of `restore`.
-const RESTORE_HELP: &str = "\
-A backup does not know what was sent after it was made. So nothing is sent from the restored
-data until POST /rest/v1/sending:resume, and messages that wait say so. With --send it is sent.
-
-Environment:
-  POSTROOM_MASTER_KEY  the key, for a backup without it
-
-Example:
-  postroom restore --from postroom-2026-11-28.backup --data ./data
-  postroom restore --database postgresql://postroom@db.example/postroom --data ./data";
-
-/// The end of the help of `move`.
-const MOVE_HELP: &str = "\
-A place is sqlite:DIR or postgresql://user@host:port/database. The place to move to has no data,
-or what an interrupted move has left there. The place to move from cannot be used any more, unless
-the move is given up with --cancel before it is complete.
-
-Environment:
-  POSTROOM_MASTER_KEY         the key, if it is not in the directory
-  POSTROOM_DATABASE_PASSWORD  the password of the database's user
-
-Examples:
-  postroom move --from sqlite:./data --to postgresql://postroom@db.example/postroom
-  postroom move --from postgresql://postroom@db.example/postroom --data ./data --to sqlite:./new";
 
 /// Exchanges email between mail servers and a data model that is reached by REST.
 #[derive(Debug, Parser)]

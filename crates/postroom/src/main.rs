@@ -19,6 +19,8 @@ mod config;
 
 mod sandbox_help;
 
+mod command_help;
+
 mod cli;
 
 mod logging;
@@ -28,6 +30,8 @@ mod secrets;
 mod dialing;
 
 mod data;
+
+mod setup;
 
 mod serve;
 

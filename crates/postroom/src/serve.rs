@@ -1,21 +1,17 @@
 //! `postroom serve`: opens the store, starts the engine and the REST interface, and runs until a
 //! signal. It ends in this order: no new requests, then the engine, then the store.
 
-use crate::blobs::BlobsArguments;
 use crate::cli::ServeArguments;
-use crate::config;
-use crate::config::Instance;
 use crate::data;
 use crate::data::Contents;
 use crate::data::OpenedBy;
-use crate::dialing;
 use crate::logging;
 use crate::secrets;
+use crate::setup::Setup;
 use anyhow::Context;
 use anyhow::anyhow;
 use anyhow::bail;
 use futures_util::future::OptionFuture;
-use postroom_engine::Dialing;
 use postroom_engine::Settings;
 use postroom_engine::Supervisor;
 use postroom_engine::text::WholeTexts;
@@ -23,15 +19,12 @@ use postroom_model::Domain;
 use postroom_model::MessageEntityId;
 use postroom_net::Dialer;
 use postroom_store::DirectoryLock;
-use postroom_store::FeedRetention;
-use postroom_store::Member;
 use postroom_store::Store;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -40,8 +33,6 @@ use tokio::signal::unix::signal;
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
-/// The default address.
-const LISTEN_DEFAULT: &str = "127.0.0.1:8025";
 /// How long a stop waits for running requests, after the engine has stopped.
 const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
 /// The minimum length of an administrator's token.
@@ -99,58 +90,6 @@ fn end_of_input() -> tokio::sync::oneshot::Receiver<()> {
         let _ = ended.send(());
     });
     told
-}
-
-/// The settings from arguments and configuration file.
-struct Setup {
-    data: PathBuf,
-    database: Option<String>,
-    database_password_file: Option<PathBuf>,
-    blobs: BlobsArguments,
-    feed: FeedRetention,
-    listen: String,
-    trust_ca: Option<PathBuf>,
-    ehlo_name: Option<String>,
-    webhooks_to_private_addresses: bool,
-    member: Member,
-}
-
-impl Setup {
-    fn of(arguments: &ServeArguments) -> anyhow::Result<Self> {
-        let instance = match &arguments.config {
-            Some(path) => config::instance(path, arguments.instance.as_deref())?,
-            None => Instance::default(),
-        };
-        let (in_file, feed) = (instance.blobs(), arguments.feed.or(instance.feed()).retention()?);
-        let Some(data) = arguments.data.clone().or(instance.data) else {
-            bail!("the data directory is missing: give it with --data DIR");
-        };
-        let listen = arguments.listen.clone().or(instance.listen);
-        let alone = Member::alone();
-        let member = Member {
-            group: instance.group.map_or(alone.group, |group| group.to_string()),
-            name: if instance.name.is_empty() { dialing::host_name() } else { instance.name },
-        };
-        let password_file = arguments.database_password_file.clone();
-        Ok(Self {
-            data,
-            database: arguments.database.clone().or(instance.database),
-            database_password_file: password_file.or(instance.database_password_file),
-            blobs: arguments.blobs.clone().or(in_file),
-            feed,
-            listen: listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned()),
-            trust_ca: arguments.trust_ca.clone().or(instance.trust_ca),
-            ehlo_name: arguments.ehlo_name.clone().or(instance.ehlo_name),
-            webhooks_to_private_addresses: arguments.webhooks_to_private_addresses
-                || instance.webhooks_to_private_addresses,
-            member,
-        })
-    }
-
-    /// How connections are made, with the present certificates.
-    fn dialing(&self) -> anyhow::Result<Dialing> {
-        dialing::of(self.trust_ca.as_deref(), self.ehlo_name.as_deref())
-    }
 }
 
 /// A running Postroom.

@@ -52,7 +52,7 @@ pub const PLANTED: &[PlantedFault] = &[
         sound: "match store.delivery_dot_sent(message).await {",
         faulty: "match {
             let _ = (&store, message);
-            Ok::<bool, postroom_store::Error>(true)
+            Ok::<_, postroom_store::Error>(postroom_store::BeforeDot::Send)
         } {",
         finder: Finder::Simulator,
     },

@@ -117,10 +117,7 @@ impl Net {
         let takes = |one: &Heard| matches!(one.did, Does::Takes | Does::TalksOn);
         let heard = self.heard(host).into_iter().filter(takes);
         let data = heard.map(|one| one.json()["data"].take());
-        let events = data.flat_map(|data| match data {
-            Json::Array(all) => all,
-            one => vec![one],
-        });
+        let events = data.flat_map(|data| data.as_array().cloned().unwrap_or(vec![data]));
         events.map(|event| event["seq"].as_i64().unwrap()).collect()
     }
 
@@ -146,8 +143,10 @@ impl Net {
                     .to_owned(),
             };
             stream.write_all(answer.as_bytes()).await?;
-            while did == Does::TalksOn {
-                stream.write_all(&[b'x'; 1000]).await?;
+            if did == Does::TalksOn {
+                loop {
+                    stream.write_all(&[b'x'; 1000]).await?;
+                }
             }
         }
     }

@@ -61,6 +61,36 @@ fn owned(pair: (&str, &str)) -> (String, String) {
     (pair.0.to_owned(), pair.1.to_owned())
 }
 
+/// Makes a webhook whose requests fail, and asks for what is refused.
+async fn a_webhook_fails(postroom: &Postroom) {
+    let hook = json!({
+        "url": "http://localhost:9/", "secret": format!("whsec_{SIGNING}"),
+        "secondSecret": format!("whsec_{SIGNING}"), "headers": {"authorization": HEADER},
+    });
+    let hook =
+        format!("email/Webhooks/{}", id(&postroom.post("email/Webhooks", &hook).await.unwrap()));
+    let failed = |hook: &Json| (hook["failures"].as_i64() > Some(0)).then_some(());
+    postroom.post("email/Profiles", &json!({"name": "for the webhook"})).await.unwrap();
+    until(postroom, &hook, "a failed request", failed).await;
+    postroom.post(&format!("{hook}/test"), &json!({})).await.unwrap();
+    for wrong in [json!({"secret": [SIGNING]}), json!({"headers": {"host": HEADER}})] {
+        let answer = postroom.patch(&hook, &wrong).await.unwrap_err();
+        assert_absent("an error", format!("{answer:#}").as_bytes());
+    }
+}
+
+/// Waits until these accounts say what is wrong, and asks for what is refused.
+async fn accounts_are_refused(postroom: &Postroom, refused: &[String]) {
+    for account in refused {
+        let told = |account: &Json| account["statusText"].as_str().map(|_| ());
+        let path = format!("email/Accounts/{account}");
+        until(postroom, &path, "what is wrong", told).await;
+        let wrong = json!({"password": [REFUSED]});
+        let answer = postroom.patch(&path, &wrong).await.unwrap_err();
+        assert_absent("an error", format!("{answer:#}").as_bytes());
+    }
+}
+
 #[on_both(flavor = "multi_thread")]
 async fn secrets_are_in_no_log_no_file_and_no_answer() {
     let users = vec![(ANNA.to_owned(), PASSWORD.to_owned())];
@@ -110,28 +140,8 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
     assert_eq!(status, 503);
     assert_absent("an answer while S3 is away", &answer);
     messages(&postroom, &folder, 1).await;
-    let hook = json!({
-        "url": "http://localhost:9/", "secret": format!("whsec_{SIGNING}"),
-        "secondSecret": format!("whsec_{SIGNING}"), "headers": {"authorization": HEADER},
-    });
-    let hook =
-        format!("email/Webhooks/{}", id(&postroom.post("email/Webhooks", &hook).await.unwrap()));
-    let failed = |hook: &Json| (hook["failures"].as_i64() > Some(0)).then_some(());
-    postroom.post("email/Profiles", &json!({"name": "for the webhook"})).await.unwrap();
-    until(&postroom, &hook, "a failed request", failed).await;
-    postroom.post(&format!("{hook}/test"), &json!({})).await.unwrap();
-    for wrong in [json!({"secret": [SIGNING]}), json!({"headers": {"host": HEADER}})] {
-        let answer = postroom.patch(&hook, &wrong).await.unwrap_err();
-        assert_absent("an error", format!("{answer:#}").as_bytes());
-    }
-    for account in &refused {
-        let told = |account: &Json| account["statusText"].as_str().map(|_| ());
-        let path = format!("email/Accounts/{account}");
-        until(&postroom, &path, "what is wrong", told).await;
-        let wrong = json!({"password": [REFUSED]});
-        let answer = postroom.patch(&path, &wrong).await.unwrap_err();
-        assert_absent("an error", format!("{answer:#}").as_bytes());
-    }
+    a_webhook_fails(&postroom).await;
+    accounts_are_refused(&postroom, &refused).await;
     for list in ["Profiles", "Accounts", "Folders", "Messages", "Webhooks"] {
         let answer = postroom.bytes(&format!("email/{list}")).await.unwrap();
         assert!(answer.len() > 2, "{list} is empty");

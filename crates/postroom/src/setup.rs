@@ -1,0 +1,77 @@
+//! The settings of `postroom serve`, from its arguments and its configuration file.
+
+use crate::blobs::BlobsArguments;
+use crate::cli::ServeArguments;
+use crate::config;
+use crate::config::Instance;
+use crate::dialing;
+use anyhow::bail;
+use postroom_engine::Dialing;
+use postroom_store::FeedRetention;
+use postroom_store::Member;
+use std::path::PathBuf;
+
+/// The default address.
+const LISTEN_DEFAULT: &str = "127.0.0.1:8025";
+
+/// The settings from arguments and configuration file.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub data: PathBuf,
+    pub database: Option<String>,
+    pub database_password_file: Option<PathBuf>,
+    pub blobs: BlobsArguments,
+    pub feed: FeedRetention,
+    pub listen: String,
+    pub trust_ca: Option<PathBuf>,
+    pub ehlo_name: Option<String>,
+    pub webhooks_to_private_addresses: bool,
+    pub member: Member,
+}
+
+impl Setup {
+    /// The settings, each from its argument, or from the file, or by default.
+    ///
+    /// # Errors
+    ///
+    /// When the file is wrong, or the data directory is not given.
+    pub(crate) fn of(arguments: &ServeArguments) -> anyhow::Result<Self> {
+        let instance = match &arguments.config {
+            Some(path) => config::instance(path, arguments.instance.as_deref())?,
+            None => Instance::default(),
+        };
+        let (in_file, feed) = (instance.blobs(), arguments.feed.or(instance.feed()).retention()?);
+        let Some(data) = arguments.data.clone().or(instance.data) else {
+            bail!("the data directory is missing: give it with --data DIR");
+        };
+        let listen = arguments.listen.clone().or(instance.listen);
+        let alone = Member::alone();
+        let member = Member {
+            group: instance.group.map_or(alone.group, |group| group.to_string()),
+            name: if instance.name.is_empty() { dialing::host_name() } else { instance.name },
+        };
+        let password_file = arguments.database_password_file.clone();
+        Ok(Self {
+            data,
+            database: arguments.database.clone().or(instance.database),
+            database_password_file: password_file.or(instance.database_password_file),
+            blobs: arguments.blobs.clone().or(in_file),
+            feed,
+            listen: listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned()),
+            trust_ca: arguments.trust_ca.clone().or(instance.trust_ca),
+            ehlo_name: arguments.ehlo_name.clone().or(instance.ehlo_name),
+            webhooks_to_private_addresses: arguments.webhooks_to_private_addresses
+                || instance.webhooks_to_private_addresses,
+            member,
+        })
+    }
+
+    /// How connections are made, with the present certificates.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub(crate) fn dialing(&self) -> anyhow::Result<Dialing> {
+        dialing::of(self.trust_ca.as_deref(), self.ehlo_name.as_deref())
+    }
+}
