@@ -262,7 +262,7 @@ pub const PLANTED: &[PlantedFault] = &[
         name: "a claim takes what another worker has claimed since it was looked for",
         file: "crates/postroom-store/src/work_claim.rs",
         sound: "WHERE \\\"work claim\\\".\\\"until\\\" <= {now}",
-        faulty: "WHERE {now} = {now}",
+        faulty: "WHERE \\\"work claim\\\".\\\"until\\\" <= {now} OR 1=1",
         finder: test(
             "postroom-store",
             &["--test", "work_claims"],
