@@ -6,6 +6,7 @@ use crate::server::Server;
 use crate::server::answer;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
+use postroom_store::WordsLeft;
 use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -342,4 +343,18 @@ async fn many_workers_get_each_entity_once() {
     let mut got = futures_util::future::join_all((0..64).map(|_| work())).await.concat();
     got.sort_unstable();
     assert_eq!(got, (0..COUNT).collect::<Vec<_>>());
+}
+
+#[on_both]
+async fn messages_are_claimed_by_their_words() {
+    let server = Server::start().await;
+    for subject in ["an offer", "a bill", "another offer"] {
+        server.create(MESSAGES, &json!({"messageDirection": "out", "subject": subject})).await;
+    }
+    while server.store.words_step().await.unwrap() != WordsLeft::Nothing {}
+    let body = json!({"filter": ["match", "offer"], "limit": 9, "lease": 60});
+    let claimed = server.send("CLAIM", MESSAGES, &body).await.expect(200);
+    let subjects: Vec<_> = claimed.as_array().unwrap().iter().map(|one| &one["subject"]).collect();
+    assert_eq!(subjects, ["an offer", "another offer"]);
+    assert_eq!(server.send("CLAIM", MESSAGES, &body).await.expect(200), json!([]));
 }
