@@ -88,7 +88,7 @@ pub const PLANTED: &[PlantedFault] = &[
     PlantedFault {
         name: "an action is carried out that the folder no longer demands",
         file: "crates/postroom-engine/src/receive/actions.rs",
-        sound: "ServerAction::Delete => folder.delete_on_server,",
+        sound: "ServerAction::Delete => demanded(folder) == Some(ServerAction::Delete),",
         faulty: "ServerAction::Delete => true,",
         finder: test(
             "postroom-engine",
