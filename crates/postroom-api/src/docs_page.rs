@@ -72,6 +72,12 @@ const CHAPTERS: &[Chapter] = &[
         title: "Filters",
         markdown: include_str!("../../../docs/filters.md"),
     },
+    Chapter {
+        name: "webhooks",
+        title: "Webhooks",
+        markdown: include_str!("../../../docs/webhooks.md"),
+    },
+    Chapter { name: "claims", title: "Claims", markdown: include_str!("../../../docs/claims.md") },
     Chapter { name: "errors", title: "Errors", markdown: include_str!("../../../docs/errors.md") },
 ];
 
