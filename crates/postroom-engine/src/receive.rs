@@ -150,8 +150,9 @@ async fn fetch_one<S: Source>(
     let mut plan = FetchPlan::default();
     plan.fill([key].into(), &[], &[]);
     let mut one = FetchedOne::default();
-    // A copy of another message is fetched again once it is known to be one.
-    while !plan.is_empty() && one.over.is_none() {
+    // A copy of another message is fetched again once it is known to be one. When the configuration
+    // changes, nothing more is fetched, and the message stays pending.
+    while !plan.is_empty() && one.over.is_none() && !turn.is_over(0) {
         let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
         let collector =
             Collector::new(shared, mailbox.account.id, mailbox.folder, news.uid_validity, sender);

@@ -485,6 +485,28 @@ async fn a_late_message_of_an_epoch_that_is_over_is_not_recorded_beside_the_same
     assert_eq!(world.recorded().await, 3);
 }
 
+#[tokio::test]
+async fn a_late_message_is_not_fetched_while_the_configuration_has_changed_and_stays_pending() {
+    let mut world = World::new(json!({"enabled": true})).await;
+    world.source.mailbox().put("a", "late");
+    let account = Arc::new(world.account().await);
+    let folder = account.monitored().next().unwrap();
+    let mailbox = MonitoredMailbox { account: &account, folder };
+    let news = watch::watch(&world.shared, mailbox, &mut world.source, &mut world.known).await;
+    let key = SourceKey::of_uid(world.source.mailbox().numbers["a"]);
+    let late = LateMessage { folder: folder.id, key, news: news.unwrap().unwrap() };
+    let owner = Watched::new(Arc::clone(&account));
+    let setup = owner.subscribe();
+    owner.send_replace(Arc::clone(&account));
+    let turn = Turn { setup: &setup, others_due: Instant::now() + Duration::from_secs(3600) };
+    let done = receive_one(&world.shared, mailbox, &mut world.source, &late, &turn).await;
+    assert!(!done.unwrap().is_recorded);
+    // It comes in the next turn.
+    world.known = Known::default();
+    world.receive().await;
+    assert_eq!(world.stored().await, ["a"]);
+}
+
 /// Waits until so many messages are stored.
 async fn wait_for_stored(world: &World, count: usize) {
     let all = async {
