@@ -124,7 +124,10 @@ impl ImapClient {
         self.command(&format!("EXAMINE {}", quoted(mailbox)))?;
         let mut odd = None;
         self.exchange("UID FETCH 1:* (UID FLAGS BODY.PEEK[])", |answer| {
-            if answer.line.contains(" FETCH ") {
+            // What a server tells unasked has no body, and may have no UID. `NIL` is the body of a
+            // message that was expunged meanwhile.
+            let has_body = answer.line.contains("BODY[]") && !answer.line.contains("BODY[] NIL");
+            if answer.line.contains(" FETCH ") && has_body {
                 match delivered(answer) {
                     Ok((uid, delivered)) => take(uid, delivered),
                     Err(error) => odd = Some(error),

@@ -193,7 +193,7 @@ fn the_readme_parses_again_what_an_earlier_parser_made() {
     let filter = format!("[\"<\", [\"property\", \"parserVersion\"], {version}]");
     assert!(README.contains(&filter), "the README needs {filter}");
     assert!(README.contains(&format!("The version of this release is {version}")), "{version}");
-    let help = include_str!("../../src/cli.rs").replace('\\', "");
+    let help = include_str!("../../src/command_help.rs").replace('\\', "");
     assert!(help.contains(&filter), "the help of redecompose needs {filter}");
 }
 
