@@ -40,8 +40,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// How many changes, or messages, are looked at together.
-const AT_ONCE: u64 = 200;
+/// How many changes, or messages, are looked at together. Others who write wait for so long.
+const AT_ONCE: u64 = 50;
 /// How many bytes of messages are read at once.
 const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 /// No message is behind it.
