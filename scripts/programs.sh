@@ -20,21 +20,17 @@ node() {
         npm install --prefix "$tools/node" --no-audit --no-fund --ignore-scripts
 }
 
-if ! is_there scripts/requirements.txt "$tools/python.list"; then
-    echo "Installing for the tests: programs of scripts/requirements.txt"
-    if python >"$log" 2>&1; then
-        cp scripts/requirements.txt "$tools/python.list"
+# Installs the list $1 by the function $2, unless that is done.
+install() {
+    if is_there "$1" "$tools/$2.list"; then return; fi
+    echo "Installing for the tests: programs of $1"
+    if "$2" >"$log" 2>&1; then
+        cp "$1" "$tools/$2.list"
     else
         tail -5 "$log"
         echo "Could not install them; tests that need them will be skipped."
     fi
-fi
-if ! is_there scripts/package.json "$tools/node.list"; then
-    echo "Installing for the tests: programs of scripts/package.json"
-    if node >"$log" 2>&1; then
-        cp scripts/package.json "$tools/node.list"
-    else
-        tail -5 "$log"
-        echo "Could not install them; tests that need them will be skipped."
-    fi
-fi
+}
+
+install scripts/requirements.txt python
+install scripts/package.json node

@@ -58,27 +58,21 @@ struct Chapter {
     markdown: &'static str,
 }
 
+impl Chapter {
+    const fn new(name: &'static str, title: &'static str, markdown: &'static str) -> Self {
+        Self { name, title, markdown }
+    }
+}
+
 /// The chapters, in the order in which they are read.
 const CHAPTERS: &[Chapter] = &[
-    Chapter {
-        name: "integrate",
-        title: "Getting started",
-        markdown: include_str!("../../../docs/integrate.md"),
-    },
-    Chapter { name: "states", title: "States", markdown: include_str!("../../../docs/states.md") },
-    Chapter { name: "events", title: "Events", markdown: include_str!("../../../docs/events.md") },
-    Chapter {
-        name: "filters",
-        title: "Filters",
-        markdown: include_str!("../../../docs/filters.md"),
-    },
-    Chapter {
-        name: "webhooks",
-        title: "Webhooks",
-        markdown: include_str!("../../../docs/webhooks.md"),
-    },
-    Chapter { name: "claims", title: "Claims", markdown: include_str!("../../../docs/claims.md") },
-    Chapter { name: "errors", title: "Errors", markdown: include_str!("../../../docs/errors.md") },
+    Chapter::new("integrate", "Getting started", include_str!("../../../docs/integrate.md")),
+    Chapter::new("states", "States", include_str!("../../../docs/states.md")),
+    Chapter::new("events", "Events", include_str!("../../../docs/events.md")),
+    Chapter::new("filters", "Filters", include_str!("../../../docs/filters.md")),
+    Chapter::new("webhooks", "Webhooks", include_str!("../../../docs/webhooks.md")),
+    Chapter::new("claims", "Claims", include_str!("../../../docs/claims.md")),
+    Chapter::new("errors", "Errors", include_str!("../../../docs/errors.md")),
 ];
 
 /// A file of the viewer, and its media type.

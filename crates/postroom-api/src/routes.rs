@@ -57,8 +57,7 @@ const AGAIN_MAX: usize = 20;
 /// The path of the entities.
 const MODEL: &str = "/rest/v1/model/";
 
-/// The REST interface. Everything but health and the pages for people asks for a
-/// token first.
+/// The REST interface. Everything but health and the pages for people asks for a token first.
 pub fn router(app: App) -> Router {
     let clock = app.store.clock().clone();
     let routes = routes().into_iter();

@@ -86,7 +86,7 @@ pub(crate) fn dialer(shared: &Shared) -> Dialer {
 /// Runs a webhook until it is disabled. It can be dropped at any point.
 pub(crate) async fn run(world: WebhookWorld, row: WebhookRow) {
     let id = WebhookId::of(row.webhook.id);
-    while world.table.of(id).is_none() {
+    while world.table.read(id, |_| ()).is_none() {
         match begin(&world, &row).await {
             Ok(noted) => world.table.begin(id, noted),
             Err(error) => {
@@ -126,9 +126,9 @@ async fn disable(world: &WebhookWorld, row: &WebhookRow, id: WebhookId, reason: 
         noted.progress.status_text = Some(reason);
         noted.progress.failing_since = None;
     });
-    while let Some(noted) = world.table.of(id) {
+    while let Some(progress) = world.table.read(id, NotedProgress::whole) {
         let (store, version) = (&world.shared.store, row.webhook.version);
-        match store.webhook_disable(&row.domain, id, version, &noted.whole()).await {
+        match store.webhook_disable(&row.domain, id, version, &progress).await {
             // If it was not done, a client has changed the webhook, and another task begins.
             Ok(_) => return,
             Err(error) => {
@@ -153,7 +153,7 @@ impl WebhookFollower {
     }
 
     fn cursor(&self) -> Option<i64> {
-        self.world.table.of(self.id).map(|noted| noted.progress.cursor)
+        self.world.table.read(self.id, |noted| noted.progress.cursor)
     }
 
     fn now(&self) -> Timestamp {
@@ -307,11 +307,15 @@ impl WebhookFollower {
 
     /// Decides what is done after a request was not taken.
     async fn failed(&self, NotTaken { text, pause, is_gone }: NotTaken) -> WhatNext {
-        let Some(noted) = self.world.table.of(self.id) else {
+        let noted = self.world.table.read(self.id, |noted| {
+            let progress = &noted.progress;
+            (progress.failing_since, progress.failures)
+        });
+        let Some((failing_since, failures)) = noted else {
             return WhatNext::End;
         };
         let retry_for = self.row.webhook.number(names::RETRY_FOR).unwrap_or_default();
-        let (now, failing_since) = (self.now(), noted.progress.failing_since);
+        let now = self.now();
         let failing_ms = failing_since.map_or(0, |since| now.as_ms() - since.as_ms());
         if is_gone || failing_ms >= retry_for.saturating_mul(1000) {
             let minutes = failing_ms / 60_000;
@@ -328,7 +332,7 @@ impl WebhookFollower {
         }
         let (settings, clock) = (&self.world.shared.settings, &self.world.shared.clock);
         let (first, longest) = (settings.webhook_retry_first, settings.webhook_retry_longest);
-        let delay = backoff::delay(clock, noted.progress.failures, first, longest).max(pause);
+        let delay = backoff::delay(clock, failures, first, longest).max(pause);
         let next = Timestamp::from_ms(now.as_ms().saturating_add(backoff::ms(delay)));
         self.world.table.note(self.id, ToWrite::Sent, |noted| {
             noted.progress.status_text = Some(format!("{text}; it is tried again at {next}"));

@@ -33,7 +33,7 @@ pub(crate) enum ToWrite {
 }
 
 /// How far a webhook has come, in memory.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct NotedProgress {
     /// What is written but for the requests.
     pub progress: WebhookProgress,
@@ -106,9 +106,13 @@ impl ProgressTable {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is noted of a webhook.
-    pub(crate) fn of(&self, webhook: WebhookId) -> Option<NotedProgress> {
-        self.all().get(&webhook).cloned()
+    /// Reads what is noted of a webhook. `None`: it does not run.
+    pub(crate) fn read<T>(
+        &self,
+        webhook: WebhookId,
+        read: impl FnOnce(&NotedProgress) -> T,
+    ) -> Option<T> {
+        self.all().get(&webhook).map(read)
     }
 
     /// Notes what is known of a webhook that begins.
@@ -138,16 +142,15 @@ impl ProgressTable {
     pub(crate) async fn write(&self, store: &Store, least: ToWrite) -> Result<(), Error> {
         let is_due =
             |noted: &NotedProgress| noted.unwritten != ToWrite::Nothing && noted.unwritten >= least;
-        let due: Vec<_> = {
+        let (mut rows, revisions): (Vec<_>, Vec<_>) = {
             let all = self.all();
             let due = all.iter().filter(|(_, noted)| is_due(noted));
-            due.map(|(id, noted)| (*id, noted.revision, noted.whole())).collect()
+            due.map(|(id, noted)| ((*id, noted.whole()), (*id, noted.revision))).unzip()
         };
-        let mut rows: Vec<_> = due.iter().map(|(id, _, whole)| (*id, whole.clone())).collect();
         rows.sort_by_key(|(id, _)| *id);
         store.webhook_progress_write(&rows).await?;
         let mut all = self.all();
-        for (id, revision, _) in due {
+        for (id, revision) in revisions {
             if let Some(noted) = all.get_mut(&id).filter(|noted| noted.revision == revision) {
                 noted.unwritten = ToWrite::Nothing;
             }

@@ -177,7 +177,7 @@ impl WebhookTester {
                 duration_ms,
                 error: None,
                 content_type: answer.content_type,
-                body: Some(text_of(&answer.body)),
+                body: Some(String::from_utf8_lossy(&answer.body).into_owned()),
             },
             Err(error) => WebhookPing {
                 status: None,
@@ -188,18 +188,6 @@ impl WebhookTester {
             },
         }))
     }
-}
-
-/// The text of bytes, with a mark in place of what is none.
-fn text_of(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        if !chunk.invalid().is_empty() {
-            text.push(char::REPLACEMENT_CHARACTER);
-        }
-    }
-    text
 }
 
 impl WebhookPing {

@@ -60,7 +60,10 @@ impl WantedNews {
     #[must_use]
     pub fn shown(&self, class: &Class, entity: &Entity) -> Json {
         let whole = entity.to_json(class);
-        self.mask.as_ref().map_or_else(|| whole.clone(), |mask| mask.apply(&whole))
+        match &self.mask {
+            Some(mask) => mask.apply(&whole),
+            None => whole,
+        }
     }
 }
 

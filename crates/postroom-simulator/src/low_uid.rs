@@ -5,6 +5,7 @@ use crate::client;
 use crate::others;
 use crate::process::EngineProcess;
 use crate::scenes;
+use crate::scenes::ScenePlace;
 use crate::servers::Reach;
 use crate::truth::UserMailbox;
 use crate::world::World;
@@ -66,15 +67,9 @@ impl WantedProof {
 ///
 /// When the store fails, or the engine records the message twice.
 pub async fn scene(world: &mut World, process: &EngineProcess) -> Result<()> {
-    let mailbox = world.any_mailbox();
-    let server = world.truth.accounts.get(&mailbox.user).map_or(0, |account| account.server);
-    let folder = world.truth.folders.get(&mailbox).and_then(|folder| folder.id);
-    let (Some(folder), Some(_)) = (folder, world.mailbox_name(mailbox)) else {
+    let Some(ScenePlace { mailbox, server, folder }) = scenes::any_place(world) else {
         return Ok(());
     };
-    if server == 1 && world.plan.calm {
-        return Ok(());
-    }
     world.note(&format!("scene: {mailbox:?} gets mail and is complete"));
     let uid = others::leave_out_uids(world, mailbox)?;
     let since_ms = process.store.clock().now_ms();

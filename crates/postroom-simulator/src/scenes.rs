@@ -16,6 +16,7 @@ use crate::world::World;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::anyhow;
+use postroom_model::EntityId;
 use postroom_model::builtin;
 use postroom_sandbox::Action;
 use postroom_sandbox::ImapCommand;
@@ -62,6 +63,28 @@ pub fn arrive(world: &mut World, mailbox: UserMailbox, count: usize) -> Result<(
     Ok(())
 }
 
+/// Where a scene takes place.
+#[derive(Debug, Clone, Copy)]
+pub struct ScenePlace {
+    /// The mailbox.
+    pub mailbox: UserMailbox,
+    /// The number of its server.
+    pub server: usize,
+    /// Its folder, which the engine knows.
+    pub folder: EntityId,
+}
+
+/// A mailbox of any user. `None`: it has no folder yet, is not there, or is at a server that has to
+/// stay calm.
+pub fn any_place(world: &mut World) -> Option<ScenePlace> {
+    let mailbox = world.any_mailbox();
+    let server = world.truth.accounts.get(&mailbox.user).map_or(0, |account| account.server);
+    let folder = world.truth.folders.get(&mailbox).and_then(|folder| folder.id)?;
+    world.mailbox_name(mailbox)?;
+    let is_calm = server == 1 && world.plan.calm;
+    (!is_calm).then_some(ScenePlace { mailbox, server, folder })
+}
+
 /// A server refuses to delete what is to be deleted. Before it does so again, UIDs come to mean
 /// other messages, or the client does not want it any more.
 ///
@@ -69,15 +92,9 @@ pub fn arrive(world: &mut World, mailbox: UserMailbox, count: usize) -> Result<(
 ///
 /// When a client is refused, or something does not hold.
 pub async fn delayed_deletion(world: &mut World, process: &EngineProcess) -> Result<()> {
-    let mailbox = world.any_mailbox();
-    let server = world.truth.accounts.get(&mailbox.user).map_or(0, |account| account.server);
-    let folder = world.truth.folders.get(&mailbox).and_then(|folder| folder.id);
-    let (Some(folder), Some(_)) = (folder, world.mailbox_name(mailbox)) else {
+    let Some(ScenePlace { mailbox, server, folder }) = any_place(world) else {
         return Ok(());
     };
-    if server == 1 && world.plan.calm {
-        return Ok(());
-    }
     world.note(&format!("scene: {mailbox:?} gets mail that is to stay"));
     let (stays, goes) = (world.chance.usize(10..24), world.chance.usize(8..14));
     arrive(world, mailbox, stays)?;

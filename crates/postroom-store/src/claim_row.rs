@@ -6,7 +6,6 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::entity_place::EntityPlace;
 use crate::failed::Failed;
-use crate::feed;
 use postroom_model::ClaimToken;
 use postroom_model::Class;
 use postroom_model::EntityId;
@@ -92,11 +91,10 @@ fn may_be_deleted(message: EntityId) -> Statement {
     Statement::new(sql).bind(message)
 }
 
-/// The statements that forget the claim of a deleted entity, and what its changes replaced.
-pub(crate) fn leave(class: &Class, id: EntityId) -> [Statement; 2] {
+/// The statement that forgets the claim of a deleted entity.
+pub(crate) fn forget(class: &Class, id: EntityId) -> Statement {
     let sql = "DELETE FROM \"work claim\" WHERE \"class\" = $1 AND \"entity\" = $2";
-    let claim = Statement::new(sql).bind(class.classname.as_str()).bind(id);
-    [claim, feed::forget(class, id)]
+    Statement::new(sql).bind(class.classname.as_str()).bind(id)
 }
 
 /// The statement that forgets the claims of all entities of a class.

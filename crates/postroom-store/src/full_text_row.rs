@@ -5,10 +5,8 @@ use crate::database::Lock;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::failed::Failed;
-use postroom_model::Class;
 use postroom_model::EntityId;
 use postroom_model::IndexedWords;
-use postroom_model::builtin::MESSAGES;
 
 /// The row of `meta` with the number of the last change that was looked at.
 pub(crate) const SEQ: &str = "full text seq";
@@ -66,10 +64,4 @@ impl WordsRow {
 pub(crate) fn forget(dialect: &dyn Dialect, id: EntityId) -> Vec<Statement> {
     let statements = dialect.full_text().forget().iter();
     statements.map(|sql| Statement::new(*sql).bind(id)).collect()
-}
-
-/// The statements that forget the words of an entity of a class that is deleted. They come behind
-/// its deletion, which waits for whoever is keeping its words.
-pub(crate) fn leave_with(class: &Class, dialect: &dyn Dialect, id: EntityId) -> Vec<Statement> {
-    if class.classname == MESSAGES { forget(dialect, id) } else { vec![] }
 }

@@ -17,6 +17,7 @@ use crate::database::Value;
 use crate::entity_row::EntityRow;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::feed;
 use crate::feed::ToldChange;
 use crate::feed::VERSION;
 use crate::full_text_row;
@@ -31,6 +32,7 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Operation;
 use postroom_model::Property;
+use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -228,10 +230,7 @@ impl Records<'_> {
         let gone = gone.of_class(self.class).must_change(Failed::Stale);
         let gone = if in_order.is_empty() { gone } else { gone.of_change(change) };
         let told = ToldChange::of(change, current.id, Operation::Delete);
-        let [claim, replaced] = claim_row::leave(self.class, current.id);
-        let gone = [gone, claim, replaced, self.row(told)];
-        let words = full_text_row::leave_with(self.class, self.dialect(), current.id);
-        gone.into_iter().chain(words).collect()
+        [gone, self.row(told)].into_iter().chain(self.forget(current.id)).collect()
     }
 
     /// Deletes an entity, whatever its version, if it is there.
@@ -250,12 +249,17 @@ impl Records<'_> {
         let row = self.store.feed_row_if_there(self.domain, self.class, told);
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
         let gone = Statement::new(sql).bind(id).bind(self.domain.as_str()).of_class(self.class);
-        let gone = [row, gone].into_iter().chain(claim_row::leave(self.class, id));
-        in_order
-            .into_iter()
-            .chain(gone)
-            .chain(full_text_row::leave_with(self.class, self.dialect(), id))
-            .collect()
+        in_order.into_iter().chain([row, gone]).chain(self.forget(id)).collect()
+    }
+
+    /// The statements that forget what is kept of a deleted entity elsewhere. They come behind its
+    /// deletion, which waits for whoever claims it or keeps its words.
+    fn forget(&self, id: EntityId) -> Vec<Statement> {
+        let mut forgotten = vec![claim_row::forget(self.class, id), feed::forget(self.class, id)];
+        if self.class.classname == MESSAGES {
+            forgotten.extend(full_text_row::forget(self.dialect(), id));
+        }
+        forgotten
     }
 
     /// The values of the columns that `changes` names.

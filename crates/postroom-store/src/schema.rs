@@ -156,6 +156,7 @@ const ONCE: &[&str] = &[
 
 /// The identity that the server gave the mailbox of a folder.
 const MAILBOX_IDS: &[&str] = &["ALTER TABLE \"origin\" ADD COLUMN \"mailbox_id\" {text}"];
+
 /// At which server, and under which login, the mailbox of a folder was read.
 const ORIGINS: &[&str] = &["CREATE TABLE \"origin\" (
     \"folder\" {id} PRIMARY KEY, \"login\" {text} NOT NULL, \"moves\" {whole} NOT NULL)"];
@@ -207,6 +208,7 @@ const MODIFIERS: &[&str] = &[
     "CREATE INDEX \"change of entity\" ON \"change\" (\"entity\", \"seq\")",
     "DROP INDEX \"change replaced\"",
 ];
+
 /// Receipts of messages that are not whole here, which are few, are found by an index.
 const UNSETTLED: &[&str] =
     &["CREATE INDEX \"receipt unsettled\" ON \"receipt\" (\"folder\", \"generation\")

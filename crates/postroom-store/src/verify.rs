@@ -300,9 +300,7 @@ impl<F: FnMut(&str)> Verification<'_, F> {
         }
         Ok(())
     }
-}
 
-impl<F: FnMut(&str)> Verification<'_, F> {
     /// No words are kept of a message that is not there.
     async fn words(&mut self) -> Result<(), Error> {
         let sql = "SELECT f.\"id\" FROM \"full text\" f WHERE NOT EXISTS
