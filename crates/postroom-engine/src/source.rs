@@ -1,8 +1,8 @@
 //! Sources: where an account's mail is before Postroom has it.
 //!
 //! The receive path speaks to a [`contract::Source`] in terms of mailboxes, their identity facts,
-//! keys of messages, and facts about messages. What these are in the language of a server stands
-//! in one module for each kind of source. IMAP is the only kind so far.
+//! keys of messages, and facts about messages. Each kind of source has one module, which translates
+//! these into the language of its server. IMAP is the only kind so far.
 //!
 //! The engine decides whether an epoch of a mailbox is over, what is fetched when, and which bytes
 //! are a message. The source decides in which forms it asks its server.

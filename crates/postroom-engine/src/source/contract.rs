@@ -12,12 +12,13 @@ use postroom_store::SourceKey;
 use std::collections::BTreeSet;
 use std::future::Future;
 
-/// How long a source may be silent in the midst of messages.
+/// How long a source may be silent while it sends messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waits {
-    /// A part of `silence_timeout` ([`Account::stall`]), because others wait behind it.
+    /// A part of `silence_timeout` ([`Account::stall`]), because other messages of the account wait
+    /// for this connection.
     Briefly,
-    /// `silence_timeout`.
+    /// The whole `silence_timeout`.
     Long,
 }
 
@@ -26,7 +27,7 @@ pub(crate) trait Connector: Send + Sync + 'static {
     /// What it connects to.
     type Source: Source;
 
-    /// Asks for the login, connects and logs in.
+    /// Gets the credentials of the account, connects and logs in.
     fn connect(
         &self,
         shared: &Shared,
@@ -47,7 +48,7 @@ pub(crate) struct SaidUnasked {
 /// What an open mailbox is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MailboxAccess {
-    /// Nothing is changed in it, whatever is asked.
+    /// Reading only. No command can change the mailbox.
     Read,
     /// Messages may be marked and deleted.
     Change,
@@ -56,11 +57,12 @@ pub(crate) enum MailboxAccess {
 /// The identity facts of a mailbox, from which the engine decides whether its epoch is over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct OpenedMailbox {
-    /// The number under which keys mean the same messages (UIDVALIDITY of IMAP); 0: none.
+    /// UIDVALIDITY of IMAP. As long as it stays the same, a key means the same message. 0: the
+    /// source has none.
     pub uid_validity: u64,
-    /// A number above all keys so far (UIDNEXT of IMAP). It never falls in an epoch.
+    /// UIDNEXT of IMAP: a number above all keys so far. It never falls within an epoch.
     pub uid_next: Option<u64>,
-    /// What identifies the mailbox whatever its name is.
+    /// MAILBOXID of IMAP. It stays the same when the mailbox is renamed.
     pub mailbox_id: Option<MailboxId>,
     /// How many messages it has.
     pub count: Option<u64>,
@@ -73,11 +75,11 @@ pub(crate) struct ListedMailbox {
     pub name: MailboxName,
     /// Its name for people.
     pub display: String,
-    /// What separates the levels of the name.
+    /// The character between the levels of the name. `None`: names have no levels.
     pub delimiter: Option<char>,
     /// Its attributes.
     pub attributes: Vec<String>,
-    /// What it is for, as RFC 6154 says it.
+    /// Its special use, as RFC 6154 spells it.
     pub special_use: Option<String>,
     /// Whether it can be opened.
     pub is_selectable: bool,
@@ -86,42 +88,46 @@ pub(crate) struct ListedMailbox {
 /// The mailboxes of an account.
 #[derive(Debug)]
 pub(crate) struct ListedMailboxes {
-    /// Up to the limit, each once.
+    /// The mailboxes, each once, and not more than the limit of the account.
     pub listed: Vec<ListedMailbox>,
-    /// How many more there are.
+    /// How many more the source has.
     pub over_count: u64,
-    /// Whether this is the list of all mailboxes. If not, one may exist that is not listed.
+    /// Whether all mailboxes are listed. Otherwise a mailbox may exist that is not listed.
     pub is_whole: bool,
 }
 
 /// Which messages of the open mailbox are listed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ListRange<'a> {
-    /// All, and compared with the source's own count.
+    /// All messages, with the source's own count of them.
     All,
-    /// Those that came since this time, in milliseconds since 1970, and maybe some before it.
+    /// The messages that came since this time, in milliseconds since 1970, and perhaps some older
+    /// ones.
     Since(i64),
-    /// Those of these that are there. They fit into one request.
+    /// Those of these messages that exist. The keys fit into one request.
     Among(&'a [SourceKey]),
 }
 
 /// The result of asking for a deletion.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Deletion {
-    /// The source agreed for these. A later listing shows whether they are gone.
+    /// The source answered OK for these messages. A later listing shows whether they are gone.
     Agreed(Vec<SourceKey>),
-    /// They stay for this reason.
+    /// The messages stay at the source for this reason, in words for people.
     Kept(String),
-    /// The source did something else. Nothing more is to be deleted now.
+    /// The source did something other than it was asked to. Nothing more must be deleted now. The
+    /// reason is in words for people.
     Distrusted(String),
 }
 
-/// An open connection to where an account's mail is. Every method waits for a bounded time only.
-/// A method whose error is [`crate::source_error::SourceFailure::Refused`] leaves it usable.
+/// An open connection to where an account's mail is.
+///
+/// Every method waits for a bounded time, except [`Source::listen`]. After the error
+/// [`crate::source_error::SourceFailure::Refused`], the connection can be used further.
 pub(crate) trait Source: Send + Sync + Sized + 'static {
-    /// The other forms in which one message can be asked for.
+    /// Another way to ask for a message. See [`Source::other_forms`].
     type Form: Copy + Send + Sync;
-    /// A running fetch. Dropping it gives it up.
+    /// A running fetch. Dropping it ends the fetch early.
     type Messages<'a>: MessageStream
     where
         Self: 'a;
@@ -132,8 +138,8 @@ pub(crate) trait Source: Send + Sync + Sized + 'static {
     /// The mailboxes of the account.
     fn survey(&mut self) -> impl Future<Output = Result<ListedMailboxes, Error>> + Send;
 
-    /// Opens a mailbox. All that follows is about it. A fact that the source does not know is left
-    /// out, because a missing one says nothing and a wrong one ends the epoch.
+    /// Opens a mailbox. The following calls are about this mailbox. A fact that the source does not
+    /// know is left out, because a missing fact proves nothing, but a wrong one ends the epoch.
     fn open(
         &mut self,
         mailbox: &MailboxName,
@@ -146,45 +152,46 @@ pub(crate) trait Source: Send + Sync + Sized + 'static {
         range: ListRange<'_>,
     ) -> impl Future<Output = Result<MailboxListing, Error>> + Send;
 
-    /// Begins to give messages that fit into one request. Those that do not exist are skipped.
+    /// Begins to fetch messages. The keys fit into one request. Messages that do not exist are
+    /// skipped.
     fn fetch<'a>(
         &'a mut self,
         keys: &[SourceKey],
         scope: FetchScope<Self::Form>,
     ) -> impl Future<Output = Result<Self::Messages<'a>, Error>> + Send;
 
-    /// The other forms in which a message can be asked for that did not come as a whole. `place`:
-    /// which one of the mailbox it is, counted from 1, where that is known.
+    /// Other ways to ask for a message that did not arrive whole by the usual way. `place` is the
+    /// position of the message in the mailbox, counted from 1. `None`: it is not known.
     fn other_forms(&self, place: Option<u32>) -> Vec<Self::Form>;
 
     /// Marks messages as read.
     fn mark_seen(&mut self, keys: &[SourceKey]) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Deletes messages that fit into one request, and no others. `earlier`: those for which the
-    /// source agreed before, which may be there still.
+    /// Deletes these messages, and no others. The keys fit into one request. `earlier` has the
+    /// messages for which the source answered OK before. Some of them may still exist.
     fn delete(
         &mut self,
         keys: &[SourceKey],
         earlier: &BTreeSet<SourceKey>,
     ) -> impl Future<Output = Result<Deletion, Error>> + Send;
 
-    /// Waits until the source has said something that [`Source::heard`] gives. It may wait for
-    /// ever. Dropping the future loses nothing.
+    /// Waits until [`Source::heard`] has something new. This may take forever. Dropping the future
+    /// loses nothing.
     fn listen(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Takes what the source has said so far without being asked.
     fn heard(&mut self) -> SaidUnasked;
 
-    /// Whether an idle connection still stands. An error is about the account.
+    /// Whether an idle connection still works. An error is about the whole account.
     fn is_alive(&mut self) -> impl Future<Output = Result<bool, Error>> + Send;
 
-    /// Takes leave and closes the connection.
+    /// Logs out and closes the connection.
     fn log_out(self) -> impl Future<Output = ()> + Send;
 }
 
 /// A running fetch.
 pub(crate) trait MessageStream: Send {
-    /// The next event. `None` after the last. Dropping the future loses nothing. Events before an
-    /// error are valid.
+    /// The next event. `None` after the last one. Dropping the future loses nothing. Events that
+    /// came before an error are valid.
     fn next(&mut self) -> impl Future<Output = Result<Option<MessageEvent>, Error>> + Send;
 }

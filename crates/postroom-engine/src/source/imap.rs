@@ -1,6 +1,7 @@
 //! IMAP as a source: all IMAP commands of the receive path.
 //!
-//! A key is a UID, the number of an epoch is UIDVALIDITY, and the number above all keys is UIDNEXT.
+//! A key is a UID. The other words of the contract are those of IMAP too: UIDVALIDITY, UIDNEXT and
+//! MAILBOXID.
 //!
 //! Standards: RFC 3501, RFC 9051, RFC 4315, RFC 8474 §4.1.
 

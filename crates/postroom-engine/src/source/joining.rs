@@ -1,5 +1,5 @@
-//! Joins the events of a fetch: each message comes with its bytes, those of a large one in a spool
-//! file.
+//! Joins the events of a fetch to messages with their bytes. The bytes of a large message are in a
+//! spool file.
 
 use crate::error::Error;
 use crate::original::Original;
@@ -9,7 +9,7 @@ use crate::source::message::MessageEvent;
 use crate::source::message::SourceBody;
 use crate::source::message::SourceMessage;
 
-/// A message and what came of its bytes.
+/// A message with its bytes, or with the reason why there are none.
 #[derive(Debug)]
 pub(crate) struct JoinedMessage {
     /// What the source said about it. Its body is in `content`.
@@ -21,9 +21,9 @@ pub(crate) struct JoinedMessage {
 /// Why there are no bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoContent {
-    /// The source did not speak of them.
+    /// The source gave no bytes, and no reason.
     Missing,
-    /// They are more than were asked for.
+    /// The message is larger than the limit of the fetch.
     TooBig {
         /// The announced size.
         size_bytes: u64,
@@ -40,17 +40,17 @@ pub(crate) struct EventJoin<'a> {
 }
 
 impl<'a> EventJoin<'a> {
-    /// With spool files in this place.
+    /// Makes a join that keeps its spool files in this place.
     #[must_use]
     pub(crate) fn new(place: SpoolPlace<'a>) -> Self {
         Self { place, spool: None }
     }
 
-    /// Takes an event. Gives the message that it completes.
+    /// Takes an event. Returns the message if the event completes one.
     ///
     /// # Errors
     ///
-    /// Those of the spool file.
+    /// When the spool file cannot be written.
     pub(crate) async fn take(
         &mut self,
         event: MessageEvent,

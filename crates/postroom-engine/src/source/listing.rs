@@ -1,7 +1,7 @@
 //! The messages that a source lists, compared with its own count.
 //!
-//! A missing key proves nothing while the source counts more messages than it lists. Then the
-//! folder says so.
+//! While the source counts more messages than it lists, a missing key does not prove that the
+//! message is gone. The `statusText` of the folder then tells people about it.
 
 use crate::counted::counted;
 use postroom_store::SourceKey;
@@ -12,9 +12,9 @@ use std::fmt::Write;
 pub(crate) struct MailboxListing {
     /// Their keys, ascending, each once.
     pub keys: Vec<SourceKey>,
-    /// How many listed numbers are not keys.
+    /// How many of the listed numbers cannot be keys.
     pub unusable: u64,
-    /// The server's own count. `None`: it gives none.
+    /// The server's own count of messages. `None`: it gives none.
     pub counted: Option<u64>,
 }
 

@@ -3,18 +3,18 @@
 use bytes::Bytes;
 use postroom_store::SourceKey;
 
-/// What is asked about messages. `F`: the source's other forms of asking.
+/// What is asked about messages. `F` is [`crate::source::contract::Source::Form`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FetchScope<F> {
     /// All of each message.
     Whole,
-    /// The same, and each may have so many bytes, whatever the usual limit is.
+    /// The same, with this limit of bytes for each message in place of the usual one.
     UpTo(u64),
-    /// All of one message, in another form.
+    /// All of one message, asked for in another way.
     Form(F),
     /// The header.
     Header,
-    /// The facts that tell one message from another at little cost: size, date, a few fields.
+    /// Cheap facts that distinguish one message from another: size, date, a few header fields.
     Witness,
     /// Size and date.
     Sizes,
@@ -27,9 +27,9 @@ pub(crate) struct SourceMessage {
     pub key: SourceKey,
     /// Its flags, as IMAP spells them.
     pub flags: Vec<String>,
-    /// When the source got it, in milliseconds since 1970.
+    /// When the source received it, in milliseconds since 1970.
     pub internal_date_ms: Option<i64>,
-    /// The announced size: a hint.
+    /// The announced size. It is only a hint, because servers announce wrong sizes.
     pub size_bytes: Option<u64>,
     /// Its header, or some fields of it.
     pub header: Option<Bytes>,
@@ -40,14 +40,14 @@ pub(crate) struct SourceMessage {
 /// The bytes of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum SourceBody {
-    /// The source did not speak of them.
+    /// The source gave no bytes, and no reason.
     #[default]
     Missing,
     /// All of them.
     Bytes(Bytes),
-    /// They were given in chunks before.
+    /// Earlier events had them, in chunks.
     Streamed,
-    /// They are more than were asked for, and were not kept.
+    /// The message is larger than the limit of the fetch. Its bytes were discarded.
     TooBig {
         /// The announced size.
         size_bytes: u64,
@@ -56,8 +56,8 @@ pub(crate) enum SourceBody {
     Unusable(&'static str),
 }
 
-/// One event of a fetch. A message is one event, unless it is large: then `Begin` and `Chunk`s
-/// come before it.
+/// One event of a fetch. A small message is one event, `Message`. For a large message, `Begin` and
+/// `Chunk`s come before that event.
 #[derive(Debug)]
 pub(crate) enum MessageEvent {
     /// A large message begins.

@@ -36,14 +36,14 @@ const NOT_SELECTABLE: [&str; 2] = ["\\noselect", "\\nonexistent"];
 #[derive(Debug)]
 pub(crate) struct ImapSource {
     connection: ImapConnection,
-    /// How the mailbox is open.
+    /// How the mailbox was opened.
     mode: Mode,
-    /// How many messages it had when it was opened.
+    /// How many messages it had then. `None`: the server did not say it.
     exists: Option<u32>,
 }
 
 impl ImapSource {
-    /// Without an open mailbox.
+    /// A source in which no mailbox is open yet.
     #[must_use]
     pub(crate) fn new(connection: ImapConnection) -> Self {
         Self { connection, mode: Mode::Examine, exists: None }

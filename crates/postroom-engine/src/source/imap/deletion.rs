@@ -43,13 +43,13 @@ pub(crate) async fn delete(
 /// A running deletion.
 struct Deleting<'a> {
     connection: &'a mut ImapConnection,
-    /// Those that were deleted before and may be there, marked.
+    /// The messages that were deleted before. Some may still exist, marked as deleted.
     earlier: &'a BTreeSet<SourceKey>,
 }
 
 impl Deleting<'_> {
-    /// Marks messages. Gives those that the server reports as marked, or why the server cannot be
-    /// trusted.
+    /// Marks messages. Returns those that the server reports as marked, or the reason why nothing
+    /// must be deleted there.
     async fn mark(&mut self, set: &UidSet) -> Result<Result<Vec<u64>, String>, Error> {
         let told = self.connection.uid_store(set, &FlagChange::add(DELETED)).await?;
         let told = marked(&told);
@@ -70,7 +70,7 @@ impl Deleting<'_> {
         Ok(Ok(mine))
     }
 
-    /// Which of these are marked, for servers that do not report it by themselves.
+    /// Asks which of these messages are marked, for servers that do not report it after STORE.
     async fn flagged(&mut self, set: &UidSet) -> Result<Vec<u64>, Error> {
         let mut fetch = self.connection.uid_fetch(set, FetchItems::Flags).await?;
         let mut told = vec![];
@@ -82,7 +82,7 @@ impl Deleting<'_> {
         Ok(marked(&told).into_iter().filter(|uid| set.contains(*uid)).collect())
     }
 
-    /// Removes marked messages, or gives why they stay.
+    /// Removes marked messages, or returns the reason why they stay.
     async fn expunge(&mut self, uids: &[u64]) -> Result<Option<String>, Error> {
         let capabilities = self.connection.capabilities();
         if capabilities.has("UIDPLUS") || capabilities.has("IMAP4REV2") {

@@ -7,8 +7,8 @@ use crate::source_error::SourceFailure;
 use crate::source_error::SourceMeaning;
 use postroom_imap::ImapVerdict;
 
-/// Codes of refusals that do not change with time (RFC 5530 §3): such a mailbox is none that we
-/// read.
+/// Codes of refusals that do not pass with time (RFC 5530 §3). A mailbox that is refused with one
+/// of them cannot be read.
 const LASTING: [&str; 3] = ["NOPERM", "NONEXISTENT", "CANNOT"];
 
 impl From<postroom_imap::Error> for Error {
@@ -36,7 +36,7 @@ fn meaning(error: &postroom_imap::Error) -> SourceMeaning {
     SourceMeaning { failure, remedy, wait }
 }
 
-/// Whether a refusal is no matter of time.
+/// Whether a refusal will not pass with time.
 fn is_lasting(error: &postroom_imap::Error) -> bool {
     matches!(error, postroom_imap::Error::Refused { code: Some(code), .. }
         if LASTING.iter().any(|lasting| code.eq_ignore_ascii_case(lasting)))

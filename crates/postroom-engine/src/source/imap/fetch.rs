@@ -1,7 +1,6 @@
-//! FETCH: its forms, and its events as those of a source.
+//! FETCH: its forms, and the translation of its events.
 //!
-//! A server may fail in one form and not in another, because different code of the server answers
-//! them.
+//! A server may fail with one form and not with another, because it has different code for them.
 
 use crate::error::Error;
 use crate::source::contract::MessageStream;
@@ -14,14 +13,14 @@ use postroom_imap::FetchEvent;
 use postroom_imap::Fetched;
 use postroom_store::SourceKey;
 
-/// How a message is asked for that did not come as a whole by `BODY.PEEK[]`.
+/// Another way to ask for a message that did not arrive whole by `BODY.PEEK[]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FetchForm {
-    /// From the first octet on (RFC 3501 §6.4.5).
+    /// A partial FETCH from the first octet on (RFC 3501 §6.4.5).
     Partial,
-    /// By this sequence number.
+    /// FETCH with this sequence number, not with the UID.
     Sequence(u32),
-    /// `RFC822`, which sets `\Seen` unless the mailbox was opened by EXAMINE.
+    /// `RFC822`. It sets `\Seen` unless the mailbox was opened by EXAMINE.
     Old,
 }
 

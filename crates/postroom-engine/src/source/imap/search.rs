@@ -1,4 +1,5 @@
-//! Lists UIDs: by SEARCH, and by FETCH where SEARCH does not agree with the server's count.
+//! Lists UIDs by SEARCH. If the result does not agree with the server's count, FETCH lists UIDs
+//! too.
 
 use crate::error::Error;
 use crate::source::imap::uids::keys_of;
@@ -9,7 +10,7 @@ use postroom_imap::ImapConnection;
 use postroom_model::Timestamp;
 use postroom_store::SourceKey;
 
-/// Lists the mailbox that is selected.
+/// Lists the messages of the selected mailbox. `exists` is the server's count when it was opened.
 ///
 /// # Errors
 ///
@@ -49,13 +50,13 @@ pub(crate) async fn list(
 
 /// The maximum number of UIDs, whatever the server counts.
 const UIDS_COUNT_MAX: u64 = 10_000_000;
-/// What the limit is about.
+/// The word for them in the error text of the limit.
 const UIDS: &str = "UIDs";
 /// How many more UIDs than the server's count are accepted, because some servers count too few.
 const UIDS_BEYOND_COUNT_MAX: u64 = 100_000;
 
-/// Adds the UIDs that FETCH gives. If there are far more than the server's count, none is kept, and
-/// dropping the fetch ends the connection if more follow.
+/// Adds the UIDs that FETCH gives. If there are far more than the server's count, none of them is
+/// added. The fetch is then dropped, which ends the connection if more UIDs follow.
 async fn fetched(
     connection: &mut ImapConnection,
     listing: &mut MailboxListing,
@@ -77,17 +78,17 @@ async fn fetched(
     Ok(())
 }
 
-/// How many UIDs FETCH may give for what was counted or listed before.
+/// How many UIDs FETCH may give, from what was counted or listed before.
 fn uids_max(listing: &MailboxListing) -> u64 {
     let known = listing.counted.unwrap_or(0).max(listing.keys.len() as u64);
     known.saturating_add(UIDS_BEYOND_COUNT_MAX).min(UIDS_COUNT_MAX)
 }
 
-/// The margin is needed because INTERNALDATE is compared by day, in the time zone of the server
-/// (RFC 3501 §6.4.4).
+/// How much earlier than asked for a search begins, because the server compares INTERNALDATE by
+/// day, in its own time zone (RFC 3501 §6.4.4).
 const MARGIN_MS: i64 = 2 * 86_400_000;
 
-/// Lists the messages that match. What else the answer says is left out.
+/// Lists the messages that match. The result has no count of the server.
 ///
 /// # Errors
 ///
@@ -100,7 +101,7 @@ pub(crate) async fn matching(
     Ok(MailboxListing { keys, ..MailboxListing::default() })
 }
 
-/// What SEARCH is asked for messages that came since this time.
+/// The search key for messages that came since this time.
 #[must_use]
 pub(crate) fn since(ms: i64) -> String {
     format!("SINCE {}", search_date(ms - MARGIN_MS))

@@ -3,7 +3,7 @@
 use postroom_imap::UidSet;
 use postroom_store::SourceKey;
 
-/// How many octets a UID set may have in one command, because some servers accept no longer lines.
+/// How many octets a UID set may have in one command, because some servers refuse longer lines.
 const SET_OCTETS_MAX: usize = 900;
 
 /// The UIDs of these keys.
@@ -24,7 +24,7 @@ pub(crate) fn set_of(keys: &[SourceKey]) -> UidSet {
     UidSet::from_uids(&uids_of(keys))
 }
 
-/// The sets of these keys, each short enough for one command.
+/// The UIDs of these keys, in sets that are each short enough for one command.
 pub(crate) fn sets_of(keys: &[SourceKey]) -> impl Iterator<Item = UidSet> {
     set_of(keys).split(SET_OCTETS_MAX).into_iter()
 }
