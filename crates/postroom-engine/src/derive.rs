@@ -1,9 +1,8 @@
-//! Derives values and files of an entity from the bytes of a message alone, when it arrives and
+//! Derives the values and files of a message from its bytes alone. This happens when it arrives and
 //! when it is parsed again.
 //!
-//! This is CPU work on a blocking thread. Its only errors are those of a file. A message that
-//! cannot be decomposed becomes `raw`. A panic of the parser costs only that one message its
-//! fields.
+//! This is CPU work for a blocking thread. It fails only if a file cannot be read. A message that
+//! cannot be decomposed becomes `raw`. If the parser panics, only that one message becomes `raw`.
 
 use crate::original::Original;
 use postroom_mime::Address;
@@ -64,12 +63,12 @@ pub(crate) struct Keep {
     pub raw: bool,
     /// Whether the html body is kept as a file.
     pub html: bool,
-    /// How many bytes of the text `text` holds.
+    /// How many bytes of the message's text are kept in the property `text`.
     pub text_bytes_max: usize,
 }
 
 impl Keep {
-    /// What the options of a folder say.
+    /// What the options of a folder ask for.
     #[must_use]
     pub(crate) fn from_options(options: &Options) -> Self {
         Self {
@@ -88,23 +87,23 @@ pub(crate) struct Derived {
     pub values: Map<String, Json>,
     /// The files without the original: html, inlines, attachments.
     pub files: Vec<NewFile>,
-    /// Why the message cannot be decomposed, if so.
+    /// Why the message cannot be decomposed. `None`: it can.
     pub raw_reason: Option<String>,
     /// When the last server on its way accepted it, in milliseconds since 1970.
     pub received_ms: Option<i64>,
-    /// When its author says it was written.
+    /// When it was written, as its author says, in milliseconds since 1970.
     pub date_ms: Option<i64>,
 }
 
 impl Derived {
-    /// The step that this is for the state of the message.
+    /// The step that the state of the message takes.
     #[must_use]
     pub(crate) fn step(&self) -> Step {
         if self.raw_reason.is_some() { Step::Keep } else { Step::Decompose }
     }
 
-    /// The time of receipt from the message, and its source: the last server on its way, otherwise
-    /// its author. Impossible times are ignored.
+    /// The time of receipt, in milliseconds since 1970, and where it comes from. The time of the
+    /// last server on the way counts before that of the author. Impossible times are ignored.
     #[must_use]
     pub(crate) fn date_time(&self, now_ms: i64) -> Option<(i64, &'static str)> {
         let told = [(self.received_ms, "received"), (self.date_ms, "date")];
@@ -123,11 +122,11 @@ pub(crate) fn is_sane(ms: i64, now_ms: i64) -> bool {
     (YEAR_MS..now_ms + SLACK_MS).contains(&ms)
 }
 
-/// Derives what there is to derive. `message` names it in the log.
+/// Derives all values and files. `message` is the id for the log.
 ///
 /// # Errors
 ///
-/// When the file of a large message cannot be read again.
+/// When the file of a large message cannot be read.
 pub(crate) fn derive(
     original: &Original,
     keep: Keep,
@@ -174,7 +173,7 @@ fn fields(message: &Message, text_bytes_max: usize) -> Map<String, Json> {
             values.insert(name.to_owned(), value);
         }
     };
-    // Entries with a name alone stand in `recipients`.
+    // An entry that has only a name is in `recipients`, but not in the lists of addresses.
     let bare = |list: &[Address]| -> Json {
         let addresses = list.iter().map(|who| who.address.as_str());
         addresses.filter(|address| !address.is_empty()).map(Json::from).collect()
@@ -197,7 +196,7 @@ fn fields(message: &Message, text_bytes_max: usize) -> Map<String, Json> {
     put(names::MESSAGE_TYPE, json!(message.kind.as_str()));
     put(names::SECURITY, json!(message.security.map(|security| security.as_str())));
     let mut defects: Vec<_> = message.defects.iter().map(|defect| defect.as_str()).collect();
-    // One byte more tells whether there is more.
+    // A character has at most four bytes, so four bytes more show whether the text goes on.
     if let Some((text, source)) = message.shown_text(text_bytes_max.saturating_add(4)) {
         let kept = text.get(..text.floor_char_boundary(text_bytes_max)).unwrap_or_default();
         put(names::TEXT, json!(kept));
@@ -280,7 +279,8 @@ fn file_rows(message: &Message, original: &Original, keep: Keep) -> io::Result<V
     html.chain(inlines).chain(attachments).map(row).collect()
 }
 
-/// The bytes of a part that is kept without the original; the html that is shown as UTF-8.
+/// The decoded bytes of a part that is kept without the original. `is_shown`: it is the html body,
+/// which is converted to UTF-8.
 fn decoded(part: &Part, original: &Original, is_shown: bool) -> io::Result<Vec<u8>> {
     let mut bytes = original.decode(part)?;
     if !is_shown {
@@ -313,7 +313,7 @@ mod tests {
             END:VCALENDAR\r\n--b--\r\n";
         let mut values = fields(&postroom_mime::parse(raw), 1_000);
         assert_eq!(values.get("inReplyTo"), Some(&json!(["one@b.example"])));
-        // Those that all messages have, beside the fields.
+        // `derive` adds these to every message.
         for name in ["attachmentCount", "parserVersion"] {
             values.insert(name.to_owned(), json!(1));
         }

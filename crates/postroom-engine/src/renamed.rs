@@ -37,18 +37,18 @@ use tokio::time::Instant;
 const CANDIDATES_MAX: usize = 50;
 /// How many of the newest recorded messages, and how many others, are compared.
 const WITNESSES: (usize, usize) = (8, 8);
-/// A mailbox that has a folder and was not the wanted one is examined again after this time.
+/// A mailbox that has a folder, and was not the missing mailbox, is examined again after this time.
 const EXAMINED_AGAIN: Duration = Duration::from_secs(24 * 3600);
 
-/// Which mailboxes that have folders were examined for each folder whose mailbox is gone, and when
-/// the first of them was.
+/// For each folder whose mailbox is gone: which mailboxes with folders were examined, and when the
+/// first of them was examined.
 #[derive(Debug, Default)]
 pub(crate) struct Examined {
     since: BTreeMap<FolderId, (Instant, BTreeSet<MailboxName>)>,
 }
 
 impl Examined {
-    /// Forgets the folders whose mailboxes are back, and what was examined long ago.
+    /// Forgets the folders whose mailboxes are back, and examinations that are too long ago.
     fn retain(&mut self, gone: &[&Folder]) {
         self.since.retain(|folder, (at, _)| {
             at.elapsed() < EXAMINED_AGAIN && gone.iter().any(|gone| gone.id == *folder)
@@ -72,16 +72,16 @@ impl Examined {
     }
 }
 
-/// The folders of an account by mailbox. `None` where the folder is enabled, or stands for no
-/// mailbox.
+/// The mailboxes that have folders in an account. The value is the folder if it can be replaced,
+/// because it is not enabled ([`MailboxHolder::is_idle`]). Otherwise it is `None`.
 pub(crate) type KnownMailboxes = BTreeMap<MailboxName, Option<FolderId>>;
 
-/// Gives folders whose mailboxes are gone the names of the other mailboxes that are the same ones:
-/// of new ones, and of those whose folders are not enabled.
+/// Finds the mailboxes of folders whose mailboxes are gone under their new names, and gives the
+/// folders these names. It looks at new mailboxes, and at mailboxes whose folders are not enabled.
 ///
-/// Gives the new mailboxes of which nobody knows yet whether they are one of those: the server
-/// refused to show them for now, or there are too many for one survey. They get no folder until a
-/// later survey has compared them: with a folder of its own, a mailbox is not new any more.
+/// Returns the new mailboxes that could not be compared yet, because the server refused to show
+/// them for now, or because there are too many for one survey. They must not get folders until a
+/// later survey has compared them, because a mailbox that has a folder no longer counts as new.
 ///
 /// # Errors
 ///
@@ -121,7 +121,8 @@ pub(crate) async fn follow<S: Source>(
     if has_all {
         search.follow_alike(&left).await?;
     } else {
-        // Whether only one is alike is not known before all are examined.
+        // A mailbox is followed by likeness only if no other is alike, so all must be examined
+        // first.
         let new = search.candidates.iter().filter(|candidate| candidate.folder.is_none());
         search.open.extend(new.map(|candidate| candidate.listed.name.clone()));
     }
@@ -151,13 +152,13 @@ pub(crate) async fn known_mailboxes(
 /// A mailbox that may be the one of a folder whose mailbox is gone.
 struct Candidate<'a> {
     listed: &'a ListedMailbox,
-    /// The folder that stands for it, which is not enabled. `None`: the mailbox is new.
+    /// Its folder, which is not enabled. `None`: the mailbox is new.
     folder: Option<FolderId>,
-    /// Its identity facts.
+    /// Its identity facts, as the server told them.
     told: OpenedMailbox,
 }
 
-/// A folder whose mailbox is gone, and what is noted of the mailbox.
+/// A folder whose mailbox is gone, and what is recorded about the mailbox.
 struct Gone<'a> {
     folder: &'a Folder,
     origin: Origin,
@@ -169,12 +170,13 @@ struct Search<'a, S> {
     account: &'a Account,
     source: &'a mut S,
     candidates: Vec<Candidate<'a>>,
-    /// The new mailboxes of which nobody knows yet.
+    /// The new mailboxes that could not be compared yet.
     open: BTreeSet<MailboxName>,
 }
 
 impl<'a, S: Source> Search<'a, S> {
-    /// Asks what a mailbox is. Gives whether the server showed it, or will never do.
+    /// Asks for the identity facts of a mailbox. Returns whether the question is settled: the
+    /// server showed the mailbox, or will never show it.
     async fn examine(
         &mut self,
         listed: &'a ListedMailbox,
@@ -196,8 +198,8 @@ impl<'a, S: Source> Search<'a, S> {
         }
     }
 
-    /// Gives folders whose mailboxes are gone those that have the same MAILBOXID, or the same
-    /// UIDVALIDITY and messages. Gives the folders for which there is none.
+    /// Lets each folder whose mailbox is gone follow the mailbox that has the same MAILBOXID, or
+    /// the same UIDVALIDITY and messages. Returns the folders for which there is none.
     async fn follow<'b>(&mut self, gone: &[&'b Folder]) -> Result<Vec<Gone<'b>>, Error> {
         let mut left = vec![];
         for folder in gone.iter().copied() {
@@ -219,8 +221,9 @@ impl<'a, S: Source> Search<'a, S> {
         Ok(left)
     }
 
-    /// Gives folders whose mailboxes are gone the new ones that have the same messages under other
-    /// UIDs, where only one mailbox has, and only those of one folder.
+    /// Lets each folder whose mailbox is gone follow the new mailbox that has the same messages
+    /// under other UIDs. This happens only if the folder resembles no other new mailbox, and the
+    /// mailbox resembles no other folder.
     async fn follow_alike(&mut self, gone: &[Gone<'_>]) -> Result<(), Error> {
         let mut pairs = vec![];
         for gone in gone {
@@ -236,7 +239,7 @@ impl<'a, S: Source> Search<'a, S> {
             pairs.iter().filter(involved).count() == 1
         };
         let mut taken: Vec<_> = pairs.iter().filter(|pair| is_only(pair)).collect();
-        // The last one first, because taking one moves those behind it.
+        // The last one first, because `take` removes a candidate and moves a later one.
         taken.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
         for (folder, at) in taken {
             self.take(folder, *at).await?;
@@ -244,7 +247,7 @@ impl<'a, S: Source> Search<'a, S> {
         Ok(())
     }
 
-    /// The mailbox that has the MAILBOXID of a folder whose mailbox is gone. `None` also where the
+    /// The candidate that has the MAILBOXID of a folder whose mailbox is gone. Also `None` if the
     /// server gives this MAILBOXID to several mailboxes.
     async fn by_mailbox_id(&mut self, gone: &Gone<'_>) -> Result<Option<usize>, Error> {
         let Some(id) = &gone.origin.mailbox_id else {
@@ -261,7 +264,7 @@ impl<'a, S: Source> Search<'a, S> {
         if noted.iter().any(|other| *other != gone.folder.id) {
             return Ok(None);
         }
-        // INBOX is never renamed, so it must have another one.
+        // INBOX is never renamed. If it has the same MAILBOXID, this server's ids prove nothing.
         match self.source.open(&MailboxName::inbox(), MailboxAccess::Read).await {
             Ok(inbox) if inbox.mailbox_id.as_ref() == Some(id) => Ok(None),
             Err(error) if !error.is_refusal() => Err(error),
@@ -269,7 +272,7 @@ impl<'a, S: Source> Search<'a, S> {
         }
     }
 
-    /// The mailbox that has UIDVALIDITY, UIDs and messages of one that is gone.
+    /// The candidate that has the UIDVALIDITY, UIDs and messages of a mailbox that is gone.
     async fn by_uids(&mut self, origin: &Origin) -> Result<Option<usize>, Error> {
         for at in 0..self.candidates.len() {
             if self.has_same_uids(origin, at).await? {
@@ -288,7 +291,7 @@ impl<'a, S: Source> Search<'a, S> {
     }
 
     async fn is_alike(&mut self, origin: &Origin, at: usize) -> Result<bool, Error> {
-        // A mailbox that was there beside the gone one may be its copy.
+        // A mailbox with a folder may have been there beside the gone one, as a copy of it.
         let new = self.candidates.get(at).filter(|candidate| candidate.folder.is_none());
         let (Some(epoch), Some(candidate)) = (origin.epoch, new) else {
             return Ok(false);
@@ -301,7 +304,8 @@ impl<'a, S: Source> Search<'a, S> {
         self.heard(at, result)
     }
 
-    /// A refusal is no evidence. A new mailbox that is refused for now is compared again later.
+    /// The result of a comparison. A refusal counts as "not the same". A new mailbox that is
+    /// refused only for now is compared again later.
     fn heard(&mut self, at: usize, result: Result<bool, Error>) -> Result<bool, Error> {
         match result {
             Err(error) if error.is_refusal() => {
@@ -331,12 +335,12 @@ impl<'a, S: Source> Search<'a, S> {
     }
 }
 
-/// Whether a refusal is no matter of time.
+/// Whether a refusal will not pass with time.
 fn is_lasting(error: &Error) -> bool {
     matches!(error.source_failure(), Some(SourceFailure::Refused { is_lasting: true, .. }))
 }
 
-/// Whether a mailbox has UIDVALIDITY, UIDs and messages of one that is gone.
+/// Whether a candidate has the UIDVALIDITY, UIDs and messages of a mailbox that is gone.
 async fn has_same_uids<S: Source>(
     shared: &Shared,
     source: &mut S,

@@ -14,14 +14,14 @@ use postroom_model::MESSAGE_BYTES_LIMIT;
 use postroom_store::MissedMessage;
 use postroom_store::SourceKey;
 
-/// A message to fetch in other forms.
+/// A message to ask for in other ways.
 #[derive(Debug)]
 pub(crate) struct IncompleteMessage {
     /// Its key.
     pub key: SourceKey,
-    /// Why, in words.
+    /// Why, in words for people.
     pub reason: String,
-    /// What arrived, if anything.
+    /// The bytes that arrived, which cannot be the whole message. `None`: no bytes arrived.
     pub came: Option<(SourceMessage, Original)>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct IncompleteMessage {
 pub(crate) struct Intake<'a> {
     /// The collector of messages.
     pub collector: Collector<'a>,
-    /// What the look at the mailbox has found.
+    /// What the poll has found in the mailbox.
     pub news: &'a News,
     /// Messages that could not be fetched.
     pub missed: Vec<MissedMessage>,
@@ -40,26 +40,27 @@ pub(crate) struct Intake<'a> {
 }
 
 impl<'a> Intake<'a> {
-    /// With nothing in it.
+    /// Makes an intake that has no messages yet.
     #[must_use]
     pub(crate) fn new(collector: Collector<'a>, news: &'a News) -> Self {
         Self { collector, news, missed: vec![], withheld: 0, incomplete: vec![] }
     }
 
-    /// How large the message may be: as the folder says, unless somebody asked for it.
+    /// How many bytes the message may have. The limit is that of the folder, unless a client asked
+    /// for the whole message.
     #[must_use]
     pub(crate) fn bytes_max(&self, key: SourceKey) -> u64 {
         let is_requested = self.news.oversized.get(&key).is_some_and(|one| one.is_requested);
         if is_requested { MESSAGE_BYTES_LIMIT } else { self.collector.message_bytes_max }
     }
 
-    /// Takes what a fetch gave of a message. Bytes that cannot be the whole message are asked for
-    /// again. Gives how many bytes came. `None`: the source said something else about it unasked,
-    /// such as its flags.
+    /// Sorts a message of a fetch. If its bytes cannot be the whole message, it becomes one of
+    /// `incomplete`. Returns how many bytes came. `None`: the source said only something else about
+    /// the message, unasked, such as its flags.
     ///
     /// # Errors
     ///
-    /// Those of the spool file, or [`Error::Unheard`].
+    /// When the spool file cannot be read, or [`Error::Unheard`].
     pub(crate) async fn come(&mut self, joined: JoinedMessage) -> Result<Option<u64>, Error> {
         let JoinedMessage { message, content } = joined;
         let key = message.key;
@@ -88,11 +89,12 @@ impl<'a> Intake<'a> {
         Ok(Some(size_bytes))
     }
 
-    /// Takes a message. `is_whole`: nothing shows that bytes are missing.
+    /// Gives a message to the collector, unless it is too large. `is_whole`: nothing shows that
+    /// bytes are missing.
     ///
     /// # Errors
     ///
-    /// Those of the spool file, or [`Error::Unheard`].
+    /// When the spool file cannot be read, or [`Error::Unheard`].
     pub(crate) async fn take(
         &mut self,
         message: SourceMessage,
@@ -120,7 +122,7 @@ impl<'a> Intake<'a> {
         self.collector.add(arrived).await
     }
 
-    /// Leaves the incomplete messages pending.
+    /// Makes the incomplete messages pending, so that they are retried later.
     pub(crate) fn give_up_incomplete(&mut self) {
         let missed = |incomplete: IncompleteMessage| {
             MissedMessage::pending(incomplete.key, incomplete.reason)
@@ -129,11 +131,11 @@ impl<'a> Intake<'a> {
     }
 }
 
-/// Why the bytes cannot be the whole message. `None`: they may be.
+/// Why the bytes cannot be the whole message, in words for people. `None`: they may be.
 ///
 /// # Errors
 ///
-/// Those of the spool file.
+/// When the spool file cannot be read.
 pub(crate) fn why_incomplete(
     message: &SourceMessage,
     original: &Original,

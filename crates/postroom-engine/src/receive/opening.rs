@@ -1,8 +1,8 @@
-//! Opens a mailbox for a poll: in which way, and which of the numbers that the server tells are
+//! Opens a mailbox for a poll. Decides in which way it is opened, and whether its MAILBOXID is
 //! evidence.
 //!
-//! The identity of a mailbox (MAILBOXID) is what the source tells when it opens it. QUIRK(Cyrus
-//! 3.6.1): STATUS tells other bytes.
+//! The MAILBOXID is the one that the server tells when it opens the mailbox. QUIRK(Cyrus 3.6.1):
+//! STATUS tells other bytes.
 //!
 //! Standards: RFC 3501 §6.3.1, RFC 8474 §4.1.
 
@@ -19,35 +19,36 @@ use postroom_store::Origin;
 /// If MAILBOXID alone ends more epochs than this, the server is assumed to make it up.
 const REPLACED_MAX: u32 = 2;
 
-/// What is known of the way in which the mailbox of a folder is opened.
+/// What is known about opening the mailbox of a folder.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Opening {
-    /// Whether it is opened for changes because it has another UIDVALIDITY otherwise.
+    /// Whether it is always opened for changes, because its UIDVALIDITY differed when it was opened
+    /// for reading.
     for_changes: bool,
-    /// Whether the server's MAILBOXID is no evidence.
+    /// Whether the MAILBOXID of this server proves nothing.
     ids_vary: bool,
-    /// How many times MAILBOXID alone showed another mailbox.
+    /// How many epochs ended because of MAILBOXID alone.
     replaced: u32,
 }
 
-/// The mailbox that is opened.
+/// The mailbox to open.
 pub(crate) struct OpeningMailbox<'a> {
-    /// The mailbox.
+    /// The folder with its account.
     pub mailbox: MonitoredMailbox<'a>,
-    /// What is noted of its mailbox.
+    /// What is recorded about its mailbox.
     pub origin: &'a Origin,
 }
 
 /// A mailbox that was opened.
 pub(crate) struct OpenMailbox {
-    /// Its identity facts, without a MAILBOXID that is no evidence.
+    /// Its identity facts. A MAILBOXID that proves nothing is left out.
     pub opened: OpenedMailbox,
     /// How it was opened.
     pub access: MailboxAccess,
 }
 
 impl Opening {
-    /// The same for the next epoch of the mailbox.
+    /// What is still known when an epoch of the mailbox is over.
     #[must_use]
     pub(crate) fn after(self, over: &Over) -> Self {
         let replaced = self.replaced.saturating_add(u32::from(*over == Over::MailboxId));
@@ -83,9 +84,9 @@ impl Opening {
         Ok(OpenMailbox { opened, access })
     }
 
-    /// Takes MAILBOXID out of the identity facts if it differs from the noted one and is no
-    /// evidence: the server tells the noted one of several mailboxes, or another one each time. If
-    /// it is evidence, another mailbox has the name now.
+    /// Removes the MAILBOXID from the identity facts if it differs from the recorded one and proves
+    /// nothing. It proves nothing if several mailboxes have the recorded one, or if the server
+    /// tells another one each time. Otherwise, another mailbox has this name now.
     async fn check<S: Source>(
         &mut self,
         shared: &Shared,

@@ -26,21 +26,22 @@ const ENDS_MAX: u32 = 2;
 pub(crate) enum FetchedAlone {
     /// It is recorded.
     Came,
-    /// It is to be fetched there again.
+    /// It was not recorded. When it is due again, a connection of its own fetches it once more.
     Missed,
-    /// There was no such connection. When the message is due again, it is fetched alone on the main
-    /// connection.
+    /// There was no such connection. When the message is due again, the main connection fetches it
+    /// alone.
     NotAsked,
 }
 
-/// The keys of the messages that are still to be fetched.
+/// Which messages are still to be fetched, and how.
 #[derive(Debug, Default)]
 pub(crate) struct FetchPlan {
     /// Not fetched so far, ascending.
     fresh: VecDeque<SourceKey>,
-    /// Refused sets. The last one is next.
+    /// The halves of refused sets, and sets that were put back. The last one is next.
     halves: Vec<Vec<SourceKey>>,
-    /// Sets during which the connection ended. The first one is next, after all other sets.
+    /// Sets during which the connection ended, and pending messages. The first one is next, after
+    /// all other sets.
     suspects: VecDeque<Vec<SourceKey>>,
     /// How often the connection ended while a message was fetched alone.
     ends: BTreeMap<SourceKey, u32>,
@@ -54,8 +55,9 @@ pub(crate) struct FetchPlan {
 }
 
 impl FetchPlan {
-    /// Takes the new keys, ascending, the keys to retry, and those to ask for one by one. Knowledge
-    /// of messages that end connections is kept.
+    /// Begins with the result of a poll. `fresh` has the new keys, ascending, `again` the keys to
+    /// retry, and `singly` the keys to fetch one by one. What is known about messages that end
+    /// connections is kept.
     pub(crate) fn fill(
         &mut self,
         fresh: VecDeque<SourceKey>,
@@ -84,8 +86,8 @@ impl FetchPlan {
         self.fresh.is_empty() && self.halves.is_empty() && self.suspects.is_empty()
     }
 
-    /// The next set: at most `count_max` messages and about `bytes_max` bytes, which fit into one
-    /// request.
+    /// The next set. It has at most `count_max` messages and about `bytes_max` bytes, and `fits`
+    /// says that it fits into one request.
     pub(crate) fn next(
         &mut self,
         count_max: usize,
@@ -119,8 +121,8 @@ impl FetchPlan {
         self.average_bytes = bytes.checked_div(count).or(self.average_bytes);
     }
 
-    /// Notes that a set, or the rest of it, was refused. It is split into halves. Gives a message
-    /// that was refused alone.
+    /// Notes that a set, or the rest of it, was refused, and splits it into halves. If it is a
+    /// single message, nothing is planned for it, and its key is returned.
     pub(crate) fn refused(&mut self, mut rest: Vec<SourceKey>) -> Option<SourceKey> {
         if let [key] = rest.as_slice() {
             return Some(*key);
@@ -130,8 +132,8 @@ impl FetchPlan {
         None
     }
 
-    /// Notes that the connection ended before the rest of a set arrived. Gives a message that ends
-    /// it repeatedly.
+    /// Notes that the connection ended before the rest of a set arrived. Returns the key of a
+    /// message that ended it repeatedly. Nothing more is planned for that message.
     pub(crate) fn ended(&mut self, rest: &[SourceKey]) -> Option<SourceKey> {
         let (first, others) = rest.split_first()?;
         if others.is_empty() {
@@ -146,8 +148,8 @@ impl FetchPlan {
         None
     }
 
-    /// Notes that the server was silent before the rest of a set. The first message of the rest
-    /// goes to a connection of its own, and is given.
+    /// Notes that the server fell silent before the rest of a set arrived. The first message of the
+    /// rest is fetched on a connection of its own. Its key is returned.
     pub(crate) fn stalled(&mut self, rest: &[SourceKey]) -> Option<SourceKey> {
         let (first, others) = rest.split_first()?;
         self.suspect(others);
@@ -157,7 +159,7 @@ impl FetchPlan {
         Some(*first)
     }
 
-    /// The messages to hand to a connection of their own, each once.
+    /// Takes the messages to fetch on a connection of their own. Each is given once.
     pub(crate) fn take_alone(&mut self) -> Vec<SourceKey> {
         std::mem::take(&mut self.alone)
     }
@@ -168,7 +170,7 @@ impl FetchPlan {
         self.stalled.get(&key) == Some(&true)
     }
 
-    /// Notes the result of a message on a connection of its own.
+    /// Notes the result of fetching a message on a connection of its own.
     pub(crate) fn back(&mut self, key: SourceKey, asked: FetchedAlone) {
         match asked {
             FetchedAlone::Came => drop(self.stalled.remove(&key)),
@@ -185,7 +187,7 @@ impl FetchPlan {
         self.suspects.extend(halves);
     }
 
-    /// Puts back a set that could not be fetched for a reason of our own. It is next again.
+    /// Puts back a set that was not fetched for a reason that is not the server's. It is next.
     pub(crate) fn put_back(&mut self, rest: Vec<SourceKey>) {
         if !rest.is_empty() {
             self.halves.push(rest);

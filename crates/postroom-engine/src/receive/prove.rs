@@ -1,7 +1,8 @@
-//! Proves that a folder is complete: the ledger has every listed message, and the server lists as
-//! many messages as it counts.
+//! Proves that a folder is complete: the ledger has a receipt for every listed message, and the
+//! server lists as many messages as it counts.
 //!
-//! Otherwise the folder says what is missing, and why.
+//! A pending message has a receipt, so it does not prevent the proof. The `statusText` of the
+//! folder says what is missing, and why.
 
 use crate::account::MonitoredMailbox;
 use crate::counted::counted;
@@ -69,7 +70,7 @@ pub(crate) async fn prove(
     shared.store.folder_report(&mailbox.account.domain, mailbox.folder.id, &report).await?;
     let waits = pending.iter().filter(|pending| !known.plan.is_alone(pending.key));
     let waits = waits.map(|pending| pending.next_attempt_ms);
-    // What was asked for and is not settled is looked for again.
+    // A message that a client asked for is fetched again at the next poll.
     let requested = requested().filter(|one| is_listed(one.key) && !known.plan.is_alone(one.key));
     known.retry_ms = waits.chain(requested.map(|_| 0)).min();
     known.proved(&shared.clock, news, &ledger, complete);
@@ -77,13 +78,14 @@ pub(crate) async fn prove(
     Ok(())
 }
 
-/// Why a message that somebody asked for could not be loaded.
+/// Why a message that a client asked for could not be loaded.
 const NOT_LISTED: &str = "the server no longer lists it in the mailbox";
 
-/// The text of a folder while it is being loaded.
+/// The `statusText` of a folder while it is being loaded.
 const STILL_TO_BE_LOADED: &str = "some messages are not loaded yet";
 
-/// The text of a folder. Empty: all is well. A message that is too large has its own error text.
+/// The `statusText` of a folder. It is empty when all is well. A message that is too large is not
+/// mentioned, because it has its own `errorText`.
 fn status(
     clock: &Clock,
     news: &News,

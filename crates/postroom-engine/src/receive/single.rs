@@ -1,4 +1,4 @@
-//! Fetches one message alone, as a whole or in another form of its source.
+//! Fetches one message alone, by the usual way or by another way of its source.
 
 use crate::error::Error;
 use crate::original::Original;
@@ -12,16 +12,16 @@ use crate::source::message::FetchScope;
 use crate::source::message::SourceMessage;
 use postroom_store::SourceKey;
 
-/// What came.
+/// The result of asking for one message.
 #[derive(Debug)]
 pub(crate) enum Single {
-    /// Octets, which may be the whole message or not.
+    /// The source gave bytes. They may be less than the whole message.
     Given(SourceMessage, Original),
-    /// None, and why.
+    /// The source gave no bytes, for this reason.
     Missed(String),
 }
 
-/// Asks for a message.
+/// Asks for a message. A refusal of the source is [`Single::Missed`].
 ///
 /// # Errors
 ///

@@ -1,10 +1,10 @@
 //! Finds the messages of a mailbox that the ledger does not have.
 //!
-//! The result is a set difference, never a count or a high-water mark: the listed keys without
-//! those that have a receipt. So no message is skipped, whatever was interrupted. Before that,
-//! [`crate::receive::identity`] checks whether the keys still mean the same messages. If not, a new
-//! epoch of the mailbox begins, and every message is new. The result is remembered until it is
-//! fetched, so that the next turn of the folder needs no list.
+//! The new messages are the listed keys without those that have a receipt. This is a set
+//! difference, never a count or a high-water mark, so an interruption cannot skip a message. Before
+//! that, [`crate::receive::identity`] checks whether the keys still mean the same messages. If they
+//! do not, a new epoch of the mailbox begins, and every message is new. The result is remembered
+//! until it is fetched, so that the next turn of the folder needs no list.
 
 use crate::account::MonitoredMailbox;
 use crate::error::Error;
@@ -41,14 +41,16 @@ use tokio::time::Instant;
 
 /// Up to this number of recorded messages, each poll checks all of them.
 const FEW: usize = 16;
-/// Otherwise it checks so many of the newest, and so many others.
+/// If there are more, each poll checks so many of the newest, and so many others.
 const SAMPLE: (usize, usize) = (6, 6);
 /// Up to this number, all are checked when a process reads the mailbox for the first time.
 const FIRST_MAX: usize = 500;
-/// From time to time all are checked, up to this number.
+/// Up to this number, all are checked again after [`ALL_EVERY`].
 const ALL_MAX: usize = 50_000;
+/// The time between two checks of all recorded messages.
 const ALL_EVERY: Duration = Duration::from_secs(3600);
-/// A poll of a folder: the source, and what is remembered.
+
+/// A poll of a folder.
 struct Poll<'a, S> {
     shared: &'a Shared,
     mailbox: MonitoredMailbox<'a>,
@@ -57,8 +59,8 @@ struct Poll<'a, S> {
     access: MailboxAccess,
 }
 
-/// Opens the mailbox and finds new messages. `None`: its identity facts show that there are
-/// none. Messages that an earlier poll found and that were not fetched yet count as new.
+/// Opens the mailbox and finds new messages. `None`: its identity facts show that there are none.
+/// Messages that an earlier poll found, and that were not fetched yet, count as new.
 ///
 /// # Errors
 ///
@@ -147,8 +149,8 @@ impl<S: Source> Poll<'_, S> {
         self.known.all_at.is_some_and(|at| at.elapsed() >= ALL_EVERY)
     }
 
-    /// Checks some of the remembered messages, because the numbers of a mailbox may be the same
-    /// although its messages differ.
+    /// Checks some of the remembered messages, because a mailbox may have the same numbers although
+    /// its messages are others.
     async fn sample(&mut self, epoch: MailboxEpoch) -> Result<Option<Over>, Error> {
         let some = match self.known.shown.len() {
             ..=FEW => self.known.shown.clone(),
@@ -172,7 +174,7 @@ impl<S: Source> Poll<'_, S> {
         check.look(keys, care).await
     }
 
-    /// Checks recorded messages that are listed: some of them, and from time to time all.
+    /// Checks some of the recorded messages that are listed, and from time to time all of them.
     async fn compare(
         &mut self,
         epoch: MailboxEpoch,
@@ -230,7 +232,7 @@ impl<S: Source> Poll<'_, S> {
         Ok(epoch)
     }
 
-    /// The key up to which the mailbox is not loaded in an epoch that begins. 0 when all of it is.
+    /// The key up to which messages are not loaded in an epoch that begins. 0: all are loaded.
     ///
     /// Without `load_existing`, messages that were there when the folder was enabled are not
     /// loaded. In another epoch, all messages that arrived since the folder was last proven

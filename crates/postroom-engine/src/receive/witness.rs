@@ -2,9 +2,9 @@
 //! ones.
 //!
 //! They are fetched for a few messages at each poll, and for each message before it is deleted. If
-//! they differ, the bytes decide, because some servers guess sizes, give the present time as the
-//! date, or write into messages. Which of the three facts a server does not keep is remembered, so
-//! that the bytes are not fetched again and again.
+//! they differ, the bytes are compared, because some servers guess sizes, give the present time as
+//! the date, or write into messages. It is remembered which of the three facts a server does not
+//! keep, so that the bytes are not fetched again and again.
 
 use crate::error::Error;
 use crate::original::Original;
@@ -37,11 +37,11 @@ pub(crate) struct Seen {
 pub(crate) enum Facts {
     /// Size and date.
     Few,
-    /// Some fields of the header too, unless the source refuses to give them.
+    /// Some header fields too, unless the source refuses to give them.
     All,
 }
 
-/// Which facts a server changes although the message is the same.
+/// Which facts a server changes although the message stays the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Unsteady {
     size: bool,
@@ -54,20 +54,20 @@ pub(crate) struct Unsteady {
 pub(crate) enum Likeness {
     /// The message is the same.
     Same,
-    /// Nothing shows a difference, but the evidence does not suffice to delete.
+    /// Nothing shows a difference, but the evidence does not suffice to delete the message.
     Likely,
-    /// It may be another.
+    /// It may be another message.
     Differs,
 }
 
 /// What the bytes of a message show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// They are those that were recorded.
+    /// They equal the recorded ones.
     Same,
-    /// They are others.
+    /// They differ from the recorded ones, so it is another message.
     Other,
-    /// They could not be fetched, or no hash is recorded.
+    /// Nothing: they could not be fetched as a whole, or no hash is recorded.
     None,
 }
 
@@ -106,11 +106,11 @@ impl Unsteady {
     }
 }
 
-/// The fields that identify messages. The others count for messages without a Message-ID.
+/// The fields that identify messages. The last three are for messages without a Message-ID.
 const FIELDS: [&[u8]; 4] = [b"message-id", b"date", b"from", b"subject"];
 
-/// A hash of Message-ID, Date, From and Subject in a header or in the beginning of a message.
-/// `None`: it has none of them.
+/// A hash of Message-ID, Date, From and Subject. `start` is a header, or the beginning of a
+/// message. `None`: it has none of these fields.
 #[must_use]
 pub(crate) fn message_id(start: &[u8]) -> Option<i64> {
     let mut values: [Option<Vec<u8>>; 4] = [None, None, None, None];
@@ -144,8 +144,8 @@ pub(crate) fn message_id(start: &[u8]) -> Option<i64> {
     Some(i64::from_be_bytes([a, b, c, d, e, f, g, h]))
 }
 
-/// Fetches the facts about these messages. Messages that the server skips are missing from the
-/// result. If the server refuses, the result is empty.
+/// Fetches the facts about these messages. Messages that the server skips, or refuses to describe,
+/// are missing from the result.
 ///
 /// # Errors
 ///
@@ -161,7 +161,7 @@ pub(crate) async fn ask<S: Source>(
         match ask_some(source, &keys, scope, &mut seen).await {
             Ok(()) => {}
             Err(error) if !error.is_refusal() => return Err(error),
-            // An older form of the question.
+            // Some servers refuse header fields but give size and date.
             Err(_) if facts == Facts::All => {
                 match ask_some(source, &keys, FetchScope::Sizes, &mut seen).await {
                     Err(error) if !error.is_refusal() => return Err(error),
@@ -202,7 +202,7 @@ async fn ask_some<S: Source>(
     Ok(())
 }
 
-/// Whether the fetched bytes can be compared.
+/// Whether the fetched bytes may be the whole message, so that they can be compared.
 fn is_whole(announced: Option<u64>, bytes: &bytes::Bytes) -> bool {
     let original = Original::Memory(bytes.clone());
     incomplete::too_few(announced, bytes.len() as u64).is_none()
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn one_word_that_differs_is_enough_and_one_that_agrees_is_not() {
+    fn one_fact_that_differs_is_enough_and_one_that_agrees_is_not() {
         let all = witness(Some(5), Some(6), Some(7));
         #[rustfmt::skip]
         let table: &[(Witness, Likeness)] = &[
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_a_server_does_not_keep_is_passed_over() {
+    fn a_fact_that_a_server_does_not_keep_is_ignored() {
         let (before, now) = (witness(Some(5), Some(6), None), witness(Some(9), Some(6), None));
         let (before, now) = (then(before), Seen { witness: now, hash: None });
         let mut unsteady = Unsteady::default();

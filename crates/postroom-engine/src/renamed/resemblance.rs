@@ -1,9 +1,9 @@
 //! Recognises a mailbox by its messages alone, under other UIDs and another UIDVALIDITY.
 //!
-//! It is for servers that renumber a mailbox when it is renamed, and tell no MAILBOXID, as Courier
-//! does. A sample of what the mailbox holds must be recorded messages for the larger part, by size,
-//! INTERNALDATE and Message-ID, and each recorded message counts once. A few messages that were
-//! moved to a mailbox show nothing.
+//! This is for servers such as Courier, which renumber a mailbox when it is renamed and tell no
+//! MAILBOXID. A sample of the messages in the mailbox is compared with the recorded messages by
+//! size, INTERNALDATE and Message-ID. At least half of the sample must be recorded, and each
+//! recorded message counts once. So a few messages that were moved to a mailbox prove nothing.
 
 use crate::error::Error;
 use crate::receive::identity;
@@ -18,9 +18,9 @@ use std::collections::HashMap;
 
 /// How many of the newest recorded messages are compared.
 const RECORDED_MAX: usize = 100_000;
-/// How many messages of the mailbox are looked at: newest, others.
+/// How many messages of the mailbox are compared: newest, others.
 const SAMPLE: (usize, usize) = (60, 60);
-/// So many of them must be recorded.
+/// At least so many of them must be recorded.
 const FOUND_MIN: usize = 3;
 
 /// Whether the open mailbox is the one whose epoch this was.
@@ -38,7 +38,7 @@ pub(crate) async fn is_alike<S: Source>(
         return Ok(false);
     }
     let listing = match source.list(ListRange::All).await {
-        // It counts messages and lists none.
+        // The server counts messages but lists none.
         Err(Error::Unlisted { .. }) => return Ok(false),
         listing => listing?,
     };
@@ -51,7 +51,7 @@ pub(crate) async fn is_alike<S: Source>(
     Ok(are_recorded(then, seen.values().map(|seen| seen.witness), some.len()))
 }
 
-/// Whether most of a sample of so many messages are recorded ones.
+/// Whether at least half of a sample of so many messages, and [`FOUND_MIN`], are recorded.
 fn are_recorded(
     then: impl Iterator<Item = Witness>,
     now: impl Iterator<Item = Witness>,
