@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// Why a call of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A condition of the batch did not hold. Nothing of it was done.
+    /// A condition of the batch did not hold. Nothing of the batch was done.
     #[error("{0}")]
     Condition(Failed),
     /// Reading took too long.
@@ -54,7 +54,7 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// The contents that are objects were left alone.
+    /// The content is an object, and this process was told to leave objects alone.
     #[error("this content is an object, and objects are not read here")]
     ObjectsLeftAlone,
     /// The settings of the object store cannot be used.
@@ -74,10 +74,10 @@ pub enum Error {
         /// The place that was given.
         given: Option<String>,
     },
-    /// The database has ended.
+    /// The database is closed.
     #[error("the database is closed")]
     Closed,
-    /// This store is not that of an engine, so it may not do the engine's work.
+    /// This store was not made by [`crate::Store::lead`], so it may not do the engine's work.
     #[error("this process does not lead its group: it receives and sends no mail")]
     NotLeading,
     /// The message cannot take this step from its state. Nothing of it was done.
@@ -99,7 +99,7 @@ pub enum Error {
         /// What it is.
         what: &'static str,
     },
-    /// The database is without the log that it had: it was copied without it.
+    /// The write-ahead log of the database is missing: the database was copied without it.
     #[error(
         "{} is incomplete: it was copied without `postroom.db-wal`, which had its latest changes. \
          Copy the whole data directory while Postroom is stopped. Or, while it runs, use \
@@ -110,7 +110,7 @@ pub enum Error {
         /// The database's file.
         path: PathBuf,
     },
-    /// The log beside the database is from another moment.
+    /// The database and its write-ahead log were copied at different moments.
     #[error(
         "{} and the file `-wal` beside it are from different moments: they were copied one after \
          the other while Postroom ran, and mail is missing in them. Copy the data directory while \
@@ -135,10 +135,10 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// The key is of another form.
+    /// The key does not have the right form.
     #[error("the key must be 64 hexadecimal digits")]
     KeyForm,
-    /// There is a database, but no key to it.
+    /// The data directory has a database, but no key.
     #[error("{} is missing: put it back, or set POSTROOM_MASTER_KEY", .path.display())]
     KeyMissing {
         /// Where it should be.

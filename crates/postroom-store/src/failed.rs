@@ -1,4 +1,4 @@
-//! The named conditions of batches. A refused batch says which one did not hold.
+//! The named conditions of batches. A refused batch names the one that did not hold.
 //!
 //! A rule is enforced in every batch that could break it. A check before the batch only makes the
 //! error text better.
@@ -6,102 +6,104 @@
 use postroom_model::Invalid;
 use std::fmt;
 
-/// The condition that did not hold. Nothing of its batch was done.
+/// Why a batch was refused. Nothing of it was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failed {
-    /// The entity still has the version that was read.
+    /// The entity does not have the version that was read: it was changed or deleted since.
     Stale,
-    /// The message is not being sent at this moment.
+    /// The message is being sent, or its outcome is unknown.
     Sending,
-    /// The message is still to be sent.
+    /// The message is no longer to be sent.
     NotSending,
-    /// The account of the message may send: it is enabled, and has a server.
+    /// The account of the message is gone, disabled or without a server, or sending is suspended.
     MayNotSend,
-    /// The message does not wait for a server-side action.
+    /// The message waits for a server-side action.
     Acting,
-    /// Nothing of that id or name is there.
+    /// An entity or a file of that id or name exists already.
     Exists {
-        /// What is there.
+        /// What exists.
         what: String,
     },
-    /// A client may make of the entity what it wants to.
+    /// The client may not make such an entity.
     Invalid {
-        /// What it may not, each with its property.
+        /// The problems, each with its property.
         problems: Vec<Invalid>,
     },
-    /// The files may be changed.
+    /// The files may not be changed.
     ReadOnly {
-        /// Why they may not.
+        /// Why, in words.
         reason: &'static str,
     },
-    /// The folder of a message is of the account of the message.
+    /// The folder of the message belongs to another account than the message.
     OtherAccount,
-    /// What a property refers to is there.
+    /// A property refers to an entity that does not exist.
     Reference {
         /// The property.
         property: String,
     },
-    /// Nothing refers to what is deleted.
+    /// An entity refers to the one that is to be deleted.
     InUse {
         /// What refers to it.
         by: String,
     },
-    /// References lead to what is there, whatever else a batch looked at.
+    /// A reference that the database itself checks would lead to nothing.
     Referred,
-    /// An account has one folder for each mailbox, or its mail would arrive twice.
+    /// The account would have two folders for one mailbox, so its mail would arrive twice.
     OneFolder,
-    /// The account has the folders that were read, and no others.
+    /// The account has other folders than those that were read.
     OtherFolders,
-    /// A login at a server has one account, unless the client asks for two.
+    /// Two accounts would have the same login at the same server, and the client did not ask for
+    /// that.
     SameLogin,
-    /// Nothing was created before under the key of the client.
+    /// Something was created before under the key of the client.
     KeyUsed,
-    /// The account is there.
+    /// The account does not exist.
     NoAccount,
-    /// The folder is there.
+    /// The folder does not exist.
     NoFolder,
-    /// The epoch of the mailbox is the present one.
+    /// A later epoch of the mailbox has begun.
     EpochOver,
-    /// The job is there, and open.
+    /// The job does not exist, has ended, or no longer has the entity.
     NoJob,
-    /// The UID of the mailbox has no message yet.
+    /// The UID of the mailbox has a message already.
     Recorded,
-    /// The receipt of a former epoch is still there.
+    /// The receipt of a former epoch is gone, because its message was linked meanwhile.
     Relinked,
-    /// The content that was written ahead is still there, and belongs to nothing yet.
+    /// The content that was written ahead is gone, or something refers to it already.
     Finished,
-    /// The message is not in the queue already.
+    /// The message is in the queue already.
     Queued,
-    /// The delivery is in the queue, in a phase that allows the step.
+    /// The delivery is not in the queue, or in a phase that does not allow the step.
     NotQueued,
-    /// The file is still the one that the client saw.
+    /// The file is another one than the client saw.
     OtherFile,
-    /// The file is no part of the original.
+    /// The file is a part of the original, so it cannot be changed.
     PartOfOriginal {
         /// The name of the file.
         name: String,
     },
-    /// The entity stays the same for the moment that a change takes.
+    /// Others change the entity again and again, or a batch has too many changes.
     Crowded,
-    /// The classes are those that the batch was built with.
+    /// The classes changed since the batch was built.
     OtherClasses,
-    /// The client knows how much a change of a class takes away.
+    /// A change of a class would delete values or entities, and the client did not confirm how
+    /// many.
     Unconfirmed {
-        /// How much.
+        /// How many.
         count: u64,
         /// What, in words.
         what: &'static str,
     },
-    /// The entity has the work claim whose token was shown.
+    /// The entity no longer has the work claim with the token that the client sent.
     ClaimLost,
-    /// This process still leads its group. If it does not, another process has taken over.
+    /// This process no longer leads its group, because another process has taken over.
     Deposed,
 }
 
 impl Failed {
-    /// The condition that a constraint of the schema stands for, by the name of the constraint:
-    /// that of its index. A key is named by its table and columns in SQLite, and by its table and
-    /// `_pkey` in PostgreSQL.
+    /// What it means that a constraint of the schema was violated. `name` is the name of its index.
+    /// A primary key is named by its table and columns in SQLite, and by its table and `_pkey` in
+    /// PostgreSQL.
     #[must_use]
     pub(crate) fn of_constraint(name: &str) -> Self {
         match name {

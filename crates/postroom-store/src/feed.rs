@@ -33,7 +33,7 @@ const COUNTED_EVERY_MS: u64 = 3_600_000;
 /// How many rows one batch removes at most, so that others can write in between.
 const TRIMMED_AT_ONCE: i64 = 5_000;
 
-/// The member of what a change replaced that is the version of the entity, and no property.
+/// The key under which `replaced` has the former version of the entity. It is not a property.
 pub(crate) const VERSION: &str = "version";
 
 /// One change of one entity.
@@ -47,11 +47,11 @@ pub struct FeedRow {
     pub entity: EntityId,
     /// What happened to it.
     pub operation: Operation,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
     /// The replaced values by property. Null: the property was unset. If the version grew, the
     /// former `version` is included. A file property has the list of its former files, without
-    /// their content. `None`: the entity was new, or was deleted since.
+    /// their content. `None`: the entity was new, or it was deleted by this change or later.
     pub replaced: Option<Map<String, Json>>,
     /// Whether `replaced` has all values of the entity.
     pub is_whole: bool,
@@ -59,14 +59,14 @@ pub struct FeedRow {
     pub modifier: Option<Modifier>,
 }
 
-/// Some changes of the feed.
+/// A part of the feed.
 pub(crate) struct FeedPart {
     pub rows: Vec<FeedRow>,
     /// Whether there may be more.
     pub is_full: bool,
 }
 
-/// A change as a row of the feed tells it.
+/// A change that gets a row in the feed.
 pub(crate) struct ToldChange {
     /// The change in its batch.
     pub change: BatchChange,
@@ -93,8 +93,8 @@ impl ToldChange {
 }
 
 impl FeedRow {
-    /// The entity as it was before this change. `after`: as it was after it. `None` before it
-    /// was created.
+    /// The entity as it was before this change. `after` is the entity as it was after it. `None`:
+    /// the change created the entity.
     #[must_use]
     pub fn undo(&self, after: Entity) -> Option<Entity> {
         if self.operation == Operation::Create {
@@ -127,7 +127,7 @@ impl FeedRow {
 }
 
 impl Store {
-    /// The statement that writes a row.
+    /// The statement that writes the row of a change.
     pub(crate) fn feed_row(&self, domain: &Domain, class: &Class, told: ToldChange) -> Statement {
         self.row_in(format!("{INSERT} VALUES ({})", self.row_values()), domain, class, told)
     }
@@ -147,7 +147,7 @@ impl Store {
         self.row_in(sql, domain, class, told)
     }
 
-    /// The statement in these words, which contain [`Self::row_values`].
+    /// The statement with this SQL, which contains [`Self::row_values`].
     fn row_in(&self, sql: String, domain: &Domain, class: &Class, told: ToldChange) -> Statement {
         let replaced = told.replaced.map(|replaced| Json::Object(replaced).to_string());
         Statement::new(sql)
@@ -168,7 +168,7 @@ impl Store {
         format!("$1, $2, $3, $4, $5, $6, $7, $8, $9, {seq}")
     }
 
-    /// Removes the rows that are no longer kept, in bounded steps.
+    /// Removes the rows that are too old or too many, in bounded steps.
     pub(crate) async fn feed_trim(&self) -> Result<(), Error> {
         let (now_ms, kept) = (self.clock().now_ms(), self.inner.feed);
         while self.trim_before(now_ms.saturating_sub(kept.for_ms)).await? {}
@@ -180,7 +180,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a few rows that were written before a moment. `true`: there may be more.
+    /// Removes some of the rows that were written before this time. `true`: there may be more.
     async fn trim_before(&self, moment_ms: i64) -> Result<bool, Error> {
         let oldest = "SELECT \"seq\", \"at\" FROM \"change\" ORDER BY \"seq\" LIMIT $1";
         let oldest = self.read(Statement::new(oldest).bind(TRIMMED_AT_ONCE)).await?;
@@ -212,7 +212,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the rows up to a number, and notes that they were there.
+    /// Removes the rows up to a number, and records that number, so that readers learn what they
+    /// can no longer read.
     async fn trim_until(&self, last: i64) -> Result<(), Error> {
         let noted = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('feed trimmed', $1)
             ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
@@ -236,7 +237,7 @@ impl Store {
         Ok(self.feed_part(domain, after, limit, usize::MAX).await?.rows)
     }
 
-    /// The first of those changes, as many as have `bytes_max` bytes and one more.
+    /// The same changes, but the list ends after the row with which it exceeds `bytes_max` bytes.
     pub(crate) async fn feed_part(
         &self,
         domain: &Domain,
@@ -256,8 +257,8 @@ impl Store {
         Ok(FeedPart { rows: rows?, is_full })
     }
 
-    /// The changes of a few entities behind the one with the number `after`, the oldest first,
-    /// whether a reader may pass them yet or not.
+    /// The changes of a few entities after the number `after`, the oldest first. Changes that
+    /// readers of the feed may not pass yet are included.
     ///
     /// # Errors
     ///
@@ -278,8 +279,8 @@ impl Store {
         self.read(statement).await?.iter().map(FeedRow::from_row).collect()
     }
 
-    /// The next change of each of a few entities, behind the one with the number `after`, that
-    /// tells the whole entity. Entities without one are left out.
+    /// For each of a few entities, the number of its first change after `after` whose row has the
+    /// whole entity. Entities without such a change are left out.
     pub(crate) async fn feed_wholes(
         &self,
         domain: &Domain,
@@ -299,7 +300,7 @@ impl Store {
         Ok(rows.iter().filter_map(|row| Some((row.id(0)?, row.whole(1)?))).collect())
     }
 
-    /// The changes of one entity behind the number `after`, up to `last`, the oldest first.
+    /// The changes of one entity after the number `after`, up to `last`, the oldest first.
     pub(crate) async fn feed_between(
         &self,
         domain: &Domain,
@@ -322,7 +323,7 @@ const INSERT: &str = "INSERT INTO \"change\" (\"domain\", \"class\", \"entity\",
 const SELECT: &str = "SELECT \"seq\", \"class\", \"entity\", \"operation\", \"at\", \"replaced\", \
     \"modifier_type\", \"modifier_id\", \"whole\" FROM \"change\"";
 
-/// The statement that forgets what changes of an entity replaced.
+/// The statement that removes the replaced values of an entity from the feed.
 pub(crate) fn forget(class: &Class, entity: EntityId) -> Statement {
     let sql = "UPDATE \"change\" SET \"replaced\" = NULL
         WHERE \"entity\" = $1 AND \"class\" = $2 AND \"replaced\" IS NOT NULL";

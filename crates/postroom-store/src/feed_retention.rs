@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 /// A day in milliseconds.
 const DAY_MS: i64 = 24 * 3_600_000;
 
-/// A setting of the feed has a number that is not within its range.
+/// A setting of the feed has a number out of its range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{setting} takes {from} to {to}, and {number} is not among them")]
 pub struct RetentionOutOfRange {
@@ -18,7 +18,7 @@ pub struct RetentionOutOfRange {
 
 /// How long the feed keeps changes, and how many at most. Whichever limit comes first holds.
 ///
-/// Those of settings are within [`Self::DAYS`] and [`Self::CHANGES`].
+/// Settings take numbers within [`Self::DAYS`] and [`Self::CHANGES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedRetention {
     /// In milliseconds.
@@ -30,7 +30,7 @@ pub struct FeedRetention {
 impl FeedRetention {
     /// The days that a change may be kept: from one day to ten years.
     pub const DAYS: RangeInclusive<u64> = 1..=3_650;
-    /// How many changes may be kept. Fewer would be gone before a reader who waits reads them.
+    /// How many changes may be kept. With fewer, changes would be gone before readers get to them.
     pub const CHANGES: RangeInclusive<u64> = 1_000..=1_000_000_000;
 
     /// Keeps all changes.
@@ -43,7 +43,7 @@ impl FeedRetention {
     ///
     /// # Errors
     ///
-    /// [`RetentionOutOfRange`] for a number that is not within its range.
+    /// [`RetentionOutOfRange`] for a number out of its range.
     pub fn new(days: Option<u64>, changes: Option<u64>) -> Result<Self, RetentionOutOfRange> {
         let default = Self::default();
         let within = |number: u64, range: RangeInclusive<u64>, setting| {

@@ -6,9 +6,10 @@
 //!        │ statements and batches
 //!   database (the seam) ──► sqlite_directory (lock, disk) ──► sqlite (writer thread, readers)
 //! ```
-//! No other crate has SQL. Values are bound and never formatted into SQL, and names of tables and
-//! columns come from class definitions. A batch commits or fails as one, and its conditions are SQL
-//! statements of the batch. A change of an entity writes its row of the feed in the same batch.
+//! No other crate has SQL. Values are bound. Only the default of a new column is written into the
+//! SQL, as a quoted constant, because ALTER TABLE cannot bind it. Names of tables and columns come
+//! from class definitions. A batch commits or fails as one, and its conditions are SQL statements
+//! of the batch. A change of an entity writes its row of the feed in the same batch.
 #![warn(unreachable_pub)]
 
 mod clock;

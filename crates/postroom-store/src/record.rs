@@ -1,8 +1,9 @@
-//! The only place that changes class tables: each statement with its row of the feed.
+//! The only place that changes entities in class tables. Each change comes with its row of the
+//! feed.
 //!
-//! A caller that changes an entity gives its former state. The statement succeeds only if version
-//! and changed values still equal that state. So the replaced values in the feed are right. `cargo
-//! xtask tidy` refuses changes of class tables elsewhere.
+//! A caller that changes an entity passes the entity as it was read. The statement succeeds only if
+//! the version and the changed values are still the same. So the replaced values in the feed are
+//! right. `cargo xtask tidy` refuses changes of class tables elsewhere.
 
 use crate::batch_change::BatchChange;
 use crate::claim_row;
@@ -37,10 +38,10 @@ use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 
-/// How often a change is tried again when others change the same entity meanwhile.
+/// How many times a change is tried if others change the same entity meanwhile.
 pub(crate) const ATTEMPTS: usize = 20;
 
-/// The entities of one class in one domain, to be changed.
+/// Builds the statements that change entities of one class in one domain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Records<'a> {
     store: &'a Store,
@@ -51,7 +52,7 @@ pub(crate) struct Records<'a> {
 /// The statement that changes an entity.
 struct Update {
     statement: Statement,
-    /// Whether what it replaces is the whole entity.
+    /// Whether its row of the feed has all former values of the entity, not only the changed ones.
     is_whole: bool,
 }
 
@@ -62,14 +63,14 @@ struct NewValue<'a> {
 }
 
 impl Store {
-    /// The entities of a class in a domain, to be changed.
+    /// What builds the statements for entities of a class in a domain.
     pub(crate) fn records<'a>(&'a self, domain: &'a Domain, class: &'a Class) -> Records<'a> {
         Records { store: self, domain, class }
     }
 }
 
 impl Records<'_> {
-    /// Keeps a new entity.
+    /// The statements that store a new entity.
     pub(crate) fn create(&self, row: EntityRow) -> Vec<Statement> {
         let id = row.id;
         let counted = self.class.columns().filter(|property| is_counted(property));
@@ -88,12 +89,12 @@ impl Records<'_> {
         batch
     }
 
-    /// Whether new entities take numbers that are counted up.
+    /// Whether the class has properties of the type `increment`, which the store counts up.
     pub(crate) fn counts(&self) -> bool {
         self.class.columns().any(is_counted)
     }
 
-    /// Counts an increment up. Each domain counts by itself.
+    /// The statement that counts up an increment. Each domain has a counter of its own.
     fn count(&self, property: &Property) -> Statement {
         let sql = "INSERT INTO \"counter\" (\"domain\", \"class\", \"property\", \"number\")
             VALUES ($1, $2, $3, 1) ON CONFLICT (\"domain\", \"class\", \"property\")
@@ -102,8 +103,12 @@ impl Records<'_> {
         count.bind(self.class.id.to_string()).bind(property.name.as_str())
     }
 
-    /// Changes an entity. Its version grows. Null unsets. `files` are the former files of each
-    /// property whose files change in the same batch.
+    /// The statements that change an entity and raise its version. Null unsets a property. `files`
+    /// has the former files of each property whose files change in the same batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongType`].
     pub(crate) fn change(
         &self,
         current: &Entity,
@@ -114,12 +119,13 @@ impl Records<'_> {
         self.grow(current, values, files)
     }
 
-    /// Gives an entity those values of `row` that `takes` names, by name and value. Its version
-    /// grows. `files` are as in [`Self::change`].
+    /// The statements that give an entity the values of `row`, and raise its version. `takes` is
+    /// asked for each property, with its name and new value, whether the entity gets it. `files` is
+    /// as in [`Self::change`].
     ///
     /// # Errors
     ///
-    /// [`Error::WrongType`].
+    /// [`Error::WrongType`]; [`Failed::OtherClasses`] if the row was made for other classes.
     pub(crate) fn fill(
         &self,
         current: &Entity,
@@ -139,7 +145,8 @@ impl Records<'_> {
         self.grow(current, values.filter(is_taken).collect(), files)
     }
 
-    /// Gives an entity new values. Its version grows. `files` are as in [`Self::change`].
+    /// The statements that give an entity new values, and raise its version. `files` is as in
+    /// [`Self::change`].
     fn grow(
         &self,
         current: &Entity,
@@ -155,9 +162,9 @@ impl Records<'_> {
         Ok([update.statement, self.row(told)])
     }
 
-    /// Sets properties that only the engine sets. The version stays the same, so that a client's
-    /// `If-Match` still matches, because no property of the client changed. Unchanged values are
-    /// left out. If all are unchanged, there is no statement.
+    /// The statements that set properties that only the engine sets. The version stays the same, so
+    /// that a client's `If-Match` still matches: no property of the client changed. Unchanged
+    /// values are left out. If all are unchanged, there are no statements.
     ///
     /// # Errors
     ///
@@ -186,12 +193,12 @@ impl Records<'_> {
         Ok(batch)
     }
 
-    /// Sets properties that only the engine sets, as [`Self::report`], whoever changes the entity
-    /// meanwhile. Nothing when there is none.
+    /// Sets properties that only the engine sets, as [`Self::report`] does, and tries again when
+    /// somebody else changes the entity meanwhile. If there is no such entity, nothing is done.
     ///
     /// # Errors
     ///
-    /// When the store fails, or many others change the entity.
+    /// When the store fails; [`Failed::Crowded`] if others change the entity again and again.
     pub(crate) async fn tell(&self, id: EntityId, values: &Map<String, Json>) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let class = self.store.class(&self.class.classname);
@@ -204,7 +211,8 @@ impl Records<'_> {
             if batch.is_empty() {
                 return Ok(());
             }
-            // On a full disk the account and the folder must be able to say so.
+            // A new text may use the reserve, because accounts and folders must be able to say that
+            // the disk is full.
             let text = values.get(names::STATUS_TEXT);
             let written = if text.is_some_and(|text| text != current.get(names::STATUS_TEXT)) {
                 self.store.write_at_need(batch).await
@@ -213,7 +221,7 @@ impl Records<'_> {
             };
             match written {
                 Ok(_) => return Ok(()),
-                // Somebody was faster: look again.
+                // Somebody else changed the entity or the classes first: try again.
                 Err(Error::Condition(Failed::Stale | Failed::OtherClasses)) => {}
                 Err(error) => return Err(error),
             }
@@ -221,7 +229,7 @@ impl Records<'_> {
         Err(Error::Condition(Failed::Crowded))
     }
 
-    /// Deletes an entity of this version. The feed keeps its id and nothing else.
+    /// The statements that delete an entity of this version. The feed keeps only its id.
     pub(crate) fn delete(&self, current: &Entity) -> Vec<Statement> {
         let (change, table) = (BatchChange::new(), quoted(&self.class.table()));
         let in_order = self.in_order("$3");
@@ -233,7 +241,7 @@ impl Records<'_> {
         [gone, self.row(told)].into_iter().chain(self.forget(current.id)).collect()
     }
 
-    /// Deletes an entity, whatever its version, if it is there.
+    /// The statements that delete an entity of any version. They do nothing if there is none.
     pub(crate) fn delete_any(&self, id: EntityId) -> Vec<Statement> {
         let (change, table) = (BatchChange::new(), quoted(&self.class.table()));
         let in_order = self.in_order("$2");
@@ -252,8 +260,8 @@ impl Records<'_> {
         in_order.into_iter().chain([row, gone]).chain(self.forget(id)).collect()
     }
 
-    /// The statements that forget what is kept of a deleted entity elsewhere. They come behind its
-    /// deletion, which waits for whoever claims it or keeps its words.
+    /// The statements that delete what other tables have about a deleted entity. They come after
+    /// its deletion, because that waits for everybody who claims the entity or stores its words.
     fn forget(&self, id: EntityId) -> Vec<Statement> {
         let mut forgotten = vec![claim_row::forget(self.class, id), feed::forget(self.class, id)];
         if self.class.classname == MESSAGES {
@@ -279,12 +287,12 @@ impl Records<'_> {
         Ok(values)
     }
 
-    /// The one statement that changes an entity: it succeeds only while the entity has this version
-    /// and the former values. Adds the former values to `replaced`, but no secrets. `None` in place
-    /// of a change: the feed does not tell it.
+    /// The one statement that changes an entity. It succeeds only while the entity has this version
+    /// and the former values. The former values are added to `replaced`, except secrets. `change`
+    /// is `None` if the change has no row in the feed.
     ///
-    /// A change that tells the whole entity succeeds only if no other came in between, because it
-    /// tells the values that stay, too.
+    /// If the row of the feed has the whole entity, the statement succeeds only if the entity did
+    /// not change at all, because the row also has the values that stay.
     fn update(
         &self,
         current: &Entity,
@@ -336,7 +344,8 @@ impl Records<'_> {
         Ok(Update { statement: change.into_iter().fold(update, Statement::of_change), is_whole })
     }
 
-    /// The INSERT of an entity with all columns. Increments are those that were counted up before.
+    /// The INSERT of an entity with all columns. Increments are read from their counters, which
+    /// earlier statements of the batch counted up.
     fn insert(&self) -> String {
         let mut bound = LEADING - 1;
         let mut places = vec![];
@@ -360,9 +369,9 @@ impl Records<'_> {
         format!("INSERT INTO {table} ({columns}) VALUES ({})", places.join(", "))
     }
 
-    /// The condition that no later change of an entity is there yet, where several transactions run
-    /// at once. Begins with `AND`; empty where it always holds. If it does not, the batch is run
-    /// again under a later number.
+    /// The condition that the entity has no later change yet. It begins with `AND`. It is empty for
+    /// a database that runs one batch after the other, because there it always holds. If it does
+    /// not hold, the batch is run again under a later number.
     fn in_order(&self, placeholder: &str) -> String {
         let several = self.dialect().seq_settled().is_some();
         let order = || format!(" AND {} < {}", quoted(SEQ), self.dialect().seq(placeholder));
@@ -378,8 +387,8 @@ impl Records<'_> {
     }
 }
 
-/// The statement that sets columns of an entity, by their names, without a row of the feed: for
-/// what changes all the time and is no news.
+/// The statement that sets columns of an entity, by their names, without a row of the feed. It is
+/// for values that change all the time.
 pub(crate) fn set_untold(class: &Class, id: EntityId, values: Vec<(&str, Value)>) -> Statement {
     let set: Vec<_> =
         (2..).zip(&values).map(|(at, (name, _))| format!("{} = ${at}", quoted(name))).collect();
@@ -389,7 +398,7 @@ pub(crate) fn set_untold(class: &Class, id: EntityId, values: Vec<(&str, Value)>
     Statement::new(sql).bind(id).bind_all(values).of_class(class)
 }
 
-/// Whether the store counts the values of a property up.
+/// Whether the store counts up the values of a property.
 fn is_counted(property: &Property) -> bool {
     property.data_type == DataType::Increment
 }

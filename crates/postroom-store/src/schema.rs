@@ -1,4 +1,5 @@
-//! The tables: those of the classes, made from their definitions, and the internal ones.
+//! The tables. Those of classes are made from the definitions of the classes. The internal ones are
+//! made by steps.
 
 use crate::built_in_index;
 use crate::columns::END;
@@ -21,6 +22,7 @@ use postroom_model::standing::ARRIVAL;
 use postroom_model::standing::TIME_SOURCE;
 
 mod bulk_jobs;
+mod extensions;
 mod full_text;
 mod numbered;
 mod objects;
@@ -32,7 +34,7 @@ mod work_claims;
 #[expect(clippy::cast_possible_wrap, reason = "a few steps")]
 pub(crate) const VERSION: i64 = STEPS.len() as i64;
 
-/// The table that says which version the others have. It is there from the start.
+/// The table that has the version of all others. It is made before the first step.
 pub(crate) fn meta_table(dialect: &dyn Dialect) -> Statement {
     with_types(
         dialect,
@@ -41,12 +43,12 @@ pub(crate) fn meta_table(dialect: &dyn Dialect) -> Statement {
     )
 }
 
-/// The steps from a version (0: an empty database) to the present one, each with the version that
-/// it leads to. A step is one transaction. A released step never changes.
+/// The steps from a version (0: an empty database) to the newest one, each with the version that it
+/// leads to. A step is one transaction. A step that was released never changes.
 pub(crate) fn steps_from(dialect: &dyn Dialect, version: i64) -> Vec<(i64, Vec<Statement>)> {
     let statements = |step: &&[&str]| -> Vec<_> {
         let statements = step.iter().map(|sql| with_types(dialect, &full_text::made(dialect, sql)));
-        // Some databases need nothing for what others need a statement for.
+        // A statement that only another database needs is empty.
         statements.filter(|statement| !statement.sql.is_empty()).collect()
     };
     let all = (1..).zip(STEPS.iter().map(statements));
@@ -79,7 +81,7 @@ const STEPS: &[&[&str]] = &[
     WAITS,
     SUMS,
     FORGOTTEN,
-    LIVES,
+    EPOCHS,
     MODIFIERS,
     UNSETTLED,
     MAILBOX_IDS,
@@ -87,7 +89,7 @@ const STEPS: &[&[&str]] = &[
     SOURCE_KEYS,
     CLASSES,
     SEVERAL,
-    EXTENSIONS,
+    extensions::STEP,
     purges::STEP,
     bulk_jobs::STEP,
     numbered::STEP,
@@ -101,10 +103,10 @@ const OWN: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS \"token\" (
        \"hash\" {bytes} PRIMARY KEY, \"domain\" {text} NOT NULL, \"name\" {text} NOT NULL,
        UNIQUE (\"domain\", \"name\"))",
-    // id = blob * 2^20 + number of the chunk: appended in order, read in order.
+    // id = blob * 2^20 + number of the chunk, so chunks are written and read in order.
     "CREATE TABLE IF NOT EXISTS \"chunk\" (
        \"id\" {whole} PRIMARY KEY, \"codec\" {whole} NOT NULL, \"bytes\" {bytes} NOT NULL)",
-    // Blobs that are being written. A row that is still here at a start belongs to nothing.
+    // Blobs that are being written. When a process starts, its rows are left from an earlier one.
     "CREATE TABLE IF NOT EXISTS \"unfinished\" (\"blob\" {whole} PRIMARY KEY)",
     "CREATE TABLE IF NOT EXISTS \"file\" (
        \"domain\" {text} NOT NULL, \"entity\" {id} NOT NULL, \"property\" {text} NOT NULL,
@@ -112,7 +114,7 @@ const OWN: &[&str] = &[
        \"content_id\" {text}, \"size\" {whole} NOT NULL, \"blob\" {whole} NOT NULL,
        \"offset\" {whole}, \"length\" {whole}, \"transfer_encoding\" {text}, \"charset\" {text},
        PRIMARY KEY (\"entity\", \"property\", \"name\")) {clustered}",
-    // The ledger. `message` is null while the message could not be had.
+    // The ledger. `message` is null as long as the message could not be fetched.
     "CREATE TABLE IF NOT EXISTS \"receipt\" (
        \"folder\" {id} NOT NULL, \"uid_validity\" {whole} NOT NULL, \"uid\" {whole} NOT NULL,
        \"message\" {id}, \"hash\" {bytes}, \"relinked\" {whole}, \"wish\" {whole},
@@ -127,7 +129,7 @@ const OWN: &[&str] = &[
        \"reverse_path\" {text} NOT NULL, \"smtp_utf8\" {boolean} NOT NULL,
        \"blob\" {whole} NOT NULL, \"size\" {whole} NOT NULL)",
     "CREATE INDEX IF NOT EXISTS \"delivery due\" ON \"delivery\" (\"account\", \"phase\", \"due\")",
-    // Recipients that have a message which is not `sent` as a whole.
+    // Recipients whose server accepted a message, until the whole message is `sent`.
     "CREATE TABLE IF NOT EXISTS \"delivered\" (
        \"message\" {id} NOT NULL, \"address\" {text} NOT NULL, \"reply\" {text},
        PRIMARY KEY (\"message\", \"address\")) {clustered}",
@@ -137,7 +139,7 @@ const OWN: &[&str] = &[
        \"at\" {moment} NOT NULL, \"replaced\" {json})",
 ];
 
-/// Work in the background that goes on after a restart.
+/// Jobs: work in the background that continues after a restart.
 const JOBS: &[&str] = &["CREATE TABLE \"job\" (
     \"id\" {id} PRIMARY KEY, \"domain\" {text} NOT NULL, \"class\" {text} NOT NULL,
     \"filter\" {json}, \"state\" {text} NOT NULL, \"behind\" {id},
@@ -145,7 +147,7 @@ const JOBS: &[&str] = &["CREATE TABLE \"job\" (
     \"failed\" {whole} NOT NULL, \"begun\" {moment} NOT NULL, \"ended\" {moment},
     \"reason\" {text})"];
 
-/// What was created under a key of the client, so that it is created once.
+/// What was created under an `Idempotency-Key`, so that a repeated request creates nothing.
 const ONCE: &[&str] = &[
     "CREATE TABLE \"once\" (
        \"domain\" {text} NOT NULL, \"class\" {text} NOT NULL, \"key\" {text} NOT NULL,
@@ -154,15 +156,15 @@ const ONCE: &[&str] = &[
     "CREATE INDEX \"once by time\" ON \"once\" (\"at\")",
 ];
 
-/// The identity that the server gave the mailbox of a folder.
+/// The MAILBOXID of the mailbox of a folder.
 const MAILBOX_IDS: &[&str] = &["ALTER TABLE \"origin\" ADD COLUMN \"mailbox_id\" {text}"];
 
-/// At which server, and under which login, the mailbox of a folder was read.
+/// The server and the login at which the mailbox of a folder was read.
 const ORIGINS: &[&str] = &["CREATE TABLE \"origin\" (
     \"folder\" {id} PRIMARY KEY, \"login\" {text} NOT NULL, \"moves\" {whole} NOT NULL)"];
 
-/// How long a delivery has waited between attempts, whether it waits for the client's time, and
-/// which recipients may have the message.
+/// How long a delivery has waited between attempts, whether it waits for a time that the client
+/// set, and whether the outcome for a recipient is unknown (`doubt`).
 const WAITS: &[&str] = &[
     "ALTER TABLE \"delivery\" ADD COLUMN \"waited\" {whole} NOT NULL DEFAULT 0",
     "ALTER TABLE \"delivery\" ADD COLUMN \"planned\" {boolean} NOT NULL DEFAULT FALSE",
@@ -178,16 +180,17 @@ const SUMS: &[&str] = &[
        SELECT 'chunks without sum', COALESCE(MAX(\"id\"), 0) FROM \"chunk\"",
 ];
 
-/// The feed keeps nothing of an entity that was deleted. By the index its rows are found.
+/// The feed keeps no values of deleted entities. The index finds the rows of an entity.
 const FORGOTTEN: &[&str] = &[
     "UPDATE \"change\" SET \"replaced\" = NULL WHERE \"entity\" IN
        (SELECT \"entity\" FROM \"change\" WHERE \"operation\" = 0)",
     "CREATE INDEX \"change replaced\" ON \"change\" (\"entity\") WHERE \"replaced\" IS NOT NULL",
 ];
 
-/// Receipts belong to a life of a mailbox instead of a UIDVALIDITY, and keep what the server said
-/// of the message. The numbers of the lives so far are their UIDVALIDITYs.
-const LIVES: &[&str] = &[
+/// Receipts belong to an epoch of a mailbox (then called `generation`) and no longer to a
+/// UIDVALIDITY. They keep the facts that the server told about the message. The number of an epoch
+/// from before this step is its UIDVALIDITY.
+const EPOCHS: &[&str] = &[
     "ALTER TABLE \"receipt\" RENAME COLUMN \"uid_validity\" TO \"generation\"",
     "ALTER TABLE \"receipt\" ADD COLUMN \"uid_validity\" {whole}",
     "UPDATE \"receipt\" SET \"uid_validity\" = \"generation\" WHERE \"generation\" >= 0",
@@ -201,7 +204,7 @@ const LIVES: &[&str] = &[
     "ALTER TABLE \"origin\" ADD COLUMN \"uid_validity\" {whole}",
 ];
 
-/// The feed says who changed an entity, and its rows are found by entity in their order.
+/// The feed says who changed an entity. The index finds the changes of an entity in their order.
 const MODIFIERS: &[&str] = &[
     "ALTER TABLE \"change\" ADD COLUMN \"modifier_type\" {text}",
     "ALTER TABLE \"change\" ADD COLUMN \"modifier_id\" {text}",
@@ -209,13 +212,14 @@ const MODIFIERS: &[&str] = &[
     "DROP INDEX \"change replaced\"",
 ];
 
-/// Receipts of messages that are not whole here, which are few, are found by an index.
+/// The index finds the few receipts whose message is pending, or is stored by its header alone.
 const UNSETTLED: &[&str] =
     &["CREATE INDEX \"receipt unsettled\" ON \"receipt\" (\"folder\", \"generation\")
        WHERE \"reason\" IS NOT NULL"];
 
-/// Several processes may have the database: who leads a group, who is there, who claimed a
-/// delivery, and who writes a blob.
+/// Several processes may have the database open. The tables say which of them leads a group and
+/// which ones run. The columns say in which epoch a delivery was claimed, and which process writes
+/// a blob.
 const LEASES: &[&str] = &[
     "CREATE TABLE \"lease\" (
        \"group\" {text} PRIMARY KEY, \"holder\" {whole} NOT NULL, \"epoch\" {whole} NOT NULL,
@@ -226,8 +230,8 @@ const LEASES: &[&str] = &[
     "ALTER TABLE \"unfinished\" ADD COLUMN \"owner\" {whole}",
 ];
 
-/// The key of a receipt is (folder, epoch, source key), whatever the source is. In earlier versions
-/// the names were those of IMAP. Tools that read the database find a UID where it was.
+/// The key of a receipt is (folder, epoch, source key) for every kind of source. Before this step,
+/// the columns had names of IMAP. The column `uid` stays for tools that read the database.
 const SOURCE_KEYS: &[&str] = &[
     "ALTER TABLE \"receipt\" RENAME COLUMN \"generation\" TO \"epoch\"",
     "ALTER TABLE \"receipt\" RENAME COLUMN \"uid\" TO \"key\"",
@@ -235,37 +239,18 @@ const SOURCE_KEYS: &[&str] = &[
     "ALTER TABLE \"origin\" RENAME COLUMN \"generation\" TO \"epoch\"",
 ];
 
-/// The definitions of the classes, whose version `meta` has.
+/// The definitions of the classes. Their version is in `meta`.
 const CLASSES: &[&str] = &["CREATE TABLE \"class\" (
     \"name\" {text} PRIMARY KEY, \"position\" {whole} NOT NULL, \"definition\" {json} NOT NULL)"];
 
-/// Several transactions may run at once, and each row of the feed says which made it. Chunks are
-/// compressed before they are stored.
+/// Several transactions may run at once, so each row of the feed says which one made it. The
+/// database must not compress chunks, because they are compressed already.
 const SEVERAL: &[&str] =
     &["ALTER TABLE \"change\" ADD COLUMN \"transaction\" {transaction}", "{incompressible chunk}"];
 
-/// Clients change classes: how a built-in one was built in, and the version of the classes with
-/// which each changed last; what is to be emptied; the counters of increments; which classes a
-/// process uses. Files that are not those of messages are found by property.
-const EXTENSIONS: &[&str] = &[
-    "ALTER TABLE \"class\" ADD COLUMN \"base\" {json}",
-    "ALTER TABLE \"class\" ADD COLUMN \"revision\" {whole} NOT NULL DEFAULT 0",
-    "UPDATE \"class\" SET \"revision\" =
-       (SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'classes')",
-    "ALTER TABLE \"owner\" ADD COLUMN \"classes\" {whole}",
-    "CREATE TABLE \"retired\" (
-       \"table\" {text} NOT NULL, \"column\" {text} NOT NULL,
-       PRIMARY KEY (\"table\", \"column\"))",
-    "CREATE TABLE \"counter\" (
-       \"domain\" {text} NOT NULL, \"class\" {text} NOT NULL, \"property\" {text} NOT NULL,
-       \"number\" {whole} NOT NULL, PRIMARY KEY (\"domain\", \"class\", \"property\"))",
-    "CREATE INDEX \"file by property\" ON \"file\" (\"property\")
-       WHERE \"property\" NOT IN ('file', 'html', 'inlines', 'rawMessage')",
-];
-
-/// Makes the table of a class with its indexes, or adds the missing columns. `present`: the
-/// existing columns; empty if there is no table. `default`: that of a property as SQL. Columns
-/// that are added later come after the mark of the end.
+/// Makes the table of a class with its indexes, or adds the missing columns. `present` has the
+/// existing columns. It is empty if there is no table. `default` gives the default of a property as
+/// SQL. Columns that are added later come after the column of the mark ([`END`]).
 pub(crate) fn class_table(
     dialect: &dyn Dialect,
     classes: &[Class],
@@ -281,7 +266,7 @@ pub(crate) fn class_table(
         let missing = class.columns().filter(|property| !present.contains(&property.name));
         for property in missing {
             let mut column = column(dialect, classes, property);
-            // The database answers it for the rows that are there, and rewrites none.
+            // For existing rows, the database returns the default without rewriting them.
             if !property.default.is_null() && !property.write_only() {
                 column = format!("{column} DEFAULT {}", default(property)?);
             }
@@ -303,8 +288,8 @@ pub(crate) fn class_table(
     Ok(statements)
 }
 
-/// Makes the table of a class without the columns that are to refer to other tables: `referring`.
-/// No other column refers to one.
+/// Makes the table of a class without the columns `referring`, which refer to other tables. No
+/// column of the table that is made refers to another table.
 pub(crate) fn class_table_alone(
     dialect: &dyn Dialect,
     class: &Class,
@@ -333,8 +318,9 @@ pub(crate) fn class_table_anew(
     all.into_iter().map(Statement::new).collect()
 }
 
-/// The table that the column of a property refers to: an entity that must have one keeps its
-/// target. What may be without, as a message may, stays when its target is deleted.
+/// The class whose table the column of a property refers to. Only a required property refers to a
+/// table, so its target cannot be deleted. An entity whose property is optional, such as the
+/// account of a message, stays when the target is deleted.
 pub(crate) fn refers_to<'a>(classes: &'a [Class], property: &Property) -> Option<&'a Class> {
     let keeps = property.required && !property.multi && property.default.is_null();
     let idclass = property.idclass.filter(|_| keeps)?;
@@ -353,7 +339,8 @@ fn end(dialect: &dyn Dialect) -> String {
     format!("{} {whole} NOT NULL DEFAULT {END_MARK}", quoted(END))
 }
 
-/// 0 where an entity has not changed since changes are numbered.
+/// The column of the number of the last change. 0: the entity has not changed since changes have
+/// numbers.
 fn seq(dialect: &dyn Dialect) -> String {
     let whole = dialect.column_type(ColumnKind::Whole);
     format!("{} {whole} NOT NULL DEFAULT 0", quoted(SEQ))
@@ -373,8 +360,8 @@ fn created(dialect: &dyn Dialect, classes: &[Class], class: &Class, table: &str)
     )
 }
 
-/// Marks the received messages of earlier versions that are not marked as such. In those versions
-/// the UID said it.
+/// Marks messages as received if an earlier version stored them without that mark. Their UID shows
+/// that they were received.
 pub(crate) fn received_are_marked() -> Statement {
     let (table, source) = (quoted(MESSAGES), quoted(TIME_SOURCE));
     let sql = format!(

@@ -1,6 +1,6 @@
-//! The step with which jobs change and delete entities too.
+//! The step that lets jobs change and delete entities.
 
-/// The entities of a job, until each is done.
+/// The table `job entity` has the entities of a job until each is done.
 pub(super) const STEP: &[&str] = &[
     "ALTER TABLE \"job\" ADD COLUMN \"kind\" {text} NOT NULL DEFAULT 'redecompose'",
     "ALTER TABLE \"job\" ADD COLUMN \"changes\" {text}",

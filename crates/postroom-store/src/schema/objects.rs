@@ -1,7 +1,7 @@
-//! The step that makes the tables of contents that are objects.
+//! The step that makes the tables of objects.
 
-/// A blob that is being written may be an object, and a finished one may be. Objects that nothing
-/// names any more wait in `object gone` to be removed.
+/// The object of a blob that is being written is named in `unfinished`, and that of a finished blob
+/// in `object`. Objects that are to be removed from the bucket are in `object gone`.
 pub(super) const STEP: &[&str] = &[
     "ALTER TABLE \"unfinished\" ADD COLUMN \"object\" {text}",
     "CREATE TABLE \"object\" (

@@ -1,6 +1,7 @@
-//! The step with which a queue is read in its order, and recovered without reading all of it.
+//! The step that makes the indexes of the queue.
 
-/// What is due is read in the order in which it is sent. Few deliveries are under way.
+/// The first index has the deliveries of an account in the order in which they are sent. The second
+/// one has the few deliveries that a sender has taken, so that a start finds them at once.
 pub(super) const STEP: &[&str] = &[
     "CREATE INDEX \"delivery in order\" ON \"delivery\"
        (\"account\", \"phase\", \"order\", \"message\", \"due\", \"planned\")",
