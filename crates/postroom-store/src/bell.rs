@@ -1,4 +1,4 @@
-//! The bell: it says that there may be news of a topic, and never what they are.
+//! The bell says that there may be news of a topic. It never says what the news are.
 //!
 //! ```text
 //!   a change is committed ─► ring ─► whoever listens to the topic asks the store what to do

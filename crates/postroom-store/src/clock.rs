@@ -1,8 +1,8 @@
-//! The clock: the time of day, new ids and chance, handed in by whoever opens the store.
+//! The clock gives the time of day, new ids and random numbers. Whoever opens the store chooses it.
 //!
-//! The process hands in [`Clock::system`]. A simulation hands in a time of day and random numbers
-//! of its own, so that the same seed gives the same history. Waiting is not done here: tokio does
-//! that, and tests pause it.
+//! The product uses [`Clock::system`]. A simulation passes a time of day and random numbers of its
+//! own, so that the same seed gives the same history. Code does not wait with this clock, but with
+//! tokio's timers, which tests can pause.
 
 use postroom_model::ClassId;
 use postroom_model::EntityId;
@@ -41,7 +41,7 @@ struct Last {
     count: u16,
 }
 
-/// How many ids have the same millisecond before the next one is taken for them.
+/// How many ids have the same millisecond. Further ids get the next millisecond.
 const COUNT_MAX: u16 = 0xfff;
 
 impl Clock {
@@ -57,7 +57,7 @@ impl Clock {
         Self(ClockKind::HandedIn { source, last: Arc::default() })
     }
 
-    /// Now, in milliseconds since 1970. The clock of a machine that stands before 1970 gives 0.
+    /// Now, in milliseconds since 1970. 0 if the machine's clock is before 1970.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         match &self.0 {
@@ -98,7 +98,7 @@ impl Clock {
         Builder::from_unix_timestamp_millis(last.ms, &random).into_uuid()
     }
 
-    /// A random part of one: at least 0, below 1.
+    /// A random number: at least 0, below 1.
     #[must_use]
     pub fn part(&self) -> f64 {
         // 53 bits are what a double holds.
@@ -107,7 +107,7 @@ impl Clock {
         part
     }
 
-    /// A random number below `count`. 0 where that is 0.
+    /// A random number below `count`. 0 if `count` is 0.
     #[must_use]
     pub fn below(&self, count: usize) -> usize {
         let count = u64::try_from(count).unwrap_or(u64::MAX);

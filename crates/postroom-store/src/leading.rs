@@ -18,8 +18,8 @@ use std::sync::Arc;
 const BLOBS_AT_ONCE: i64 = 1 << 16;
 
 impl Store {
-    /// The same store for the engine of this process: it takes the next epoch of its group, and a
-    /// process that led the group before writes nothing from now on.
+    /// Takes the next epoch of the group, and returns the store that the engine of this process
+    /// uses. The process that led the group before can write nothing more with its engine.
     ///
     /// # Errors
     ///
@@ -43,31 +43,32 @@ impl Store {
         Ok(Self { inner: Arc::clone(&self.inner), modifier: Modifier::Engine, lease: Some(lease) })
     }
 
-    /// The epoch of this store.
+    /// The epoch in which this store leads.
     ///
     /// # Errors
     ///
-    /// [`Error::NotLeading`] when it is not the engine's.
+    /// [`Error::NotLeading`] if [`Self::lead`] did not return this store.
     pub(crate) fn epoch(&self) -> Result<i64, Error> {
         self.lease.as_ref().map(|lease| lease.epoch).ok_or(Error::NotLeading)
     }
 
-    /// Whether another process has taken over from the engine that this store is for.
+    /// Whether another process has taken over from the engine that uses this store.
     #[must_use]
     pub fn is_deposed(&self) -> bool {
         self.lease.as_ref().is_some_and(|lease| *lease.is_over.borrow())
     }
 
-    /// Waits until another process takes over from the engine that this store is for.
+    /// Waits until another process takes over from the engine that uses this store.
     pub async fn deposed(&self) {
         let Some(lease) = &self.lease else {
             return std::future::pending().await;
         };
-        // The sender is as long there as this store.
+        // The sender lives as long as this store, so waiting cannot fail.
         let _ = lease.is_over.subscribe().wait_for(|is_over| *is_over).await;
     }
 
-    /// Says that this process is still there, and forgets owners that are not.
+    /// Renews the row and the lease of this process, and deletes the rows of owners that have
+    /// expired.
     pub(crate) async fn renew(&self) -> Result<(), Error> {
         let database = &*self.inner.database;
         let mut batch = vec![self.present()];
@@ -79,12 +80,12 @@ impl Store {
         Self { lease, ..self.clone() }.write_at_need(batch).await.map(drop)
     }
 
-    /// The statement that says that this process is still there.
+    /// The statement that renews the row of this process.
     pub(crate) fn present(&self) -> Statement {
         present(&*self.inner.database, self.inner.owner, &self.inner.member.name)
     }
 
-    /// Says that this process ends: others need not wait for it.
+    /// Deletes the row of this process and ends its lease, so that others need not wait for it.
     pub(crate) async fn resign(&self) -> Result<(), Error> {
         let gone = "DELETE FROM \"owner\" WHERE \"id\" = $1";
         let mut batch = vec![Statement::new(gone).bind(self.inner.owner)];
@@ -93,7 +94,7 @@ impl Store {
         self.inner.database.write(batch, Room::Reserve).await.map(drop)
     }
 
-    /// A new id of a blob. No other process gets the same, whatever happens.
+    /// A new id for a blob. No id is ever given twice.
     ///
     /// # Errors
     ///

@@ -1,13 +1,13 @@
-//! Who works on the database: its owners, and the one that leads a group.
+//! Which processes use the database (its owners), and which of them leads a group.
 //!
 //! ```text
 //!   open ─► owner: what this process writes ahead belongs to it
 //!   lead ─► lease: epoch n + 1 of its group ─► every batch of the engine asserts that epoch
 //! ```
-//! Each store that is opened is an owner, whether it leads or not. The row of an owner, and the
-//! lease of a leader, are good until a moment of the database's clock, and are renewed from time to
-//! time. An expired lease does not stop its holder. Only the next epoch does, because then every
-//! batch of the former leader fails with [`Failed::Deposed`].
+//! Each opened store is an owner, whether it leads or not. The row of an owner, and the lease of a
+//! leader, are valid until a time of the database's clock, and are renewed before that. An expired
+//! lease does not stop its holder. Only the next epoch stops it, because every batch of the former
+//! leader then fails with [`Failed::Deposed`].
 
 use crate::chunk::CHUNKS_MAX;
 use crate::database::Database;
@@ -20,23 +20,23 @@ use crate::failed::Failed;
 use postroom_watch::Watched;
 use std::time::Duration;
 
-/// How long an owner and a leader are good after each renewal. They are renewed by each sweep.
+/// How long the rows of an owner and of a lease are valid after a renewal. Each sweep renews them.
 const GOOD_FOR: Duration = Duration::from_secs(180);
 
-/// What batches lock that assert an epoch, and what takes the next one.
+/// The name of the lock of batches that assert an epoch, and of the batch that takes the next one.
 const LEASE: &str = "lease";
 
 /// Which process this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// The processes of one group take over from each other.
+    /// The name of the group. The processes of one group take over from each other.
     pub group: String,
     /// The name of the process, for people.
     pub name: String,
 }
 
 impl Member {
-    /// A process that has a group for itself.
+    /// A process that is alone in its group.
     #[must_use]
     pub fn alone() -> Self {
         Self { group: "alone".to_owned(), name: "postroom".to_owned() }
@@ -53,20 +53,21 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Makes a batch fail when another process has taken over.
+    /// The condition that no other process has taken over.
     pub(crate) fn holds(&self) -> Statement {
         let sql = "SELECT 1 FROM \"lease\" WHERE \"group\" = $1 AND \"epoch\" = $2";
         let holds = Statement::new(sql).bind(self.group.as_str()).bind(self.epoch);
         holds.assert(Failed::Deposed, Lock::Shared(LEASE))
     }
 
-    /// Waits until no batch runs that asserts an epoch, and lets none begin, until the batch that
-    /// takes the next one is committed.
+    /// Waits until no batch runs that asserts an epoch. No such batch can begin until this one,
+    /// which takes the next epoch, is committed.
     pub(crate) fn awaits_all() -> Statement {
         Statement::new("SELECT 1").assert(Failed::Deposed, Lock::Name(LEASE))
     }
 
-    /// Says until when the lease is good: a moment of the database's clock, in SQL.
+    /// The statement that renews the lease. `moment` is the SQL of the time until which it is
+    /// valid.
     pub(crate) fn good_until(&self, moment: &str) -> Statement {
         let sql = format!(
             "UPDATE \"lease\" SET \"until\" = {moment} WHERE \"group\" = $1 AND \"epoch\" = $2"
@@ -74,7 +75,7 @@ impl Lease {
         Statement::new(sql).bind(self.group.as_str()).bind(self.epoch)
     }
 
-    /// Notes that another process has taken over, and says so once.
+    /// Notes that another process has taken over, and logs it once.
     pub(crate) fn end(&self) {
         if !self.is_over.send_replace(true) {
             tracing::error!(
@@ -86,12 +87,13 @@ impl Lease {
     }
 }
 
-/// A moment of the database's clock that lies [`GOOD_FOR`] ahead.
+/// The SQL of the time that is [`GOOD_FOR`] later than now, by the database's clock.
 pub(crate) fn until(database: &dyn Database) -> String {
     database.dialect().after_now(GOOD_FOR.as_millis())
 }
 
-/// Takes the next `count` numbers of a kind, which no other process gets. Gives the last of them.
+/// The statement that takes the next `count` numbers of a kind, which no other process gets. It
+/// returns the last of them.
 pub(crate) fn numbers(kind: &'static str, count: i64) -> Statement {
     let sql = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ($1, $2)
         ON CONFLICT (\"name\") DO UPDATE SET \"number\" = \"meta\".\"number\" + excluded.\"number\"
@@ -99,13 +101,14 @@ pub(crate) fn numbers(kind: &'static str, count: i64) -> Statement {
     Statement::new(sql).bind(kind).bind(count)
 }
 
-/// The number that the last statement of a batch gives.
+/// The number that the last statement of a batch returned.
 pub(crate) fn number(outcomes: &[Outcome]) -> Result<i64, Error> {
     let row = outcomes.last().and_then(|outcome| outcome.rows.first());
     row.and_then(|row| row.whole(0)).ok_or(Error::Damaged { what: "a counter" })
 }
 
-/// A new owner of the database. If nobody else can have it, whoever was registered has ended.
+/// Registers a new owner of the database. If no other process can have the database open, all other
+/// owners have ended, and their rows are deleted.
 pub(crate) async fn register(database: &dyn Database, member: &Member) -> Result<i64, Error> {
     let taken = database.write(vec![numbers("owners", 1)], Room::Reserve).await?;
     let owner = number(&taken)?;
@@ -118,7 +121,7 @@ pub(crate) async fn register(database: &dyn Database, member: &Member) -> Result
     Ok(owner)
 }
 
-/// Says that an owner is there, for [`GOOD_FOR`] from now on.
+/// The statement that makes the row of an owner valid for [`GOOD_FOR`] from now on.
 pub(crate) fn present(database: &dyn Database, owner: i64, name: &str) -> Statement {
     let until = until(database);
     let sql = format!(
@@ -128,8 +131,8 @@ pub(crate) fn present(database: &dyn Database, owner: i64, name: &str) -> Statem
     Statement::new(sql).bind(owner).bind(name)
 }
 
-/// Ids of blobs continue behind those that an earlier version gave out: behind the last chunk, and
-/// behind `now_ms`, because it took them from its clock.
+/// Begins the counter of blob ids above all ids that an earlier version gave out. Each of those is
+/// at most `now_ms` or the id of the last blob, because that version took them from its clock.
 pub(crate) async fn blobs_begin(database: &dyn Database, now_ms: i64) -> Result<(), Error> {
     let last = "SELECT MAX(\"id\") FROM \"chunk\"";
     let last = database.read(Statement::new(last)).await?;

@@ -1,11 +1,12 @@
-//! Texts without U+0000: PostgreSQL keeps none, and no database shall keep what another one cannot.
+//! Replaces U+0000 in texts, because PostgreSQL cannot store it, and every database must be able to
+//! store what another one stores.
 //!
-//! Clients are refused such a text. What servers and messages say is kept with U+FFFD in its place.
+//! A client that sends U+0000 is refused. In texts of servers and messages, U+FFFD replaces it.
 
 use memchr::memchr;
 use memchr::memmem;
 
-/// What stands in the place of U+0000.
+/// What replaces U+0000.
 const REPLACEMENT: &str = "\u{FFFD}";
 
 /// A text with U+FFFD for each U+0000.

@@ -1,14 +1,14 @@
 //! The numbers of changes.
 //!
-//! The last change of an entity gives it its number (`seq`), and a row of the feed has the number
-//! of its change. A reader that has seen a number never misses a change with a smaller one:
+//! An entity has the number (`seq`) of its last change, and a row of the feed has the number of its
+//! change. A reader that has seen a number never misses a change with a smaller number:
 //!
 //! - SQLite commits one batch after the other, so the next number is in `meta`.
-//! - On PostgreSQL several transactions run at once. A number has the number of its transaction in
-//!   front, and a reader passes no number of a transaction that may still run
-//!   ([`Dialect::seq_settled`]). Nobody waits for another, and no number is given out twice.
-//!   A transaction that changes an entity after a later one did fails, and is run again under a new
-//!   number, so the changes of an entity have ascending numbers too.
+//! - On PostgreSQL several transactions run at once. A number begins with that of its transaction.
+//!   A reader stops before the numbers of transactions that may still run
+//!   ([`Dialect::seq_settled`]). So no transaction waits for another, and no number is given twice.
+//!   If a transaction with a greater number has changed the entity first, the batch is run again
+//!   under a new number. So the changes of an entity have ascending numbers.
 //!
 //! Each statement that takes a number is built with its place in the batch as its last value,
 //! which [`numbered`] puts there when the batch is written.
@@ -23,22 +23,22 @@ use crate::error::Error;
 use crate::failed::Failed;
 use std::collections::HashMap;
 
-/// The column of class tables, and of the feed.
+/// The column with the number, in class tables and in the feed.
 pub(crate) const SEQ: &str = "seq";
 
-/// How many changes a batch may have, so that their numbers fit behind that of a transaction.
+/// How many changes a batch may have. Their places take 16 bits of the number.
 pub(crate) const CHANGES_MAX: i64 = (1 << 16) - 1;
 
-/// The condition that a reader may pass the number of a row. Begins with `AND`; empty where it
-/// always holds. Whoever goes by numbers without it would miss a change with a smaller one that
-/// becomes visible later.
+/// The condition that a reader may go past the number of a row. It begins with `AND`. It is empty
+/// if it always holds. A reader without it would miss changes with smaller numbers that become
+/// visible later.
 pub(crate) fn settled(dialect: &dyn Dialect) -> String {
     let below = dialect.seq_settled();
     below.map(|below| format!(" AND \"{SEQ}\" < {below}")).unwrap_or_default()
 }
 
-/// Numbers the changes of a batch, and adds what the database needs to count on. Whether there
-/// are any.
+/// Numbers the changes of a batch, and adds the statement that advances the database's counter, if
+/// it has one. Returns whether the batch has changes.
 ///
 /// # Errors
 ///
@@ -66,7 +66,8 @@ pub(crate) fn numbered(dialect: &dyn Dialect, batch: &mut Vec<Statement>) -> Res
     Ok(count > 0)
 }
 
-/// Makes the next numbers greater than those that are there, which another database may have given.
+/// Makes the next numbers greater than all existing ones, because another database may have given
+/// those before a move or a restore.
 ///
 /// # Errors
 ///

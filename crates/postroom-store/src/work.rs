@@ -1,12 +1,12 @@
-//! Where work runs that takes long: on threads, or inline where a simulation wants to have the
-//! same history each time.
+//! Where long work runs: on threads, or inline in a simulation, so that a seed always gives the
+//! same history.
 
 use tokio::task::JoinHandle;
 
-/// Where work runs that takes long. Whoever opens the store says so, for the engine too.
+/// Where long work runs. Whoever opens the store decides this, for the engine too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// On threads beside those of the runtime.
+    /// On threads of their own, so that the runtime's tasks are not delayed.
     Threads,
     /// As a task of the runtime, which does nothing else meanwhile. With a runtime of one thread
     /// whose time is paused, no time passes while it runs.
