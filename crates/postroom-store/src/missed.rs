@@ -31,20 +31,21 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
-/// A message that the server announced but that could not be had.
+/// A message that the server listed, but that could not be fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MissedMessage {
     /// Its key.
     pub key: SourceKey,
-    /// Why, in words.
+    /// Why, in words for people.
     pub reason: String,
-    /// Whether it is larger than the limit, so that it is not fetched again. Then it becomes a
+    /// Whether it is larger than the limit, so that it is not fetched again. It then becomes a
     /// message in state `error`.
     pub is_too_big: bool,
-    /// The hash of bytes that came, but cannot be all of the message. Other bytes than before are
-    /// a first attempt again.
+    /// Of a message that is too large, the hash of its header. Otherwise the hash of bytes that
+    /// arrived, but cannot be the whole message. If they differ from the bytes of the attempt
+    /// before, attempts are counted anew.
     pub hash: Option<[u8; 16]>,
-    /// How many bytes it has, where that is why it was not had.
+    /// How many bytes it has, if it is too large.
     pub size_bytes: Option<u64>,
     /// The values from its header, for the message in state `error`.
     pub values: Map<String, Json>,
@@ -59,12 +60,12 @@ pub struct MissedAt<'a> {
     pub account: AccountId,
     /// The epoch of the mailbox.
     pub epoch: MailboxEpoch,
-    /// Its UIDVALIDITY. 0 where the server has none.
+    /// Its UIDVALIDITY. 0: the server has none.
     pub uid_validity: u64,
 }
 
 impl Store {
-    /// The receipt of a former epoch by its hash.
+    /// A receipt of a former epoch with this hash.
     async fn former_of(
         &self,
         epoch: MailboxEpoch,
@@ -76,10 +77,13 @@ impl Store {
         Ok(self.receipts_by_hash(epoch, &[hash]).await?.remove(&hash).and_then(|mut all| all.pop()))
     }
 
-    /// Records messages that could not be fetched. A pending one is retried after `delay_ms` of its
-    /// attempts so far, including this one. One that is not fetched again becomes a message in
-    /// state `error`. One whose header is stored already gets the reason as its text, if a client
-    /// has asked for it.
+    /// Records messages that could not be fetched.
+    ///
+    /// - A message that is too large becomes a message in state `error`.
+    /// - If its header is stored already, the reason becomes its `errorText`, unless it is still
+    ///   too large and no client has asked for it.
+    /// - Any other message is pending. `delay_ms` gives the time until it is retried, from the
+    ///   number of attempts including this one.
     ///
     /// # Errors
     ///
@@ -141,7 +145,7 @@ impl Store {
 }
 
 impl MissedMessage {
-    /// A message that is fetched again.
+    /// A message that is retried later.
     #[must_use]
     pub fn pending(key: SourceKey, reason: String) -> Self {
         Self { key, reason, ..Self::default() }

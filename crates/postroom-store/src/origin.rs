@@ -1,11 +1,11 @@
 //! Origins: the mailbox that the receipts of a folder belong to.
 //!
 //! A UID identifies a message only at one server, under one UIDVALIDITY, and as long as the server
-//! keeps its promise. This is an epoch of the mailbox ([`MailboxEpoch`]), and it has a number. A
-//! new epoch begins when the account moves to another server, UIDVALIDITY changes, or the server
-//! shows other messages under known UIDs. Then the receipts of former epochs no longer say anything
-//! about UIDs, their open server-side actions are cancelled, and their messages are recognised only
-//! by their bytes.
+//! keeps its promise. This time is an epoch of the mailbox ([`MailboxEpoch`]), and it has a number.
+//! A new epoch begins when the account moves to another server or login, when UIDVALIDITY or
+//! MAILBOXID changes, or when the server shows other messages under known UIDs. The receipts of
+//! former epochs then say nothing about UIDs. Their open server-side actions are cancelled, and
+//! their messages are recognised only by their bytes.
 
 use crate::columns::domain;
 use crate::database::Lock;
@@ -32,18 +32,18 @@ pub struct MailboxEpoch {
     pub number: i64,
 }
 
-/// What is noted of the mailbox of a folder.
+/// What is recorded about the mailbox of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// At which server, and under which login, it was read. `None`: nobody noted it.
+    /// The server and the login at which it was read. `None`: an earlier version did not record it.
     pub login: Option<String>,
     /// Its present epoch. `None`: it was never read.
     pub epoch: Option<MailboxEpoch>,
-    /// UIDVALIDITY in this epoch. 0 where the server has none.
+    /// UIDVALIDITY in this epoch. 0: the server has none.
     pub uid_validity: Option<u64>,
-    /// UIDNEXT as it was last told.
+    /// UIDNEXT as the server last told it.
     pub uid_next: Option<u64>,
-    /// MAILBOXID as it was last told, in this epoch or before.
+    /// MAILBOXID as it was recorded when the epoch began or later.
     pub mailbox_id: Option<MailboxId>,
     /// When the folder was last proven complete, in milliseconds since 1970. `None`: never.
     pub last_proof_ms: Option<i64>,
@@ -52,9 +52,9 @@ pub struct Origin {
 /// How an epoch of a mailbox begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Beginning<'a> {
-    /// At which server, and under which login, it is read.
+    /// The server and the login at which it is read.
     pub login: &'a str,
-    /// Its UIDVALIDITY. 0 where the server has none.
+    /// Its UIDVALIDITY. 0: the server has none.
     pub uid_validity: u64,
     /// MAILBOXID, if the server tells it.
     pub mailbox_id: Option<&'a MailboxId>,
@@ -62,10 +62,11 @@ pub struct Beginning<'a> {
     pub baseline: u64,
 }
 
-/// Makes a batch fail if a later epoch of the mailbox has begun. What such a batch records would
-/// not be found among the messages of the later epoch, and would be recorded there once more.
+/// The condition that no later epoch of the mailbox has begun. A message that is recorded in an
+/// epoch that is over would be recorded once more in the later one.
 ///
-/// It follows [`folder_must_be`] of the same folder, for whose row the beginning of an epoch waits.
+/// It follows [`folder_must_be`] of the same folder, because the beginning of an epoch waits for
+/// the lock that this takes.
 pub(crate) fn epoch_must_last(epoch: MailboxEpoch) -> Statement {
     let sql = "SELECT 1 WHERE NOT EXISTS
         (SELECT 1 FROM \"origin\" WHERE \"folder\" = $1 AND \"epoch\" > $2)";
@@ -74,7 +75,7 @@ pub(crate) fn epoch_must_last(epoch: MailboxEpoch) -> Statement {
 }
 
 impl Store {
-    /// What is noted of the mailbox of a folder.
+    /// What is recorded about the mailbox of a folder.
     ///
     /// # Errors
     ///
@@ -100,7 +101,7 @@ impl Store {
         })
     }
 
-    /// Notes where the mailbox of a folder is read, of which nobody noted it.
+    /// Records the server and the login at which the mailbox of a folder is read.
     ///
     /// # Errors
     ///
@@ -111,13 +112,13 @@ impl Store {
         let noted = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\") VALUES ($1, $2, 0)
             ON CONFLICT (\"folder\") DO UPDATE SET \"login\" = excluded.\"login\"";
         match self.write(vec![there, Statement::new(noted).bind(folder).bind(login)]).await {
-            // Nothing is read there any more.
+            // The folder was deleted meanwhile.
             Ok(_) | Err(Error::Condition(Failed::NoFolder)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Notes MAILBOXID of the mailbox of a folder.
+    /// Records the MAILBOXID of the mailbox of a folder.
     ///
     /// # Errors
     ///
@@ -127,8 +128,8 @@ impl Store {
         self.write(vec![Statement::new(sql).bind(folder).bind(id.as_str())]).await.map(drop)
     }
 
-    /// Those folders of an account whose mailboxes have this MAILBOXID. More than one: the server
-    /// contradicts itself.
+    /// The folders of an account whose mailboxes have this MAILBOXID. If there is more than one,
+    /// the server contradicts itself.
     ///
     /// # Errors
     ///
@@ -145,12 +146,13 @@ impl Store {
         Ok(rows.iter().filter_map(|row| row.id(0)).map(FolderId::of).collect())
     }
 
-    /// Begins an epoch of the mailbox of a folder. Pending receipts and open actions of former
-    /// epochs are cancelled.
+    /// Begins an epoch of the mailbox of a folder. The pending receipts of former epochs are
+    /// deleted, and their open actions are cancelled.
     ///
     /// # Errors
     ///
-    /// When the store fails. Then nothing of it is done. [`Failed::NoFolder`].
+    /// When the store fails; [`Failed::NoFolder`]. Nothing is done then, except that the epoch may
+    /// have begun after [`Error::OutcomeUnknown`].
     pub async fn epoch_begin(
         &self,
         folder: FolderId,
@@ -162,7 +164,7 @@ impl Store {
         let last = rows.first().and_then(|row| row.whole(0)).unwrap_or(0).max(former).max(0);
         let number = last.saturating_add(1);
         let forgotten = "DELETE FROM \"receipt\" WHERE \"folder\" = $1 AND \"message\" IS NULL";
-        // Whether a message had one is still to be known when it is recognised.
+        // The negative number says that there was an action, for when the message is recognised.
         let void = "UPDATE \"receipt\" SET \"wish\" = -\"wish\"
             WHERE \"folder\" = $1 AND \"wish\" > 0";
         let noted = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\", \"epoch\",
@@ -188,7 +190,7 @@ impl Store {
         Ok(MailboxEpoch { folder, number })
     }
 
-    /// Writes what begins an epoch, and what the folder shows of it.
+    /// Writes the statements that begin an epoch, and the properties of the folder that show it.
     async fn epoch_write(
         &self,
         folder: FolderId,
@@ -206,7 +208,7 @@ impl Store {
             batch.extend(self.records(&domain, &class).report(&current, &shown)?);
             match self.write(batch).await {
                 Ok(_) => return Ok(()),
-                // Somebody was faster: look again.
+                // Somebody else changed the folder first: try again.
                 Err(Error::Condition(Failed::Stale)) => {}
                 Err(error) => return Err(error),
             }

@@ -1,7 +1,7 @@
-//! Oversized: messages that are there by their headers alone, and how they become whole.
+//! Oversized messages: only their headers are stored, until the whole messages are loaded.
 //!
-//! Somebody may ask for all of one, however large it is. The request stands in its receipt until
-//! the server has given the message, or has shown that it does not.
+//! A client may ask for the whole message, however large it is. The request is in the receipt until
+//! the message is loaded, or it turns out that it cannot be loaded.
 
 use crate::database::Statement;
 use crate::database::Value;
@@ -28,10 +28,10 @@ use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::names;
 use serde_json::json;
 
-/// How a request for all of a message went.
+/// The result of a request for a whole message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoadRequest {
-    /// It is noted.
+    /// The request is recorded.
     Noted,
     /// There is no such message.
     Missing,
@@ -42,7 +42,7 @@ pub enum LoadRequest {
 /// Why a message cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unloadable {
-    /// It is not there by its header alone.
+    /// It is not a message of which only the header is stored.
     #[error(
         "only a received message in state `error` with errorCode `too_big` can be loaded; \
          this one is not: {0}"
@@ -56,7 +56,7 @@ pub enum Unloadable {
     TooLarge {
         /// How many bytes it has.
         size_bytes: u64,
-        /// How many one may have.
+        /// How many bytes a message may have.
         bytes_max: u64,
     },
     /// Its folder or account is gone.
@@ -65,13 +65,13 @@ pub enum Unloadable {
     /// Its folder is not monitored.
     #[error("the folder {0} is not enabled, or is for sending only; enable it, then ask again")]
     FolderDisabled(String),
-    /// Its account is not worked for.
+    /// Its account is not enabled.
     #[error("the account {0} is not enabled; enable it, then ask again")]
     AccountDisabled(String),
     /// Its account has no server that receives.
     #[error("the profile of the account {0} has no imapHost; set it, then ask again")]
     NoServer(String),
-    /// The mailbox was numbered anew, and what it has was not looked at since.
+    /// A new epoch of the mailbox has begun, and the message was not recognised in it so far.
     #[error(
         "the server has numbered the mailbox anew, and the message was not found in it so far; \
          ask again when the folder is proven (lastProofAt)"
@@ -80,8 +80,8 @@ pub enum Unloadable {
 }
 
 impl Store {
-    /// Notes that somebody wants all of a message that was not loaded because of its size, and
-    /// that its account is to be tried at once. More than `bytes_max` bytes cannot be loaded.
+    /// Records a request for the whole of a message that was not loaded because of its size, and
+    /// makes its account due at once. A message of more than `bytes_max` bytes cannot be loaded.
     ///
     /// # Errors
     ///
@@ -165,7 +165,8 @@ impl Store {
         }
     }
 
-    /// The request for the whole message has failed. The message says why.
+    /// Removes the request for a whole message, because it has failed. The `errorText` of the
+    /// message says why.
     ///
     /// # Errors
     ///
@@ -193,9 +194,9 @@ impl Store {
         self.write(vec![done.bind(oversized.key.number())]).await.map(drop)
     }
 
-    /// A message that is there by its header alone gets the values of the whole message. What an
-    /// extension says of it stays, a state of its own too. `properties`: those that get files in
-    /// the same batch.
+    /// The statements that give a message with only a header the values of the whole message.
+    /// Values that the whole message lacks stay, and so does a state that a client has set.
+    /// `properties` are those that get files in the same batch.
     pub(crate) async fn complete(
         &self,
         domain: &Domain,
@@ -205,8 +206,8 @@ impl Store {
     ) -> Result<[Statement; 2], Error> {
         let class = self.builtin(MESSAGES)?;
         let Some(current) = self.entity_get(domain, &class, id.into()).await? else {
-            // A client deleted it meanwhile. Nothing of the portion is kept, and the next look at
-            // the mailbox passes the message over.
+            // A client deleted it meanwhile. Nothing of the portion is stored, and the next poll
+            // skips the message.
             return Err(Error::Condition(Failed::Stale));
         };
         let state = current.text(names::MESSAGE_STATE);
@@ -222,7 +223,7 @@ impl Store {
     }
 }
 
-/// Why a message cannot be loaded whole. `None`: it can.
+/// Why a whole message cannot be loaded. `None`: it can.
 fn not_oversized(message: &Entity, bytes_max: u64) -> Option<Unloadable> {
     let text = |name| message.text(name);
     let is_it = MessageState::Error.is_of(message)
@@ -238,7 +239,7 @@ fn not_oversized(message: &Entity, bytes_max: u64) -> Option<Unloadable> {
     too_large.map(|size_bytes| Unloadable::TooLarge { size_bytes, bytes_max })
 }
 
-/// The message of a former receipt has a new one. The request for it moves with it.
+/// The statement that moves the request for a message from its former receipt to its new one.
 pub(crate) fn request_moved(
     former: MailboxEpoch,
     former_key: SourceKey,

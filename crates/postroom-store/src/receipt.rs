@@ -16,7 +16,7 @@ use crate::store::Store;
 use postroom_model::MessageEntityId;
 use std::ops::RangeInclusive;
 
-/// How many keys one query names: SQL knows no list as a value.
+/// How many keys one query names, each with a placeholder of its own.
 const KEYS_MAX: usize = 500;
 
 /// The server-side action for a recorded message.
@@ -26,9 +26,9 @@ pub enum ServerAction {
     Seen,
     /// Delete it.
     Delete,
-    /// Nothing yet: it is deleted once a client has acknowledged a claim of it.
+    /// Nothing yet. Once a client has acknowledged a work claim of the message, it is deleted.
     AwaitAcknowledged,
-    /// Delete it, because a client has acknowledged a claim of it.
+    /// Delete it, because a client has acknowledged a work claim of the message.
     DeleteAcknowledged,
 }
 
@@ -64,18 +64,19 @@ pub struct Witness {
     pub size_bytes: Option<u64>,
     /// INTERNALDATE in milliseconds since 1970.
     pub internal_date_ms: Option<i64>,
-    /// A hash of the field Message-ID.
+    /// A hash of the fields Message-ID, Date, From and Subject.
     pub message_id: Option<i64>,
 }
 
-/// A recorded message, as it is known again.
+/// What is recorded of a message to recognise it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
     /// Its key.
     pub key: SourceKey,
-    /// What the server said of it.
+    /// The facts that the server told about it.
     pub witness: Witness,
-    /// The hash of its bytes. `None`: they could not be fetched.
+    /// The hash of its bytes. `None`: only its header was fetched, or an earlier version recorded
+    /// no hash.
     pub hash: Option<[u8; 16]>,
 }
 
@@ -84,13 +85,13 @@ pub struct Remembered {
 pub struct Pending {
     /// Its key.
     pub key: SourceKey,
-    /// Why it could not be had, in words.
+    /// Why it could not be fetched, in words for people.
     pub reason: String,
     /// How often it was tried. With a hash: how often exactly these bytes arrived.
     pub attempts: u32,
     /// When it is tried next, in milliseconds since 1970.
     pub next_attempt_ms: i64,
-    /// The hash of bytes that came, but cannot be all of the message.
+    /// The hash of bytes that arrived, but cannot be the whole message.
     pub hash: Option<[u8; 16]>,
 }
 
@@ -108,7 +109,7 @@ pub struct Oversized {
 }
 
 impl Oversized {
-    /// Whether it is loaded now that messages may have so many bytes, without being asked for.
+    /// Whether it is fetched if messages may have so many bytes, although no client asked for it.
     #[must_use]
     pub(crate) fn fits(&self, bytes_max: u64) -> bool {
         !self.is_requested && self.size_bytes.is_some_and(|size_bytes| size_bytes <= bytes_max)
@@ -122,13 +123,13 @@ pub struct Ledger {
     pub recorded: Vec<SourceKey>,
     /// The pending ones, ascending.
     pub pending: Vec<Pending>,
-    /// Those that we deleted at the server, and that it no longer listed then, ascending.
+    /// The messages that Postroom deleted at the server, once it no longer listed them, ascending.
     pub gone: Vec<SourceKey>,
-    /// Those that are there by their headers alone, ascending: they were too large.
+    /// The messages of which only the header is stored, because they were too large, ascending.
     pub oversized: Vec<Oversized>,
     /// Messages up to this one are not loaded.
     pub baseline: SourceKey,
-    /// Whether there are receipts of former epochs: what is known by its bytes is linked.
+    /// Whether there are receipts of former epochs, whose messages may be recognised.
     pub has_former: bool,
 }
 
@@ -145,21 +146,21 @@ impl Ledger {
         self.has(key) && self.pending(key).is_none()
     }
 
-    /// Whether a key is that of a message that we deleted at the server.
+    /// Whether a key is that of a message that Postroom deleted at the server.
     #[must_use]
     pub fn is_gone(&self, key: SourceKey) -> bool {
         self.gone.binary_search(&key).is_ok()
     }
 
-    /// What is there of a message by its header alone.
+    /// The entry of a message of which only the header is stored.
     #[must_use]
     pub fn oversized(&self, key: SourceKey) -> Option<&Oversized> {
         let at = self.oversized.binary_search_by_key(&key, |oversized| oversized.key).ok()?;
         self.oversized.get(at)
     }
 
-    /// Whether a message is to be fetched again at this time: a pending one whose delay is over, or
-    /// one that fits now that messages may have so many bytes.
+    /// Whether a message is to be fetched again: it is pending and its delay is over, or it was too
+    /// large and fits if messages may have `bytes_max` bytes.
     #[must_use]
     pub fn is_due(&self, key: SourceKey, now_ms: i64, bytes_max: u64) -> bool {
         self.pending(key).is_some_and(|pending| pending.next_attempt_ms <= now_ms)
@@ -199,7 +200,8 @@ impl Store {
         Ok(ledger)
     }
 
-    /// Only the receipts of a range of keys. A portion needs no more, however long the ledger is.
+    /// The receipts of a range of keys, without baseline and former epochs. A portion needs no
+    /// more, however long the ledger is.
     pub(crate) async fn ledger_part(
         &self,
         epoch: MailboxEpoch,
@@ -223,7 +225,7 @@ impl Store {
             if row.whole(5) == Some(1) {
                 ledger.gone.push(key);
             }
-            // A client may have deleted the message.
+            // If a client has deleted the message, it does not count as oversized.
             if let (Some(message), Some(1)) = (row.id(7), row.whole(9)) {
                 let size_bytes = row.whole(8).and_then(|size| u64::try_from(size).ok());
                 let is_requested = row.whole(4).is_some();
@@ -243,7 +245,7 @@ impl Store {
         Ok(ledger)
     }
 
-    /// Recorded messages of these keys, as they are known again; pending ones are left out.
+    /// What is recorded to recognise the messages of these keys. Pending messages are left out.
     ///
     /// # Errors
     ///
@@ -269,8 +271,8 @@ impl Store {
         Ok(found)
     }
 
-    /// The newest recorded messages of an epoch that were not deleted at the server by us, as they
-    /// are known again, at most so many.
+    /// What is recorded to recognise the newest messages of an epoch, at most `limit` of them.
+    /// Messages that Postroom deleted at the server are left out.
     ///
     /// # Errors
     ///
@@ -289,7 +291,7 @@ impl Store {
         Ok(self.read(statement).await?.iter().filter_map(remembered_of).collect())
     }
 
-    /// Forgets pending receipts: the server no longer has the messages.
+    /// Deletes pending receipts, because the server no longer has the messages.
     ///
     /// # Errors
     ///
@@ -307,8 +309,8 @@ impl Store {
         self.write(keys.iter().map(forget).collect()).await.map(drop)
     }
 
-    /// The open actions of a folder, by key, from the first one after `after`. What waits for an
-    /// acknowledgement is not among them.
+    /// The open actions of a folder after the key `after`, in the order of keys, at most `limit`.
+    /// Deletions that wait for an acknowledgement are left out.
     ///
     /// # Errors
     ///

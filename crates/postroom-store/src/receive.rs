@@ -29,7 +29,7 @@ use postroom_model::builtin::files::RAW_MESSAGE;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-/// How many hashes one query names: SQL knows no list as a value.
+/// How many hashes one query names, each with a placeholder of its own.
 pub(crate) const HASHES_MAX: usize = 200;
 
 /// A receipt of a former epoch.
@@ -54,15 +54,15 @@ pub struct ReceivedMessage {
     pub key: SourceKey,
     /// Its entity, a row of `email/Messages`.
     pub row: EntityRow,
-    /// Its files but for the original.
+    /// Its files, without the original.
     pub files: Vec<NewFile>,
-    /// The original. `None` when it is not to be kept (then no file is a part of it).
+    /// The original. `None`: it is not kept, and no file is a part of it.
     pub original: Option<Content>,
     /// A hash of its bytes, to recognise it in another epoch of the mailbox.
     pub hash: [u8; 16],
-    /// What the server said of it.
+    /// The facts that the server told about it.
     pub witness: Witness,
-    /// The server-side action afterwards.
+    /// The server-side action that follows. `None`: nothing is changed at the server.
     pub action: Option<ServerAction>,
 }
 
@@ -75,21 +75,22 @@ pub struct ReceiveBatch {
     pub epoch: MailboxEpoch,
     /// The messages.
     pub messages: Vec<ReceivedMessage>,
-    /// Whether messages with bytes from a former epoch are linked, not stored again.
+    /// Whether a message whose bytes were recorded in a former epoch is linked to that record, and
+    /// not stored again.
     pub relink: bool,
 }
 
-/// How it went.
+/// The result of recording messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiveOutcome {
-    /// All is durable.
+    /// All messages are durable.
     Done {
         /// How many messages are new.
         stored: u64,
-        /// How many were recorded before, or were linked.
+        /// How many were recorded before, or were linked to a record of a former epoch.
         repeated: u64,
     },
-    /// The folder is no longer there. Nothing was kept.
+    /// The folder does not exist any more. Nothing was stored.
     FolderGone,
 }
 
@@ -99,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the store fails, or [`Failed::EpochOver`]. Then nothing of it is kept.
+    /// When the store fails, or [`Failed::EpochOver`]. Then nothing is stored.
     pub async fn receive_commit(&self, mut batch: ReceiveBatch) -> Result<ReceiveOutcome, Error> {
         let class = self.builtin(MESSAGES)?;
         let at = batch.epoch;
@@ -123,7 +124,7 @@ impl Store {
         Box::pin(self.put_away(new)).await?;
         let records = self.records(&batch.domain, &class);
         let mut statements = vec![folder_must_be(&batch.domain, at.folder), epoch_must_last(at)];
-        // The rows of new messages depend on nothing else in the batch.
+        // The rows of new messages depend on nothing else in the batch, so they may be grouped.
         let mut new_rows = vec![];
         let (mut stored, mut repeated) = (0, 0);
         for message in batch.messages {
@@ -141,7 +142,7 @@ impl Store {
             statements.push(receipt(at, id, Receipt { action, ..Receipt::of(&message) }));
             if let Some(FormerReceipt { number, key, .. }) = known {
                 statements.push(relinked(MailboxEpoch { number, ..at }, key));
-                // It is here as another message.
+                // The message of the former epoch takes the place of the one with the header alone.
                 if let Some(header) = by_header.filter(|header| *header != id) {
                     statements.extend(records.delete_any(header.into()));
                 }
@@ -157,7 +158,7 @@ impl Store {
                 statements.extend(self.complete(&batch.domain, id, row, &properties).await?);
                 statements.extend(files);
             } else if records.counts() {
-                // Each takes the number that was counted before it.
+                // Each row takes a number from a counter, so the order of statements matters.
                 statements.extend(records.create(row));
                 statements.extend(files);
             } else {
@@ -173,7 +174,7 @@ impl Store {
         }
     }
 
-    /// Writes what becomes objects, several at the same time.
+    /// Writes the contents that become objects, several at the same time.
     async fn put_away(
         &self,
         messages: impl Iterator<Item = &mut ReceivedMessage>,
@@ -263,8 +264,8 @@ impl Store {
     }
 }
 
-/// The server-side action of a message that may be known from a former epoch. What was stored
-/// before an action was demanded stays as it is at the server.
+/// The server-side action of a message that may be known from a former epoch. A message that was
+/// stored while the folder asked for no action stays as it is at the server.
 fn demanded(action: Option<ServerAction>, known: Option<FormerReceipt>) -> Option<ServerAction> {
     let action = action.filter(|_| known.is_none_or(|known| known.had_action));
     match action {
@@ -275,7 +276,7 @@ fn demanded(action: Option<ServerAction>, known: Option<FormerReceipt>) -> Optio
     }
 }
 
-/// Equal statements one after the other, in their order, so that a database may run them as one.
+/// Puts statements with equal SQL next to each other, so that a database may run them as one.
 fn by_table(statements: Vec<Statement>) -> Vec<Statement> {
     let mut groups: Vec<Vec<Statement>> = vec![];
     for statement in statements {
@@ -290,19 +291,19 @@ fn by_table(statements: Vec<Statement>) -> Vec<Statement> {
     groups.into_iter().flatten().collect()
 }
 
-/// From the least to the greatest.
+/// The range from the least to the greatest key.
 pub(crate) fn range(keys: impl Iterator<Item = SourceKey> + Clone) -> RangeInclusive<SourceKey> {
     keys.clone().min().unwrap_or_default()..=keys.max().unwrap_or_default()
 }
 
-/// What a receipt says beside whose message it is.
+/// The columns of a receipt, without its epoch and message.
 #[derive(Default)]
 pub(crate) struct Receipt {
     pub key: SourceKey,
     pub hash: [u8; 16],
     pub witness: Witness,
     pub action: Option<ServerAction>,
-    /// Why the message is there by its header alone.
+    /// Why only the header of the message is stored. `None`: the whole message is stored.
     pub reason: Option<String>,
 }
 
@@ -342,7 +343,8 @@ pub(crate) fn receipt(epoch: MailboxEpoch, message: MessageEntityId, says: Recei
         .must_change(Failed::Recorded)
 }
 
-/// The message of a receipt from a former epoch has one of the present epoch now.
+/// The statement that deletes a receipt of a former epoch, because its message has a receipt of the
+/// present epoch now.
 pub(crate) fn relinked(former: MailboxEpoch, key: SourceKey) -> Statement {
     let sql = "DELETE FROM \"receipt\"
         WHERE \"folder\" = $1 AND \"epoch\" = $2 AND \"key\" = $3";

@@ -1,8 +1,8 @@
-//! Which bytes are recorded in an epoch of a mailbox, to notice a stored message that the server
-//! lists under another key.
+//! Which bytes are recorded in an epoch of a mailbox. This shows that the server lists a stored
+//! message under another key.
 //!
-//! There is no index on the hashes. Hashes have no order, so an index on them would cost each
-//! received message a page that nothing else touches.
+//! There is no index of the hashes. Hashes have no order, so with an index, each received message
+//! would write a page that nothing else touches.
 
 use crate::columns::places;
 use crate::database::Statement;
