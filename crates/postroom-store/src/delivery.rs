@@ -1,11 +1,11 @@
 //! Deliveries: the queue of outgoing messages.
 //!
-//! `messageState` is what clients see. A row of the table `delivery` says how far the engine has
-//! got: its [`DeliveryPhase`]. [`DeliveryStep`] has the table of the steps between phases. Every
-//! step changes the message only while its state is still `sending`, so that a state that somebody
-//! else set stays. A claimed message is not composed again. A due message is composed again after a
-//! client's change, and its attempt count is kept. The table `delivered` lists the recipients that
-//! have the message, whatever clients write.
+//! Clients see `messageState`. A row of the table `delivery` says how far the engine has got: its
+//! [`DeliveryPhase`]. [`DeliveryStep`] has the table of the steps between phases. A step changes
+//! the message only while its state is still `sending`, so a state that somebody else set stays.
+//! A claimed message is composed again only if the server cannot take its bytes. A due message is
+//! composed again after a client's change, and its attempt count is kept. The table `delivered`
+//! lists the recipients that have the message, whatever clients write.
 
 use crate::chunk::BlobId;
 use crate::database::Lock;
@@ -48,29 +48,29 @@ pub struct Claimed {
     pub message_id: Option<String>,
     /// Attempts so far, the present one included.
     pub attempts: u32,
-    /// How long it has waited between attempts, in milliseconds. The planned waits count, so that a
-    /// clock jump adds nothing.
+    /// How long it has waited between attempts, in milliseconds. This is the sum of the planned
+    /// waits, so a jump of the clock adds nothing.
     pub waited_ms: i64,
     /// The reverse path of its envelope.
     pub reverse_path: String,
     /// Whether it needs SMTPUTF8.
     pub smtp_utf8: bool,
-    /// Its bytes.
+    /// The blob with its composed bytes.
     pub blob: BlobId,
-    /// How many.
+    /// How many bytes these are.
     pub size_bytes: u64,
-    /// Its recipients, as the message's property has them.
+    /// Its recipients, as the property `recipients` has them.
     pub recipients: Vec<Json>,
 }
 
-/// What becomes of a message just before its final dot.
+/// Whether the final dot of a message may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeforeDot {
-    /// It is sent.
+    /// It may.
     Send,
-    /// It is no longer to be sent.
+    /// It must not, because a client withdrew the message.
     Withdrawn,
-    /// It waits, because its account may not send any more.
+    /// It must not, because the account may not send any more. The message waits.
     Stopped,
 }
 
@@ -84,9 +84,9 @@ pub struct DueAt {
 }
 
 impl Store {
-    /// Claims due deliveries of an account, in the order of `dateTime`, each for one attempt. A
-    /// delivery that waits until after `latest_ms` is due too, because the clock was set back,
-    /// unless the client set this time. Nothing is due while the account may not send.
+    /// Claims due deliveries of an account, in the order of `dateTime`, each for one attempt.
+    /// Nothing is due while the account may not send. A delivery that waits until after `latest_ms`
+    /// is due too, unless the client set that time: no wait is so long, so the clock was set back.
     ///
     /// # Errors
     ///
@@ -122,13 +122,14 @@ impl Store {
             return Ok(due);
         }
         let taken = self.write(due.iter().map(claim).collect()).await?;
-        // What was changed in between is not due any more.
+        // A delivery that changed in between is not due any more.
         let taken = due.into_iter().zip(taken).filter(|(_, outcome)| outcome.changed > 0);
         let attempt = |claimed: Claimed| Claimed { attempts: claimed.attempts + 1, ..claimed };
         Ok(taken.map(|(claimed, _)| attempt(claimed)).collect())
     }
 
-    /// Deliveries whose final dot went out before an earlier process ended.
+    /// The deliveries of an account whose final dot was sent by a sender that ended before it
+    /// recorded the answer.
     ///
     /// # Errors
     ///
@@ -141,7 +142,7 @@ impl Store {
         self.deliveries(&condition, vec![account.into()], "").await
     }
 
-    /// Deliveries that fulfil a condition, in the order of `dateTime`.
+    /// The deliveries of which a condition holds, in the order of `dateTime`.
     pub(crate) async fn deliveries(
         &self,
         condition: &str,
@@ -170,7 +171,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Records durably that the final dot is sent now, if the message may still leave.
+    /// Records durably that the final dot is about to be sent, if the message may still leave.
     ///
     /// # Errors
     ///
@@ -196,7 +197,7 @@ impl Store {
         }
     }
 
-    /// Gives a claimed delivery back: no attempt was made.
+    /// Makes a claimed delivery due again. The attempt does not count, because it was not made.
     ///
     /// # Errors
     ///
@@ -208,10 +209,11 @@ impl Store {
         self.write_at_need(vec![released]).await.map(drop)
     }
 
-    /// Records the result of an attempt that ended `at` this time, and of each recipient, in the
-    /// queue and the message. Gives what was recorded, because a message with an unknown outcome
-    /// ends as `uncertain`. `None`: nothing was recorded, because a client changed or withdrew the
-    /// message before an attempt, or because the result is recorded already.
+    /// Records the result of an attempt, and that of each recipient, in the queue and the message.
+    /// `at` is when the attempt ended. Returns the recorded verdict, which differs from `verdict`
+    /// if a recipient may have the message: it then ends as `uncertain`. `None`: nothing was
+    /// recorded, because a client changed or withdrew the message before an attempt, or because the
+    /// result is recorded already.
     ///
     /// # Errors
     ///
@@ -298,7 +300,7 @@ impl Store {
         Ok(Verdict::Error { code: ErrorCode::Uncertain, reason })
     }
 
-    /// Changes the message while it is `sending`, and the queue in the same transaction.
+    /// Changes the queue and, in the same transaction, the message if it is still `sending`.
     pub(crate) async fn settle(
         &self,
         domain: &Domain,
@@ -327,7 +329,7 @@ impl Store {
     }
 }
 
-/// Gives a recipient a state, and a reply when it has none yet.
+/// Gives a recipient a state, and a reply if it has none.
 fn put(recipient: &mut Json, state: RecipientState, reply: &str) {
     state.put(recipient);
     if let Some(row) = recipient.as_object_mut()

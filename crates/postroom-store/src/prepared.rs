@@ -26,8 +26,8 @@ use serde_json::Map;
 use serde_json::Value as Json;
 
 /// Puts a composed message into the queue, or replaces the bytes that were composed before. If the
-/// client set a time in the future, the waited time starts again at zero. `$11`: how many attempts
-/// of that row do not count.
+/// client set a time in the future, the waited time starts again at zero. `$11` is subtracted from
+/// the attempts of an existing row.
 const PREPARE: &str =
     "INSERT INTO \"delivery\" AS d (\"message\", \"domain\", \"account\", {phase},
       \"order\", \"due\", \"planned\", \"attempts\", \"reverse_path\", \"smtp_utf8\",
@@ -56,14 +56,14 @@ pub struct Prepared {
     pub content: Content,
     /// What composition adds to the properties of the message.
     pub changes: Map<String, Json>,
-    /// Whether it replaces claimed bytes that the server cannot accept. Otherwise it replaces
-    /// nothing, or discarded bytes.
+    /// Whether it replaces the bytes of a claimed delivery, because the server cannot accept them.
+    /// Otherwise there is no delivery yet, or its bytes were discarded.
     pub replaces_claimed: bool,
 }
 
 impl Store {
-    /// The message of a Message-ID in a domain, one of the account before others, a received one
-    /// before one that was sent.
+    /// A message of a domain with this Message-ID. Received messages come before sent ones, and
+    /// messages of the account before others.
     ///
     /// # Errors
     ///
@@ -110,8 +110,8 @@ impl Store {
         self.read(statement).await?.iter().map(|row| self.entity_of(&class, row)).collect()
     }
 
-    /// The query for messages to be composed. It reads those that are to be sent and no others,
-    /// however many there are.
+    /// The query for messages to be composed. It reads only messages that are to be sent, however
+    /// many others there are.
     fn unprepared(&self, class: &Class) -> String {
         format!(
             "{} {} WHERE \"account_id\" = $1 AND {} AND \"domain\" = $2

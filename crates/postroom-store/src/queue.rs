@@ -20,12 +20,13 @@ use serde_json::Value as Json;
 /// The index by which the deliveries of an account are read in the order of sending.
 pub(crate) const IN_ORDER: &str = "delivery in order";
 
-/// Discards the composed bytes of a message, if no attempt is running.
+/// The statement that discards the composed bytes of a message, if no attempt is running.
 pub(crate) fn invalidate(message: MessageEntityId) -> Statement {
     DeliveryStep::Invalidate.taken("\"message\" = $1").bind(message)
 }
 
-/// Makes a batch fail while a message is in the queue and its composed bytes are valid.
+/// The condition that a message is not in the queue, or that its composed bytes are discarded. So
+/// no attempt is running.
 pub(crate) fn none_of(message: MessageEntityId) -> Statement {
     let sql = format!(
         "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1 AND NOT {})",
@@ -35,12 +36,12 @@ pub(crate) fn none_of(message: MessageEntityId) -> Statement {
     Statement::new(sql).bind(message).assert(Failed::Sending, lock)
 }
 
-/// Takes a message out of the queue, unless it is being sent.
+/// The statement that takes a message out of the queue, unless it is being sent.
 pub(crate) fn leave(message: MessageEntityId) -> Statement {
     DeliveryStep::Leave.taken("\"message\" = $1").bind(message)
 }
 
-/// Forgets which recipients have a message.
+/// The statement that forgets which recipients have a message.
 pub(crate) fn forget_delivered(message: MessageEntityId) -> Statement {
     Statement::new("DELETE FROM \"delivered\" WHERE \"message\" = $1").bind(message)
 }

@@ -1,10 +1,11 @@
-//! Recognises each saving of an account, so that a refused login is tried at once after it.
+//! Recognises that an account was saved, so that a refused login is tried again at once.
 
 use postroom_model::Entity;
 use postroom_model::builtin::names;
 
-/// What tells one saving of an account's secrets and profile from the next: an encrypted secret is
-/// another one each time.
+/// A hash that changes whenever the secrets or the profile of an account are saved, or a client
+/// asks to try it at once. It changes even if a secret stays the same, because an encrypted secret
+/// has other bytes each time.
 pub(crate) fn saved(sealed: [Option<&[u8]>; 2], account: &Entity, profile: &Entity) -> [u8; 16] {
     let mut hash = blake3::Hasher::new();
     hash.update(&profile.version.to_le_bytes());

@@ -19,11 +19,11 @@ use serde_json::Value as Json;
 /// Why a message ends before it is tried.
 #[derive(Debug, Clone, Copy)]
 pub struct Unsendable<'a> {
-    /// Why.
+    /// The kind of error.
     pub code: ErrorCode,
-    /// Why, in words.
+    /// Why, in words for people.
     pub reason: &'a str,
-    /// The recipients of a message, as its property `recipients` has them.
+    /// Gives the recipients of a message, in the form of its property `recipients`.
     pub recipients: fn(&Entity) -> Vec<Json>,
 }
 

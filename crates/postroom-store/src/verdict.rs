@@ -19,18 +19,18 @@ pub enum Verdict {
     Sent,
     /// It is tried again, for the remaining recipients.
     Later {
-        /// After which delay.
+        /// The delay until then.
         after: Duration,
-        /// Why, in words.
+        /// Why, in words for people.
         reason: String,
         /// Whether the attempt counts. It does not if the account has reached a limit.
         counts: bool,
     },
     /// It ends as `error`.
     Error {
-        /// Why.
+        /// The kind of error.
         code: ErrorCode,
-        /// Why, in words.
+        /// Why, in words for people.
         reason: String,
     },
 }
@@ -54,7 +54,7 @@ pub(crate) fn whole_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The verdict with a reason that says who has the message.
+/// The verdict with a reason that also says which recipients have the message.
 pub(crate) fn told(verdict: Verdict, recipients: &[Json]) -> Verdict {
     match verdict {
         Verdict::Sent => Verdict::Sent,

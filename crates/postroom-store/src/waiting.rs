@@ -1,4 +1,4 @@
-//! Waiting deliveries: those that no sender is sending now.
+//! Waiting deliveries, which no sender is sending now.
 //!
 //! Their sender has ended or has no connection, or their account has no sender. None of them stays
 //! claimed, and each message says why it waits.
@@ -46,11 +46,11 @@ pub struct Orphaned {
 /// What due messages wait for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wait<'a> {
-    /// Those that are due at this time, in milliseconds since 1970.
+    /// The messages that are due at this time wait. In milliseconds since 1970.
     pub now_ms: i64,
-    /// Until when they wait. `None`: nobody knows.
+    /// Until when they wait. `None`: it is not known.
     pub until: Option<Timestamp>,
-    /// Why, in words.
+    /// Why they wait, in words for people.
     pub reason: &'a str,
 }
 
@@ -68,8 +68,9 @@ pub enum Why {
 }
 
 impl Store {
-    /// When the next delivery of an account is due, in milliseconds since 1970. A
-    /// delivery that waits until after `latest_ms` is due at 0, as for [`Store::delivery_claim`].
+    /// When the next delivery of an account is due, in milliseconds since 1970. `None`: there is
+    /// none. A delivery that waits until after `latest_ms` counts as due at 0, as for
+    /// [`Store::delivery_claim`].
     ///
     /// # Errors
     ///
@@ -91,10 +92,10 @@ impl Store {
         Ok(rows.first().and_then(|row| row.whole(0)))
     }
 
-    /// Recovers the deliveries of an earlier sender of an account (`None`: of all accounts).
-    /// Claimed deliveries become due again. Deliveries after their final dot get an unknown
-    /// outcome. No other sender of the account may be running. Of all accounts, only those are
-    /// recovered that were claimed in epochs before the present one.
+    /// Recovers the deliveries that an earlier sender of an account has left. Claimed deliveries
+    /// become due again. The outcome of deliveries whose final dot was sent becomes unknown. No
+    /// other sender of the account may be running. `None`: of all accounts, but only deliveries
+    /// that were claimed before this process became the leader.
     ///
     /// # Errors
     ///
@@ -109,7 +110,7 @@ impl Store {
         self.write_at_need(batch.into()).await.map(drop)
     }
 
-    /// The accounts, there or gone, with deliveries of unknown outcome.
+    /// The accounts with deliveries of unknown outcome. Deleted accounts are included.
     ///
     /// # Errors
     ///
@@ -139,7 +140,7 @@ impl Store {
         self.write(vec![Statement::new(sql).bind(account).bind(now_ms)]).await.map(drop)
     }
 
-    /// Adds a wait to those that the deliveries of an account had that are due at `now_ms`.
+    /// Adds a wait to the waited time of the deliveries of an account that are due at `now_ms`.
     ///
     /// # Errors
     ///
@@ -220,8 +221,8 @@ impl Store {
         }
     }
 
-    /// Messages in state `sending` without a sender, and messages that wrongly say that they have
-    /// none.
+    /// Messages in state `sending` whose account has no sender, and messages that say so although
+    /// their account has one again.
     ///
     /// # Errors
     ///
@@ -262,7 +263,8 @@ impl Store {
         self.read(sql).await?.iter().map(orphaned).collect()
     }
 
-    /// Says in a message that it waits for its account to be enabled, or no longer.
+    /// Writes into a message that it waits for its account to be enabled. `reason` is `None` if it
+    /// no longer waits.
     ///
     /// # Errors
     ///
