@@ -1,14 +1,14 @@
-//! Blobs: contents in chunks of at most 256 KiB, compressed where it pays, beside the model in the
-//! same database.
+//! Blobs: contents in chunks of at most 256 KiB, in the same database as the entities. A chunk is
+//! compressed if that makes it smaller.
 //!
 //! Content of a few chunks is written in the batch that refers to it. Large content is written
-//! ahead in batches of its own, and is marked as unfinished until the batch that refers to it. The
-//! mark names its owner. Abandoned content is deleted soon after, and unfinished content when its
-//! owner has ended.
+//! ahead, in batches of its own. A row of the table `unfinished` marks it until the batch that
+//! refers to it is committed, and names its owner. If nothing in this process holds such content
+//! any more, it is deleted soon after. If its owner has ended, another process deletes it.
 //!
-//! Content above a size becomes an object of S3, and its chunks say where in the object they are.
-//! The mark names the object before its first byte is written, and the object is whole before the
-//! batch that refers to it.
+//! Content above a configured size becomes an object of S3, and its chunks say where in the object
+//! they are. The mark names the object before its first byte is written, and the object is complete
+//! before the batch that refers to it.
 
 use crate::chunk;
 use crate::chunk::BlobId;
@@ -27,16 +27,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many bytes are held back before they are written ahead.
+/// How many bytes are held in memory before they are written ahead.
 const HOLD_BYTES: usize = 4 * 1024 * 1024;
 
-/// A content that is ready to be referred to: compressed, and written ahead when it is large.
+/// Content that a batch can refer to. It is compressed, and large content is written ahead.
 #[derive(Debug, Clone)]
 pub struct Content {
     /// How many bytes it has.
     pub size_bytes: u64,
     chunks: Vec<Chunk>,
-    /// The blob it was begun in.
+    /// The blob in which it was written ahead. `None`: all of it is in memory.
     ahead: Option<Ahead>,
 }
 
@@ -46,7 +46,7 @@ struct Ahead {
     begun: Arc<Begun>,
     /// How many chunks of it are written.
     written: i64,
-    /// The object that has its bytes, when it is complete.
+    /// The object that has its bytes. `None`: there is none, or it is not complete.
     object: Option<Object>,
 }
 
@@ -59,7 +59,7 @@ struct Begun {
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        // Most of them are in use. The sweep finds those that are not.
+        // A batch refers to most of these blobs. The sweep finds those to which no batch refers.
         self.store.inner.abandoned.add(Instant::now(), self.blob);
     }
 }
@@ -80,7 +80,8 @@ impl Ahead {
     }
 }
 
-/// Chunks as rows keep them whose bytes go into an object from `start` on, and those bytes.
+/// Splits chunks into the rows that say where in an object their bytes are, and those bytes. The
+/// first byte is at `start`, which is advanced.
 fn away(chunks: Vec<Chunk>, start: &mut u64) -> (Vec<Chunk>, Vec<Bytes>) {
     let moved = chunks.into_iter().map(|chunk| {
         let (chunk, bytes) = chunk.away(*start);
@@ -91,19 +92,19 @@ fn away(chunks: Vec<Chunk>, start: &mut u64) -> (Vec<Chunk>, Vec<Bytes>) {
 }
 
 impl Content {
-    /// Prepares content in memory. This compresses, so call it on a thread for such work.
+    /// Makes content of bytes in memory. This compresses them, so call it on a blocking thread.
     #[must_use]
     pub fn prepare(bytes: &[u8]) -> Self {
         let chunks = bytes.chunks(CHUNK_BYTES).map(Chunk::prepare).collect();
         Self { size_bytes: bytes.len() as u64, chunks, ahead: None }
     }
 
-    /// The chunks that are in memory: all of them, unless it was written ahead.
+    /// The chunks that are in memory. These are all chunks, unless content was written ahead.
     pub(crate) fn chunks(&self) -> &[Chunk] {
         &self.chunks
     }
 
-    /// Writes content that belongs into an object there, if that is not done.
+    /// Writes content that is large enough into an object, unless this was done before.
     ///
     /// # Errors
     ///
@@ -148,7 +149,7 @@ impl Content {
             .map(|(chunk, at)| chunk.insert(blob, at))
             .collect();
         if self.size_bytes == 0 {
-            // The chunk takes the id: no other content gets it.
+            // An empty chunk is written, so that the id of the blob is used.
             statements.push(Chunk::prepare(&[]).insert(blob, 0));
         }
         if let Some(ahead) = &self.ahead {
@@ -161,14 +162,14 @@ impl Content {
     }
 }
 
-/// Takes a content piece by piece, with the memory of a few chunks.
+/// Makes content of pieces, and holds only a few chunks in memory.
 #[derive(Debug)]
 pub struct BlobWriter {
     store: Store,
     content: Content,
     piece: Vec<u8>,
     held_bytes: usize,
-    /// The object that takes its bytes.
+    /// The object into which it is written. `None`: it is written into rows.
     upload: Option<Box<Upload>>,
 }
 
@@ -177,7 +178,7 @@ impl BlobWriter {
     ///
     /// # Errors
     ///
-    /// When the store fails. What was written ahead goes away at the next start.
+    /// When the store fails. What was written ahead is deleted later.
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         self.content.size_bytes += bytes.len() as u64;
         while !bytes.is_empty() {
@@ -199,7 +200,7 @@ impl BlobWriter {
     ///
     /// # Errors
     ///
-    /// When the object store fails. What was written ahead goes away.
+    /// When the object store fails. What was written ahead is deleted later.
     pub async fn finish(mut self) -> Result<Content, Error> {
         if self.upload.is_some() {
             return Box::pin(self.finish_ahead()).await;
@@ -214,7 +215,7 @@ impl BlobWriter {
     ///
     /// # Errors
     ///
-    /// When the store fails. What was written ahead goes away at the next start.
+    /// When the store fails. What was written ahead is deleted later.
     pub async fn finish_ahead(mut self) -> Result<Content, Error> {
         self.cut();
         Box::pin(self.content.put_away(&self.store)).await?;
@@ -238,7 +239,7 @@ impl BlobWriter {
 
     async fn write_ahead(&mut self) -> Result<(), Error> {
         let (mut ahead, mut batch) = match &self.content.ahead {
-            // Its owner may have been taken for one that has ended, and the content be gone.
+            // If this process did not renew its row in time, another one has deleted the content.
             Some(ahead) => (ahead.clone(), vec![is_unfinished(ahead.begun.blob)]),
             None => Box::pin(self.begin()).await?,
         };
@@ -273,22 +274,22 @@ impl BlobWriter {
     }
 }
 
-/// Makes a batch fail when content that was written ahead is gone.
+/// The condition that content that was written ahead still exists.
 fn is_unfinished(blob: BlobId) -> Statement {
     let sql = "SELECT 1 FROM \"unfinished\" WHERE \"blob\" = $1";
     Statement::new(sql).bind(blob.0).assert(Failed::Finished, Lock::Found)
 }
 
 impl Store {
-    /// Begins to take a content.
+    /// Begins to write content.
     #[must_use]
     pub fn blob_writer(&self) -> BlobWriter {
         let content = Content { size_bytes: 0, chunks: vec![], ahead: None };
         BlobWriter { store: self.clone(), content, piece: vec![], held_bytes: 0, upload: None }
     }
 
-    /// Throws away what was written ahead, let go at least `after` ago, and is referred to by no
-    /// batch.
+    /// Deletes content that was written ahead, that nothing has held for `after`, and to which no
+    /// batch refers.
     pub(crate) async fn blob_sweep_abandoned(&self, after: Duration) -> Result<(), Error> {
         let let_go = self.inner.abandoned.take(after);
         let mut result = Ok(());
@@ -308,13 +309,13 @@ impl Store {
         result
     }
 
-    /// Throws away what was being written when its owner ended.
+    /// Deletes unfinished content whose owner has ended.
     pub(crate) async fn blob_sweep(&self) -> Result<(), Error> {
         const OWNED: &str = "COALESCE(\"owner\", 0) IN (SELECT \"id\" FROM \"owner\")";
         let left = format!("SELECT \"blob\" FROM \"unfinished\" WHERE NOT {OWNED}");
         let rows = self.read(Statement::new(left)).await?;
         for blob in rows.iter().filter_map(|row| row.whole(0)) {
-            // Its owner may be back.
+            // The condition is checked again, because the owner may have renewed its row meanwhile.
             let sql = format!("DELETE FROM \"unfinished\" WHERE \"blob\" = $1 AND NOT {OWNED}");
             let left = Statement::new(sql).bind(blob).must_change(Failed::Finished);
             let blob = BlobId(blob);

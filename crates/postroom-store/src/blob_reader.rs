@@ -1,4 +1,4 @@
-//! Reads blobs, and keeps in mind which are damaged.
+//! Reads blobs, and remembers which ones are damaged.
 
 use crate::chunk;
 use crate::chunk::BlobId;
@@ -22,9 +22,9 @@ pub struct BlobReader {
     store: Store,
     blob: BlobId,
     range: Range<u64>,
-    /// How many chunks are read at once: one, and more from an object that is read on.
+    /// How many chunks are read at once. It is one for rows, and more for an object.
     at_once: usize,
-    /// Chunks that were read, and are the next.
+    /// The next chunks, which were read already.
     ready: VecDeque<Row>,
 }
 
@@ -96,7 +96,7 @@ impl Store {
         BlobReader { store: self.clone(), blob, range, at_once: 1, ready: VecDeque::new() }
     }
 
-    /// Says once, in the log, which files are damaged, and keeps it in mind for [`Store::damage`].
+    /// Logs once which files are damaged, and remembers the blob for [`Store::damage`].
     async fn blob_is_damaged(&self, blob: BlobId) {
         if !self.inner.damage.add(blob) {
             return;
@@ -111,7 +111,7 @@ impl Store {
         );
     }
 
-    /// Tells whether contents that were found damaged are still kept.
+    /// Whether a blob that was found damaged still exists.
     pub(crate) async fn blobs_are_damaged(&self) -> Result<bool, Error> {
         for blob in self.inner.damage.known() {
             if self.read(chunk::select_some(blob, 0, 1)).await?.is_empty() {

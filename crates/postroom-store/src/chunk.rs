@@ -12,31 +12,31 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many bytes of content a chunk has, but for the last.
+/// How many bytes of content a chunk has. The last one may have fewer.
 pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 /// How many chunks a blob may have: the low bits of a chunk's id. The bits above hold the id of the
 /// blob, of which there may be 2^43.
 pub(crate) const CHUNKS_MAX: i64 = 1 << 20;
-/// The chunk is as it is.
+/// The bytes of the chunk are not compressed.
 const PLAIN: i64 = 0;
 /// The chunk is compressed with zstd.
 const ZSTD: i64 = 1;
-/// The chunk is in an object, and there as it is or compressed. Its bytes say where.
+/// The bytes of the chunk are in an object, uncompressed or compressed. The row says where.
 const OBJECT_PLAIN: i64 = 2;
 const OBJECT_ZSTD: i64 = 3;
 /// How many bytes of an object are read at once.
 pub(crate) const OBJECT_READ_BYTES: u64 = 4 * 1024 * 1024;
 /// How many chunks that is.
 pub(crate) const OBJECT_READ_CHUNKS: usize = 16;
-/// Fast enough that the disk is slower.
+/// At this level, compression is faster than the disk.
 const ZSTD_LEVEL: i32 = 1;
 
 /// A blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BlobId(pub(crate) i64);
 
-/// The ids of blobs that this process may give out. It takes them from the database, a range at a
-/// time. No id is given twice, so that a client's validator never matches other content.
+/// The ids of blobs that this process may give out. It takes ranges of them from the database. No
+/// id is given twice, so that the ETag of a file never matches other content.
 #[derive(Debug, Default)]
 pub(crate) struct BlobIds(Mutex<Range<i64>>);
 
@@ -52,17 +52,17 @@ impl BlobIds {
     }
 }
 
-/// Blobs that were written ahead and let go, and when.
+/// Blobs that were written ahead and that nothing holds any more, and since when.
 #[derive(Debug, Default)]
 pub(crate) struct Abandoned(Mutex<Vec<(Instant, BlobId)>>);
 
 impl Abandoned {
-    /// Adds one that was let go at that time.
+    /// Adds a blob that nothing holds since this time.
     pub(crate) fn add(&self, at: Instant, blob: BlobId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((at, blob));
     }
 
-    /// Takes those that were let go at least `after` ago.
+    /// Takes the blobs that nothing has held for `after`.
     pub(crate) fn take(&self, after: Duration) -> Vec<(Instant, BlobId)> {
         let mut abandoned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         abandoned.extract_if(.., |(at, _)| at.elapsed() >= after).collect()
@@ -74,7 +74,7 @@ impl Abandoned {
 pub(crate) struct Damage(Mutex<HashSet<BlobId>>);
 
 impl Damage {
-    /// Adds one. `false` when it is known, or when there are too many to keep in mind.
+    /// Adds a blob. `false`: it is known, or too many are known already.
     pub(crate) fn add(&self, blob: BlobId) -> bool {
         const KNOWN_MAX: usize = 10_000;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,7 +104,7 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// Compresses a piece. A piece of which that saves less than a tenth is kept as it is.
+    /// Compresses a piece. It stays uncompressed if less than a tenth would be saved.
     pub(crate) fn prepare(plain: &[u8]) -> Self {
         let (codec, bytes) = match zstd::bulk::compress(plain, ZSTD_LEVEL) {
             Ok(bytes) if bytes.len() < plain.len() - plain.len() / 10 => (ZSTD, bytes),
@@ -119,7 +119,8 @@ impl Chunk {
         row.whole(0) == Some(self.codec) && row.bytes(1) == Some(self.bytes.as_slice())
     }
 
-    /// The chunk as a row keeps it whose bytes are in an object from `start` on, and those bytes.
+    /// Splits a chunk into the row that says where in an object its bytes are, and those bytes.
+    /// They begin at `start`.
     pub(crate) fn away(self, start: u64) -> (Self, Bytes) {
         let codec = if self.codec == ZSTD { OBJECT_ZSTD } else { OBJECT_PLAIN };
         let end = start + self.bytes.len() as u64;
@@ -141,18 +142,18 @@ impl Chunk {
     }
 }
 
-/// The checksum of bytes as they are kept: 64 bits of BLAKE3, which costs a twentieth of the
-/// compression and is linked anyway. It finds damage, not forgery.
+/// The checksum of bytes as they are stored: 64 bits of BLAKE3. It takes a twentieth of the time of
+/// the compression. It detects damage, but not forgery.
 fn sum(kept: &[u8]) -> i64 {
     let mut first = [0; 8];
     blake3::Hasher::new().update(kept).finalize_xof().fill(&mut first);
     i64::from_le_bytes(first)
 }
 
-/// The checksum with the place and the codec of the chunk, so that a row in the wrong place is
-/// damage too.
+/// The checksum combined with the id and the codec of the chunk, so that a row with a wrong id or
+/// codec counts as damaged.
 fn placed(sum: i64, id: i64, codec: i64) -> i64 {
-    /// Odd, and its bits look random: neighbours differ in many bits.
+    /// An odd number with irregular bits, so that neighbouring ids give very different results.
     const SPREAD: i64 = 0x1E37_79B9_7F4A_7C15;
     sum ^ id.wrapping_mul(SPREAD).wrapping_add(codec)
 }
@@ -173,14 +174,14 @@ pub(crate) fn location(row: &Row) -> Option<Location> {
     let (numbers, []) = row.bytes(1)?.as_chunks::<8>() else { return None };
     let [start, end, plain_bytes] = *numbers else { return None };
     let [start, end, plain_bytes] = [start, end, plain_bytes].map(u64::from_be_bytes);
-    // More than this no chunk has: what says so is damaged.
+    // No chunk is larger, so a row that says so is damaged.
     let is_possible = end.checked_sub(start)? <= OBJECT_READ_BYTES;
     let blob = BlobId(row.whole(3)? / CHUNKS_MAX);
     is_possible.then_some(Location { blob, start, end, plain_bytes })
 }
 
-/// The row as it would be with the bytes in it, which are those of an object from `start` on. If
-/// they lack some of the chunk, its checksum does not hold.
+/// The row as it would be if the bytes of the chunk were in it. `bytes` are those of an object from
+/// `start` on. If a part of the chunk is missing in them, the checksum does not match.
 pub(crate) fn resolved(row: Row, start: u64, bytes: &Bytes) -> Row {
     let (Some(at), Some(codec), Some(id)) = (location(&row), row.whole(0), row.whole(3)) else {
         return row;
@@ -206,7 +207,7 @@ pub(crate) fn is_at(row: &Row, number: i64) -> bool {
     row.whole(3).is_some_and(|id| id % CHUNKS_MAX == number)
 }
 
-/// The content of a chunk that was read. Chunks up to the id `unsummed` have no checksum.
+/// The content of a chunk that was read. Chunks up to the id `unsummed` may lack a checksum.
 ///
 /// # Errors
 ///
@@ -224,8 +225,8 @@ pub(crate) fn plain(row: &Row, unsummed: i64) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// Whether a chunk that was read has the checksum that it was written with. The chunks up to
-/// `unsummed`, which an earlier version wrote, have none.
+/// Whether a chunk that was read matches its checksum. The chunks up to the id `unsummed`, which an
+/// earlier version wrote, may lack one.
 fn is_sound(row: &Row, unsummed: i64) -> bool {
     let (Some(codec), Some(bytes), Some(id)) = (row.whole(0), row.bytes(1), row.whole(3)) else {
         return false;
@@ -237,7 +238,7 @@ fn is_sound(row: &Row, unsummed: i64) -> bool {
     *written == Value::Whole(placed(sum(bytes), id, codec))
 }
 
-/// The statement that throws away a blob.
+/// The statement that deletes the chunks of a blob.
 pub(crate) fn delete(blob: BlobId) -> Statement {
     Statement::new("DELETE FROM \"chunk\" WHERE \"id\" >= $1 AND \"id\" < $2")
         .bind(blob.0 * CHUNKS_MAX)

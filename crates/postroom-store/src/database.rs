@@ -1,10 +1,10 @@
 //! The interface between Postroom and a database.
 //!
 //! A statement is portable SQL with `$1 … $n` and its bound values. A batch is a list of statements
-//! that commits or fails as one. There are no interactive transactions. Conditions are part of the
-//! batch, and each has a name. An assert is a query that must find a row.
-//! [`Statement::must_change`] is for a change that must change a row. A batch whose condition does
-//! not hold fails with [`Error::Condition`].
+//! that commits or fails as one. There are no interactive transactions. A statement of a batch may
+//! have a condition: a query must find a row ([`Statement::assert`]), or a change must change a row
+//! ([`Statement::must_change`]). If a condition does not hold, the batch fails with
+//! [`Error::Condition`], which names it.
 
 use crate::batch_change::BatchChange;
 use crate::bell::Listener;
@@ -111,15 +111,15 @@ pub enum Must {
     Change(Failed),
     /// It is a query, and finds a row.
     Hold {
-        /// What does not hold where there is none.
+        /// The reason of the failure if there is none.
         failed: Failed,
-        /// What others must not change meanwhile.
+        /// What others must not change until the batch is committed.
         lock: Lock,
     },
 }
 
 impl Must {
-    /// What does not hold when the statement changes, or finds, nothing.
+    /// The reason of the failure if the statement changes, or finds, nothing.
     #[must_use]
     pub fn failed(&self) -> &Failed {
         match self {
@@ -142,7 +142,8 @@ pub struct Statement {
     /// Reading fails with [`Error::TooSlow`] if it takes longer. `None`: no limit. A query with a
     /// limit never delays one without.
     pub within: Option<Duration>,
-    /// Whether it looks into texts or JSON. With a bound it never delays what does not.
+    /// Whether it searches texts or JSON. With a limit of time, it never delays statements that do
+    /// not.
     pub searches: bool,
     /// The definition of a class that it was built with. `None`: it depends on none.
     pub class: Option<ClassRevision>,
@@ -190,15 +191,15 @@ impl Statement {
         self
     }
 
-    /// Makes the batch fail with this when it changes no row.
+    /// Makes the batch fail for this reason if the statement changes no row.
     #[must_use]
     pub fn must_change(mut self, failed: Failed) -> Self {
         self.must = Some(Must::Change(failed));
         self
     }
 
-    /// Makes the batch fail with this when the query finds no row. What `lock` names stays as it is
-    /// until the batch is committed.
+    /// Makes the batch fail for this reason if the query finds no row. What `lock` names stays as
+    /// it is until the batch is committed.
     #[must_use]
     pub fn assert(mut self, failed: Failed, lock: Lock) -> Self {
         self.must = Some(Must::Hold { failed, lock });
@@ -223,21 +224,21 @@ impl Statement {
         self
     }
 
-    /// Makes reading end behind the row with which the answer has more than so many bytes.
+    /// Ends reading after the row with which the answer exceeds so many bytes.
     #[must_use]
     pub(crate) fn at_most(mut self, bytes_max: usize) -> Self {
         self.bytes_max = bytes_max;
         self
     }
 
-    /// Makes reading fail with [`Error::TooSlow`] when it takes longer.
+    /// Makes reading fail with [`Error::TooSlow`] if it takes longer.
     #[must_use]
     pub fn within(mut self, time: Duration) -> Self {
         self.within = Some(time);
         self
     }
 
-    /// Says whether it looks into texts or JSON, which takes long where there is much of them.
+    /// Says whether it searches texts or JSON, which may take long.
     #[must_use]
     pub fn searches(mut self, searches: bool) -> Self {
         self.searches = searches;
@@ -317,60 +318,59 @@ pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 /// Where the space for a batch may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
-    /// What is free on the disk.
+    /// The free space of the disk.
     Free,
-    /// The reserve too: for deletions, and for what is small and must not be lost.
+    /// The reserve too. It is for deletions, and for small batches that must not be lost.
     Reserve,
 }
 
-/// A database. Whoever opens a store makes one of them first. Several stores may share it.
+/// A database. Whoever opens a store makes a database first. Several stores may share it.
 pub trait Database: Send + Sync + std::fmt::Debug {
-    /// Reads.
+    /// Runs a query.
     fn read(&self, statement: Statement) -> Answer<Vec<Row>>;
 
     /// Writes all statements or none. Waiting batches may be committed together, but each succeeds
     /// or fails by itself. The answer comes after the batch is durable.
     fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>>;
 
-    /// Makes an index without blocking who reads. A database that can do so blocks nobody who
-    /// writes, which takes more than one transaction.
-    /// `name` and `on`, a table with its columns, are quoted.
+    /// Makes an index. This blocks no reader, and if the database can, no writer. It may take more
+    /// than one transaction. `name` and `on`, a table with its columns, are quoted.
     fn index(&self, name: &str, on: &str) -> Answer<()> {
         let sql = format!("CREATE INDEX IF NOT EXISTS {name} ON {on}");
         let written = self.write(vec![Statement::new(sql)], Room::Free);
         Box::pin(async move { written.await.map(drop) })
     }
 
-    /// Gives back a little of the space of deleted rows, and clears them from logs. The answer says
-    /// whether there is more.
+    /// Gives back some of the space of deleted rows, and clears the rows from logs. The answer says
+    /// whether there is more to give back.
     fn tidy(&self) -> Answer<bool>;
 
-    /// Whether it answers both who reads and who writes, and has room for what comes next. The
-    /// answer is [`Error::Full`] when there is no room.
+    /// Checks that the database answers reads and writes, and has room. The answer is
+    /// [`Error::Full`] if it has no room.
     fn check(&self) -> Answer<()>;
 
     /// Whether the last batch that needed space found none.
     fn is_full(&self) -> bool;
 
-    /// What of it was found damaged since it was opened, in words.
+    /// What was found damaged since it was opened, in words for people. `None`: nothing.
     fn damage(&self) -> Option<&'static str>;
 
-    /// Tells it that a row that it gave is not what was written.
+    /// Tells the database that a row that it returned is damaged.
     fn found_damaged(&self, error: &Error);
 
-    /// Whether nobody else can have it, and nobody has asked this before since it was opened. Then
-    /// whoever is registered in it has ended.
+    /// Whether no other process can have the database open, and this was not asked before since it
+    /// was opened. If so, all processes that are registered in it have ended.
     fn is_first(&self) -> bool;
 
-    /// Wakes those who listen to a topic, in this process and, as far as they can be told, in
-    /// others.
+    /// Wakes those who listen to a topic, in this process and in others. Rings for other processes
+    /// may be lost.
     fn ring(&self, topic: Topic);
 
     /// Listens to a topic from now on.
     fn listen(&self, topic: Topic) -> Listener;
 
-    /// Ends the database with everything kept as a whole, and waits for that. Later requests are
-    /// refused.
+    /// Closes the database after the batches that are being written, and waits for that. Later
+    /// requests are refused.
     fn close(&self);
 
     /// The SQL that is not portable.

@@ -30,7 +30,7 @@ const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 const MARK_BYTES: usize = 16;
 
-/// Makes a file completely or not at all, whenever the process ends.
+/// Writes a file. If the process ends meanwhile, the file is complete or does not exist.
 fn make(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
     let begun = directory.join("key.new");
     // The unfinished file of an earlier start.
@@ -73,7 +73,7 @@ impl Sealed {
         self.key.open(&self.place, &self.bytes)
     }
 
-    /// Tells this saving of the secret from others.
+    /// A value that differs for each saving of the secret.
     #[must_use]
     pub fn mark(&self) -> SecretMark {
         let mut mark = [0; MARK_BYTES];
@@ -83,8 +83,8 @@ impl Sealed {
     }
 }
 
-/// Tells one saving of a secret from the next, and says nothing about the secret. Saving the same
-/// secret again makes another mark.
+/// A value that differs for each saving of a secret, and reveals nothing about the secret. Saving
+/// the same secret again makes another mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecretMark([u8; MARK_BYTES]);
 
@@ -106,8 +106,8 @@ impl MasterKey {
         Ok(Self::of(bytes))
     }
 
-    /// Takes the key from the file `key` of the data directory; makes it, readable by the owner
-    /// alone (0600), when there is neither a key nor a database.
+    /// Reads the key from the file `key` of the data directory. If there is neither a key nor a
+    /// database, makes the file, which only its owner can read (0600).
     ///
     /// # Errors
     ///
@@ -204,7 +204,7 @@ pub fn webhook_secret() -> SecretString {
     SecretString::from(format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(bytes)))
 }
 
-/// Random bytes of the operating system, by way of the ids that are made of them.
+/// Random bytes of the operating system, taken from random UUIDs.
 fn random_bytes<const N: usize>() -> [u8; N] {
     let mut hasher = blake3::Hasher::new();
     for _ in 0..4 {

@@ -1,13 +1,14 @@
-//! What the conditions of a batch protect.
+//! What is locked by the conditions of a batch.
 
 use postroom_model::EntityId;
 use std::borrow::Cow;
 
-/// What an assert protects until its batch is committed. A database with one writer does so anyway.
-/// A database with several locks these rows before the query.
+/// What nobody else may change between an assert and the commit of its batch. A database with one
+/// writer needs no locks for this. A database with several writers locks it before the query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lock {
-    /// The rows that are found: they stay, with their keys. What else is in them may change.
+    /// The rows that are found. They cannot be deleted, and their keys cannot change. Other columns
+    /// may change.
     Found,
     /// One row that every writer that could break the rule locks first, because a missing row
     /// cannot be locked.
@@ -20,8 +21,8 @@ pub enum Lock {
     /// A name that every writer that could break the rule locks first, because the rule is not
     /// about a single row.
     Name(&'static str),
-    /// A name that many lock at once, and whoever could break the rule locks as [`Self::Name`]. So
-    /// they do not wait for each other, and no row is written that all of them look at.
+    /// A name that many batches lock at the same time. A writer that could break the rule locks it
+    /// as [`Self::Name`], and waits for all of them. They do not wait for each other.
     Shared(&'static str),
 }
 

@@ -10,9 +10,9 @@ use std::sync::Arc;
 pub enum Modifier {
     /// A client, by the name of its token.
     Client(Arc<str>),
-    /// The engine: what servers said, and what became of messages.
+    /// The engine, which records what servers said and what became of messages.
     Engine,
-    /// The store itself.
+    /// The store itself, for example when it deletes the messages of a deleted account.
     System,
 }
 

@@ -1,4 +1,4 @@
-//! The store itself: opening, the classes, wake-ups.
+//! The store itself: it is opened, reads and writes through its database, and wakes those who wait.
 
 use crate::being_claimed::BeingClaimed;
 use crate::bell::Listener;
@@ -55,15 +55,15 @@ use tokio::sync::RwLock;
 pub struct StoreConfig {
     /// The key that secrets are encrypted with.
     pub key: MasterKey,
-    /// The classes.
+    /// The built-in classes.
     pub classes: Vec<Class>,
-    /// The time of day, new ids and chance.
+    /// The time of day, new ids and random numbers.
     pub clock: Clock,
-    /// Where work runs that takes long.
+    /// Where long work runs.
     pub work: Work,
     /// Which process this is.
     pub member: Member,
-    /// Where the contents are that are objects.
+    /// Where the objects are.
     pub objects: ObjectsAccess,
     /// How long the feed keeps changes, and how many.
     pub feed: FeedRetention,
@@ -75,7 +75,7 @@ pub struct Store {
     pub(crate) inner: Arc<Inner>,
     /// The modifier of the changes through this clone.
     pub(crate) modifier: Modifier,
-    /// The right of the engine to write, when this is the engine's.
+    /// The right of the engine to write. `None`: this clone is not the engine's.
     pub(crate) lease: Option<Arc<Lease>>,
 }
 
@@ -94,9 +94,9 @@ pub(crate) struct Inner {
     pub blobs_refill: tokio::sync::Mutex<()>,
     pub abandoned: Abandoned,
     pub damage: Damage,
-    /// When folders were polled, as far as it is not written.
+    /// The times of polls that are not written yet.
     pub unwritten: Unwritten,
-    /// Chunks up to this one are of a version that kept no checksums.
+    /// The last chunk of a version that wrote no checksums. 0: there is none.
     pub unsummed: i64,
     /// The domains by the hashes of their tokens. `None` until somebody asks.
     pub tokens: RwLock<Option<KnownTokens>>,
@@ -107,7 +107,7 @@ pub(crate) struct Inner {
     pub feed: FeedRetention,
     /// When the rows of the feed were counted last, in milliseconds since 1970.
     pub feed_counted_ms: AtomicI64,
-    /// Held while what a change of the classes left is done.
+    /// Held by the one who makes indexes and deletes values after a change of the classes.
     pub settling: tokio::sync::Mutex<()>,
 }
 
@@ -176,28 +176,28 @@ impl Store {
         Ok(store)
     }
 
-    /// The time of day, new ids and chance.
+    /// The time of day, new ids and random numbers.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.inner.clock
     }
 
-    /// Where work runs that takes long.
+    /// Where long work runs.
     #[must_use]
     pub fn work(&self) -> Work {
         self.inner.work
     }
 
-    /// The same store for a client, by the name of its token: the feed says who changed what is
-    /// changed by it.
+    /// The same store for a client. The feed says that the client made the changes. `name` is the
+    /// name of its token.
     #[must_use]
     pub fn of_client(&self, name: &str) -> Self {
         let modifier = Modifier::Client(name.into());
         Self { inner: Arc::clone(&self.inner), modifier, lease: None }
     }
 
-    /// The same store for what a client asked for, by the name of its token: the feed says that
-    /// the client made the changes. The lease stays.
+    /// The same store for work that a client asked for. The feed says that the client made the
+    /// changes. `name` is the name of its token. The lease stays, so that the engine can use it.
     #[must_use]
     pub fn on_behalf_of(&self, name: &str) -> Self {
         Self { modifier: Modifier::Client(name.into()), ..self.clone() }
@@ -209,16 +209,16 @@ impl Store {
         self.inner.database.listen(topic)
     }
 
-    /// Whether the database answers both who reads and who writes, and the disk takes more.
+    /// Checks that the database answers reads and writes, and has room.
     ///
     /// # Errors
     ///
-    /// When it does not; [`Error::Full`] when there is no space for what comes next.
+    /// When it does not answer; [`Error::Full`] when it has no room.
     pub async fn check(&self) -> Result<(), Error> {
         self.inner.database.check().await
     }
 
-    /// What of it was found damaged since the start, in words, and is still kept.
+    /// What was found damaged since the start and still exists, in words. `None`: nothing.
     ///
     /// # Errors
     ///
@@ -231,8 +231,9 @@ impl Store {
         Ok(is_damaged.then_some("stored bytes of messages are damaged"))
     }
 
-    /// Ends the store and its database with everything in one file, so that a copy of the data
-    /// directory is complete. Later calls are refused, also those of other stores on the database.
+    /// Closes the store and its database. SQLite then has everything in one file, so that a copy of
+    /// the data directory is complete. Later calls are refused, also those of other stores on the
+    /// database.
     ///
     /// # Errors
     ///
@@ -246,11 +247,10 @@ impl Store {
         closed.map_err(|_| Error::Closed)
     }
 
-    /// Tells those who listen that a client changed an entity of a class. Received messages wake
-    /// nobody.
+    /// Wakes those who wait for a client's change of an entity. A received message wakes nobody.
     pub(crate) fn changed(&self, class: &Class, entity: &Entity) {
         if class.classname != builtin::MESSAGES {
-            // The engine works with no class of a client.
+            // The engine does not use the classes of clients.
             if class.is_built_in() {
                 self.reconfigured();
             }
@@ -264,21 +264,21 @@ impl Store {
         topics.for_each(|topic| self.inner.database.ring(topic));
     }
 
-    /// Tells those who listen that a profile, an account or a folder is another.
+    /// Wakes those who wait for a change of a profile, an account or a folder.
     pub(crate) fn reconfigured(&self) {
         self.inner.database.ring(Topic::Configuration);
     }
 
-    /// Reads. A statement of a former class may name what is no more: then it fails with
-    /// [`Failed::OtherClasses`].
+    /// Runs a query. If it was built with a former definition of a class, and names a column that
+    /// does not exist any more, it fails with [`Failed::OtherClasses`].
     pub(crate) async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
         let class = statement.class.clone();
         let read = self.inner.database.read(statement).await;
         self.of_present(read, class.as_slice()).await
     }
 
-    /// What was done with these classes. That the database did not understand it may be because
-    /// they are others by now.
+    /// The result `done` of statements that were built with these classes. If the database did not
+    /// understand them, and a class has changed since, the result is [`Failed::OtherClasses`].
     async fn of_present<T>(
         &self,
         done: Result<T, Error>,
@@ -299,7 +299,7 @@ impl Store {
         }
     }
 
-    /// The store of these parts, for what is done from time to time.
+    /// The store of these parts, for periodic work.
     pub(crate) fn of_inner(inner: Arc<Inner>) -> Self {
         Self { inner, modifier: Modifier::System, lease: None }
     }
@@ -318,14 +318,14 @@ impl Store {
         before.and_then(|row| row.whole(0)).ok_or(Error::Damaged { what: "the number of a change" })
     }
 
-    /// Writes a batch that frees space, or is small and must not be lost. On a full disk it uses
-    /// the reserve.
+    /// Writes a batch that frees space, or that is small and must not be lost. On a full disk it
+    /// uses the reserve.
     pub(crate) async fn write_at_need(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
         self.write_in(batch, Room::Reserve).await
     }
 
-    /// Writes a batch, for the engine only as long as it leads, and changes of entities only on the
-    /// classes that they were built with.
+    /// Writes a batch. A batch of the engine fails if the engine no longer leads. A batch that
+    /// changes entities fails if the classes changed since it was built.
     async fn write_in(&self, mut batch: Vec<Statement>, room: Room) -> Result<Vec<Outcome>, Error> {
         let mut asserts = vec![];
         if let Some(lease) = self.lease.as_ref().filter(|_| !batch.is_empty()) {
@@ -352,7 +352,7 @@ impl Store {
             (Err(Error::Condition(Failed::OtherClasses)), _) => self.classes_refresh().await?,
             _ => {}
         }
-        // The caller knows nothing of what was added.
+        // The caller does not know of the statements that were added.
         wrote.map(|outcomes| outcomes.into_iter().skip(count).take(len).collect())
     }
 
@@ -387,12 +387,12 @@ impl Store {
 }
 
 impl Inner {
-    /// The right of the engine of this process to write, once it leads.
+    /// The right of the engine of this process to write. `None`: it does not lead so far.
     pub(crate) fn lease(&self) -> Option<Arc<Lease>> {
         self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The engine of this process leads.
+    /// Notes that the engine of this process leads.
     pub(crate) fn set_lease(&self, lease: &Arc<Lease>) {
         let mut present = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
         *present = Some(Arc::clone(lease));

@@ -1,4 +1,4 @@
-//! What is done once a minute: expired data is removed, and what waits in memory is written.
+//! The sweep, once a minute: it removes expired data, and writes times that are only in memory.
 
 use crate::modifier::Modifier;
 use crate::store::Inner;
@@ -7,20 +7,20 @@ use std::sync::Weak;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The time between two looks at what may be thrown away.
+/// The time between two sweeps.
 const SWEEP: Duration = Duration::from_secs(60);
-/// The same while the disk is full.
+/// The time between two sweeps while the disk is full.
 const SWEEP_FULL: Duration = Duration::from_secs(2);
 /// The time between two comparisons of the bucket with the rows.
 const OBJECTS_LISTED: Duration = Duration::from_secs(6 * 3600);
-/// How old an object is that no row names when it is removed. Whoever takes the database back to a
-/// former moment has so long to take it forth again.
+/// An object that no row names is removed at this age. So whoever restores an older state of the
+/// database has this time to return to the newer one.
 const OBJECTS_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// How long the batch that refers to content may take after the content is no longer held.
+/// How long a batch that refers to content may run after nothing else holds the content.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
 impl Store {
-    /// Sweeps once a minute, as long as somebody has the store.
+    /// Sweeps once a minute, as long as the store exists.
     pub(crate) async fn sweep_on(inner: Weak<Inner>) {
         loop {
             let is_full = inner.upgrade().is_some_and(|inner| inner.database.is_full());
@@ -34,9 +34,9 @@ impl Store {
         }
     }
 
-    /// Removes objects once a minute, and compares the bucket with the rows from time to time. It
-    /// goes on beside the sweep, because S3 may take long, and the sweep says that this process is
-    /// there.
+    /// Removes objects once a minute, and compares the bucket with the rows every six hours. This
+    /// runs beside the sweep, because S3 may take long, and the sweep must renew the row of this
+    /// process in time.
     pub(crate) async fn objects_on(inner: Weak<Inner>) {
         let mut listed: Option<Instant> = None;
         loop {
@@ -62,7 +62,7 @@ impl Store {
         }
     }
 
-    /// Removes expired data. What belongs to all is removed by the leader alone.
+    /// Sweeps once. Data that does not belong to a single process is removed only by the leader.
     pub(crate) async fn sweep(&self) {
         let own = Self { lease: None, ..self.clone() };
         if let Err(error) = self.renew().await {
@@ -99,7 +99,7 @@ impl Store {
         own.tidy().await;
     }
 
-    /// Before the end: writes what waits in memory.
+    /// Writes the times that are only in memory, before the process ends.
     pub(crate) async fn sweep_last(&self) {
         let leader = Self { lease: self.inner.lease(), ..self.clone() };
         if leader.lease.is_none() || leader.is_deposed() {

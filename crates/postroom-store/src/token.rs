@@ -12,8 +12,8 @@ use secrecy::SecretString;
 use std::collections::HashMap;
 
 impl Store {
-    /// Sets the token of a name in a domain. A former one is no longer valid. One that is set
-    /// already takes no space, so that a start on a full disk needs none.
+    /// Sets the token of a name in a domain. The former token of that name is no longer valid. If
+    /// the token is set already, nothing is written, so that a start on a full disk needs no space.
     ///
     /// # Errors
     ///
@@ -54,8 +54,9 @@ impl Store {
         Ok(!self.read(statement).await?.is_empty())
     }
 
-    /// The holder of a token. `None`: it is not valid. The hashes are in memory, so that a wrong
-    /// token delays nobody. They are read again when tokens were set, and from time to time.
+    /// The holder of a token. `None`: the token is not valid. The hashes are in memory, so that
+    /// wrong tokens cost little. They are read again when tokens were set, and at least once a
+    /// minute.
     ///
     /// # Errors
     ///
