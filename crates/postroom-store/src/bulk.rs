@@ -1,9 +1,8 @@
-//! Changes and deletions of many entities: which they are, and the jobs that do more than one
-//! request may.
+//! Changes and deletions of many entities, and the jobs for more of them than one request may have.
 //!
-//! The entities of a job are listed when it is created. So it never takes more of them than were
-//! counted then, and it ends, also if its changes make others match. Each is changed in one batch
-//! with the progress of the job, and so exactly once.
+//! The entities of a job are listed when it is created. So it never touches more entities than were
+//! counted then, and it ends even if its changes make other entities match. Each entity is changed
+//! in one batch with the progress of the job, so it is changed exactly once.
 
 use crate::bell::Topic;
 use crate::change::Updated;
@@ -35,10 +34,10 @@ const IDS_AT_ONCE: u32 = 10_000;
 /// How many ids one statement writes.
 const IDS_WRITTEN: usize = 500;
 
-/// What is to be done with many entities.
+/// What is done with many entities.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BulkWork {
-    /// The changes that a client sent.
+    /// They are changed. The JSON has the changes, as a client sent them.
     Patch(Json),
     /// They are deleted.
     Delete,
@@ -47,19 +46,19 @@ pub enum BulkWork {
 /// A job for many entities.
 #[derive(Debug)]
 pub struct BulkOrder<'a> {
-    /// The filter, as it was asked for. Each entity must still match it when its turn comes.
+    /// The filter, as it was sent. Each entity must still match it when its turn comes.
     pub filter: Option<Json>,
-    /// What is to be done.
+    /// What is done.
     pub work: BulkWork,
     /// The entities.
     pub entities: &'a [EntityId],
-    /// Creates it only when nothing was created under this key before.
+    /// Creates the job only if nothing was created under this key before.
     pub once: Option<&'a Once>,
 }
 
 impl Store {
-    /// The ids of the entities that a filter lets through, in their order, at most `count_max` and
-    /// one more.
+    /// The ids of the entities that match a filter, ascending. If there are more than `count_max`,
+    /// the list ends after `count_max + 1`.
     ///
     /// # Errors
     ///
@@ -110,7 +109,7 @@ impl Store {
         rows.first().map(|row| self.entity_of(class, row)).transpose()
     }
 
-    /// Keeps a new job for many entities.
+    /// Stores a new job for many entities.
     ///
     /// # Errors
     ///

@@ -33,25 +33,25 @@ use postroom_model::client;
 use serde_json::Map;
 use serde_json::Value as Json;
 
-/// The terms of a client for a change.
+/// The conditions of a client for a change.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ChangeTerms<'a> {
     /// Changes only this version.
     pub if_version: Option<i64>,
-    /// For accounts.
+    /// Whether an account may get the login of another one.
     pub same_login: SameLogin,
-    /// The key of a PUT, by which a repeated one is recognised.
+    /// The key of a PUT, by which a repeated PUT is recognised.
     pub once: Option<&'a Once>,
-    /// The progress of the job that makes the change.
+    /// The step of the job that makes the change.
     pub step: Option<JobStep<'a>>,
-    /// The claim under which it is made.
+    /// The work claim under which the change is made.
     pub claim: Option<ClaimStep>,
 }
 
 /// The result of a change or a deletion.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Updated {
-    /// It was done. This is the entity after the change, or before the deletion.
+    /// It is done. This is the entity after the change, or before the deletion.
     Done(Entity),
     /// There is no such entity in the domain.
     Missing,
@@ -79,11 +79,12 @@ impl Store {
         self.entity_update_on(place, changes, terms).await
     }
 
-    /// The same on terms of the client.
+    /// The same under conditions of the client.
     ///
     /// # Errors
     ///
-    /// As [`Self::entity_update`]; [`Failed::SameLogin`] where they may not, and would.
+    /// As [`Self::entity_update`]; [`Failed::SameLogin`] if two accounts would have the same login
+    /// and must not.
     pub async fn entity_update_on(
         &self,
         place: EntityPlace<'_>,
@@ -102,7 +103,7 @@ impl Store {
             let changes = self.client_change(domain, class, &current, changes).await?;
             let mut batch: Vec<_> = step.iter().flat_map(JobStep::record).collect();
             batch.extend(queue::before_change(class, id, &changes));
-            // Before the change, so that it is told by the property.
+            // Before the change, so that the error names the property.
             batch.extend(self.reference_conditions(domain, class, &current, &changes));
             let records = self.records(domain, class);
             batch.extend(records.change(&current, &changes, Map::new())?);
@@ -138,7 +139,11 @@ impl Store {
         Err(Error::Condition(Failed::Crowded))
     }
 
-    /// A client's change of an entity with its consequences, if the client may make it.
+    /// The values that a client's change sets, with those that follow from it.
+    ///
+    /// # Errors
+    ///
+    /// If the client may not make the change.
     async fn client_change(
         &self,
         domain: &Domain,
@@ -268,7 +273,8 @@ impl Store {
                 let mut batch = vec![];
                 for row in self.read(Statement::new(sql).bind(id)).await? {
                     let folder = row.id(0).ok_or(Error::Damaged { what: "a folder" })?;
-                    // First the folder: it waits for what is being received into it.
+                    // The folder first, because its deletion waits for messages that are being
+                    // received into it. Then the ledger has their receipts.
                     batch.extend(self.records(domain, &folders).delete_any(folder));
                     batch.extend(ledger_gone(FolderId::of(folder)));
                 }

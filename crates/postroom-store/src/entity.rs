@@ -32,28 +32,28 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::collections::HashSet;
 
-/// An entity to be kept, with its files.
+/// A new entity with its files.
 #[derive(Debug, Clone)]
 pub struct NewEntity {
     /// The entity.
     pub entity: Entity,
-    /// Its files; parts of an original are not among them.
+    /// Its files. None of them is a part of an original.
     pub files: Vec<NewFile>,
 }
 
-/// The terms of a client for what is created.
+/// The conditions of a client for new entities.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Terms<'a> {
-    /// Creates it only when nothing was created under this key before.
+    /// Creates them only if nothing was created under this key before.
     pub once: Option<&'a Once>,
-    /// For accounts.
+    /// Whether a new account may have the login of another one.
     pub same_login: SameLogin,
     /// Whether the client chose ids, which may be those of deleted entities.
     pub brings_ids: bool,
 }
 
 impl Store {
-    /// Keeps new entities with their files, all or none.
+    /// Stores new entities with their files, all or none.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Store {
         created.ok_or(Error::Damaged { what: "a key of a client" })
     }
 
-    /// The same on terms of the client. `None` when something was created under its key before.
+    /// The same under conditions of the client. `None`: something was created under its key before.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl Store {
         }
     }
 
-    /// Adds to a new entity what the database counted up for it.
+    /// Adds to a new entity the increments that the database gave it.
     async fn count_up(
         &self,
         domain: &Domain,
@@ -194,8 +194,8 @@ impl Store {
         Ok(rows.into_iter().next())
     }
 
-    /// What the values of an entity refer to, unless `current`, if there is one, refers to it too.
-    /// So a list keeps its items whose targets were deleted.
+    /// The entities to which these values refer. Items of a list that `current` has too are left
+    /// out, so that a list may keep items whose targets were deleted.
     fn references(
         &self,
         class: &Class,
@@ -228,8 +228,8 @@ impl Store {
         references
     }
 
-    /// The statements that let a batch fail when something is gone that the values refer to, and
-    /// `current` does not.
+    /// The conditions that the entities exist to which these values refer, as in
+    /// [`Self::references`].
     pub(crate) fn reference_conditions(
         &self,
         domain: &Domain,
@@ -266,7 +266,7 @@ struct Reference {
 }
 
 impl Reference {
-    /// The statement that finds it, and makes a batch fail when it is not there.
+    /// The query that finds it. In a batch, it is the condition that it exists.
     fn condition(&self, domain: &Domain) -> Statement {
         let table = quoted(&self.table);
         let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");

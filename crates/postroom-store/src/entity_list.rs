@@ -19,11 +19,11 @@ use std::time::Duration;
 
 /// How long a query of a client may take, because others wait for the same readers.
 const QUERY_WITHIN: Duration = Duration::from_secs(30);
-/// How many messages are looked at to see how frequent words are.
+/// How many messages are sampled to estimate how frequent words are.
 const SAMPLE: u32 = 1_000;
-/// How many messages are looked at one after the other at most.
+/// How many messages are read at most in a walk that checks each message.
 const WALKED_MAX: u32 = 20_000;
-/// Of a sample: words of so many messages are frequent.
+/// Words are frequent if at least so many messages of the sample have them.
 const FREQUENT: i64 = 50;
 
 /// A list, or its beginning when it is large.
@@ -31,14 +31,14 @@ const FREQUENT: i64 = 50;
 pub struct ListPart {
     /// The entities.
     pub entities: Vec<Entity>,
-    /// Whether it ended for its size: there may be more.
+    /// Whether it ended because of its size, so that there may be more.
     pub is_cut: bool,
 }
 
 /// How messages with certain words are looked for.
 struct ChosenPlan {
     plan: WordsPlan,
-    /// Whether there may be more than it finds.
+    /// Whether the plan may miss entities, because it reads a limited number of messages.
     is_bounded: bool,
 }
 
@@ -57,7 +57,7 @@ impl Store {
         Ok(self.entity_part(domain, class, query, usize::MAX).await?.entities)
     }
 
-    /// The first of those entities, as many as have `bytes_max` bytes and one more.
+    /// The same entities, but the list ends after the one with which it exceeds `bytes_max` bytes.
     ///
     /// # Errors
     ///
@@ -79,7 +79,7 @@ impl Store {
         };
         let (mut rows, has_room, mut is_cut) = part(plan.plan).await?;
         if has_room && !is_cut && plan.is_bounded {
-            // There may be more behind those that were looked at.
+            // The walk ended before the page was full, so the messages behind it may match too.
             (rows, _, is_cut) = part(WordsPlan::Sorted).await?;
         }
         let entities: Result<_, _> = rows.iter().map(|row| self.entity_of(class, row)).collect();
@@ -105,8 +105,7 @@ impl Store {
         asked(sql, conditions, class, query.filter.as_ref())
     }
 
-    /// The statement that counts the entities that a filter lets through and that are as the
-    /// condition `also` says.
+    /// The statement that counts the entities that match a filter and the SQL condition `also`.
     pub(crate) fn counting(
         &self,
         domain: &Domain,
@@ -134,7 +133,7 @@ impl Store {
         self.count(domain, class, query.filter.as_ref(), "1=1").await
     }
 
-    /// How many entities a filter lets through that are also as the condition `also` says.
+    /// How many entities match a filter and the SQL condition `also`.
     pub(crate) async fn count(
         &self,
         domain: &Domain,
@@ -153,7 +152,7 @@ impl Store {
         Conditions::new(self.inner.database.dialect(), values)
     }
 
-    /// How messages with certain words are looked for, where the database has more than one way.
+    /// Chooses how messages with certain words are searched, if the database has several ways.
     async fn words_plan(
         &self,
         domain: &Domain,
@@ -176,18 +175,18 @@ impl Store {
             return chosen(WordsPlan::Walk(SAMPLE));
         }
         let wanted = i64::from(query.limit).saturating_add_unsigned(query.offset);
-        // So that chance does not make the walk end too early, it expects more than are wanted.
+        // Fewer are expected than the sample promises, so that a walk rarely ends too early.
         let expected = found * i64::from(WALKED_MAX / SAMPLE) * 5 / 8;
         if expected >= wanted {
             return Ok(ChosenPlan { plan: WordsPlan::Walk(WALKED_MAX), is_bounded });
         }
-        // Words that most messages have narrow nothing down, but the other conditions may.
+        // Frequent words exclude few messages, but the other conditions may exclude many.
         let is_narrowed = with_words >= FREQUENT && !with.rest.is_empty();
         chosen(if is_narrowed { WordsPlan::Condition } else { WordsPlan::Sorted })
     }
 }
 
-/// The statement that asks for entities of a class as a client does. `conditions` has its values.
+/// The statement of a client's query for entities of a class. `conditions` has its values.
 pub(crate) fn asked(
     sql: String,
     conditions: Conditions<'_>,

@@ -19,7 +19,7 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
-/// A file to be kept.
+/// A new file.
 #[derive(Debug, Clone)]
 pub struct NewFile {
     /// The property of the class.
@@ -30,7 +30,7 @@ pub struct NewFile {
     pub media_type: String,
     /// The Content-ID, without angle brackets.
     pub content_id: Option<String>,
-    /// What is in it.
+    /// Its content.
     pub content: NewContent,
 }
 
@@ -44,7 +44,7 @@ impl NewFile {
         }
     }
 
-    /// The original of a message, whose blob is kept in the same batch.
+    /// The original of a message, whose blob is written in the same batch.
     pub(crate) fn original(size_bytes: u64) -> Self {
         Self {
             property: files::RAW_MESSAGE.to_owned(),
@@ -62,12 +62,12 @@ impl NewFile {
     }
 }
 
-/// The content of a file to be kept.
+/// The content of a new file.
 #[derive(Debug, Clone)]
 pub enum NewContent {
-    /// Its own.
+    /// Content of its own.
     Own(Content),
-    /// A part of the original, which is kept in the same batch.
+    /// A part of the original, which is stored already or written in the same batch.
     Part {
         /// Where it begins in the original, in bytes.
         offset: u64,
@@ -82,7 +82,7 @@ pub enum NewContent {
     },
 }
 
-/// A file that is kept.
+/// A stored file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileRow {
     /// The property of the class.
@@ -95,7 +95,7 @@ pub struct FileRow {
     pub media_type: String,
     /// The Content-ID, without angle brackets.
     pub content_id: Option<String>,
-    /// How many bytes it has, decoded; of a part before its charset is changed.
+    /// How many bytes it has, decoded. For a part, before its charset is converted.
     pub size_bytes: u64,
     /// Where its bytes are.
     pub source: FileSource,
@@ -124,7 +124,7 @@ pub enum FileSource {
 }
 
 impl FileRow {
-    /// A validator for this content. It changes whenever the content may have changed.
+    /// The ETag of this content, without quotes. It changes whenever the content may have changed.
     #[must_use]
     pub fn etag(&self) -> String {
         match &self.source {
@@ -189,7 +189,7 @@ pub(crate) struct FileOwner<'a> {
     pub class: Option<&'a Class>,
 }
 
-/// The statements that keep a file. `original` is the blob of the original, for its parts.
+/// The statements that store a file. `original` is the blob of the original, for parts of it.
 pub(crate) async fn insert(
     store: &Store,
     owner: FileOwner<'_>,
@@ -230,7 +230,7 @@ pub(crate) async fn insert(
     }
 }
 
-/// The statements that throw away all files of an entity of a class, with their blobs.
+/// The statements that delete all files of an entity of a class, with their blobs.
 pub(crate) async fn delete_all(
     store: &Store,
     class: &Class,
@@ -303,7 +303,7 @@ impl Store {
     }
 }
 
-/// What the feed says of the files that a property had.
+/// The former files of a property, as the feed shows them.
 pub(crate) fn former_of(property: &str, files: &[FileRow]) -> Map<String, Json> {
     let said = |file: &FileRow| {
         json!({
@@ -315,20 +315,20 @@ pub(crate) fn former_of(property: &str, files: &[FileRow]) -> Map<String, Json> 
     Map::from_iter([(property.to_owned(), files.map(said).collect())])
 }
 
-/// The same of all files but the original.
+/// The same for all files of a message except the original.
 pub(crate) fn former(files: &[FileRow]) -> Map<String, Json> {
     let derived = files::COMPOSED.into_iter();
     derived.flat_map(|property| former_of(property, files)).collect()
 }
 
-/// The statements that take a file away with its blob.
+/// The statements that delete a file with its blob.
 pub(crate) fn take_away(store: &Store, entity: EntityId, file: &FileRow) -> Vec<Statement> {
     let mut statements = vec![forget(entity, file)];
     statements.extend(store.blob_delete(file.blob()));
     statements
 }
 
-/// The statement that removes a file and keeps its blob, because parts share the blob of the
+/// The statement that deletes a file, but not its blob, because parts share the blob of the
 /// original.
 pub(crate) fn forget(entity: EntityId, file: &FileRow) -> Statement {
     let sql = "DELETE FROM \"file\" WHERE \"entity\" = $1 AND \"property\" = $2 AND \"name\" = $3";

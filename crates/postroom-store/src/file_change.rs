@@ -25,19 +25,19 @@ use postroom_model::client;
 use serde_json::Map;
 use serde_json::Value as Json;
 
-/// Which file a new one may take the place of.
+/// Which file a new file may replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replace {
-    /// None: its name must be free.
+    /// None. No file of its name may exist.
     Nothing,
-    /// The one of its name, or the only one of a property that is no list.
+    /// The file of its name, or the only file of a property that is not a list.
     Any,
-    /// The same, if it has this tag, as [`FileRow::etag`] gives it. `None`: if there is none.
+    /// The same, but only a file with this [`FileRow::etag`]. `None`: no file may exist.
     Seen(Option<String>),
 }
 
 impl Store {
-    /// Adds files to an entity, all or none, each in the place of what `replace` lets it.
+    /// Adds files to an entity, all or none. `replace` says which files they may replace.
     ///
     /// # Errors
     ///
@@ -82,8 +82,8 @@ impl Store {
         Err(Error::Condition(Failed::Crowded))
     }
 
-    /// Deletes one file. `false` when there is none of that name. With `seen`, only the one of this
-    /// tag.
+    /// Deletes one file. `false`: there is none of that name. With `seen`, only a file with this
+    /// [`FileRow::etag`].
     ///
     /// # Errors
     ///
@@ -126,8 +126,8 @@ impl Store {
     }
 }
 
-/// A change of files. It is a change of the entity, whose version grows. What was composed of them
-/// is void, and while that is being sent they stay.
+/// A change of files. It is a change of the entity, whose version grows. The composed bytes of a
+/// message are discarded, and while these are being sent, its files cannot change.
 struct Touch<'a> {
     domain: &'a Domain,
     class: &'a Class,

@@ -23,7 +23,7 @@ pub struct ListedFile {
     pub media_type: String,
     /// The Content-ID, without angle brackets.
     pub content_id: Option<String>,
-    /// How many bytes it has, decoded; of a part before its charset is changed.
+    /// How many bytes it has, decoded. For a part, before its charset is converted.
     pub size_bytes: u64,
 }
 

@@ -1,4 +1,4 @@
-//! How the property of a file is stored.
+//! How the column `property` of a file names its property.
 
 use postroom_model::Class;
 use postroom_model::builtin::MESSAGES;
@@ -8,8 +8,9 @@ use postroom_model::builtin::files;
 const OF_MESSAGES: [&str; 4] =
     [files::ATTACHMENTS, files::HTML, files::INLINES, files::RAW_MESSAGE];
 
-/// A property of files as it is stored. Entities of two classes may have the same id, so only the
-/// built-in properties of messages are stored by their name alone.
+/// The value of the column `property` for a property of a class. It includes the id of the class,
+/// because entities of two classes may have the same id. Only the built-in properties of messages
+/// are stored by their name alone.
 pub(crate) fn stored_property(class: &Class, property: &str) -> String {
     if class.classname == MESSAGES && OF_MESSAGES.contains(&property) {
         return property.to_owned();

@@ -25,8 +25,8 @@ use postroom_model::wanted_by_webhook;
 use serde_json::Map;
 use serde_json::Value as Json;
 
-/// Waits for batches that need an entity which this one deletes, and lets none begin. Makes the
-/// batch fail when the entity is not there.
+/// The condition that an entity exists, for a batch that deletes it. The batch waits for running
+/// batches that need the entity, and no such batch can begin until it is committed.
 pub(crate) fn alone(domain: &Domain, class: &Class, id: EntityId) -> Statement {
     let table = quoted(&class.classname);
     let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
@@ -34,7 +34,7 @@ pub(crate) fn alone(domain: &Domain, class: &Class, id: EntityId) -> Statement {
     there.assert(Failed::Stale, Lock::row(class.classname.clone(), id))
 }
 
-/// Makes a batch fail when the account is not there.
+/// The condition that the account exists.
 pub(crate) fn account_must_be(domain: &Domain, account: AccountId) -> Statement {
     let table = quoted(ACCOUNTS);
     let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
@@ -42,7 +42,7 @@ pub(crate) fn account_must_be(domain: &Domain, account: AccountId) -> Statement 
     there.assert(Failed::NoAccount, Lock::Found)
 }
 
-/// Makes a batch fail when the folder is not there.
+/// The condition that the folder exists.
 pub(crate) fn folder_must_be(domain: &Domain, folder: FolderId) -> Statement {
     let table = quoted(FOLDERS);
     let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
@@ -50,7 +50,7 @@ pub(crate) fn folder_must_be(domain: &Domain, folder: FolderId) -> Statement {
     there.assert(Failed::NoFolder, Lock::Found)
 }
 
-/// Makes a batch fail if the account has got other folders since they were read.
+/// The condition that the account has as many folders as were read.
 pub(crate) fn no_others(account: AccountId, known: usize) -> Statement {
     let sql = "SELECT 1
         WHERE (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"account_id\" = $1) = $2";
@@ -59,8 +59,8 @@ pub(crate) fn no_others(account: AccountId, known: usize) -> Statement {
     Statement::new(sql).bind(account).bind(count).assert(Failed::OtherFolders, lock)
 }
 
-/// Makes a batch fail if a client made a folder for the mailbox of a new folder, and no survey has
-/// found it yet. The client's folder must be used then.
+/// The condition that no client made a folder for the mailbox of a new folder, which no survey has
+/// found yet. If there is one, it must be used.
 pub(crate) fn none_of_clients(account: AccountId, new: &Map<String, Json>) -> Statement {
     let text = |name: &str| new.get(name).and_then(Json::as_str);
     let sql = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"email/Folders\"
@@ -73,7 +73,7 @@ pub(crate) fn none_of_clients(account: AccountId, new: &Map<String, Json>) -> St
     names.bind(text(names::TITLE)).assert(Failed::OtherFolders, lock)
 }
 
-/// Lets a batch fail while an account uses a profile.
+/// The condition that no account uses a profile.
 pub(crate) fn profile_unused(profile: ProfileId) -> Statement {
     let accounts = quoted(ACCOUNTS);
     let sql =
@@ -82,7 +82,7 @@ pub(crate) fn profile_unused(profile: ProfileId) -> Statement {
     Statement::new(sql).bind(profile).assert(Failed::InUse { by: "an account".to_owned() }, lock)
 }
 
-/// Makes a batch fail if another folder of the account has the same mailbox. `None`: the entity is
+/// The condition that no other folder of the account has the same mailbox. `None`: the entity is
 /// not a folder, or names no mailbox.
 pub(crate) fn one_folder(domain: &Domain, class: &Class, folder: &Entity) -> Option<Statement> {
     let other = OtherFolder::of(class, folder)?;
@@ -91,8 +91,8 @@ pub(crate) fn one_folder(domain: &Domain, class: &Class, folder: &Entity) -> Opt
     Some(other.bound(Statement::new(sql), domain).assert(Failed::OneFolder, lock))
 }
 
-/// Makes a batch fail if the folder of a message belongs to another account than the message.
-/// `None`: the entity is not a message, or lacks one of the two.
+/// The condition that the folder of a message belongs to the account of the message. `None`: the
+/// entity is not a message, or lacks one of the two.
 pub(crate) fn one_account(domain: &Domain, class: &Class, message: &Entity) -> Option<Statement> {
     let is_message = class.classname == MESSAGES;
     let folder = message.reference(names::FOLDER_ID).filter(|_| is_message)?;
@@ -106,7 +106,8 @@ pub(crate) fn one_account(domain: &Domain, class: &Class, message: &Entity) -> O
     Some(same.assert(Failed::OtherAccount, Lock::Found))
 }
 
-/// Lets a batch fail when the account of a message that is to be sent is not there.
+/// The condition that the account of a message that is to be sent exists. `None`: the entity is not
+/// a message that is to be sent.
 pub(crate) fn has_sender(domain: &Domain, class: &Class, message: &Entity) -> Option<Statement> {
     let sends = MessageState::Sending.is_of(message);
     let account = message.reference(names::ACCOUNT_ID);

@@ -71,11 +71,11 @@ impl JobState {
 /// The results of a job so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JobCounts {
-    /// How many were looked at.
+    /// How many entities were processed.
     pub done: u64,
-    /// How many of them have other values or files now, or were deleted.
+    /// How many of them were changed or deleted.
     pub changed: u64,
-    /// How many of them could not be read, or the rules forbid what was to be done.
+    /// How many of them could not be read, or must not be changed or deleted by the rules.
     pub failed: u64,
 }
 
@@ -86,15 +86,15 @@ pub struct Job {
     pub id: JobId,
     /// The tenant.
     pub domain: Domain,
-    /// The class of what it works on.
+    /// The class of its entities.
     pub class: String,
     /// What it does.
     pub kind: JobKind,
-    /// Which of its entities, as it was asked for. `None` for all.
+    /// The filter that chooses the entities, as it was sent. `None`: all.
     pub filter: Option<Json>,
-    /// What it changes, as it was asked for. `None` if it is no open [`JobKind::Patch`].
+    /// The changes, as they were sent. `None`: it is not an open [`JobKind::Patch`].
     pub changes: Option<Json>,
-    /// The name of the token of the client that asked for it. `None`: it was no client.
+    /// The name of the token of the client that asked for it. `None`: no client asked for it.
     pub modifier: Option<String>,
     /// Its state.
     pub state: JobState,
@@ -102,13 +102,13 @@ pub struct Job {
     pub behind: Option<EntityId>,
     /// How many entities there were when it was asked for.
     pub total: u64,
-    /// What came of it so far.
+    /// Its results so far.
     pub counts: JobCounts,
     /// When it was asked for, in milliseconds since 1970.
     pub begun_ms: i64,
-    /// When it ended.
+    /// When it ended, in milliseconds since 1970. `None`: it is open.
     pub ended_ms: Option<i64>,
-    /// Why the last of those that failed did.
+    /// Why the last of the failed entities failed. `None`: none failed.
     pub reason: Option<String>,
 }
 
@@ -173,7 +173,7 @@ const SELECT: &str = "SELECT \"id\", \"domain\", \"class\", \"filter\", \"state\
     \"total\", \"done\", \"changed\", \"failed\", \"begun\", \"ended\", \"reason\", \"kind\", \
     \"changes\", \"modifier\" FROM \"job\"";
 
-/// The statement that records how far a job is. It holds only while the job is open.
+/// The statement that records the progress of a job. The batch fails if the job is not open.
 pub(crate) fn progress(job: &Job) -> Statement {
     let sql = "UPDATE \"job\" SET \"state\" = $2, \"behind\" = $3, \"done\" = $4,
          \"changed\" = $5, \"failed\" = $6, \"ended\" = $7, \"reason\" = $8
@@ -190,7 +190,7 @@ pub(crate) fn progress(job: &Job) -> Statement {
         .must_change(Failed::NoJob)
 }
 
-/// The statement that keeps a new job.
+/// The statement that stores a new job.
 pub(crate) fn insert(job: &Job) -> Statement {
     let sql = "INSERT INTO \"job\" (\"id\", \"domain\", \"class\", \"filter\", \"state\",
          \"total\", \"done\", \"changed\", \"failed\", \"begun\", \"kind\", \"changes\",
@@ -223,13 +223,13 @@ pub struct JobStep<'a> {
     pub entity: EntityId,
     /// Whether it was changed or deleted.
     pub changed: bool,
-    /// Why it was not, though it should have been.
+    /// Why it could not be changed or deleted. `None`: nothing failed.
     pub failed: Option<&'a str>,
 }
 
 impl JobStep<'_> {
-    /// The statements that record it. They make a batch fail when the job was deleted, did this
-    /// before, or no longer has the entity.
+    /// The statements that record it. The batch fails if the job was deleted, or has no such entity
+    /// any more, for example because this step was recorded before.
     pub(crate) fn record(&self) -> [Statement; 2] {
         let sql = "DELETE FROM \"job entity\" WHERE \"job\" = $1 AND \"entity\" = $2";
         let listed = Statement::new(sql).bind(self.job).bind(self.entity);
@@ -245,15 +245,15 @@ impl JobStep<'_> {
     }
 }
 
-/// The statement that takes a new entity out of all jobs. Its id was that of another, which was
-/// deleted since a job listed it.
+/// The statement that removes the id of a new entity from all jobs. An earlier entity of this id
+/// may be listed there.
 pub(crate) fn unlist(entity: EntityId) -> Statement {
     Statement::new("DELETE FROM \"job entity\" WHERE \"entity\" = $1").bind(entity)
 }
 
 impl Store {
-    /// Keeps a new job: to decompose again what a filter of a class lets through. `filter` comes
-    /// with the JSON that it was read from.
+    /// Stores a new job that parses again the messages that match a filter. `filter` comes with the
+    /// JSON from which it was read.
     ///
     /// # Errors
     ///

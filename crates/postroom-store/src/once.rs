@@ -1,8 +1,8 @@
-//! The keys of `Idempotency-Key`: a repeated request with the same key creates nothing again. A key
+//! The keys of `Idempotency-Key`. A repeated request with the same key creates nothing again. A key
 //! is stored in the transaction that creates, and kept for 25 hours.
 //!
-//! A PUT of a message has a key of its own, so that a repeated PUT changes nothing, whatever became
-//! of the message since. The key goes away with the next change of a client.
+//! A PUT of a message has a key that Postroom makes, so that a repeated PUT changes nothing,
+//! whatever became of the message since. The next change by a client deletes that key.
 
 use crate::database::Statement;
 use crate::error::Error;
@@ -22,11 +22,11 @@ const KEPT_MS: i64 = 25 * 3_600_000;
 pub struct Once {
     /// The key.
     pub key: String,
-    /// A hash of the request: the same key with another request is a mistake.
+    /// A hash of the request, because the same key with another request is a mistake.
     pub request: [u8; 32],
 }
 
-/// What no key of a client begins with.
+/// The beginning of the keys that Postroom makes. No key of a client begins so.
 const PUT: &str = "\nPUT ";
 
 impl Once {
@@ -72,7 +72,7 @@ impl Store {
         Ok(Some(Before { request, entities: entities.ok_or(DAMAGED)? }))
     }
 
-    /// Takes away the keys that are no longer kept.
+    /// Deletes the keys that have expired.
     pub(crate) async fn once_trim(&self) -> Result<(), Error> {
         let old = Statement::new("DELETE FROM \"once\" WHERE \"at\" < $1");
         self.write_at_need(vec![old.bind(self.clock().now_ms() - KEPT_MS)]).await.map(drop)
@@ -95,7 +95,7 @@ fn forget_key(domain: &Domain, class: &Class, key: &str) -> Statement {
     forget.bind(key)
 }
 
-/// The statement that keeps a key. It makes the batch fail when the key is there already.
+/// The statement that stores a key. The batch fails if the key exists already.
 pub(crate) fn keep(
     store: &Store,
     domain: &Domain,

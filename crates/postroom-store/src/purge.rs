@@ -1,8 +1,8 @@
-//! The messages of deleted accounts, which the client wanted to be deleted as well.
+//! Deletes the messages of deleted accounts, if the client asked for that.
 //!
 //! A row of the table `purge` names such an account. It is written in the transaction that deletes
-//! the account, so after a crash the work goes on. The messages are deleted one by one, a few at
-//! once, so that others can write in between. Each has its row of the feed.
+//! the account, so the work continues after a crash. Each message is deleted in a batch of its own,
+//! with its row of the feed, so that others can write in between. A few batches run at once.
 
 use crate::database::Lock;
 use crate::database::Statement;
@@ -18,20 +18,19 @@ use postroom_model::EntityId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
 
-/// How many messages are read together.
+/// How many ids are read together.
 const PAGE: u32 = 200;
-/// How many messages are deleted at once, which databases commit together.
+/// How many messages are deleted at the same time, so that a database can commit them together.
 const AT_ONCE: usize = 8;
 
-/// The statement that has the messages of an account deleted.
+/// The statement that records that the messages of an account are to be deleted.
 pub(crate) fn begin(domain: &Domain, account: AccountId) -> Statement {
     let sql = "INSERT INTO \"purge\" (\"account\", \"domain\") VALUES ($1, $2)
         ON CONFLICT (\"account\") DO NOTHING";
     Statement::new(sql).bind(account).bind(domain.as_str())
 }
 
-/// Makes a batch fail when there is an account of this id, for example because a client has created
-/// it again.
+/// The condition that no account of this id exists. A client may have created one again.
 fn is_gone(account: AccountId) -> Statement {
     let sql = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"email/Accounts\" WHERE \"id\" = $1)";
     Statement::new(sql)
@@ -73,7 +72,7 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes the messages of one account; returns whether none is left.
+    /// Deletes the messages of one account. Returns whether none is left.
     async fn purge_account(&self, domain: &Domain, account: AccountId) -> Result<bool, Error> {
         let mut behind = EntityId::nil();
         let mut is_empty = true;

@@ -38,45 +38,44 @@ fn has_original() -> String {
     )
 }
 
-/// A message that was decomposed again, and something differs.
+/// A message that was decomposed again with a different result.
 #[derive(Debug)]
 pub struct Redecomposed {
     /// The message as it was.
     pub message: Entity,
-    /// The properties that have another value now. Null unsets.
+    /// The new values of the properties that differ. Null unsets a property.
     pub changes: Map<String, Json>,
-    /// The files it had, the original among them, and those that take their place. `None` when they
-    /// are the same.
+    /// The former files, with the original, and the new ones. `None`: the files are the same.
     pub files: Option<(Vec<FileRow>, Vec<NewFile>)>,
 }
 
-/// How recording it went.
+/// The result of recording such a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
     /// It is durable.
     Done,
-    /// Somebody else changed or deleted the message meanwhile. Nothing was kept.
+    /// Somebody else changed or deleted the message meanwhile. Nothing was written.
     Stale,
-    /// The job was stopped. Nothing was kept.
+    /// The job was deleted. Nothing was written.
     JobGone,
 }
 
 /// How many bytes of messages are read at once.
 const PART_BYTES: usize = 1 << 20;
 
-/// Which messages with an original come next.
+/// A page of messages that have an original.
 #[derive(Debug, Clone, Copy)]
 pub struct OriginalPage<'a> {
-    /// Those that it lets through. `None`: all.
+    /// The messages match this filter. `None`: all.
     pub filter: Option<&'a Filter>,
-    /// Those behind this id. `None`: from the first.
+    /// The page begins after this id. `None`: with the first message.
     pub behind: Option<EntityId>,
-    /// How many at most.
+    /// How many messages it has at most.
     pub limit: u32,
 }
 
 impl Store {
-    /// How many received messages of a filter have their original here.
+    /// How many received messages match a filter and have a stored original.
     ///
     /// # Errors
     ///
@@ -118,7 +117,7 @@ impl Store {
         self.read(statement).await?.iter().map(|row| self.entity_of(class, row)).collect()
     }
 
-    /// Whether the files of a message are those that were derived, in content too.
+    /// Whether the stored files of a message equal the derived ones, including their content.
     ///
     /// # Errors
     ///

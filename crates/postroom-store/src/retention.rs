@@ -1,7 +1,7 @@
-//! Entities that expire.
+//! Deletes entities that have expired.
 //!
-//! A message that expires is deleted as by a client: with its files, and with a row of the feed.
-//! The ledger stays, so it is not loaded again. Nothing is deleted at the server.
+//! A message that has expired is deleted as if a client deleted it: with its files, and with a row
+//! of the feed. Its receipt stays, so it is not loaded again. Nothing is deleted at the server.
 
 use crate::change::Updated;
 use crate::columns::quoted;
@@ -29,7 +29,7 @@ use postroom_model::builtin::names;
 /// Before all moments that a property can have.
 const BEGIN_MS: i64 = -62_167_219_200_001;
 
-/// Which entities of a class are looked at.
+/// Which entities of a class may expire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiring {
     /// The messages of a folder.
@@ -40,22 +40,22 @@ pub enum Expiring {
     All,
 }
 
-/// Entities whose moment is before another.
+/// A page of entities that have expired.
 #[derive(Debug, Clone, Copy)]
 pub struct ExpiryPage<'a> {
     /// The tenant.
     pub domain: &'a Domain,
     /// Their class.
     pub class: &'a Class,
-    /// Which of them.
+    /// Which entities of the class.
     pub of: Expiring,
-    /// The property with the moment.
+    /// The property with the time that decides.
     pub property: &'a str,
-    /// In milliseconds since 1970.
+    /// An entity has expired if that time is before this one, in milliseconds since 1970.
     pub before_ms: i64,
-    /// The last one of the page before this.
+    /// The last entity of the previous page. `None`: this is the first page.
     pub behind: Option<Expired>,
-    /// How many.
+    /// How many entities it has at most.
     pub limit: u32,
 }
 
@@ -64,7 +64,7 @@ pub struct ExpiryPage<'a> {
 pub struct Expired {
     /// Its id.
     pub id: EntityId,
-    /// Its moment, in milliseconds since 1970.
+    /// The time that decides, in milliseconds since 1970.
     pub at_ms: i64,
 }
 
@@ -77,7 +77,7 @@ fn is_kept(class: &Class, entity: &Entity) -> bool {
             || is(names::ERROR_CODE, ErrorCode::Uncertain.as_str()))
 }
 
-/// Makes a batch fail while a message waits for a server-side action.
+/// The condition that a message does not wait for a server-side action.
 fn has_no_action(message: MessageEntityId) -> Statement {
     let sql = "SELECT 1 WHERE NOT EXISTS
         (SELECT 1 FROM \"receipt\" WHERE \"message\" = $1 AND \"wish\" > 0)";
@@ -138,8 +138,8 @@ impl Store {
         rows.iter().map(|row| expired(row).ok_or(Error::Damaged { what: "an entity" })).collect()
     }
 
-    /// Deletes an entity that has expired; returns whether it did. A message that is to be sent,
-    /// whose outcome is unknown, or that waits for a server-side action stays.
+    /// Deletes an entity if it has expired. Returns whether it was deleted. A message that is to be
+    /// sent, whose outcome is unknown, or that waits for a server-side action stays.
     ///
     /// # Errors
     ///
