@@ -1,5 +1,5 @@
-//! The classes and their tables at a start: those that are built in, with what clients made of
-//! them, and those of clients.
+//! The classes and their tables at a start: the built-in classes with the changes of clients, and
+//! the classes of clients.
 
 use crate::class_tables::TableChange;
 use crate::class_tables::Tables;
@@ -18,7 +18,7 @@ use postroom_model::inherit;
 use postroom_model::merged;
 use serde_json::Value as Json;
 
-/// What a store is opened with for its classes.
+/// What is needed to begin with the classes of a store.
 pub(crate) struct Begin<'a> {
     pub database: &'a dyn Database,
     pub key: &'a MasterKey,
@@ -28,15 +28,15 @@ pub(crate) struct Begin<'a> {
     pub now: &'a str,
 }
 
-/// A class after the start, and its properties that have other names since.
+/// A class after the start, and the properties that the start has renamed.
 struct StartedClass {
     kept: KeptClass,
     renamed: Vec<RenamedProperty>,
 }
 
 impl Begin<'_> {
-    /// Makes the tables, and gives the snapshot. The version grows only if a definition is another
-    /// than the database has.
+    /// Makes the tables, and returns the snapshot of the classes. The version grows only if a
+    /// definition differs from that in the database.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl Begin<'_> {
             };
             batch.extend(self.tables(&former, &begun, version + 1).await?);
             match self.database.write(batch, Room::Reserve).await {
-                // Another process was faster: look again.
+                // Another process changed the classes first: try again.
                 Err(Error::Condition(Failed::OtherClasses)) => continue,
                 done => done?,
             };
@@ -71,7 +71,7 @@ impl Begin<'_> {
         }
     }
 
-    /// The classes from now on: what is built in, then the rest.
+    /// The classes from now on. The built-in classes come first.
     fn begun(&self, former: &[KeptClass], version: i64) -> Vec<StartedClass> {
         let built_in = self.built_in.iter().map(|now| {
             let Some(found) = former.iter().find(|kept| kept.class.id == now.id) else {
@@ -83,7 +83,7 @@ impl Begin<'_> {
                 let kept = KeptClass { class, base: Some(now.clone()) };
                 return StartedClass { kept, renamed: vec![] };
             };
-            // An earlier version kept no base, and let nobody change a class.
+            // An earlier version had no base, because clients could not change classes.
             let base = found.base.as_ref().unwrap_or(&found.class);
             let change = merged(&found.class, base, now);
             let mut class = change.class;
@@ -112,7 +112,7 @@ impl Begin<'_> {
         let others = former.iter().filter(|kept| !is_built_in(kept)).cloned();
         let others = others.map(|kept| StartedClass { kept, renamed: vec![] });
         let mut begun: Vec<_> = built_in.chain(others).collect();
-        // What inherits from a class that is another is another too.
+        // If a class has changed, the classes that inherit from it have changed too.
         let former = whole(former.iter().map(|kept| &kept.class));
         let next = whole(begun.iter().map(|begun| &begun.kept.class));
         for (StartedClass { kept, .. }, next) in begun.iter_mut().zip(&next) {
@@ -142,7 +142,7 @@ impl Begin<'_> {
     }
 }
 
-/// Each class with what it inherits.
+/// The classes with the properties that they inherit.
 fn whole<'a>(classes: impl Iterator<Item = &'a Class>) -> Vec<Class> {
     inherit(&classes.cloned().collect::<Vec<_>>())
 }

@@ -1,4 +1,5 @@
-//! What the feed says of the entities of a class that is deleted, and what of them is elsewhere.
+//! The deletion of a class: its entities get rows in the feed, and their data in other tables is
+//! deleted.
 
 use crate::claim_row;
 use crate::columns::quoted;
@@ -9,8 +10,9 @@ use postroom_model::Class;
 use postroom_model::Operation;
 
 impl Store {
-    /// The statements that tell, and forget in the feed, all entities of a class that is deleted.
-    /// Nobody changes an entity at the same time, because the classes are locked.
+    /// The statements that write a row of the feed for each entity of a class that is deleted, and
+    /// remove the values of these entities from the feed. Nobody changes an entity at the same
+    /// time, because the classes are locked.
     pub(crate) fn all_deleted(&self, class: &Class) -> [Statement; 4] {
         let table = quoted(&class.table());
         let seq = self.inner.database.dialect().seq("ROW_NUMBER() OVER (ORDER BY \"id\")");
@@ -25,7 +27,7 @@ impl Store {
             .bind(Value::Moment(self.clock().now_ms()))
             .bind(self.modifier.kind())
             .bind(self.modifier.id());
-        // There may be more than a transaction has numbers of its own.
+        // There may be more entities than a transaction has numbers. So the later ones are raised.
         let counted = format!(
             "UPDATE \"meta\" SET \"number\" = \"number\" + (SELECT COUNT(*) FROM {table})
              WHERE \"name\" = 'seq'"

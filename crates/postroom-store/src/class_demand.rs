@@ -1,5 +1,5 @@
-//! What stored values must be for a change of the classes: read before the change, and asserted in
-//! its batch of the entities that changed since.
+//! Checks stored values against a change of the classes. They are checked before the change. Its
+//! batch then asserts the same of the entities that changed since.
 
 use crate::classes::CLASSES;
 use crate::classes::Classes;
@@ -24,14 +24,14 @@ use postroom_model::Property;
 use postroom_model::demands;
 use std::time::Duration;
 
-/// How long it may take to look at all values. Meanwhile others read and write.
+/// How long it may take to check all values. Meanwhile others read and write.
 const WITHIN: Duration = Duration::from_secs(600);
-/// How many of the entities that stand against a change are named.
+/// How many of the entities that prevent a change are named.
 const NAMED: u32 = 5;
-/// How many values become others within the transaction of a change.
+/// How many values the transaction of a change converts at most.
 const CONVERTED_MAX: u64 = 100_000;
 
-/// Entities of a class that stand against a change, or whose values are lost.
+/// Entities of a class that prevent a change, or whose values are lost.
 struct Obstacle {
     class: String,
     table: String,
@@ -53,14 +53,14 @@ struct SqlCondition {
     values: Vec<Value>,
 }
 
-/// Why an entity stands against a change.
+/// Which entities prevent a change, and why.
 struct Refutation {
     condition: SqlCondition,
     /// For people.
     reason: String,
 }
 
-/// What is demanded of stored values.
+/// The demands of a change on stored values.
 pub(crate) struct Demands<'a> {
     store: &'a Store,
     /// The classes before the change.
@@ -75,8 +75,8 @@ pub(crate) struct Demands<'a> {
 }
 
 impl<'a> Demands<'a> {
-    /// Waits for the changes of entities that run. So what is looked at from now on misses none of
-    /// them, and each later one has a greater number in the feed.
+    /// Waits for running changes of entities. So the checks that follow see all of them, and each
+    /// later change has a greater number in the feed.
     pub(crate) async fn begin(store: &'a Store, former: &'a Classes) -> Result<Self, Error> {
         let none_runs = Statement::new("SELECT 1");
         let none_runs = none_runs.assert(Failed::OtherClasses, Lock::Name(CLASSES));
@@ -146,11 +146,11 @@ impl<'a> Demands<'a> {
         });
     }
 
-    /// Looks at the stored values.
+    /// Checks the stored values.
     ///
     /// # Errors
     ///
-    /// [`Failed::Invalid`] names entities that stand against the change.
+    /// [`Failed::Invalid`] names entities that prevent the change.
     pub(crate) async fn check(&mut self) -> Result<(), Error> {
         let mut problems = vec![];
         for obstacle in &self.obstacles {
@@ -171,7 +171,8 @@ impl<'a> Demands<'a> {
                     let more = if count > named.len() as u64 { ", …" } else { "" };
                     let named = named.join(", ");
                     let reason = format!(
-                        "{count} entities of {} stand against it: {reason} ({named}{more})",
+                        "entities of {} prevent this change, {count} in all: {reason} \
+                         ({named}{more})",
                         obstacle.class
                     );
                     problems.push(Invalid::new(&obstacle.place, reason));
@@ -215,10 +216,10 @@ impl<'a> Demands<'a> {
         is_known.then_some(()).ok_or(Error::Condition(Failed::Unconfirmed { count, what }))
     }
 
-    /// The statements that make a batch fail when an entity that changed since the values were read
-    /// stands against the change, or loses a value that was not counted.
+    /// The conditions that no entity that changed since the check prevents the change, or loses a
+    /// value that was not counted.
     pub(crate) fn asserts(&self) -> Vec<Statement> {
-        // What is converted is converted as it is then.
+        // Values that are only converted need no condition: the batch converts the present ones.
         let kept = self.obstacles.iter().filter(|o| o.at_most != Some(CONVERTED_MAX));
         let assert = |obstacle: &Obstacle| {
             let Obstacle { class, table, condition: SqlCondition { sql, values }, .. } = obstacle;
@@ -290,7 +291,7 @@ impl SqlCondition {
     }
 }
 
-/// The entities that stand against a demand.
+/// The entities that do not fulfil a demand.
 fn refuted(
     class: &Class,
     [before, after]: [&Property; 2],

@@ -7,8 +7,8 @@ use postroom_model::DataType;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::names;
 
-/// What the names of these indexes begin with. The rest is a hash of the class and the columns, so
-/// that a name fits into every database.
+/// The beginning of the names of these indexes. The rest is a hash of the class and the columns, so
+/// that a name is short enough for every database.
 pub(crate) const OWN_INDEX: &str = "own ";
 
 /// How much of the hash is in a name.
@@ -24,9 +24,9 @@ pub(crate) struct OwnIndex {
     pub columns: Vec<String>,
 }
 
-/// The indexes of a class that are not built in. One of `opts.indexes` leads with the domain, as
-/// every query does, and ends with the id, by which ties are ordered. A reference has one, so that
-/// what refers to an entity is found when it is deleted.
+/// The indexes of a class that are not built in. An index of `opts.indexes` begins with the domain,
+/// because every query names it, and ends with the id, which orders equal values. A reference has
+/// an index, so that the entities that refer to a deleted entity are found.
 pub(crate) fn own_indexes(dialect: &dyn Dialect, class: &Class) -> Vec<OwnIndex> {
     let whole = |names: Vec<&str>| {
         let columns: Vec<_> = ["domain"].into_iter().chain(names).chain(["id"]).collect();
@@ -37,7 +37,7 @@ pub(crate) fn own_indexes(dialect: &dyn Dialect, class: &Class) -> Vec<OwnIndex>
     let references = class.properties.iter().skip(built_in);
     let references = references.filter(|p| p.data_type == DataType::Entity && !p.multi);
     let references = references.map(|property| own_index(dialect, class, &[&property.name]));
-    // Messages have one by their time.
+    // Messages have a built-in index of their time.
     let by_time = |property: &str| class.classname == MESSAGES && property == names::DATE_TIME;
     let expiry = class.expiry().filter(|expiry| !by_time(expiry.property));
     let expiry = expiry.map(|expiry| whole(vec![expiry.property]));
@@ -51,7 +51,7 @@ pub(crate) fn own_indexes(dialect: &dyn Dialect, class: &Class) -> Vec<OwnIndex>
 }
 
 fn own_index(dialect: &dyn Dialect, class: &Class, columns: &[&str]) -> OwnIndex {
-    // One that has another order has another name.
+    // If the order of the index changes, its name changes too.
     let order = dialect.indexed();
     let named = format!("{} {}{order}", class.id, columns.join(" "));
     let hash = blake3::hash(named.as_bytes()).to_hex();

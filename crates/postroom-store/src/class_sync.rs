@@ -15,8 +15,8 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a process may be silent after it was asked which classes it uses. It has ended, or
-/// hangs. What it would do with former classes is refused.
+/// A process that does not answer for so long, when it is asked which classes it uses, has ended or
+/// hangs. It is not waited for, because its batches with former classes are refused.
 const SILENT_MAX: Duration = Duration::from_secs(5);
 /// How long it takes until the processes are asked again.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -31,14 +31,14 @@ pub struct Synced {
 }
 
 impl Store {
-    /// The present classes. They may be replaced at any moment, so whatever belongs together takes
-    /// them once.
+    /// The present classes. They may be replaced at any time, so a request or a batch takes them
+    /// once.
     #[must_use]
     pub fn classes(&self) -> Classes {
         self.inner.classes.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the classes again: another process may have replaced them.
+    /// Reads the classes again, because another process may have changed them.
     ///
     /// # Errors
     ///
@@ -47,12 +47,12 @@ impl Store {
         if self.classes_read().await? { self.classes_used().await } else { Ok(()) }
     }
 
-    /// Reads the classes again. Gives whether they are others.
+    /// Reads the classes again. Returns whether they have changed.
     async fn classes_read(&self) -> Result<bool, Error> {
         let read = classes::read(self.inner.database.as_ref()).await?;
         let read = read.ok_or(Error::Damaged { what: "a class" })?;
         let mut present = self.inner.classes.write().unwrap_or_else(PoisonError::into_inner);
-        // An answer may be older than the one of somebody else.
+        // Another task may have read a newer version meanwhile.
         let is_newer = read.version() > present.version();
         if is_newer {
             *present = read;
@@ -60,7 +60,7 @@ impl Store {
         Ok(is_newer)
     }
 
-    /// Reads the classes again, for what is repeated soon.
+    /// Reads the classes again in the background, so that a repeated attempt has them.
     pub(crate) fn classes_refresh_soon(&self) {
         let store = Self { lease: None, ..self.clone() };
         tokio::spawn(async move {
@@ -85,7 +85,7 @@ impl Store {
         self.class(name).ok_or(Error::Damaged { what: name })
     }
 
-    /// Reads the classes again whenever a process says that they are others.
+    /// Reads the classes again whenever a process rings the bell for them.
     pub(crate) fn classes_follow(&self) {
         let (inner, mut listener) = (Arc::downgrade(&self.inner), self.listen(Topic::Classes));
         tokio::spawn(async move {
@@ -96,7 +96,7 @@ impl Store {
                 };
                 let store = Self::of_inner(inner);
                 let read = store.classes_read().await;
-                // Whoever asks for it learns that this process is there.
+                // This also answers `classes_sync` of another process, which rings the bell too.
                 if let Err(error) = read.and(store.classes_used().await) {
                     tracing::error!(%error, "the classes were not read again");
                 }
@@ -114,7 +114,7 @@ impl Store {
         self.classes_refresh().await?;
         let (version, begun) = (self.classes().version(), Instant::now());
         let until = begun + within;
-        // Who has ended is not waited for. This process is there at this moment.
+        // This deletes the rows of processes that have ended, and renews that of this process.
         self.renew().await?;
         self.classes_used().await?;
         let asked = self.good_until().await?;
@@ -131,7 +131,7 @@ impl Store {
         }
     }
 
-    /// Says which classes this process uses.
+    /// Records which version of the classes this process uses.
     pub(crate) async fn classes_used(&self) -> Result<(), Error> {
         let until = lease::until(self.inner.database.as_ref());
         let sql =
@@ -147,8 +147,8 @@ impl Store {
         Ok(rows.first().and_then(|row| row.whole(0)))
     }
 
-    /// The processes that use former classes. `since`: of those, the ones that have registered as
-    /// long as this moment or longer.
+    /// The names of the processes that use former classes. With `since`, only those whose rows are
+    /// valid at least until then, because they have renewed them.
     async fn behind(&self, version: i64, since: Option<i64>) -> Result<Vec<String>, Error> {
         let sql = "SELECT \"name\", \"until\" FROM \"owner\"
             WHERE COALESCE(\"classes\", 0) < $1 ORDER BY \"id\"";

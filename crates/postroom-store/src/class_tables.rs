@@ -1,20 +1,20 @@
-//! What a change of the classes does to their tables, in the transaction of the change.
+//! How a change of the classes changes their tables, in the transaction of the change.
 //!
 //! ```text
-//!   a new class, property          CREATE TABLE, ADD COLUMN: rows are not rewritten; for those
-//!                                  that are there, the database answers the default
-//!   another name                   RENAME COLUMN
-//!   another type                   a new column, filled from the former one
-//!   a class less                   the table gets a name that no class can have, and `retired`
-//!                                  empties it later, in small steps
-//!   a property less                `retired` names its column, gives it such a name, and empties
-//!                                  it, later
+//!   new class, property      CREATE TABLE, ADD COLUMN. Existing rows are not rewritten: for them,
+//!                            the database returns the default
+//!   renamed property         RENAME COLUMN
+//!   other type               a new column, filled from the former one
+//!   deleted class            the table gets a name that no class can have. `retired` empties it
+//!                            later, in small steps
+//!   removed property         a row of the table `retired` names its column. `retired` renames and
+//!                            empties it later
 //! ```
-//! SQLite reads the whole schema for each column that gets another name, so what many properties
-//! need is not done in the transaction of the change.
+//! The columns of removed properties are renamed later, because SQLite reads the whole schema for
+//! each renamed column, and a change may remove many properties.
 //!
-//! Only this file and `record` change rows of class tables. What is done here changes no value of
-//! an entity, so it writes no row of the feed.
+//! Only this file and `record` change rows of class tables. The statements here change no value of
+//! an entity, so they write no row of the feed.
 
 use crate::class_index::own_indexes;
 use crate::classes::CLASSES;
@@ -40,7 +40,7 @@ use postroom_model::Property;
 use postroom_model::RenamedProperty;
 use postroom_model::class_steps;
 
-/// What the names of the columns of removed properties begin with.
+/// The beginning of the names of the columns of removed properties.
 pub(crate) const RETIRED: &str = "retired property ";
 
 /// A class before and after a change of the classes.
@@ -49,7 +49,7 @@ pub(crate) struct TableChange<'a> {
     pub before: Option<&'a Class>,
     /// The class after, with what it inherits.
     pub after: &'a Class,
-    /// The properties that have other names.
+    /// The properties that are renamed.
     pub renamed: &'a [RenamedProperty],
 }
 
@@ -76,10 +76,10 @@ impl<'a> Tables<'a> {
         Self { database, key, classes, version, retired: 0, batch: vec![] }
     }
 
-    /// Adds what a class needs.
+    /// Adds the statements for the change of one class.
     pub(crate) async fn change(&mut self, change: &TableChange<'_>) -> Result<(), Error> {
         let TableChange { before, after, renamed } = change;
-        // Read first: one that gets another name meanwhile is not present under the former one.
+        // Before the columns are read: a column that is renamed in between is then not present.
         let retired = retired_of(self.database, &after.table()).await?;
         let mut present = columns::of_table(self.database, &after.table()).await?;
         self.make_way(after, &retired, &mut present);
@@ -95,7 +95,8 @@ impl<'a> Tables<'a> {
                 before.name != after.name || kind(before) != kind(after)
             }
         };
-        // An index of a client goes with its columns. It is made again where it is still wanted.
+        // An index with a column that changes is dropped. It is made again later if a class still
+        // asks for it.
         let others = steps.iter().filter(|step| is_other(step));
         let others: Vec<_> = others.filter_map(|step| step.former()).collect();
         for index in own_indexes(self.database.dialect(), before) {
@@ -119,7 +120,7 @@ impl<'a> Tables<'a> {
         self.make(after, &present)
     }
 
-    /// Gives the columns of removed properties that have the name of a property another one.
+    /// Renames columns of removed properties whose names the class needs again.
     fn make_way(&mut self, class: &Class, retired: &[String], present: &mut Vec<String>) {
         for column in retired {
             let is_wanted = class.columns().any(|p| p.name.eq_ignore_ascii_case(column));
@@ -131,7 +132,7 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Takes away the table of a class.
+    /// Adds the statements that retire the table of a deleted class.
     pub(crate) fn drop(&mut self, class: &Class) {
         let table = class.table();
         for property in class.properties.iter().filter(|property| property.is_file()) {
@@ -144,7 +145,7 @@ impl<'a> Tables<'a> {
         self.batch.push(Statement::new(gone).bind(class.classname.as_str()));
         let gone = "DELETE FROM \"counter\" WHERE \"class\" = $1";
         self.batch.push(Statement::new(gone).bind(class.id.to_string()));
-        // With the table its removed properties go.
+        // The columns of removed properties are deleted with the table.
         let gone = "DELETE FROM \"retired\" WHERE \"table\" = $1";
         self.batch.push(Statement::new(gone).bind(table.as_ref()));
         let name = self.retire("table");
@@ -152,7 +153,7 @@ impl<'a> Tables<'a> {
         self.batch.push(retired(&name, ""));
     }
 
-    /// Makes the table of a class, or what it lacks.
+    /// Adds the statements that make the table of a class, or its missing columns and indexes.
     fn make(&mut self, class: &Class, present: &[String]) -> Result<(), Error> {
         let dialect = self.database.dialect();
         let default = |property: &Property| {
@@ -165,7 +166,7 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
-    /// Takes a property away from the table of its class, or from its files.
+    /// Adds the statements that retire the column, or the files, of a removed property.
     fn remove(&mut self, class: &Class, property: &Property) {
         if property.is_file() {
             let name = self.retire("property");
@@ -181,7 +182,7 @@ impl<'a> Tables<'a> {
         self.batch.push(retired(&class.table(), &property.name));
     }
 
-    /// Gives a property its new name and type.
+    /// Adds the statements that give a property its new name and type.
     fn alter(&mut self, class: &Class, before: &Property, after: &Property) {
         if after.is_file() {
             if before.name != after.name {
@@ -220,7 +221,7 @@ impl<'a> Tables<'a> {
         self.run(format!("ALTER TABLE {table} RENAME COLUMN {from} TO {to}"));
     }
 
-    /// A name that nothing has and no client can give.
+    /// A new name, which no client can give to a class or property.
     fn retire(&mut self, what: &str) -> String {
         self.retired += 1;
         format!("retired {what} {} {}", self.version, self.retired)
@@ -253,7 +254,7 @@ pub(crate) fn renamed(table: &str, column: &str, to: &str) -> [Statement; 3] {
     [is_retired, noted, Statement::new(renamed)]
 }
 
-/// The condition that a column is still to be emptied, while nobody else changes classes.
+/// The condition that a column is still to be emptied. It also locks the classes.
 fn is_still_retired(table: &str, column: &str) -> Statement {
     let sql = "SELECT 1 FROM \"retired\" WHERE \"table\" = $1 AND \"column\" = $2";
     let is_retired = Statement::new(sql).bind(table).bind(column);
@@ -279,7 +280,8 @@ fn constant(dialect: &dyn Dialect, value: &Value) -> String {
     }
 }
 
-/// The value of a column as one of another kind. `None`: no stored value has to be kept.
+/// The SQL that converts the value of a column to another kind. `None`: no value is converted,
+/// because the column has none.
 fn converted(column: &str, from: ColumnKind, to: ColumnKind) -> Option<String> {
     let column = quoted(column);
     match (from, to) {
@@ -289,13 +291,13 @@ fn converted(column: &str, from: ColumnKind, to: ColumnKind) -> Option<String> {
     }
 }
 
-/// The statement that notes what is to be emptied.
+/// The statement that records that a table or column is to be emptied.
 fn retired(table: &str, column: &str) -> Statement {
     let sql = "INSERT INTO \"retired\" (\"table\", \"column\") VALUES ($1, $2)";
     Statement::new(sql).bind(table).bind(column)
 }
 
-/// The statement that gives files to another property.
+/// The statement that moves files to another property.
 fn files_are_of(from: &str, to: &str) -> Statement {
     let sql = "UPDATE \"file\" SET \"property\" = $2 WHERE \"property\" = $1
         AND \"property\" NOT IN ('file', 'html', 'inlines', 'rawMessage')";

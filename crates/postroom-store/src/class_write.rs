@@ -1,12 +1,13 @@
-//! Changes of classes by clients: each is one transaction with definitions, tables and version.
+//! Changes of classes by clients. Each is one transaction with definitions, tables and version.
 //!
 //! ```text
-//!   refused whatever is stored ─► what stored values stand against it ─► one batch ─► bell
-//!                                 (read before; the batch asserts it     └─► indexes, emptying:
-//!                                 of entities that changed since)            outside, in steps
+//!   check the definition ─► check the stored values ─► one batch ─► bell
+//!                           (before the batch, which      └─► then in steps: indexes are made,
+//!                           asserts the same of entities      removed values are deleted
+//!                           that changed since)
 //! ```
-//! The values are read before the batch, because that may take long and must not keep others from
-//! writing.
+//! The stored values are checked before the batch, because that may take long and must not keep
+//! others from writing.
 
 use crate::bell::Topic;
 use crate::class_demand::Demands;
@@ -32,7 +33,8 @@ use postroom_model::inherit;
 use serde_json::Value as Json;
 use std::sync::Arc;
 
-/// What class names of clients do not begin with, because later versions may have such classes.
+/// The class names of clients cannot begin with these, because later versions may have such
+/// classes.
 const TAKEN: [&str; 2] = ["email", "iam"];
 
 impl Store {
@@ -76,13 +78,12 @@ impl Store {
         self.replace(former, next, None, vec![]).await
     }
 
-    /// Changes a class. `confirm`: how many values the client knows that it loses.
+    /// Changes a class. `confirm` is how many values the client agrees to lose.
     ///
     /// # Errors
     ///
-    /// [`Failed::Invalid`] with the place of each problem, also for stored values that stand
-    /// against the change; [`Failed::Unconfirmed`]; [`Failed::OtherClasses`] when the classes are
-    /// no longer
+    /// [`Failed::Invalid`] with the place of each problem, also if stored values prevent the
+    /// change; [`Failed::Unconfirmed`]; [`Failed::OtherClasses`] when the classes are no longer
     /// `former`.
     pub async fn class_change(
         &self,
@@ -117,8 +118,8 @@ impl Store {
         self.replace(former, next, Some((id, &renamed)), asserts).await
     }
 
-    /// Deletes a class of a client with all its entities. `confirm`: how many the client knows that
-    /// there are.
+    /// Deletes a class of a client with all its entities. `confirm` is how many entities the client
+    /// agrees to lose.
     ///
     /// # Errors
     ///
@@ -156,8 +157,8 @@ impl Store {
         class
     }
 
-    /// The classes with what they inherit, if they can be used. Problems of the class `id` name
-    /// their place in it.
+    /// The classes with the properties that they inherit, if they can be used. Problems of the
+    /// class `id` name their place in it.
     fn checked(&self, next: &[Class], id: ClassId) -> Result<Vec<Class>, Error> {
         let whole = inherit(next);
         let changed = whole.iter().find(|class| class.id == id);
@@ -210,7 +211,7 @@ impl Store {
         Ok(Classes::new(version, &classes))
     }
 
-    /// A class as it is kept. What inherits from a changed class is changed too.
+    /// A class as the database has it. A class that inherits from a changed class is changed too.
     fn kept(&self, class: Class, version: i64, whole: &[Class], former: &Classes) -> KeptClass {
         let base = self.class_built_in(class.id).cloned();
         let after = whole.iter().find(|whole| whole.id == class.id);

@@ -22,7 +22,7 @@ use postroom_model::inherit;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// What batches lock that change entities, and what replaces the classes.
+/// The name of the lock of batches that change entities, and of the batch that changes classes.
 pub(crate) const CLASSES: &str = "classes";
 const DAMAGED: Error = Error::Damaged { what: "a class" };
 
@@ -83,21 +83,20 @@ pub(crate) struct KeptClass {
     pub base: Option<Class>,
 }
 
-/// Makes a batch fail when the classes have another version.
+/// The condition that the classes have this version.
 pub(crate) fn are_of(version: i64) -> Statement {
     let sql = "SELECT 1 FROM \"meta\" WHERE \"name\" = 'classes' AND \"number\" = $1";
     Statement::new(sql).bind(version).assert(Failed::OtherClasses, Lock::Shared(CLASSES))
 }
 
-/// Makes a batch fail when the class is another, or gone.
+/// The condition that the class exists and has not changed.
 pub(crate) fn is_of(class: &ClassRevision) -> Statement {
     let sql = "SELECT 1 FROM \"class\" WHERE \"name\" = $1 AND \"revision\" = $2";
     let is_so = Statement::new(sql).bind(class.classname.as_str()).bind(class.revision);
     is_so.assert(Failed::OtherClasses, Lock::Shared(CLASSES))
 }
 
-/// The version of the classes, and the classes as the database has them. `None`: it has none so
-/// far.
+/// The version of the classes, and their definitions in the database. `None`: the database is new.
 pub(crate) async fn kept(database: &dyn Database) -> Result<Option<(i64, Vec<KeptClass>)>, Error> {
     // One statement, so that version and definitions are those of one moment.
     let sql = "SELECT m.\"number\", c.\"definition\", c.\"base\", c.\"revision\" FROM \"meta\" m
@@ -122,7 +121,7 @@ fn from_row(row: &Row) -> Result<KeptClass, Error> {
     Ok(KeptClass { class: Class { revision, fixed, ..class }, base })
 }
 
-/// The classes as the database has them. `None`: it has none so far.
+/// The classes of the database. `None`: the database is new.
 pub(crate) async fn read(database: &dyn Database) -> Result<Option<Classes>, Error> {
     let found = kept(database).await?;
     Ok(found.map(|(version, kept)| {
@@ -131,8 +130,8 @@ pub(crate) async fn read(database: &dyn Database) -> Result<Option<Classes>, Err
     }))
 }
 
-/// The statements that make these the classes of the database, if it still has the version
-/// `former`.
+/// The statements that make these the classes of the database. The batch fails if their version is
+/// not `former` any more.
 pub(crate) fn keep(former: i64, classes: &[KeptClass]) -> Result<Vec<Statement>, Error> {
     let next = "UPDATE \"meta\" SET \"number\" = \"number\" + 1
         WHERE \"name\" = 'classes' AND \"number\" = $1";
@@ -151,7 +150,7 @@ pub(crate) fn keep(former: i64, classes: &[KeptClass]) -> Result<Vec<Statement>,
     Ok(batch)
 }
 
-/// Refuses definitions that cannot be used, each with what it inherits.
+/// Checks the definitions of classes. Each has the properties that it inherits.
 ///
 /// # Errors
 ///

@@ -1,9 +1,9 @@
-//! What became of former classes and properties: it is emptied in small steps, so that others can
-//! write in between, and then given up.
+//! Deletes the data of removed classes and properties, in small steps, so that others can write in
+//! between.
 //!
 //! A row of the table `retired` names a table, a column of a class table, or a property of files.
-//! It is written in the transaction that takes the class or property away. So after a crash the
-//! work goes on.
+//! It is written in the transaction that removes the class or property. So the work continues after
+//! a crash.
 
 use crate::chunk::BlobId;
 use crate::class_index::OWN_INDEX;
@@ -24,18 +24,18 @@ use postroom_model::EntityId;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many rows are emptied at once at the most.
+/// How many rows a step empties at most.
 const STEP_MAX: u32 = 500;
-/// How many rows are emptied at first.
+/// How many rows the first step empties.
 const STEP_FIRST: u32 = 50;
-/// How long a step is to take. Others wait for so long.
+/// How long a step should take. Others who write wait for so long.
 const STEP_GOAL: Duration = Duration::from_millis(100);
 /// A column of a table with at most so many rows, and so many bytes in them, is dropped, which may
 /// write the table anew. In a greater one it stays, empty.
 const DROPPED_ROWS_MAX: i64 = 10_000;
 const DROPPED_BYTES_MAX: i64 = 8 << 20;
 
-/// How many rows are emptied at once. Rows may be large, so it depends on how long it took before.
+/// How many rows a step empties. Rows may be large, so this depends on how long earlier steps took.
 struct EmptyingStep {
     rows: u32,
     begun: Instant,
@@ -46,19 +46,19 @@ impl EmptyingStep {
         Self { rows: STEP_FIRST, begun: Instant::now() }
     }
 
-    /// How many rows are emptied now.
+    /// Begins a step. Returns how many rows it empties.
     fn begin(&mut self) -> u32 {
         self.begun = Instant::now();
         self.rows
     }
 
-    /// The rows that were begun are emptied.
+    /// Ends a step.
     fn end(&mut self) {
         self.rows = next_step(self.rows, self.begun.elapsed());
     }
 }
 
-/// How many rows are emptied after so many took so long.
+/// How many rows the next step empties, after a step of `rows` took so long.
 fn next_step(rows: u32, took: Duration) -> u32 {
     if took > STEP_GOAL {
         (rows / 2).max(1)
@@ -70,13 +70,14 @@ fn next_step(rows: u32, took: Duration) -> u32 {
 }
 
 impl Store {
-    /// Begins the work that a change of the classes leaves: indexes, and what is to be emptied.
+    /// Begins the work that follows a change of the classes: indexes are made, and removed data is
+    /// deleted.
     pub(crate) fn classes_settle_soon(&self) {
         let store = Self { lease: None, ..self.clone() };
         tokio::spawn(async move { store.classes_settle().await });
     }
 
-    /// Does what changes of the classes left to do. What fails is done by the next sweep.
+    /// Does the work that follows changes of the classes. If it fails, the next sweep tries again.
     pub(crate) async fn classes_settle(&self) {
         let _one_settles = self.inner.settling.lock().await;
         if let Err(error) = self.indexes_settle().await {
@@ -90,7 +91,7 @@ impl Store {
         }
     }
 
-    /// Whether the indexes are there that the classes ask for, and nothing is left to be emptied.
+    /// Whether all indexes exist that the classes ask for, and no removed data is left.
     ///
     /// # Errors
     ///
@@ -129,7 +130,7 @@ impl Store {
         Ok(())
     }
 
-    /// Empties what is retired. What fails does not keep the rest from being emptied.
+    /// Deletes removed data. If this fails for one table or column, the others are still emptied.
     async fn retired_empty(&self) -> Result<(), Error> {
         let all = Statement::new("SELECT \"table\", \"column\" FROM \"retired\"");
         let mut emptied = Ok(());

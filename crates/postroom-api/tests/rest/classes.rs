@@ -387,11 +387,11 @@ async fn an_own_property_is_renamed_changed_and_removed() {
     assert_eq!((&shown["places"], shown.get("seats")), (&json!(5_000_000_000_i64), None));
     server.send("PATCH", &path, &json!({"seats": 1})).await.expect(422);
 
-    // Narrower: refused with those that stand against it.
+    // A narrower property is refused, and the entities that prevent it are named.
     let narrower = json!([{"name": "places", "data_type": "integer"}]);
     let refused = extend(&server, PROFILES, narrower.clone()).await;
     let found = problem(&refused);
-    assert!(found.contains("1 entities of email/Profiles stand against it"), "{found}");
+    assert!(found.contains("entities of email/Profiles prevent this change, 1 in all"), "{found}");
     assert!(found.contains(path.rsplit('/').next().unwrap()), "{found}");
     server.send("PATCH", &path, &json!({"places": 5})).await.expect(200);
     extend(&server, PROFILES, narrower).await.expect(200);
@@ -660,7 +660,7 @@ async fn a_worker_marks_received_mail_as_processed_and_back() {
         }
     }
     let refused = design(&server, "PUT", "/email/Messages", &without).await;
-    assert!(problem(&refused).contains("1 entities of email/Messages stand against it"));
+    assert!(problem(&refused).contains("entities of email/Messages prevent this change, 1 in all"));
     server.send("PATCH", &path, &json!({"messageState": "received"})).await.expect(200);
     design(&server, "PUT", "/email/Messages", &without).await.expect(200);
 }
