@@ -1,14 +1,14 @@
-//! Full text: keeps the words of messages, behind the changes of messages.
+//! Full text: stores the words of messages, some time after the messages have changed.
 //!
 //! ```text
 //!   feed, from `full text seq` on  ──► messages that changed ─┐
 //!   messages, from `full text fill` down ──► those without ───┴─► words, and how far it came
 //! ```
-//! Nothing of it is in the transaction of a message, so receiving does not wait. The first pass,
-//! and each after a change of options, goes through all messages from the newest on. It keeps the
-//! words of those whose option `full_text` is on, and forgets the others. If the feed no longer
-//! reaches back to where it stopped, it begins again. A message that is deleted takes its words
-//! with it.
+//! No words are written in the transaction of a message, so receiving does not wait for them. The
+//! first pass, and another one after each change of options, goes through all messages from the
+//! newest on. It stores the words of messages whose option `full_text` is on, and deletes those of
+//! the others. If the feed has lost changes that were not processed yet, such a pass begins too.
+//! The words of a deleted message are deleted in the same transaction.
 
 use crate::columns::places;
 use crate::database::Row;
@@ -40,31 +40,33 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// How many changes, or messages, are looked at together. Others who write wait for so long.
+/// How many changes, or messages, are processed together. Others who write wait for so long.
 const AT_ONCE: u64 = 50;
 /// How many bytes of messages are read at once.
 const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
-/// No message is behind it.
+/// An id that is greater than that of every message.
 pub(crate) const LAST: EntityId = EntityId::from_u128(u128::MAX);
 
 /// What is left to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WordsLeft {
-    /// There may be more at once.
+    /// There may be more to do now.
     More,
-    /// A change is there that a reader may not pass yet.
+    /// There are changes that a reader of the feed may not pass yet.
     Unsettled,
     /// Nothing.
     Nothing,
 }
 
-/// How far it came.
+/// How far the work has come.
 pub(crate) struct Reached {
+    /// The last change that was processed.
     pub seq: i64,
+    /// The pass has processed all messages from this one on. `None`: no pass is running.
     pub fill: Option<EntityId>,
 }
 
-/// What a part of the feed says.
+/// What a part of the feed shows.
 #[derive(Default)]
 struct ChangesPart {
     last: Option<i64>,
@@ -72,7 +74,7 @@ struct ChangesPart {
     changes_options: bool,
 }
 
-/// A message that is looked at.
+/// A message that is processed. `is_kept`: its words are stored.
 struct LookedAt {
     id: EntityId,
     account: Option<EntityId>,
@@ -81,11 +83,11 @@ struct LookedAt {
 }
 
 impl Store {
-    /// Keeps the words of a few messages, or forgets them.
+    /// Stores or deletes the words of a few messages.
     ///
     /// # Errors
     ///
-    /// When the store fails. Then nothing of it is lost, and it can be tried again.
+    /// When the store fails. It can be tried again.
     pub async fn words_step(&self) -> Result<WordsLeft, Error> {
         let stepped = match self.words_reached().await? {
             None => self.words_begin().await.map(|()| WordsLeft::More),
@@ -135,7 +137,7 @@ impl Store {
         Ok(Some(Reached { seq, fill: of(FILL).and_then(|row| row.id(2)) }))
     }
 
-    /// Begins with the changes from now on, and with all messages.
+    /// Begins: the changes from now on are processed, and a pass through all messages.
     async fn words_begin(&self) -> Result<(), Error> {
         let settled = seq::settled(self.inner.database.dialect());
         let last = format!("SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\" WHERE 1=1{settled}");
@@ -147,7 +149,7 @@ impl Store {
         self.write(vec![begun, self.filled_to(LAST)]).await.map(drop)
     }
 
-    /// The next changes. It takes those of messages, and sees whether options changed.
+    /// Reads the next changes: which messages have changed, and whether options have changed.
     async fn words_feed(&self, after: i64) -> Result<ChangesPart, Error> {
         let settled = seq::settled(self.inner.database.dialect());
         let sql = format!(
@@ -176,7 +178,7 @@ impl Store {
         Ok(part)
     }
 
-    /// Goes through the next messages below one.
+    /// Continues the pass with the messages before `behind`, in descending order of ids.
     async fn words_fill(&self, reached: &Reached, behind: EntityId) -> Result<(), Error> {
         let sql = "SELECT \"id\" FROM \"email/Messages\" WHERE \"id\" < $1
             ORDER BY \"id\" DESC LIMIT $2";
@@ -197,8 +199,8 @@ impl Store {
         self.words_look_at(&ids, false, marks).await
     }
 
-    /// Keeps or forgets the words of these messages. `anew`: also of those whose words are kept.
-    /// The last batch has `marks`.
+    /// Stores or deletes the words of these messages. With `anew`, words that are stored already
+    /// are stored again. `marks` are written last.
     async fn words_look_at(
         &self,
         ids: &[EntityId],
@@ -278,7 +280,8 @@ impl Store {
         Ok(known)
     }
 
-    /// What of these messages is looked at: at least of one of them, in the order of their ids.
+    /// The values of these messages that have words, in the order of ids. The rows end after the
+    /// one with which they exceed a size, so there is at least one.
     async fn words_rows(&self, ids: &[EntityId]) -> Result<Vec<Row>, Error> {
         let sql = format!(
             "SELECT m.\"id\", m.\"domain\", m.\"dateTime\", f.\"sum\", m.\"subject\", m.\"from\",
@@ -316,7 +319,7 @@ impl Store {
                 continue;
             }
             asserts.push(new.must_be_of_message());
-            // Another process may have kept them meanwhile.
+            // Another process may have stored them meanwhile.
             gone.extend(full_text_row::forget(dialect, id));
             let (keep, keep_words) = new.keep(dialect);
             kept.push(keep);
@@ -350,7 +353,7 @@ impl Store {
         Ok(names)
     }
 
-    /// The statement that has all messages below this one looked at.
+    /// The statement that begins a pass through all messages before this one.
     fn filled_to(&self, id: EntityId) -> Statement {
         let sql = "INSERT INTO \"meta\" (\"name\", \"number\", \"bytes\") VALUES ($1, $2, $3)
             ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\",
@@ -375,7 +378,8 @@ impl KnownOptions {
     }
 }
 
-/// The statement that notes that changes were looked at, unless another process did so.
+/// The statement that records that the changes up to `to` are processed. The batch fails if another
+/// process has recorded this meanwhile.
 fn moved(from: i64, to: i64) -> Statement {
     let sql = "UPDATE \"meta\" SET \"number\" = $3 WHERE \"name\" = $1 AND \"number\" = $2";
     Statement::new(sql).bind(SEQ).bind(from).bind(to).must_change(Failed::Stale)

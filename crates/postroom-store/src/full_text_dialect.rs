@@ -1,19 +1,18 @@
-//! What of full text is not portable: how a database keeps words, and how it finds them.
+//! The part of full text that is not portable: how a database stores words and finds them.
 //!
-//! The table `full text` has one row for each message whose words are kept: its domain, its
-//! `dateTime` when they were kept, and a sum that tells whether they are still those of the
-//! message.
+//! The table `full text` has one row for each message whose words are stored. It has the domain and
+//! the `dateTime` of the message, and a checksum that shows whether its words have changed since.
 
 use postroom_model::MatchQuery;
 
-/// How the messages of a page are looked for.
+/// How the messages of a page are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WordsPlan {
-    /// All that have the words, as a condition like others.
+    /// The words are a condition like others.
     Condition,
-    /// All that have the words, in the order of time, as far as the page goes.
+    /// All messages with the words are sorted by time, up to the end of the page.
     Sorted,
-    /// The next messages in the order of time, at most so many, whether they have the words or not.
+    /// The next messages in the order of time are checked one after the other, at most so many.
     Walk(u32),
 }
 
@@ -24,15 +23,16 @@ pub struct TimePage<'a> {
     pub columns: &'a str,
     /// The placeholders that the words are bound at ([`FullText::bound`]).
     pub query: &'a BoundQuery,
-    /// What else must hold. Empty, or it begins with `AND`.
+    /// The other conditions. Empty, or it begins with `AND`.
     pub rest: &'a str,
-    /// Which messages come after the former page. Empty, or it begins with `AND`.
+    /// The condition that a message comes after the previous page. Empty, or it begins with `AND`.
     pub range: &'a str,
-    /// A `dateTime` in milliseconds that none of them is behind. `None`: there is no bound.
+    /// A `dateTime` in milliseconds since 1970 with which the page may begin at the earliest, in
+    /// the order of the page. `None`: there is no bound.
     pub bound_ms: Option<i64>,
-    /// The newest first.
+    /// Whether the newest message comes first.
     pub descending: bool,
-    /// How many are wanted at most, as SQL.
+    /// How many messages are wanted at most, as SQL.
     pub until: &'a str,
 }
 
@@ -46,43 +46,43 @@ impl TimePage<'_> {
     }
 }
 
-/// What `match` looks for, as it is bound.
+/// The bound values of a `match`.
 #[derive(Debug, Clone)]
 pub struct BoundQuery {
     /// The placeholder of the query of the database.
     pub whole: String,
-    /// The placeholders of phrases that the query cannot say, and whether a message must have
-    /// them.
+    /// The placeholders of phrases that the query of the database cannot express, and whether a
+    /// message must have the phrase.
     pub phrases: Vec<(String, bool)>,
 }
 
-/// Keeps words and finds them.
+/// Stores words and finds them.
 pub trait FullText: Send + Sync {
-    /// The statements that make the tables. What is empty is not needed.
+    /// The statements that make the tables. Empty ones are not needed.
     fn tables(&self) -> [&'static str; 4];
 
-    /// The statement that keeps a message whose words are not kept: its id, domain, `dateTime`,
-    /// sum and words are bound.
+    /// The statement that stores the row of a message that has none. The id, domain, `dateTime`,
+    /// checksum and words are bound.
     fn keep(&self) -> &'static str;
 
-    /// The statement behind it that keeps the words, where they are elsewhere: the id and the words
-    /// are bound.
+    /// The statement after it that stores the words, if they are in a table of their own. The id
+    /// and the words are bound.
     fn keep_words(&self) -> Option<&'static str>;
 
-    /// The statements that forget the words of the message bound at `$1`, in their order.
+    /// The statements that delete the words of the message bound at `$1`, in their order.
     fn forget(&self) -> &'static [&'static str];
 
-    /// Binds what is looked for, as texts.
+    /// Binds the words of a `match`, as texts.
     fn bound(&self, query: &MatchQuery, bind: &mut dyn FnMut(String) -> String) -> BoundQuery;
 
     /// The condition that a message has the words.
     fn has(&self, query: &BoundQuery) -> String;
 
-    /// Some messages of a page in the order of time: the query without its last `ORDER BY`.
+    /// The query of a range of a page in the order of time, without its last `ORDER BY`.
     fn by_time(&self, page: &TimePage<'_>, plan: WordsPlan) -> String;
 
-    /// The query of how many of the next messages there are, at most `sample`, how many of them
-    /// have the words, and how many belong to the page. `None`: the plan is always
+    /// The query that samples the next messages. It returns how many there are, at most `sample`,
+    /// how many of them have the words, and how many belong to the page. `None`: the plan is always
     /// [`WordsPlan::Sorted`].
     fn probe(&self, page: &TimePage<'_>, sample: u32) -> Option<String>;
 }

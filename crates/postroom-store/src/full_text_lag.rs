@@ -17,15 +17,15 @@ use serde_json::json;
 const COUNTED_MAX: i64 = 10_000;
 
 impl Store {
-    /// How many messages of a domain are not looked at yet, as far as it counts, and since when the
-    /// first of them waits.
+    /// How many messages of a domain are not processed yet, and since when the first of them waits.
+    /// Counting ends at 10,000.
     ///
     /// # Errors
     ///
     /// When the store fails.
     pub async fn words_lag(&self, domain: &Domain) -> Result<Json, Error> {
         let reached = self.words_reached().await?;
-        // Before it has begun, all messages are left.
+        // Before full text has begun, all messages are left.
         let after = reached.as_ref().map_or(i64::MAX, |reached| reached.seq);
         let changed = "SELECT COUNT(DISTINCT \"entity\"), MIN(\"at\") FROM
             (SELECT \"entity\", \"at\" FROM \"change\" WHERE \"seq\" > $1 AND \"domain\" = $2

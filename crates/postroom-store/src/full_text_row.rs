@@ -1,4 +1,4 @@
-//! The rows of the table `full text`: the words of a message, kept and forgotten.
+//! The rows of the table `full text`, which have the words of messages.
 
 use crate::database::Dialect;
 use crate::database::Lock;
@@ -8,15 +8,15 @@ use crate::failed::Failed;
 use postroom_model::EntityId;
 use postroom_model::IndexedWords;
 
-/// The row of `meta` with the number of the last change that was looked at.
+/// The row of `meta` with the number of the last change that was processed.
 pub(crate) const SEQ: &str = "full text seq";
-/// The row of `meta` with the message down to which all were looked at, and when that began.
-/// There is none when all were looked at.
+/// The row of `meta` with the last message that a pass has processed, and when the pass began.
+/// There is none if no pass is running.
 pub(crate) const FILL: &str = "full text fill";
-/// Those rows. They are about the words of one database.
+/// Both rows. They are about the words of one database, so they are not moved to another.
 pub(crate) const MARKS: [&str; 2] = [SEQ, FILL];
 
-/// A message as it is kept to be found.
+/// The words of a message, to be stored.
 #[derive(Debug, Clone)]
 pub(crate) struct WordsRow {
     /// The message.
@@ -30,7 +30,7 @@ pub(crate) struct WordsRow {
 }
 
 impl WordsRow {
-    /// A sum of what is kept, by which a row is recognised that is the same already.
+    /// A checksum of the row, which shows whether the stored row is the same.
     pub(crate) fn sum(&self) -> i64 {
         let mut first = [0; 8];
         let mut hasher = blake3::Hasher::new();
@@ -40,14 +40,13 @@ impl WordsRow {
         i64::from_le_bytes(first)
     }
 
-    /// Makes the batch fail when the message is not there, and keeps it from being deleted until
-    /// the batch is committed.
+    /// The condition that the message exists. It cannot be deleted until the batch is committed.
     pub(crate) fn must_be_of_message(&self) -> Statement {
         let there = "SELECT 1 FROM \"email/Messages\" WHERE \"id\" = $1";
         Statement::new(there).bind(self.id).assert(Failed::Stale, Lock::Found)
     }
 
-    /// The statements that keep it, the row first.
+    /// The statements that store it, the row first.
     pub(crate) fn keep(self, dialect: &dyn Dialect) -> (Statement, Option<Statement>) {
         let (full_text, sum) = (dialect.full_text(), self.sum());
         let time = self.date_time.map_or(Value::Null, Value::Moment);
@@ -60,7 +59,7 @@ impl WordsRow {
     }
 }
 
-/// The statements that forget the words of a message.
+/// The statements that delete the words of a message.
 pub(crate) fn forget(dialect: &dyn Dialect, id: EntityId) -> Vec<Statement> {
     let statements = dialect.full_text().forget().iter();
     statements.map(|sql| Statement::new(*sql).bind(id)).collect()

@@ -1,9 +1,9 @@
 //! News: the changes of a domain in their order, each with the entity before and after it.
 //!
-//! A row of the feed has only what its change replaced. So the present entity is read, and its
-//! changes are undone one after the other, from its last change back to those that are wanted. Some
-//! changes tell the whole entity. Undoing begins with the next of them, so an entity that changes
-//! all the time costs a reader no more than others.
+//! A row of the feed has only the values that its change replaced. So the present entity is read,
+//! and its changes are undone one after the other, from the last one back to the wanted ones. The
+//! rows of some changes have the whole entity. Undoing begins at the next such change, so an entity
+//! that changes all the time costs a reader no more than others.
 
 use crate::classes::Classes;
 use crate::database::Statement;
@@ -26,55 +26,55 @@ use std::sync::Arc;
 
 /// How many entities one query asks for.
 const AT_ONCE: usize = 500;
-/// How many bytes of the feed, and of entities, a page has. The last one may be larger.
+/// How many bytes of the feed, and of entities, a page has. The last change may exceed this.
 const BYTES_MAX: usize = 1 << 20;
 
-/// One change, with the entity before and after it, but for its files.
+/// One change, with the entity before and after it. Its files are left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EntityNews {
     /// What happened.
     pub row: FeedRow,
-    /// The entity before. `None`: it was not there, or it has been deleted since.
+    /// The entity before the change. `None`: it did not exist, or it was deleted since.
     pub before: Option<Entity>,
-    /// The entity after. `None`: it is gone, by this change or since.
+    /// The entity after the change. `None`: it was deleted, by this change or since.
     pub after: Option<Entity>,
 }
 
 /// The changes after a number.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NewsPage {
-    /// These, in their order.
+    /// The changes, in their order.
     News {
         /// The changes.
         news: Arc<[EntityNews]>,
-        /// The number to go on behind.
+        /// The next page begins after this number.
         next: i64,
-        /// Whether there are more.
+        /// Whether there may be more changes already.
         is_full: bool,
     },
-    /// Some of them are no longer kept.
+    /// Some of the changes are no longer kept.
     Trimmed {
-        /// What is kept is behind this number.
+        /// The changes after this number are kept.
         oldest: i64,
     },
-    /// The feed has not come to this number. It is that of another database.
+    /// The number is greater than those that a reader may have passed.
     Unknown {
-        /// The greatest number that can be gone on behind.
+        /// The greatest number after which a reader can continue now.
         newest: i64,
     },
 }
 
-/// From where to where the feed can be read.
+/// The part of the feed that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedBounds {
-    /// What is kept is behind this number.
+    /// The changes after this number are kept.
     pub oldest: i64,
-    /// Whatever becomes visible from now on is behind this number.
+    /// All changes that become visible from now on have greater numbers.
     pub newest: i64,
 }
 
 impl Store {
-    /// From where to where the feed can be read.
+    /// The part of the feed that can be read.
     ///
     /// # Errors
     ///
@@ -95,20 +95,20 @@ impl Store {
         bounds.ok_or(Error::Damaged { what: "the numbers of the feed" })
     }
 
-    /// The changes of a domain behind a number, `limit` at most. Fewer if they are large.
+    /// The changes of a domain after a number, at most `limit`, and fewer if they are large.
     ///
     /// # Errors
     ///
     /// When the store fails.
     pub async fn news(&self, domain: &Domain, after: i64, limit: u32) -> Result<NewsPage, Error> {
-        // Before the rows, so that `next` is not behind one that was not visible yet.
+        // Before the rows are read, so that `next` skips no change that was not visible yet.
         let FeedBounds { newest, .. } = self.feed_bounds().await?;
         if after > newest {
             return Ok(NewsPage::Unknown { newest });
         }
         let FeedPart { mut rows, is_full } =
             self.feed_part(domain, after, limit, BYTES_MAX).await?;
-        // After the rows, because what is trimmed meanwhile may be missing.
+        // After the rows are read, because rows that were trimmed meanwhile may be missing.
         let FeedBounds { oldest, .. } = self.feed_bounds().await?;
         if after < oldest {
             return Ok(NewsPage::Trimmed { oldest });
@@ -135,7 +135,7 @@ impl Store {
                 continue;
             };
             let ids: Vec<_> = ids.into_iter().collect();
-            // The first change is always told, so that whoever reads gets on.
+            // The entity of the first change is always read, so that the reader makes progress.
             let first = rows.first().filter(|row| row.class == name).map(|row| row.entity);
             for ids in ids.chunks(AT_ONCE) {
                 let query = Query::filtered(Filter::of_ids(ids), u32::MAX);
@@ -183,7 +183,7 @@ impl Store {
                     let whole = wholes.get(&id).copied().unwrap_or(last);
                     let since = self.feed_between(domain, id, last, whole).await?;
                     if let Some(state) = states.get_mut(&(class.clone(), id)) {
-                        // The change tells all values, so it does not matter which it has now.
+                        // This change sets all values, so the present ones do not matter.
                         state.seq = whole;
                     }
                     undo_all(&mut states, &class, &since);
@@ -197,7 +197,8 @@ impl Store {
 /// The entities of some changes.
 struct StatesNow {
     states: States,
-    /// Of how many changes the entity was read, from the first one on. The others are too large.
+    /// For how many changes, from the first one on, the entity was read. There was no room for the
+    /// others.
     known: usize,
 }
 
@@ -208,7 +209,8 @@ fn key(row: &FeedRow) -> (String, EntityId) {
     (row.class.clone(), row.entity)
 }
 
-/// The changes with the entities before and after them. `states`: those after the last change.
+/// The changes with the entities before and after them. `states` has the entities after the last
+/// change.
 fn told(classes: &Classes, mut states: States, rows: Vec<FeedRow>) -> Arc<[EntityNews]> {
     let one = |row: FeedRow| {
         let class = classes.iter().find(|class| class.classname == row.class);
@@ -226,14 +228,15 @@ fn told(classes: &Classes, mut states: States, rows: Vec<FeedRow>) -> Arc<[Entit
     news.into()
 }
 
-/// Undoes the changes of a class, the last one first. Another class may have the same ids.
+/// Undoes the changes of a class, the last one first. Rows of other classes are ignored, because
+/// their entities may have the same ids.
 fn undo_all(states: &mut States, class: &str, rows: &[FeedRow]) {
     for row in rows.iter().rev().filter(|row| row.class == class) {
         undo(states, row);
     }
 }
 
-/// Takes an entity back to where it was before a change. Gives it before and after.
+/// Undoes a change of an entity. Returns the entity before and after the change.
 fn undo(states: &mut States, row: &FeedRow) -> (Option<Entity>, Option<Entity>) {
     let key = key(row);
     let Some(after) = states.remove(&key) else {

@@ -1,7 +1,7 @@
 //! The engine's access to webhooks, in all domains.
 //!
-//! How far a webhook has come changes all the time and is no news. So it is written without a row
-//! of the feed, for many webhooks at once. That a webhook was disabled is news.
+//! The progress of a webhook changes all the time. So it is written without a row of the feed, for
+//! many webhooks at once. That a webhook was disabled has a row of the feed.
 
 use crate::columns::domain;
 use crate::columns::secret;
@@ -38,7 +38,7 @@ pub struct WebhookRow {
     pub webhook: Entity,
     /// The secret of its signatures.
     pub secret: Option<Sealed>,
-    /// The second one.
+    /// The second secret of its signatures, while secrets are exchanged.
     pub second_secret: Option<Sealed>,
     /// The header fields of its requests, as JSON.
     pub headers: Option<Sealed>,
@@ -51,15 +51,15 @@ pub struct WebhookProgress {
     pub cursor: i64,
     /// When the receiver last took a request.
     pub last_delivery_at: Option<Timestamp>,
-    /// How old the oldest event was that was not delivered, in seconds.
+    /// How old the oldest undelivered event was, in seconds.
     pub lag_seconds: i64,
-    /// How many requests have failed since one was taken.
+    /// How many requests have failed since the receiver last took one.
     pub failures: u32,
-    /// When the first of them failed.
+    /// When the first of these requests failed.
     pub failing_since: Option<Timestamp>,
-    /// What is wrong. `None`: nothing.
+    /// What is wrong, in words for people. `None`: nothing.
     pub status_text: Option<String>,
-    /// The last requests, a list.
+    /// The last requests, as a JSON list.
     pub attempts: Json,
 }
 
@@ -119,8 +119,8 @@ impl Store {
         })
     }
 
-    /// The number of the change that made a webhook: it is told of all that came after. If that is
-    /// no longer kept, that of its last change.
+    /// The number of the change that created a webhook, which gets all later changes. If that
+    /// change is no longer kept, the number of the oldest kept change of the webhook.
     ///
     /// # Errors
     ///
@@ -131,11 +131,11 @@ impl Store {
         Ok(own.map_or(webhook.seq, |change| change.seq))
     }
 
-    /// Writes how far webhooks have come. Those that are gone are left out.
+    /// Writes the progress of webhooks. Webhooks that were deleted are left out.
     ///
     /// # Errors
     ///
-    /// When the store fails. Some may be written then.
+    /// When the store fails. The progress of some webhooks may be written then.
     pub async fn webhook_progress_write(
         &self,
         all: &[(WebhookId, WebhookProgress)],
@@ -150,8 +150,8 @@ impl Store {
         Ok(())
     }
 
-    /// Disables a webhook of this version, with what is wrong. It is news. Nothing when a client
-    /// has changed it meanwhile, or it is gone. Gives whether it was done.
+    /// Disables a webhook of this version, and writes what is wrong. Returns `false` if nothing was
+    /// done, because a client has changed or deleted the webhook meanwhile.
     ///
     /// # Errors
     ///

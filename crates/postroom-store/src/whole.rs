@@ -1,8 +1,8 @@
-//! Changes that tell the whole entity.
+//! Changes whose row of the feed has the whole entity.
 //!
-//! A row of the feed has what its change replaced. One in [`EACH`] has all other values, too.
-//! Whoever undoes changes begins with the next such row, however often the entity was changed
-//! since.
+//! A row of the feed has the values that its change replaced. One row in [`EACH`] also has all
+//! other values. A reader that undoes changes begins with the next such row, however often the
+//! entity was changed since.
 
 use crate::feed::VERSION;
 use crate::poll_times::OF_TIME;
@@ -15,11 +15,11 @@ use std::hash::DefaultHasher;
 use std::hash::Hash;
 use std::hash::Hasher;
 
-/// One change in so many tells the whole entity.
+/// The row of one change in so many has the whole entity.
 const EACH: u64 = 64;
 
-/// Whether the next change of an entity tells all of it. If its batch is run again, the answer is
-/// the same.
+/// Whether the row of the next change of an entity has the whole entity. If its batch is run again,
+/// the answer is the same.
 pub(crate) fn is_next(current: &Entity) -> bool {
     let mut hasher = DefaultHasher::new();
     (current.id, current.seq).hash(&mut hasher);
@@ -35,7 +35,7 @@ pub(crate) fn complete(class: &Class, current: &Entity, replaced: &mut Map<Strin
     }
 }
 
-/// Whether the feed tells the values of a property.
+/// Whether the feed has the values of a property.
 fn is_told(property: &Property) -> bool {
     !property.write_only() && !OF_TIME.contains(&property.name.as_str())
 }

@@ -15,7 +15,7 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::names::DATE_TIME;
 use postroom_model::filter::Literal;
 
-/// What a filter says in addition to words that each message must have.
+/// A filter as words that each message must have, and the other conditions.
 #[derive(Debug)]
 pub(crate) struct WithWords<'a> {
     pub words: &'a MatchQuery,
@@ -23,7 +23,7 @@ pub(crate) struct WithWords<'a> {
 }
 
 impl<'a> WithWords<'a> {
-    /// `None` when the list is not one of messages with certain words in the order of time.
+    /// `None`: the list is not of messages, has no such words, or is not in the order of time.
     pub(crate) fn of(class: &Class, query: &'a Query) -> Option<Self> {
         if class.classname != MESSAGES {
             return None;
@@ -86,7 +86,7 @@ pub(crate) fn page(
     format!("{} ORDER BY {order} LIMIT {limit} OFFSET {offset}", arms.join(" UNION ALL "))
 }
 
-/// The query that shows how frequent the words are. `None` where that does not matter.
+/// The query that estimates how frequent the words are. `None`: the database does not need it.
 pub(crate) fn probe(
     conditions: &mut Conditions<'_>,
     query: &Query,
@@ -94,13 +94,13 @@ pub(crate) fn probe(
     sample: u32,
 ) -> Option<String> {
     let parts = PageParts::of(conditions, query, with);
-    // What is behind the first range are messages without a time.
+    // The ranges after the first one have only messages without a time.
     let range = parts.ranges.first().map_or("", String::as_str);
     let page = TimePage { range, ..parts.page() };
     conditions.dialect().full_text().probe(&page, sample)
 }
 
-/// What the SQL of a page is made of.
+/// The parts of the SQL of a page.
 struct PageParts {
     words: BoundQuery,
     rest: String,
