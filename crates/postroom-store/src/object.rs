@@ -5,8 +5,9 @@
 //!        │  written first   │ names it    │ in the batch that deletes what named it
 //!        └──────────────────┴─────────────┘
 //! ```
-//! The name of an object is in one of these tables from before its first byte is written until it
-//! is removed. So an object that none of them names, read after the listing, has no writer.
+//! From before its first byte is written until it is removed, the name of an object is in one of
+//! these tables. So if the bucket lists an object, and a later look at the tables does not find its
+//! name, nobody is writing it.
 
 use crate::chunk;
 use crate::chunk::BlobId;
@@ -29,7 +30,7 @@ const AT_ONCE: usize = 200;
 /// How many requests to S3 run beside each other.
 pub(crate) const SIDE_BY_SIDE: usize = 8;
 
-/// The statement that makes a finished object known.
+/// The statement that records a complete object.
 pub(crate) fn insert(blob: BlobId, object: &Object) -> Statement {
     let sql = "INSERT INTO \"object\" (\"blob\", \"name\", \"length\", \"hash\")
         VALUES ($1, $2, $3, $4)";
@@ -40,14 +41,14 @@ pub(crate) fn insert(blob: BlobId, object: &Object) -> Statement {
         .bind(object.hash.to_vec())
 }
 
-/// The statement that puts the object of an unfinished blob on the list of those to be removed.
+/// The statement that lists the object of an unfinished blob for removal.
 pub(crate) fn unfinished_gone(blob: BlobId) -> Statement {
     let sql = "INSERT INTO \"object gone\" (\"name\")
         SELECT \"object\" FROM \"unfinished\" WHERE \"blob\" = $1 AND \"object\" IS NOT NULL";
     Statement::new(sql).bind(blob.0)
 }
 
-/// The contents of a database that are objects.
+/// The objects of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptObjects {
     /// Where they are, as `s3://BUCKET/PREFIX`.
@@ -59,7 +60,7 @@ pub struct KeptObjects {
 }
 
 impl Store {
-    /// The contents that are objects. `None`: the database has no place for any.
+    /// The objects of this database. `None`: it has no place for objects.
     ///
     /// # Errors
     ///
@@ -75,8 +76,7 @@ impl Store {
         Ok(Some(KeptObjects { place, count: number(0), size_bytes: number(1) }))
     }
 
-    /// The statements that throw away a blob, and put its object on the list of those to be
-    /// removed.
+    /// The statements that delete a blob, and list its object for removal.
     pub(crate) fn blob_delete(&self, blob: BlobId) -> Vec<Statement> {
         let chunks = chunk::delete(blob);
         if !self.inner.objects.may_be {
@@ -88,14 +88,14 @@ impl Store {
         vec![Statement::new(gone).bind(blob.0), Statement::new(row).bind(blob.0), chunks]
     }
 
-    /// A name for the object of a blob. It is given once.
+    /// A new name for the object of a blob.
     pub(crate) fn object_name(&self, id: &str, blob: BlobId) -> String {
         format!("{id}/{}/{}-{}", self.inner.owner, blob.0, self.clock().new_id())
     }
 
-    /// Chunks that were read, with the bytes of those that are in objects. What an object lacks is
-    /// left out of its chunks, so their checksums do not hold. Takes at most [`OBJECT_READ_BYTES`]
-    /// of memory for each 16 rows.
+    /// Reads the bytes of chunks that are in objects. If a part of an object is missing, it is
+    /// missing in the chunks too, so that their checksums do not match. This takes at most
+    /// [`OBJECT_READ_BYTES`] of memory for each 16 rows.
     pub(crate) async fn chunks_resolved(&self, rows: Vec<Row>) -> Result<Vec<Row>, Error> {
         if !rows.iter().any(|row| chunk::location(row).is_some()) {
             return Ok(rows);
@@ -139,9 +139,9 @@ impl Store {
         }
     }
 
-    /// Removes the objects that are on the list, in steps. Only who leads may do so, because a copy
-    /// of the database has the same list. Objects of another database are left to it, because it
-    /// may still name them.
+    /// Removes the objects that are listed for removal, in steps. Only the leader does so. Objects
+    /// with the id of another database are only taken off the list: this database is a copy, and
+    /// the other one may still have these objects.
     pub(crate) async fn objects_remove(&self) -> Result<(), Error> {
         let Some(own) = self.inner.objects.own.as_ref().filter(|_| self.leads()) else {
             return Ok(());
@@ -171,9 +171,9 @@ impl Store {
         }
     }
 
-    /// Puts objects on the list that the bucket has and no row names, when they are older than
-    /// `older` and their writer has ended. They are left when a process ended while it wrote, and
-    /// S3 completed the object later.
+    /// Lists for removal the objects of the bucket that no row names, if they are older than
+    /// `older` and their writer has ended. Such an object is left if a process ended while it
+    /// wrote, and S3 completed the object later.
     pub(crate) async fn objects_sweep(&self, older: Duration) -> Result<(), Error> {
         let Some(own) = self.inner.objects.own.as_ref().filter(|_| self.leads()) else {
             return Ok(());
@@ -192,7 +192,7 @@ impl Store {
         Ok(())
     }
 
-    /// Puts those of a part of the listing on the list that no row names.
+    /// Lists for removal the objects of a part of the bucket's listing that no row names.
     async fn objects_unnamed(&self, part: &[ListedObject]) -> Result<(), Error> {
         let places = places(1, part.len());
         let named = format!(

@@ -1,14 +1,14 @@
-//! The id of a database below the place of its objects: the first part of their names. A copy gets
-//! an id of its own.
+//! The id of a database, which is the first part of the names of its objects. A copy gets an id of
+//! its own.
 
 use crate::database::Statement;
 
-/// The row of `meta` with the id of the database below its place.
+/// The row of `meta` with the id of the database.
 pub(crate) const ID: &str = "objects id";
-/// The row of `meta` with the id of the database that this one was copied from.
+/// The row of `meta` with the id of the database from which this one was copied.
 const FORMER_ID: &str = "objects former id";
 
-/// What a copy needs so that its objects have names of their own: the next start gives it an id.
+/// The statements that let the next start give a copy an id of its own.
 pub(crate) fn own_name() -> Vec<Statement> {
     let moved = "UPDATE \"meta\" SET \"name\" = $1 WHERE \"name\" = $2";
     vec![
@@ -18,7 +18,7 @@ pub(crate) fn own_name() -> Vec<Statement> {
     ]
 }
 
-/// What a copy needs that takes over the objects of the database that it was copied from.
+/// The statements that let a copy take over the objects of the database from which it was copied.
 pub(crate) fn former_name() -> Vec<Statement> {
     let moved = "UPDATE \"meta\" SET \"name\" = $1 WHERE \"name\" = $2
         AND NOT EXISTS (SELECT 1 FROM \"meta\" WHERE \"name\" = $1)";

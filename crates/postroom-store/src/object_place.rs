@@ -1,7 +1,7 @@
-//! Where the contents of a database are that are objects: the database knows its place.
+//! The place of the objects of a database, which is recorded in the database.
 //!
-//! A database has an id below its place. A restored copy gets another one, so that neither of the
-//! two removes what the other has.
+//! A database has an id, with which the names of its objects begin. A restored copy gets another
+//! id, so that neither database removes objects of the other.
 
 use crate::clock::Clock;
 use crate::columns;
@@ -20,9 +20,9 @@ const PLACE: &str = "objects place";
 /// The objects of a database that is open.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ObjectsHeld {
-    /// Where they are written to and read. `None`: nowhere, or they are left alone.
+    /// Where they are written and read. `None`: there are none, or they are left alone.
     pub own: Option<OwnObjects>,
-    /// Whether the database may name objects.
+    /// Whether the database may have objects.
     pub may_be: bool,
 }
 
@@ -34,8 +34,7 @@ pub(crate) struct OwnObjects {
     pub id: String,
 }
 
-/// Where the contents of a database are that are objects, as `s3://BUCKET/PREFIX`. `None`: it has
-/// none.
+/// Where the objects of a database are, as `s3://BUCKET/PREFIX`. `None`: it has none.
 ///
 /// # Errors
 ///
@@ -55,8 +54,8 @@ async fn text(database: &dyn Database, name: &'static str) -> Result<Option<Stri
     text.map_err(|_| Error::Damaged { what: "the place of the contents" })
 }
 
-/// Holds a process to the place that the database knows. The first that is given one makes it
-/// known.
+/// Checks that a process uses the place that the database has recorded. If it has none, the place
+/// of this process is recorded.
 pub(crate) async fn settle(
     database: &dyn Database,
     access: &ObjectsAccess,
@@ -78,7 +77,7 @@ pub(crate) async fn settle(
     let put = |name: &'static str, text: &str| {
         Statement::new(put).bind(name).bind(text.as_bytes().to_vec())
     };
-    // A process that knows of no objects would delete contents and leave their objects.
+    // A process that was started without objects would delete contents and leave their objects.
     if known.is_none() && !database.is_first() {
         moving::unused(database).await?;
     }

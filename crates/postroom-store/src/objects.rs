@@ -3,8 +3,8 @@
 //! ```text
 //!   PREFIX/<id of the database>/<owner>/<blob>-<random>     an object, written once
 //! ```
-//! An object is the chunks of one blob, one after the other, as they would be kept in the database.
-//! No name is given twice. What S3 answers is told in words of ours, because its own may repeat
+//! An object has the chunks of one blob, one after the other, as they would be in the database. No
+//! name is given twice. Errors have texts of Postroom, because the texts of S3 may repeat
 //! credentials.
 
 use crate::error::Error;
@@ -34,17 +34,17 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The size from which contents are objects, when nothing else is said.
+/// The default size from which contents are objects.
 const ABOVE_BYTES: u64 = 256 * 1024;
-/// The least and the greatest that it may be. More would be held in memory before it is known
-/// where it belongs.
+/// The least and the greatest size that can be configured. So many bytes are held in memory until
+/// it is known whether the content becomes an object.
 const ABOVE_BYTES_MIN: u64 = 4 * 1024;
 const ABOVE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// How long a connection may take, and a request with its body.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const REQUEST_WITHIN: Duration = Duration::from_secs(120);
-/// For how long a request that failed is sent again before the caller hears of it.
+/// How long a request that failed is repeated before its caller gets the error.
 const RETRY_FOR: Duration = Duration::from_secs(10);
 const RETRIES_MAX: usize = 3;
 
@@ -69,8 +69,8 @@ pub struct ObjectsConfig {
     pub path_style: bool,
     /// Certificates (PEM) of authorities to trust in addition to those of the system.
     pub trust_pem: Option<Vec<u8>>,
-    /// Settings by the names that the AWS tools give to variables, such as `AWS_ACCESS_KEY_ID`.
-    /// Unknown ones are passed over.
+    /// Settings, named as the environment variables of the AWS tools, such as `AWS_ACCESS_KEY_ID`.
+    /// Unknown settings are ignored.
     pub settings: Vec<(String, SecretString)>,
 }
 
@@ -97,11 +97,11 @@ pub enum ObjectsAccess {
     None,
     /// They are in this bucket.
     At(Objects),
-    /// The database may have some, and they are left alone: they are neither read nor removed.
+    /// The database may have objects, but they are neither read nor removed.
     LeftAlone,
 }
 
-/// An object that is written.
+/// A complete object.
 #[derive(Debug, Clone)]
 pub(crate) struct Object {
     pub name: String,
@@ -119,7 +119,7 @@ pub(crate) struct ListedObject {
 }
 
 impl Objects {
-    /// A bucket of S3. Nothing is connected to yet.
+    /// A bucket of S3. This makes no connection.
     ///
     /// # Errors
     ///
@@ -201,7 +201,7 @@ impl Objects {
         )
     }
 
-    /// Writes an object whole.
+    /// Writes an object in one request.
     pub(crate) async fn put(&self, name: String, pieces: Vec<Bytes>) -> Result<Object, Error> {
         let mut hasher = Box::new(blake3::Hasher::new());
         for piece in &pieces {
@@ -237,7 +237,7 @@ impl Objects {
         }
     }
 
-    /// Removes an object. One that is not there is removed.
+    /// Removes an object. It is no error if there is none.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), Error> {
         match self.store.delete(&self.path(name)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -264,7 +264,8 @@ impl Objects {
         })
     }
 
-    /// What a failure means. The text of S3 is not repeated, because it may hold an access key.
+    /// The error for a failure of S3. The text of S3 is not repeated, because it may contain an
+    /// access key.
     fn failed(&self, error: &object_store::Error) -> Error {
         Error::Objects { place: self.place.to_string(), reason: reason(error) }
     }
@@ -287,12 +288,12 @@ impl fmt::Debug for Upload {
 }
 
 impl Upload {
-    /// How much is written.
+    /// How many bytes were given to it so far.
     pub(crate) fn length_bytes(&self) -> u64 {
         self.length_bytes
     }
 
-    /// Takes more of it. One part is on its way while the next is taken.
+    /// Takes more bytes. One part is sent while the next one is filled.
     pub(crate) async fn write(&mut self, pieces: Vec<Bytes>) -> Result<(), Error> {
         let Some(parts) = &mut self.parts else {
             return Ok(());
@@ -306,7 +307,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Ends it: the object is there as a whole.
+    /// Completes the object.
     pub(crate) async fn complete(mut self) -> Result<Object, Error> {
         if let Some(parts) = self.parts.take() {
             parts.finish().await.map_err(|error| self.objects.failed(&error))?;
@@ -317,8 +318,8 @@ impl Upload {
 }
 
 impl Drop for Upload {
-    /// Gives the parts up. If that fails, the bucket's own rule for uploads that were not completed
-    /// removes them.
+    /// Aborts the upload. If that fails, its parts stay until a lifecycle rule of the bucket for
+    /// incomplete uploads removes them.
     fn drop(&mut self) {
         if let (Some(parts), Ok(runtime)) =
             (self.parts.take(), tokio::runtime::Handle::try_current())
