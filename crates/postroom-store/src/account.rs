@@ -44,17 +44,17 @@ pub struct AccountRow {
     pub folders: Vec<Entity>,
     /// Its secrets.
     pub secrets: Secrets,
-    /// A value that changes whenever its secrets or its profile are saved, even unchanged, and with
-    /// each request to try at once.
+    /// A value that changes whenever its secrets or its profile are saved, even if they stay the
+    /// same, and with each request to try the account at once.
     pub saved: [u8; 16],
 }
 
-/// The secrets of an account, sealed until they are used.
+/// The secrets of an account, which stay encrypted until they are used.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets {
     /// The password at the servers.
     pub password: Option<Sealed>,
-    /// The password at the SMTP server, when it differs.
+    /// The password at the SMTP server. `None`: it is the same.
     pub smtp_password: Option<Sealed>,
 }
 
@@ -65,7 +65,7 @@ pub struct AccountReport {
     pub state: &'static str,
     /// The property `statusText`.
     pub status_text: String,
-    /// The property `lastConnectedAt`. `None` leaves it.
+    /// The property `lastConnectedAt`. `None` leaves it unchanged.
     pub last_connected_at: Option<Timestamp>,
 }
 
@@ -95,7 +95,8 @@ const GONE: &str = "the server no longer has this mailbox; its received messages
 const TIMES_AT_ONCE: usize = 1_000;
 /// How many folders are made in one transaction.
 const FOLDERS_AT_ONCE: usize = 50;
-/// After making some folders, others have the store and the processor for so many times as long.
+/// After a group of folders was made, the next one waits for so many times as long, so that others
+/// can use the store and the processor.
 const FOLDERS_PAUSE: u32 = 2;
 
 impl Store {
@@ -121,8 +122,8 @@ impl Store {
         self.records(domain, &class).tell(account.into(), &values).await
     }
 
-    /// Writes a report about a folder. Times that are later than those of the last report and
-    /// nothing else are written within a minute.
+    /// Writes a report about a folder. Times alone are only noted, and written within a minute.
+    /// Readers see them at once.
     ///
     /// # Errors
     ///
@@ -145,7 +146,8 @@ impl Store {
             (names::LAST_POLL_AT, moment(report.times.poll)),
             (names::LAST_PROOF_AT, moment(report.times.proof)),
         ];
-        // From here on, readers see these times. So only first ones differ from what is read.
+        // From here on, readers see these times. So only the first time of a folder, which was
+        // unset before, still differs from what is read.
         self.inner.unwritten.note(folder, report.times);
         let values = all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let class = self.builtin(FOLDERS)?;
@@ -169,9 +171,9 @@ impl Store {
         Ok(())
     }
 
-    /// Updates the folders of an account by a survey. New mailboxes get folders that are not
-    /// enabled. Folders whose mailboxes are gone say so. If the survey is incomplete, nothing is
-    /// said about folders that are missing in it.
+    /// Updates the folders of an account after a survey. New mailboxes get folders that are not
+    /// enabled. If a mailbox is gone, the `statusText` of its folder says so. If the survey is
+    /// incomplete, a missing mailbox does not count as gone.
     ///
     /// # Errors
     ///
@@ -225,8 +227,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes folders in small groups, so that nothing waits long for the writer, as long as the
-    /// account exists. `false`: a client made a folder for one of these mailboxes meanwhile.
+    /// Makes folders in small groups, so that nothing waits long for the writer. It ends if the
+    /// account is deleted. `false`: a client made a folder for one of these mailboxes meanwhile.
     async fn folders_create(
         &self,
         domain: &Domain,
@@ -255,7 +257,7 @@ impl Store {
             }
             pause = began.elapsed() * FOLDERS_PAUSE;
         }
-        // Once, at the end: nothing works for folders that are not enabled.
+        // Once at the end, because the engine does nothing for folders that are not enabled.
         if !new.is_empty() {
             self.reconfigured();
         }

@@ -21,11 +21,12 @@ use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::names;
 use std::collections::HashMap;
 
-/// After so many rows of a long answer other tasks have their turn.
+/// After so many rows of a long result, other tasks get a turn.
 const ROWS_BETWEEN_YIELDS: usize = 100;
 
 impl Store {
-    /// All accounts of all domains whose profile is there, with what belongs to them.
+    /// All accounts of all domains, with their profiles, folders and secrets. Accounts without a
+    /// profile are left out.
     ///
     /// # Errors
     ///
@@ -34,8 +35,8 @@ impl Store {
         self.accounts_with("1=1").await
     }
 
-    /// The same with those folders only that are enabled: a server may list very many mailboxes,
-    /// and nothing works for the folders of the others.
+    /// The same with only the enabled folders. A server may have very many mailboxes, and the
+    /// engine does nothing for folders that are not enabled.
     ///
     /// # Errors
     ///
@@ -76,8 +77,8 @@ impl Store {
         Ok(found)
     }
 
-    /// One account with its profile and secrets, without its folders. `None`: it, or its profile,
-    /// is gone.
+    /// One account with its profile and secrets, without its folders. `None`: the account or its
+    /// profile does not exist.
     ///
     /// # Errors
     ///

@@ -10,10 +10,10 @@ use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::names;
 use serde_json::json;
 
-/// How a request to try an account went.
+/// The result of a request to try an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TryRequest {
-    /// It is noted.
+    /// The request is recorded.
     Noted,
     /// There is no such account.
     Missing,
@@ -22,8 +22,7 @@ pub enum TryRequest {
 }
 
 impl Store {
-    /// Notes that somebody wants the account to be tried at once, and with it the messages that
-    /// could not be had so far.
+    /// Records a request to try the account at once, and makes its pending messages due.
     ///
     /// # Errors
     ///
@@ -49,7 +48,7 @@ impl Store {
         Ok(TryRequest::Noted)
     }
 
-    /// Notes in an account that it is to be tried at once.
+    /// Records in an account that it is to be tried at once.
     pub(crate) async fn account_noted(
         &self,
         domain: &Domain,

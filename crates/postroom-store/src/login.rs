@@ -1,8 +1,8 @@
-//! One account for each login at a server: two would fetch every mail twice.
+//! One account for each login at a server, because two accounts would fetch every message twice.
 //!
-//! The rule is part of the batch that creates or changes an account or a profile, after the change
-//! itself. It compares the stored values: host and login without case (the address if there is no
-//! login), and the port. A client may ask for an exception.
+//! The rule is a condition of the batch that creates or changes an account or a profile. It follows
+//! the change, and compares the stored values: host and login without case (the address if there
+//! is no login), and the port. A client may ask for an exception.
 
 use crate::database::Lock;
 use crate::database::Statement;
@@ -29,7 +29,7 @@ pub enum SameLogin {
     Allowed,
 }
 
-/// An account that is there already.
+/// An existing account with the same login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Twin {
     /// Its id.
@@ -38,7 +38,7 @@ pub struct Twin {
     pub address: String,
 }
 
-/// The properties that say which mailboxes an account has, by class.
+/// The properties that decide which mailboxes an account has, by class.
 const SAYING: [(&str, [&str; 3]); 2] = [
     (ACCOUNTS, ["profile_id", "login", "address"]),
     (PROFILES, ["imapHost", "imapPort", "imapSecurity"]),
@@ -46,19 +46,19 @@ const SAYING: [(&str, [&str; 3]); 2] = [
 
 /// The login of the account `x`, with the letters of ASCII in lower case. There is an index on it.
 const LOGIN: &str = "LOWER(COALESCE(x.\"login\", x.\"address\"))";
-/// The host of the profile `x`. NULL for one that only sends, which is equal to nothing.
+/// The host of the profile `x`. It is NULL for a profile that only sends, and equals nothing then.
 const HOST: &str = "LOWER(RTRIM(x.\"imapHost\", '.'))";
 /// The port of the profile `x`.
 const PORT: &str =
     "COALESCE(x.\"imapPort\", CASE x.\"imapSecurity\" WHEN 'tls' THEN 993 ELSE 143 END)";
 
-/// The condition that a term is the same of two tables.
+/// The SQL condition that a term has the same value for two tables.
 fn same(term: &str, one: &str, other: &str) -> String {
     format!("{} = {}", term.replace("x.", one), term.replace("x.", other))
 }
 
-/// The statement that makes a batch fail when what it has done before leads to a second account of
-/// one login. `None` when `values` say nothing about that.
+/// The condition that the earlier statements of the batch made no second account of one login.
+/// `None`: `values` do not concern the login.
 pub(crate) fn rule(class: &Class, id: EntityId, values: &Map<String, Json>) -> Option<Statement> {
     let (_, saying) = SAYING.iter().find(|(name, _)| *name == class.classname)?;
     if !saying.iter().any(|name| values.contains_key(*name)) {
@@ -79,8 +79,8 @@ pub(crate) fn rule(class: &Class, id: EntityId, values: &Map<String, Json>) -> O
 }
 
 impl Store {
-    /// The account that a new or changed account or profile, `wanted`, would be a second one of;
-    /// `None` when there is none by now.
+    /// The existing account with the login that `wanted`, a new or changed account or profile,
+    /// would use too. `None`: there is none any more.
     ///
     /// # Errors
     ///

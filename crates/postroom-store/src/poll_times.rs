@@ -1,4 +1,4 @@
-//! When folders were last polled and last proven complete.
+//! The times at which folders were last polled and last proven complete.
 //!
 //! A poll that finds nothing new must write nothing, because thousands of folders are polled twice
 //! a minute. So these times are kept in memory, and readers see them at once. They are written once
@@ -32,7 +32,7 @@ pub struct PollTimes {
 pub(crate) struct Unwritten(Mutex<HashMap<FolderId, PollTimes>>);
 
 impl PollTimes {
-    /// The columns of those that are there, with their values.
+    /// The columns of the known times, with their values.
     pub(crate) fn columns(self) -> Vec<(&'static str, Value)> {
         let all = OF_TIME.into_iter().zip([self.poll, self.proof]);
         all.filter_map(|(name, time)| Some((name, Value::Moment(time?.as_ms())))).collect()
@@ -45,7 +45,7 @@ impl PollTimes {
 }
 
 impl Unwritten {
-    /// Notes the times of a folder. Those that are `None` stay as they are.
+    /// Notes the times of a folder. A time that is `None` stays as it is.
     pub(crate) fn note(&self, folder: FolderId, times: PollTimes) {
         if times != PollTimes::default() {
             let mut unwritten = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +60,7 @@ impl Unwritten {
         unwritten.get(&folder).copied().unwrap_or_default()
     }
 
-    /// Puts them into a folder as it was read. What was not read, or never was, stays unset.
+    /// Puts the noted times into a folder that was read. Properties that were not read stay unset.
     pub(crate) fn show(&self, folder: &mut Entity) {
         let times = self.of(FolderId::of(folder.id));
         let shown = [(names::LAST_POLL_AT, times.poll), (names::LAST_PROOF_AT, times.proof)];

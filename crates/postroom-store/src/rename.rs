@@ -1,8 +1,9 @@
-//! What follows when a mailbox has another name at its server.
+//! The changes of folders after a mailbox was renamed at its server.
 //!
-//! One folder stands for each mailbox. So a folder that is not enabled gives up the mailbox that an
-//! enabled folder follows. It is deleted if nothing is lost with it: it has no messages, and no
-//! client made or changed it. Otherwise it stays, stands for no mailbox, and says so.
+//! A mailbox has one folder. If an enabled folder follows its mailbox to a new name, another folder
+//! of that name, which is not enabled, loses the mailbox. It is deleted if it has no messages, and
+//! no client made or changed it. Otherwise it stays without a mailbox, and its `statusText` says
+//! why.
 
 use crate::change::ledger_gone;
 use crate::database::Lock;
@@ -22,25 +23,25 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
-/// What a folder that gave up its mailbox has behind its name.
+/// The end of the name of a folder that lost its mailbox.
 const REPLACED: &str = "(replaced)";
-/// How many folders of one name are told apart.
+/// How many such folders of one name there may be.
 const REPLACED_MAX: u32 = 1000;
 
-/// The name that the mailbox of a folder has now.
+/// The new name of the mailbox of a folder.
 #[derive(Debug, Clone, Copy)]
 pub struct Renamed<'a> {
-    /// Byte for byte, percent-encoded.
+    /// The bytes of the name, percent-encoded.
     pub mailbox: &'a str,
-    /// For people.
+    /// The name for people.
     pub name: &'a str,
-    /// The folder that stands for the mailbox of this name so far.
+    /// The folder that has the mailbox of this name so far. `None`: there is none.
     pub former: Option<FolderId>,
 }
 
 impl Store {
-    /// Follows a mailbox that has another name at the server. `false`: the folder that stands for
-    /// this name so far was enabled meanwhile, so nothing is changed.
+    /// Gives a folder the new name of its mailbox. `false`: the folder that has this mailbox so far
+    /// was enabled meanwhile, so nothing is changed.
     ///
     /// # Errors
     ///
@@ -76,7 +77,7 @@ impl Store {
                     self.reconfigured();
                     return Ok(true);
                 }
-                // Somebody was faster: look again.
+                // Somebody else changed one of the folders first: try again.
                 Err(Error::Condition(Failed::Stale | Failed::InUse { .. })) => {}
                 Err(error) => return Err(error),
             }
@@ -84,7 +85,8 @@ impl Store {
         Err(Error::Condition(Failed::Crowded))
     }
 
-    /// Takes the mailbox from a folder that another one with these values stands for from now on.
+    /// The statements that take the mailbox from a folder, because another folder with these values
+    /// has it from now on.
     async fn mailbox_left(
         &self,
         domain: &Domain,
@@ -120,8 +122,8 @@ impl Store {
         records.report(former, &left)
     }
 
-    /// Whether a folder is as a survey made it: no message is in it, and no client made or changed
-    /// it.
+    /// Whether a folder is still as a survey made it: it has no messages, and no client made or
+    /// changed it.
     async fn is_untouched(&self, class: &Class, folder: &Entity) -> Result<bool, Error> {
         let is_default = |name: &str| {
             let default = class.property(name).map(|property| &property.default);
@@ -138,7 +140,7 @@ impl Store {
         Ok(self.read(Statement::new(sql).bind(folder.id)).await?.is_empty())
     }
 
-    /// A name for a folder that gave up its mailbox, which no other folder of the account has.
+    /// A name for a folder that lost its mailbox, which no other folder of the account has.
     async fn replaced_name(&self, former: &Entity) -> Result<String, Error> {
         let account = former.reference(names::ACCOUNT_ID).map(AccountId::of);
         let sql = "SELECT \"name\" FROM \"email/Folders\" WHERE \"account_id\" = $1";
@@ -151,7 +153,7 @@ impl Store {
     }
 }
 
-/// What a folder shows once it follows its mailbox to another name.
+/// The values of a folder that follows its mailbox to a new name.
 fn followed(current: &Entity, renamed: &Renamed<'_>) -> Map<String, Json> {
     let Renamed { mailbox, name, .. } = *renamed;
     let mut values = Map::new();
@@ -165,7 +167,7 @@ fn followed(current: &Entity, renamed: &Renamed<'_>) -> Map<String, Json> {
     values
 }
 
-/// Makes a batch fail if a message is in the folder.
+/// The condition that the folder has no messages.
 fn has_no_messages(folder: FolderId) -> Statement {
     let sql = "SELECT 1 WHERE NOT EXISTS
         (SELECT 1 FROM \"email/Messages\" WHERE \"folder_id\" = $1

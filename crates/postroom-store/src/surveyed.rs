@@ -37,7 +37,7 @@ pub struct Survey {
     pub is_whole: bool,
 }
 
-/// The mailbox that a folder stands for.
+/// The mailbox of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FolderMailbox {
     /// As a survey found it, percent-encoded.
@@ -53,7 +53,8 @@ pub struct MailboxHolder {
     pub folder: FolderId,
     /// Its mailbox.
     pub mailbox: FolderMailbox,
-    /// Whether it stands for a mailbox and is not enabled.
+    /// Whether the folder is not enabled, and not for sending only. Then another folder may take
+    /// its mailbox.
     pub is_idle: bool,
 }
 
@@ -74,7 +75,8 @@ pub struct SurveyedFolder {
     pub special_use: Option<String>,
 }
 
-/// The folders of an account by what a mailbox is known by. Of several the first one counts.
+/// The folders of an account by the mailbox, title and name under which a mailbox may have a
+/// folder. If several folders have the same, the first one counts.
 pub(crate) struct Index<'a> {
     linked: HashMap<&'a str, &'a Entity>,
     titles: HashMap<&'a str, (usize, &'a Entity)>,
@@ -82,7 +84,7 @@ pub(crate) struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    /// Looks at each folder once.
+    /// Makes an index of folders.
     pub(crate) fn of(folders: &'a [Entity]) -> Self {
         let (mut linked, mut titles, mut names) = (HashMap::new(), HashMap::new(), HashMap::new());
         for (at, folder) in folders.iter().enumerate() {
@@ -104,7 +106,7 @@ impl<'a> Index<'a> {
         Self { linked, titles, names }
     }
 
-    /// The folder that stands for a mailbox.
+    /// The folder of a mailbox. `None`: it has none.
     pub(crate) fn folder(&self, found: &SurveyedFolder) -> Option<&'a Entity> {
         if let Some(folder) = self.linked.get(found.mailbox.as_str()) {
             return Some(folder);
@@ -116,8 +118,7 @@ impl<'a> Index<'a> {
 }
 
 impl Store {
-    /// All folders of an account with their mailboxes, percent-encoded. That of a folder that no
-    /// survey found yet is its name.
+    /// All folders of an account with their mailboxes.
     ///
     /// # Errors
     ///
