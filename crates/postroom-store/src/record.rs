@@ -105,10 +105,6 @@ impl Records<'_> {
 
     /// The statements that change an entity and raise its version. Null unsets a property. `files`
     /// has the former files of each property whose files change in the same batch.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::WrongType`].
     pub(crate) fn change(
         &self,
         current: &Entity,
@@ -119,9 +115,8 @@ impl Records<'_> {
         self.grow(current, values, files)
     }
 
-    /// The statements that give an entity the values of `row`, and raise its version. `takes` is
-    /// asked for each property, with its name and new value, whether the entity gets it. `files` is
-    /// as in [`Self::change`].
+    /// The statements that give an entity those values of `row` that `takes` accepts by name and
+    /// value, and raise its version. `files` is as in [`Self::change`].
     ///
     /// # Errors
     ///
@@ -145,8 +140,7 @@ impl Records<'_> {
         self.grow(current, values.filter(is_taken).collect(), files)
     }
 
-    /// The statements that give an entity new values, and raise its version. `files` is as in
-    /// [`Self::change`].
+    /// The statements that give an entity new values. `files` is as in [`Self::change`].
     fn grow(
         &self,
         current: &Entity,
@@ -211,8 +205,7 @@ impl Records<'_> {
             if batch.is_empty() {
                 return Ok(());
             }
-            // A new text may use the reserve, because accounts and folders must be able to say that
-            // the disk is full.
+            // A new text uses the reserve, because it may say that the disk is full.
             let text = values.get(names::STATUS_TEXT);
             let written = if text.is_some_and(|text| text != current.get(names::STATUS_TEXT)) {
                 self.store.write_at_need(batch).await
@@ -344,8 +337,7 @@ impl Records<'_> {
         Ok(Update { statement: change.into_iter().fold(update, Statement::of_change), is_whole })
     }
 
-    /// The INSERT of an entity with all columns. Increments are read from their counters, which
-    /// earlier statements of the batch counted up.
+    /// The INSERT of an entity with all columns. Increments are read from their counters.
     fn insert(&self) -> String {
         let mut bound = LEADING - 1;
         let mut places = vec![];
