@@ -28,15 +28,15 @@ const DAMAGED: Error = Error::Damaged { what: "a sum" };
 /// Which groups of entities are asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct WantedGroups<'a> {
-    /// By what they are grouped, and what is computed of each.
+    /// The properties by which entities are grouped, and the values to compute for each group.
     pub aggregate: &'a Aggregate,
-    /// How many there are at most.
+    /// How many groups are returned at most.
     pub limit: u32,
 }
 
 impl Store {
-    /// The groups of the entities that a filter lets through, at most `limit`, in the order of the
-    /// grouped properties. Each has the values of these properties, and those that are computed.
+    /// The groups of the entities that match a filter, at most `limit`, in the order of the grouped
+    /// properties. Each group has the values of these properties and the computed values.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
-//! What makes a copy of a store a backup: it may carry the key, and it sends nothing.
+//! A backup is a copy of a store in which sending is suspended. It may have the key.
 //!
-//! A copy does not know what was sent after it was made. So sending is suspended in it: what is in
-//! `sending` waits until somebody resumes.
+//! A copy does not know what was sent after it was made. So messages in state `sending` wait in it
+//! until somebody resumes sending.
 
 use crate::bell::Topic;
 use crate::copied;
@@ -46,7 +46,7 @@ pub fn copy_database(from: &Path, to: &Path) -> Result<(), Error> {
     sqlite::copy(&from.join(DATABASE_FILE), &to.join(DATABASE_FILE))
 }
 
-/// The key that a backup carries. `None`: it carries none.
+/// The key that is in a backup. `None`: there is none in it.
 ///
 /// # Errors
 ///
@@ -60,7 +60,7 @@ pub async fn backup_key(database: &dyn Database) -> Result<Option<SecretString>,
 }
 
 impl Store {
-    /// Makes this copy a backup: nothing is sent from it, and it carries the key when `with_key`.
+    /// Makes this copy a backup: sending is suspended, and with `with_key`, the key is in it.
     ///
     /// # Errors
     ///
@@ -77,10 +77,14 @@ impl Store {
         self.write(key.into_iter().chain([suspended]).collect()).await.map(drop)
     }
 
-    /// Begins a life of its own for what was restored: it carries no key, and its next changes have
-    /// numbers that were not given before, so that whoever has read further than the backup goes
-    /// misses none of them. Its objects have names of their own from now on, and it removes none of
-    /// the database that it was copied from, unless that is gone for good: `takes_objects`.
+    /// Makes a restored backup a database of its own.
+    ///
+    /// - The key is removed from it.
+    /// - Its next changes get numbers that were never given before, so that a reader who had read
+    ///   further than the backup misses none of them.
+    /// - Its new objects get names of their own. It removes no object of the database from which it
+    ///   was copied. With `takes_objects`, that database is gone for good, and its objects are
+    ///   taken over.
     ///
     /// # Errors
     ///
@@ -94,7 +98,7 @@ impl Store {
         self.write(batch).await.map(drop)
     }
 
-    /// Why nothing is sent until somebody lets it go. `None`: messages are sent.
+    /// Why sending is suspended. `None`: it is not.
     ///
     /// # Errors
     ///
@@ -104,7 +108,7 @@ impl Store {
         Ok(rows.first().map(|row| Suspended::of(row.whole(0).unwrap_or(0))))
     }
 
-    /// Lets a copy of the data send what it has in `sending`.
+    /// Resumes sending, so that messages in state `sending` are sent.
     ///
     /// # Errors
     ///

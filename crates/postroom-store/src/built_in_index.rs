@@ -13,16 +13,18 @@ use postroom_model::builtin::MESSAGES;
 const FORMER_INDEXES: &[&str] =
     &["outgoing", "by folder", "by time", "by message id", "received by message id"];
 
-/// What lists of messages are asked for by, in the order of `id` and of `dateTime`.
+/// The properties by which lists of messages are usually filtered, in the order of `id` or
+/// `dateTime`.
 const LISTED_BY: &[&str] = &["folder_id", "account_id", "messageState"];
 
-/// The statements that remove what earlier versions had.
+/// The statements that remove the indexes of earlier versions.
 pub(crate) fn former() -> impl Iterator<Item = Statement> {
     let drop = |name| format!("DROP INDEX IF EXISTS \"email/Messages {name}\"");
     FORMER_INDEXES.iter().map(drop).map(|sql| Statement::new(sql))
 }
 
-/// The indexes of a class table: by reference, and for messages what lists and the queue ask for.
+/// The built-in indexes of a class table: one for each reference, and for messages those of lists
+/// and of the queue.
 pub(crate) fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
     let table = quoted(&class.table());
     let index = |name: &str, on: &str| {
@@ -40,10 +42,10 @@ pub(crate) fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
     let built_in = class.properties.iter().take(if class.is_built_in() { class.fixed } else { 0 });
     let references = built_in.filter(|property| property.idclass.is_some());
     let references = references.map(|p| index(&p.name, &format!("({})", quoted(&p.name))));
-    // As the rule about logins asks for it.
+    // For the rule that a login has one account.
     let by_login = "(LOWER(COALESCE(\"login\", \"address\")))";
     let login = (class.classname == ACCOUNTS).then(|| index("by login", by_login));
-    // Where a survey looks for folders that clients made.
+    // For a survey, which looks for folders that clients made.
     let unmet = (class.classname == FOLDERS)
         .then(|| index("not surveyed", "(\"account_id\") WHERE \"mailbox\" IS NULL"));
     whole.chain(references).chain(login).chain(unmet).collect()
@@ -63,7 +65,7 @@ fn of_messages(by: &str, index: impl Fn(&str, &str) -> String) -> Vec<String> {
         all.push(index(&format!("{name} listed"), &format!("({of}, \"id\")")));
         all.push(index(&format!("{name} listed in time"), &format!("({of}, {time}, \"id\")")));
     }
-    // Few messages have the same, so that they are sorted. Many may have none.
+    // Few messages have the same Message-ID, so the index needs no order. Many may have none.
     let (set, unset) = ("\"messageId\" IS NOT NULL", "\"messageId\" IS NULL");
     let in_time = format!("(\"domain\", \"dateTime\"{by}, \"id\") WHERE {unset}");
     all.push(index("messageId listed", &format!("(\"messageId\") WHERE {set}")));

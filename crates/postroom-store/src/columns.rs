@@ -26,7 +26,7 @@ pub(crate) const LEADING: usize = 4;
 /// The last column of each class table. Its value [`END_MARK`] is on the last page of a row. So a
 /// page of zeros in its place, or shifted columns, are detected.
 pub(crate) const END: &str = "end of row";
-/// What stands there, also in rows of earlier versions, as the default of the column.
+/// The value of this column. Rows of earlier versions have it as the default of the column.
 pub(crate) const END_MARK: i64 = 0x504F_5354;
 
 /// A quoted name. Quotes inside are doubled, though no name of a class may have any.
@@ -178,7 +178,7 @@ pub(crate) fn to_entity(class: &Class, row: &Row) -> Result<Entity, Error> {
     Ok(Entity { id, version, seq, properties })
 }
 
-/// `None` for what is not of the kind of the property: nobody wrote that.
+/// The JSON of a column. `None`: the value is not of the kind of the property, so it is damaged.
 pub(crate) fn to_json(property: &Property, row: &Row, column: usize) -> Option<Json> {
     match kind(property) {
         ColumnKind::Text => row.text(column).map(Json::from),
@@ -194,13 +194,13 @@ pub(crate) fn to_json(property: &Property, row: &Row, column: usize) -> Option<J
     }
 }
 
-/// A secret of a row of [`column_list`] as it is stored, encrypted. `None` when it is unset.
+/// The encrypted bytes of a secret in a row of [`column_list`]. `None`: it is unset.
 pub(crate) fn sealed_bytes<'a>(class: &Class, row: &'a Row, name: &str) -> Option<&'a [u8]> {
     let at = class.columns().position(|property| property.name == name)?;
     row.bytes(LEADING + at)
 }
 
-/// Reads a secret from a row of [`column_list`], sealed as it is. `None` when it is unset.
+/// A secret of a row of [`column_list`]. It stays encrypted. `None`: it is unset.
 pub(crate) fn secret(key: &MasterKey, class: &Class, row: &Row, name: &str) -> Option<Sealed> {
     let (id, sealed) = (row.id(1)?, sealed_bytes(class, row, name)?);
     Some(Sealed::new(key, secret_place(class, id, name), sealed))

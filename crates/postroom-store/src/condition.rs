@@ -12,9 +12,10 @@ use postroom_model::filter::Operand;
 use postroom_model::filter::Subject;
 use postroom_model::filter::Through;
 
-/// How many conditions stand side by side, because databases limit how deep they nest, and each of
-/// these is one level. SQLite makes one long row of all alternatives that it finds, so groups of
-/// them are hidden from it. It could use no index for so many anyway.
+/// How many conditions a chain of `AND` or `OR` has. More are split into groups, because databases
+/// limit how deep conditions nest, and each link of a chain is one level. SQLite joins all
+/// alternatives that it recognises into one chain, so the groups are written in a form that it does
+/// not recognise. It could use no index for so many alternatives anyway.
 const SIDE_BY_SIDE_MAX: usize = 8;
 
 const OR: &str = " OR ";
@@ -24,18 +25,18 @@ pub(crate) struct Conditions<'a> {
     dialect: &'a dyn Dialect,
     /// The values of `$1 … $n` so far. The first is the domain.
     pub values: Vec<Value>,
-    /// What the rows of a page must be, beside the filter: empty, or a condition behind `AND`.
+    /// A condition on the rows of a page in addition to the filter. Empty, or it begins with `AND`.
     pub also: String,
-    /// Whether what is written stands within a `not`, so that NULL matters.
+    /// Whether the present condition is within a `not`, so that NULL matters.
     negated: bool,
-    /// How many tables have a name.
+    /// How many tables have got a name so far.
     names: usize,
     /// The name of the item that a condition is about.
     item: String,
 }
 
 impl<'a> Conditions<'a> {
-    /// Begins with values that are bound already.
+    /// Begins with these bound values.
     pub(crate) fn new(dialect: &'a dyn Dialect, values: Vec<Value>) -> Self {
         let (also, item) = (String::new(), String::new());
         Self { dialect, values, also, negated: false, names: 0, item }
@@ -99,7 +100,7 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// Whether one of the values that a path leads to is as the filter says.
+    /// The condition that one of the values to which a path leads matches a filter.
     fn some(&mut self, items: &Items, wanted: &Filter) -> String {
         let (mut steps, mut item) = self.first_step(&items.of);
         for name in &items.path {
@@ -120,7 +121,7 @@ impl<'a> Conditions<'a> {
             Subject::Property(name) => quoted(name),
             Subject::Item => self.dialect.json_of_item(&self.item),
         };
-        // It gets a name that no table of items has a column of.
+        // The column gets a name that no table of items has as a column.
         let (list, item) = (self.named("list"), self.named("item"));
         let items = self.dialect.json_items(&format!("{list}.json"), &item);
         (vec![format!("(SELECT {json} AS json) AS {list}, {items}")], item)
@@ -132,7 +133,7 @@ impl<'a> Conditions<'a> {
         format!("\"{what} {}\"", self.names)
     }
 
-    /// Whether a property refers to an entity that the filter matches.
+    /// The condition that a property refers to an entity that matches a filter.
     fn refers(&mut self, reference: &Through, wanted: &Filter) -> String {
         let wanted = self.as_rows(wanted);
         let (property, table) = (quoted(&reference.property), quoted(&reference.table));
@@ -141,7 +142,7 @@ impl<'a> Conditions<'a> {
         ))
     }
 
-    /// A filter that chooses rows, for which NULL is as good as false.
+    /// A filter that chooses rows of another table. There, NULL has the same effect as false.
     fn as_rows(&mut self, filter: &Filter) -> String {
         let outside = std::mem::replace(&mut self.negated, false);
         let filter = self.filter(filter);
@@ -149,7 +150,7 @@ impl<'a> Conditions<'a> {
         filter
     }
 
-    /// What has a text, and the text that is looked for.
+    /// The SQL of an operand that is a text, and the placeholder of the text to find in it.
     fn texts(&mut self, operand: &Operand, text: &str) -> (String, String) {
         let column = self.column(operand, Some(ColumnKind::Text));
         (column, self.bind(Value::Text(text.to_owned())))
@@ -161,7 +162,7 @@ impl<'a> Conditions<'a> {
         if self.negated { format!("COALESCE({condition}, 1=0)") } else { format!("({condition})") }
     }
 
-    /// What stands for an operand that is compared with a value of a kind.
+    /// The SQL of an operand that is compared with a value of a kind.
     fn column(&self, operand: &Operand, kind: Option<ColumnKind>) -> String {
         match &operand.subject {
             Subject::Property(name) => quoted(name),
@@ -210,7 +211,7 @@ impl<'a> Conditions<'a> {
         if literals.contains(&null) {
             any.push(self.is_null(operand));
         }
-        // Values of a kind have a list of their own.
+        // Values of different kinds are in different lists.
         let mut lists: Vec<(String, Vec<String>)> = vec![];
         for literal in literals.iter().filter(|literal| **literal != null) {
             let column = self.column(operand, kind(literal));
@@ -236,8 +237,8 @@ impl<'a> Conditions<'a> {
         self.or_false(self.dialect.has(&column, &value))
     }
 
-    /// A literal that is compared. What is inside JSON, and a number beside a column of other
-    /// numbers, does not say of which type it is.
+    /// The placeholder of a literal that is compared. It gets a type where the other side of the
+    /// comparison does not determine it: for values inside JSON, and for numbers.
     fn compared(&mut self, operand: &Operand, literal: &Literal) -> String {
         let value = self.literal(literal);
         let is_item = operand.subject == Subject::Item;

@@ -16,18 +16,18 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::object_id;
 
-/// The row of `meta` that says where the database was when it was opened last.
+/// The row of `meta` that says where the database was when it was last opened.
 pub(crate) const PLACE: &str = "place";
-/// The row of `meta` that says that nothing is sent. Its number says why.
+/// The row of `meta` that suspends sending. Its number says why.
 const SUSPENDED: &str = "sending suspended";
-/// The row of `meta` that carries the key in a backup.
+/// The row of `meta` that has the key in a backup.
 pub(crate) const KEY: &str = "backup key";
-/// How many numbers of changes a restored database passes over at least.
+/// How many numbers of changes a restored database skips at least.
 const NUMBERS_SKIPPED: i64 = 1 << 40;
-/// A later restore passes over more: by so many for each millisecond of the time of day. JSON's
-/// numbers are exact until the year 2255.
+/// The next number is at least so many times the time of day in milliseconds, so a later restore
+/// skips more. JSON has these numbers exactly until the year 2255.
 const NUMBERS_PER_MS: i64 = 1000;
-/// What stands for the number of a server that it does not tell.
+/// What replaces the number of a server that does not tell it.
 const UNKNOWN: &str = "-";
 
 /// Why nothing is sent until somebody resumes.
@@ -61,7 +61,7 @@ impl Suspended {
         Statement::new("SELECT \"number\" FROM \"meta\" WHERE \"name\" = $1").bind(SUSPENDED)
     }
 
-    /// What a number of the query stands for.
+    /// The reason that a number of the query means.
     pub(crate) fn of(number: i64) -> Self {
         if number == Self::Copied.number() { Self::Copied } else { Self::Restored }
     }
@@ -79,8 +79,9 @@ impl Suspended {
     }
 }
 
-/// What a copy needs for a life of its own: it carries no key, and its next changes have numbers
-/// that were not given before, so that whoever has read further than the copy goes misses none.
+/// The statements that make a copy a database of its own. The key is removed from it. Its next
+/// changes get numbers that were never given before, so that a reader who had read further than the
+/// copy misses none of them.
 pub(crate) fn own_life(now_ms: i64) -> Vec<Statement> {
     let key = Statement::new("DELETE FROM \"meta\" WHERE \"name\" = $1").bind(KEY);
     let by_time = now_ms.saturating_mul(NUMBERS_PER_MS);
@@ -148,7 +149,7 @@ async fn place(database: &dyn Database) -> Result<Option<String>, Error> {
     Ok(Some(format!("{server}/{within}")))
 }
 
-/// Whether two texts name the same place. A server that once did not tell its number may be any.
+/// Whether two texts name the same place. A server without a number equals every server.
 fn is_same(one: &str, other: &str) -> bool {
     let parts = |place: &str| {
         let (server, within) = place.split_once('/').unwrap_or((UNKNOWN, place));

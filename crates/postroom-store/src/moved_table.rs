@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 /// How many rows are moved at once.
 const AT_ONCE: u64 = 256;
-/// How many bytes are.
+/// How many bytes are moved at once.
 const BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
 
 /// The tables that every database has, with their keys.
@@ -29,7 +29,7 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("job entity", &["job", "entity"]),
     ("once", &["domain", "class", "key"]),
     ("work claim", &["class", "entity"]),
-    // Their owners have ended: the first sweep of the target throws the contents away.
+    // The owners of these blobs have ended, so the first sweep of the target deletes them.
     ("unfinished", &["blob"]),
     ("chunk", &["id"]),
     // The objects stay where they are.
@@ -43,7 +43,8 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
 ];
 /// The definitions of classes, which are moved before their tables are made.
 pub(crate) const CLASS: (&str, &[&str]) = ("class", &["name"]);
-/// What is about the processes of a database, is moved otherwise, or is made anew.
+/// The tables that are not in [`TABLES`]. They are about the processes of a database, are moved in
+/// another way, or are made again.
 #[cfg(test)]
 const LEFT: &[&str] = &["meta", "class", "owner", "full text"];
 /// Columns that the database fills in.

@@ -1,10 +1,10 @@
-//! Values that two databases give of the same row.
+//! Compares the values that two databases return for the same row.
 
 use crate::database::Value;
 use serde_json::Value as Json;
 
-/// Whether two databases give the same value. Kinds that one of them does not have are compared by
-/// what stands for them.
+/// Whether two databases return the same value. A database that lacks a kind of values represents
+/// it by another kind, and the two are compared by their meaning.
 pub(crate) fn is_equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Json(one) | Value::Text(one), Value::Json(other))

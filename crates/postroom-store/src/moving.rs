@@ -5,8 +5,8 @@
 //!                         both are read again and compared, value by value
 //!   from: moved for good                                               ──► to: the mark is gone
 //! ```
-//! A page of rows is one batch. So a move that was interrupted goes on behind the last row that
-//! arrived. No store opens either database meanwhile: nothing is received or sent twice.
+//! A page of rows is one batch. So an interrupted move continues after the last row that arrived.
+//! No store opens either database meanwhile, so nothing is received or sent twice.
 
 use crate::class_begin::Begin;
 use crate::class_tables;
@@ -32,8 +32,8 @@ use crate::schema;
 use crate::set_up;
 use postroom_model::Class;
 
-/// The row of `meta` that says that the data is, or will be, elsewhere. Its number says whether the
-/// move is complete. Its bytes are when the move was begun, to tell one from another.
+/// The row of `meta` that says that the data is, or will be, elsewhere. Its number is 1 if the move
+/// is complete. Its bytes are the time at which the move began, which identifies the move.
 const MOVED: &str = "moved";
 /// The row of `meta` of a database whose data has not arrived completely. Its bytes say from where,
 /// and by which move.
@@ -63,7 +63,7 @@ pub struct Moved {
     pub rows: u64,
 }
 
-/// Fails for a database whose data is, or will be, elsewhere, or has not arrived completely.
+/// Checks that a database can be used: its data is not elsewhere, and has arrived completely.
 pub(crate) async fn check(database: &dyn Database) -> Result<(), Error> {
     if mark(database, ARRIVING).await?.is_some() {
         return Err(moved(
@@ -100,7 +100,7 @@ fn put(name: &str, number: Value, bytes: Value) -> Statement {
     Statement::new(sql).bind(name).bind_all([number, bytes])
 }
 
-/// What a database says of the move by which its data arrives.
+/// The bytes of [`ARRIVING`]: the identity of the source, and the time at which the move began.
 fn arriving(identity: &Value, at: &Value) -> Value {
     let bytes =
         |value: &Value| if let Value::Bytes(bytes) = value { bytes.clone() } else { vec![] };
@@ -111,8 +111,8 @@ fn unmark(name: &str) -> Statement {
     Statement::new("DELETE FROM \"meta\" WHERE \"name\" = $1").bind(name)
 }
 
-/// Gives up a move from a database that is not complete, so that it can be used again. What has
-/// arrived elsewhere cannot be used.
+/// Cancels an incomplete move from a database, so that the database can be used again. The target
+/// cannot be used.
 ///
 /// # Errors
 ///
@@ -130,7 +130,7 @@ pub async fn move_cancel(from: &dyn Database) -> Result<(), Error> {
 }
 
 impl Move<'_> {
-    /// Moves everything, or goes on with it. `tell` gets a line for each step.
+    /// Moves everything, or continues an interrupted move. `tell` gets a line for each step.
     ///
     /// # Errors
     ///
@@ -153,7 +153,7 @@ impl Move<'_> {
         if !is_begun && is_complete {
             return check(self.from).await.map(|()| Moved::default());
         }
-        // Nobody else can have a data directory that is locked.
+        // A data directory is locked, so no other process can use it.
         let is_shared = !self.from.is_first();
         if is_shared {
             unused(self.from).await?;
@@ -183,7 +183,7 @@ impl Move<'_> {
         Ok(result)
     }
 
-    /// The source is moved for good, unless the move was given up meanwhile.
+    /// Marks the source as moved, unless the move was cancelled meanwhile.
     async fn complete(&self, at: Value) -> Result<(), Error> {
         let sql = "UPDATE \"meta\" SET \"number\" = 1
             WHERE \"name\" = $1 AND COALESCE(\"bytes\", $3) = COALESCE($2, $3)";
@@ -199,8 +199,8 @@ impl Move<'_> {
         }
     }
 
-    /// Whether the target has data of this source already; `false` when it is empty, or when the
-    /// move was complete before.
+    /// Whether the target has data of this move already. `false`: it is empty, or the move is
+    /// complete.
     async fn is_begun(&self, arriving: &Value, is_complete: bool) -> Result<bool, Error> {
         if columns::of_table(self.to, "meta").await?.is_empty() {
             return Ok(false);
@@ -218,7 +218,7 @@ impl Move<'_> {
         }
     }
 
-    /// Marks the source, so that nothing uses it. Gives when the move was begun.
+    /// Marks the source, so that nothing uses it. Returns the time at which the move began.
     async fn begin(&self) -> Result<Value, Error> {
         if let Some(begun) = mark(self.from, MOVED).await? {
             return Ok(begun.value(1).clone());
@@ -229,7 +229,7 @@ impl Move<'_> {
         Ok(at)
     }
 
-    /// Marks the target, and makes its tables. Gives the classes.
+    /// Marks the target, and makes its tables. Returns the classes.
     async fn target(
         &self,
         identity: &Value,
@@ -246,7 +246,7 @@ impl Move<'_> {
         let sql = "SELECT \"name\", \"number\", \"bytes\" FROM \"meta\"
             WHERE \"name\" NOT IN ('schema', 'moved', 'arriving', 'place')";
         let known = self.from.read(Statement::new(sql)).await?;
-        // The words are kept anew there.
+        // The words of messages are not moved. The target makes them again.
         let is_known = |row: &&Row| row.text(0).is_none_or(|name| !MARKS.contains(&name));
         let known = known.iter().filter(is_known).map(|row| {
             put(row.text(0).unwrap_or_default(), row.value(1).clone(), row.value(2).clone())
@@ -258,7 +258,7 @@ impl Move<'_> {
         Ok(classes)
     }
 
-    /// Brings the tables of classes to those of this version. Gives the classes.
+    /// Upgrades the tables of classes to this version. Returns the classes.
     async fn classes(&self, database: &dyn Database) -> Result<Vec<Class>, Error> {
         let begin = Begin { database, key: self.key, built_in: self.built_in, now: self.now };
         let classes = begin.begin().await?;
@@ -267,7 +267,7 @@ impl Move<'_> {
         Ok(all)
     }
 
-    /// All tables, those first that others refer to.
+    /// All tables, in an order in which a table comes after those to which it refers.
     async fn tables(&self, classes: &[Class]) -> Result<Vec<MovedTable>, Error> {
         let mut tables = vec![];
         for MovedClass { class, late } in moved_table::in_order(classes) {
@@ -284,10 +284,10 @@ impl Move<'_> {
         Ok(tables)
     }
 
-    /// Makes the tables of classes in the target that are not there, each with what refers to no
-    /// other table. The other columns are added when all tables are there, because classes may
-    /// refer to one another in a circle. What the source does not keep, because it became required
-    /// later, the target does not keep either.
+    /// Makes the missing tables of classes in the target, without the columns that refer to other
+    /// tables. These columns are added when all tables exist, because classes may refer to each
+    /// other in a circle. If the source does not check a reference, because its property became
+    /// required later, the target does not check it either.
     async fn class_tables(&self, classes: &[Class]) -> Result<(), Error> {
         for class in classes {
             let table = class.table();
@@ -320,7 +320,7 @@ impl Move<'_> {
         Ok(MovedTable { name: name.to_owned(), key, columns: from, late: vec![] })
     }
 
-    /// Moves the rows behind the last one that has arrived.
+    /// Moves the rows after the last one that has arrived.
     async fn copy(&self, table: &MovedTable) -> Result<(), Error> {
         let last = self.to.read(Statement::new(table.last())).await?;
         let mut behind = last.into_iter().next().map(|row| row.0);
@@ -334,7 +334,7 @@ impl Move<'_> {
         }
     }
 
-    /// Fills in what refers to rows that were copied later.
+    /// Writes the columns that refer to rows which were copied later.
     async fn fill(&self, table: &MovedTable) -> Result<(), Error> {
         let mut behind: Option<Vec<Value>> = None;
         loop {
@@ -347,13 +347,13 @@ impl Move<'_> {
         }
     }
 
-    /// Reads a table of both again. Gives the count of its rows.
+    /// Reads a table of both databases again, and compares the rows. Returns their number.
     async fn compare(&self, table: &MovedTable) -> Result<u64, Error> {
         let (mut behind, mut count): (Option<Vec<Value>>, u64) = (None, 0);
         loop {
             let sent = self.from.read(table.page(behind.as_deref())).await?;
             let arrived = self.to.read(table.page(behind.as_deref())).await?;
-            // One of the two may end earlier, because of the bytes.
+            // One of the pages may be shorter, because the size of a page is limited.
             let both = sent.len().min(arrived.len());
             if both == 0 {
                 let is_same = sent.len() == arrived.len();
@@ -375,11 +375,11 @@ impl Move<'_> {
 const DIFFERS: Error =
     Error::Moved { reason: "a row arrived otherwise than it was sent: the target cannot be used" };
 
-/// Fails when there is no data, or a process uses it.
+/// Checks that a database has data, and that no process uses it.
 ///
 /// # Errors
 ///
-/// Those, and when the database fails.
+/// If it has none, a process uses it, or the database fails.
 pub async fn nobody_uses(database: &dyn Database) -> Result<(), Error> {
     if columns::of_table(database, "owner").await?.is_empty() {
         return Err(moved("there is no data in this database"));
@@ -387,7 +387,7 @@ pub async fn nobody_uses(database: &dyn Database) -> Result<(), Error> {
     unused(database).await
 }
 
-/// Fails when a process has the database.
+/// Checks that no process uses the database.
 pub(crate) async fn unused(database: &dyn Database) -> Result<(), Error> {
     let sql =
         format!("SELECT \"name\" FROM \"owner\" WHERE \"until\" >= {}", database.dialect().now());

@@ -12,16 +12,16 @@ use serde_json::Value as Json;
 use serde_json::json;
 
 impl Store {
-    /// What a domain has to do, as JSON:
+    /// The work of a domain, as JSON:
     ///
-    /// - `accounts`: how many there are, by their `state`. Those that were never tried are `new`.
-    /// - `pending`: how many messages folders list that are not stored, in how many folders, and
-    ///   the oldest moment at which one of these folders was last proven complete.
-    /// - `queue`: how many messages are due to be sent, since when the oldest has been, how many
-    ///   are planned for later, and whether sending is
-    ///   suspended, and why.
+    /// - `accounts`: the number of accounts by their `state`. Accounts that were never tried are
+    ///   `new`.
+    /// - `pending`: how many messages are listed at servers but not stored, in how many folders,
+    ///   and the oldest time at which one of these folders was last proven complete.
+    /// - `queue`: how many messages are due to be sent, since when the oldest of them is due, how
+    ///   many are planned for later, and whether and why sending is suspended.
     ///
-    /// It reads no message that is not to be sent, and never waits behind queries of clients.
+    /// It reads only messages that are to be sent, and never waits behind queries of clients.
     ///
     /// # Errors
     ///
@@ -61,8 +61,7 @@ impl Store {
         }))
     }
 
-    /// The query for what is due to be sent, and what is planned. It reads messages that are to be
-    /// sent and no others.
+    /// The query for messages that are due or planned. It reads only messages that are to be sent.
     fn due(&self) -> String {
         format!(
             "SELECT COUNT(CASE WHEN \"since\" <= $2 THEN 1 END), MIN(\"since\"),

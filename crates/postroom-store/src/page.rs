@@ -1,4 +1,4 @@
-//! The SQL of a page of a list: ranges of an index, wherever one has the order.
+//! The SQL of a page of a list. It reads ranges of an index, if there is an index with the order.
 //!
 //! If no value is NULL, the entities after a position are one range:
 //! `("dateTime", "id") > ($1, $2)`. NULL stands at an end of the order and is a range of its own.
@@ -23,8 +23,8 @@ use postroom_model::filter::Literal;
 use postroom_model::filter::Operand;
 use postroom_model::filter::Subject;
 
-/// The SQL of a page, whose values `conditions` binds. `select` ends before its `WHERE`; the domain
-/// is `$1`.
+/// The SQL of a page. `conditions` binds its values. `select` ends before its `WHERE`. The domain is
+/// `$1`.
 pub(crate) fn page(
     dialect: &dyn Dialect,
     conditions: &mut Conditions<'_>,
@@ -62,8 +62,8 @@ pub(crate) fn page(
     format!("{all} {order} LIMIT {limit} OFFSET {offset}")
 }
 
-/// The end of a query of the rows of a class that a filter lets through: `FROM … WHERE …`. The
-/// domain is `$1`.
+/// The end of a query for the rows of a class that match a filter: `FROM … WHERE …`. The domain is
+/// `$1`.
 pub(crate) fn matching(
     dialect: &dyn Dialect,
     conditions: &mut Conditions<'_>,
@@ -77,21 +77,21 @@ pub(crate) fn matching(
     format!("FROM {} WHERE {domain} = $1{filter}{settled}", quoted(&class.table()))
 }
 
-/// The condition of a list that goes by numbers of changes ([`seq::settled`]).
+/// The condition [`seq::settled`] for a list in the order of the numbers of changes.
 pub(crate) fn settled(dialect: &dyn Dialect, is_by_seq: bool, filter: Option<&Filter>) -> String {
     let goes_by_seq = is_by_seq || filter.is_some_and(|filter| filter.names(SEQ));
     if goes_by_seq { seq::settled(dialect) } else { String::new() }
 }
 
-/// The limit and the offset, whose sum is a number of the database too.
+/// The limit and the offset. Their sum fits into a number of the database too.
 pub(crate) fn limits(query: &Query) -> (i64, i64) {
     let limit = i64::from(query.limit);
     (limit, i64::try_from(query.offset).unwrap_or(i64::MAX).min(i64::MAX - limit))
 }
 
-/// The column of the domain for a condition beside a filter. A Message-ID has an index without the
-/// domain: of few messages, which SQLite cannot know. It would rather read the whole domain in the
-/// order of the list.
+/// The column of the domain in the condition of a query. If the filter names a Message-ID, SQLite
+/// must not use an index of the domain. The index of Message-IDs has no domain, and finds few
+/// messages. SQLite does not know that, and would read the whole domain in the order of the list.
 fn domain(dialect: &dyn Dialect, class: &Class, filter: Option<&Filter>) -> String {
     let column = quoted("domain");
     if class.classname == MESSAGES && filter.is_some_and(names_message_id) {
@@ -101,7 +101,7 @@ fn domain(dialect: &dyn Dialect, class: &Class, filter: Option<&Filter>) -> Stri
     }
 }
 
-/// Whether only messages with one of a few Message-IDs get through.
+/// Whether a filter matches only messages with one of a few Message-IDs.
 fn names_message_id(filter: &Filter) -> bool {
     let is_it = |operand: &Operand| operand.subject == Subject::Property(MESSAGE_ID.to_owned());
     match filter {
@@ -138,7 +138,7 @@ fn is_always_set(step: &Order) -> bool {
     OF_EVERY_ENTITY.contains(&step.property.as_str())
 }
 
-/// The conditions of the entities after a position. No entity fulfils two of them.
+/// The conditions of the entities after a position, one for each range. No entity is in two ranges.
 pub(crate) fn ranges(
     conditions: &mut Conditions<'_>,
     steps: &[Order],
@@ -167,8 +167,8 @@ pub(crate) fn ranges(
     all
 }
 
-/// The same for an order of several directions, and for positions with NULL: for each step, the
-/// entities that are equal before it and come later by it.
+/// The same for an order with several directions, and for positions with NULL. Each condition is
+/// for one step of the order: the entities are equal in the steps before it, and later in this one.
 fn alternatives(
     conditions: &mut Conditions<'_>,
     steps: &[Order],

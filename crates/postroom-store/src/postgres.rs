@@ -59,22 +59,24 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// How often a batch is tried that collides with others.
+/// How many times a batch is tried again if it collides with others.
 const CONFLICTS_MAX: u32 = 10;
-/// How often a batch is run again under a later number when an entity is not as it should be.
+/// How many times a batch is run again under a later number, because a later transaction may have
+/// changed an entity first.
 const OVERTAKEN_MAX: u32 = 2;
-/// How often a request is tried whose connection is lost.
+/// How many times a request is tried if its connection is lost.
 const LOST_MAX: u32 = 3;
-/// The longest time before a batch that collided is tried again doubles from this one.
+/// The longest pause before a batch that collided is tried again. It doubles with each attempt.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(4);
-/// The time before a request whose connection was lost is tried again, but for the first time.
+/// The pause before a request whose connection was lost is tried again. The first time, there is
+/// none.
 const LOST_PAUSE: Duration = Duration::from_millis(250);
-/// How long it is asked whether a transaction is committed. The server ends the session of a
-/// connection that was cut off earlier than that.
+/// How long the server is asked whether a transaction was committed. The server ends the session of
+/// a lost connection earlier than that.
 const OUTCOME_WITHIN: Duration = Duration::from_secs(90);
-/// The time between two of these questions.
+/// The time between two such questions.
 const OUTCOME_PAUSE: Duration = Duration::from_millis(200);
-/// How long an end waits for batches that are being written.
+/// How long closing waits for batches that are being written.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
 const TEXTS: StateTexts = StateTexts {
@@ -132,7 +134,7 @@ impl Database for PostgresDatabase {
     }
 
     fn index(&self, name: &str, on: &str) -> Answer<()> {
-        // One that was begun and not finished is there, and does not work.
+        // An index that was begun and not finished exists, but does not work.
         let gone = format!("DROP INDEX IF EXISTS {name}");
         let made = format!("CREATE INDEX CONCURRENTLY {name} ON {on}");
         let shared = Arc::clone(&self.shared);
@@ -158,7 +160,7 @@ impl Database for PostgresDatabase {
         let shared = Arc::clone(&self.shared);
         in_task(async move {
             shared.read(&Statement::new("SELECT 1")).await?;
-            // Where the last batch found no space, one that needs some says whether there is some.
+            // If the last batch found no space, a small batch shows whether there is some again.
             let probe = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('probe', 1)
                 ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
             let probe = shared.state.is_full().then(|| Statement::new(probe));
@@ -186,7 +188,7 @@ impl Database for PostgresDatabase {
 
     fn ring(&self, topic: Topic) {
         self.shared.sessions.bell.ring(topic);
-        // The receiver is there as long as the sessions is.
+        // The receiver lives as long as the sessions.
         let _ = self.rings.send(topic);
     }
 
@@ -209,8 +211,8 @@ impl Drop for PostgresDatabase {
     }
 }
 
-/// Goes on also when nobody waits for the answer any more, so that no connection is left in the
-/// middle of a request.
+/// Runs work in a task of its own, which continues if nobody waits for the answer any more. So no
+/// connection is left in the middle of a request.
 fn in_task<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Answer<T> {
@@ -294,7 +296,8 @@ impl PostgresShared {
         }
         match wrote {
             Err(Failing::Unknown { transaction, outcomes }) => {
-                // Its permit is kept: a server that is in trouble is not asked more.
+                // The permit of the lost connection is held meanwhile, so that a server in trouble
+                // gets no additional connection.
                 if self.was_committed(transaction).await.map_err(Failing::Refused)? {
                     Ok(outcomes)
                 } else {
@@ -309,7 +312,7 @@ impl PostgresShared {
         }
     }
 
-    /// Whether a transaction is committed whose connection was lost at its end.
+    /// Whether a transaction was committed. Its connection was lost after COMMIT was sent.
     async fn was_committed(&self, transaction: Value) -> Result<bool, Error> {
         let begun = Instant::now();
         let sql = "SELECT pg_xact_status($1)";
@@ -331,8 +334,8 @@ impl PostgresShared {
         Err(Error::OutcomeUnknown)
     }
 
-    /// Whether a request whose connection was lost is tried once more, after a pause. The server
-    /// may have been restarted, so that all connections are lost, and new ones are good.
+    /// Whether a request whose connection was lost is tried once more. It pauses before that. All
+    /// idle connections are closed, because the server may have been restarted.
     async fn may_try(&self, attempt: &mut u32) -> bool {
         *attempt += 1;
         self.sessions.forget_idle();
@@ -342,7 +345,7 @@ impl PostgresShared {
         *attempt < LOST_MAX
     }
 
-    /// Keeps in mind what an answer says of the database.
+    /// Notes what an answer says about the state of the database.
     fn seen<T>(&self, answer: Result<T, Failing>) -> Result<T, Error> {
         let answer = answer.map_err(Failing::into_error);
         match &answer {

@@ -33,7 +33,7 @@ pub(crate) async fn set_up(database: &dyn Database, key: &MasterKey) -> Result<(
     Ok(())
 }
 
-/// Brings what earlier versions wrote into class tables to the present form.
+/// Upgrades the rows of class tables that earlier versions wrote.
 pub(crate) async fn renew(database: &dyn Database, classes: &[Class]) -> Result<(), Error> {
     received(database).await?;
     references(database, classes).await?;
@@ -49,8 +49,8 @@ pub(crate) async fn renew(database: &dyn Database, classes: &[Class]) -> Result<
     Ok(())
 }
 
-/// Brings the tables a step further. `true` when they are those of this version. Several processes
-/// may do so at the same time, and one of them takes each step.
+/// Takes the next step of the schema. `true`: there is no further step. Several processes may do so
+/// at the same time, and each step is taken by one of them.
 async fn step(database: &dyn Database, key: &MasterKey) -> Result<bool, Error> {
     let version = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'schema'";
     let found = read_one(database, version).await?.and_then(|row| row.whole(0)).unwrap_or(0);
@@ -81,7 +81,7 @@ async fn step(database: &dyn Database, key: &MasterKey) -> Result<bool, Error> {
     none_faster(database.write(batch, Room::Free).await).map(|_| false)
 }
 
-/// Whether another process did not do the same at the same moment.
+/// `false`: another process took the same step first.
 fn none_faster<T>(done: Result<T, Error>) -> Result<bool, Error> {
     match done {
         Ok(_) => Ok(true),
@@ -104,9 +104,9 @@ async fn received(database: &dyn Database) -> Result<(), Error> {
     database.write(batch, Room::Reserve).await.map(drop)
 }
 
-/// Gives the tables of an earlier version the references that the database keeps. Where something
-/// refers to nothing it says so, and leaves the table without: the conditions of batches keep the
-/// rule for all that is written from now on.
+/// Adds the references that the database checks to the tables of an earlier version. If an entity
+/// refers to nothing, this is logged, and its table gets no reference. The conditions of batches
+/// still enforce the rule for everything that is written from now on.
 async fn references(database: &dyn Database, classes: &[Class]) -> Result<(), Error> {
     let dialect = database.dialect();
     for class in classes.iter().filter(|class| class.is_built_in()) {

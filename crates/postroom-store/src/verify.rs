@@ -36,18 +36,18 @@ pub struct Verified {
     pub files: u64,
     /// Chunks of contents.
     pub chunks: u64,
-    /// Chunks that are in objects and were not read, because objects are left alone.
+    /// Chunks in objects that were not read, because this process was told to leave objects alone.
     pub chunks_left_alone: u64,
     /// Receipts of the ledger.
     pub receipts: u64,
-    /// What is damaged.
+    /// How many things are damaged.
     pub damaged: u64,
 }
 
 /// A verification that is under way.
 struct Verification<'a, F> {
     store: &'a Store,
-    /// Told what is damaged, a line each.
+    /// Gets a line for each damaged thing.
     tell: F,
     verified: Verified,
 }
@@ -83,7 +83,7 @@ impl<F: FnMut(&str)> Verification<'_, F> {
         (self.tell)(what);
     }
 
-    /// The pages of the database, where it can verify them itself.
+    /// Lets the database verify its pages, if it can.
     async fn structure(&mut self) -> Result<(), Error> {
         let Some(sql) = self.store.inner.database.dialect().structure() else {
             return Ok(());
@@ -132,7 +132,7 @@ impl<F: FnMut(&str)> Verification<'_, F> {
         }
     }
 
-    /// What an entity must refer to is there. What a client may delete may be missing.
+    /// Checks that the targets of required references exist. Other targets may have been deleted.
     async fn references(&mut self, class: &Class, classes: &[Class]) -> Result<(), Error> {
         for property in class.columns() {
             let Some(target) = schema::refers_to(classes, property) else {
@@ -153,7 +153,7 @@ impl<F: FnMut(&str)> Verification<'_, F> {
         Ok(())
     }
 
-    /// A work claim is of an entity that is there.
+    /// Checks that the entities of work claims exist.
     async fn claims(&mut self, class: &Class) -> Result<(), Error> {
         let sql = format!(
             "SELECT w.\"entity\" FROM \"work claim\" w WHERE w.\"class\" = $1 AND NOT EXISTS
@@ -168,7 +168,8 @@ impl<F: FnMut(&str)> Verification<'_, F> {
         Ok(())
     }
 
-    /// Every chunk has its checksum and can be unpacked. Gives the size of each content in bytes.
+    /// Checks that every chunk matches its checksum and can be decompressed. Returns the size of
+    /// each content in bytes.
     async fn chunks(&mut self) -> Result<HashMap<i64, u64>, Error> {
         let sql = "SELECT \"codec\", \"bytes\", \"sum\", \"id\" FROM \"chunk\"
             WHERE \"id\" > $1 ORDER BY \"id\" LIMIT $2";
@@ -210,7 +211,7 @@ impl<F: FnMut(&str)> Verification<'_, F> {
                 }
             };
             match plain_bytes {
-                // One that is missing in between leaves the size too small.
+                // If a chunk is missing in between, the size stays too small.
                 Ok(plain_bytes) => {
                     let size = sizes.entry(blob).or_default();
                     if *size == number.unsigned_abs() * CHUNK_BYTES as u64 {
@@ -226,8 +227,8 @@ impl<F: FnMut(&str)> Verification<'_, F> {
         Ok(())
     }
 
-    /// Every file belongs to an entity, and its content is there. Files of removed properties and
-    /// classes, which are being deleted, do not count.
+    /// Checks that every file belongs to an entity, and that its content exists. Files of removed
+    /// properties and classes are left out, because they are being deleted.
     async fn files(&mut self, sizes: &HashMap<i64, u64>) -> Result<(), Error> {
         let owners = self.store.classes();
         let owners = owners.iter().map(|class| {

@@ -35,7 +35,7 @@ use tokio_postgres::Client;
 
 /// The number of the present transaction. NULL when it has changed nothing.
 const NUMBER: &str = "SELECT pg_current_xact_id_if_assigned()";
-/// Who changes tables waits for who does so already.
+/// The name of the lock of batches that change tables, so that they run one after the other.
 const TABLES: &str = "tables";
 
 type StatementRan = Result<Outcome, Failing>;
@@ -97,15 +97,14 @@ async fn write_pieces(
     }
 }
 
-/// A batch whose statements have all done what they must.
+/// A batch whose conditions all hold.
 struct Done {
     outcomes: Vec<Outcome>,
     /// The number of its transaction.
     transaction: Value,
 }
 
-/// Looks at the results in the order of the batch, so that the first reason not to commit is the
-/// one that is told.
+/// Checks the results in the order of the batch, so that the first failed condition is reported.
 fn held(
     batch: &[Statement],
     ran: Vec<StatementRan>,
@@ -118,7 +117,7 @@ fn held(
         lock?;
     }
     let mut left = batch;
-    // Behind them comes the number.
+    // The number of the transaction comes after them.
     let count = pieces.len().saturating_sub(locks + 1);
     for (piece, ran) in pieces.iter().skip(locks).take(count).zip(ran.by_ref()) {
         let outcome = ran?;
@@ -133,7 +132,7 @@ fn held(
         } else if outcome.changed == statements.len() {
             outcomes.extend(statements.iter().map(|_| Outcome { changed: 1, rows: vec![] }));
         } else {
-            // Which row it is shows when they are inserted one by one.
+            // The batch is run again with single rows, which shows the row that failed.
             return Err(Failing::Refused(Error::Condition(Failed::Stale)));
         }
     }
@@ -142,7 +141,7 @@ fn held(
     Ok(Done { outcomes, transaction })
 }
 
-/// Sends everything, and then waits for the answers.
+/// Sends all statements, and then waits for the answers.
 async fn at_once(
     connection: &mut PostgresSession,
     all: &[BatchPiece<'_>],
@@ -155,7 +154,7 @@ async fn at_once(
         .zip(all)
         .map(|(prepared, piece)| Box::pin(maybe_done(run_piece(client, prepared, piece))))
         .collect();
-    // A statement is sent when it is polled first: in the order of the batch.
+    // A statement is sent when it is first polled, so they are sent in the order of the batch.
     std::future::poll_fn(|context| {
         let _ = begun.as_mut().poll(context);
         for one in &mut running {
@@ -176,7 +175,7 @@ async fn at_once(
     Ok(ran)
 }
 
-/// The prepared forms of pieces. Those of one kind are prepared without waiting in between.
+/// The prepared forms of pieces. Single statements are prepared together, and so are joined rows.
 async fn prepared(
     connection: &mut PostgresSession,
     all: &[BatchPiece<'_>],
@@ -240,9 +239,10 @@ fn changes_tables(statement: &Statement) -> bool {
     matches!(first, "CREATE" | "ALTER" | "DROP")
 }
 
-/// What a batch locks first: in one order, so that two of them do not wait for each other.
+/// The statements that lock what a batch must lock first. All batches lock in one order, so that no
+/// two of them wait for each other.
 fn locks(batch: &[Statement], changes_tables: bool) -> Vec<Statement> {
-    // A name that is locked in both ways is locked alone.
+    // A name that is locked both exclusively and shared is locked exclusively.
     let mut names: BTreeMap<&str, bool> = BTreeMap::new();
     let mut rows = BTreeSet::new();
     if changes_tables {
@@ -267,7 +267,7 @@ fn locks(batch: &[Statement], changes_tables: bool) -> Vec<Statement> {
     names_locked(&names).into_iter().chain(rows.into_iter().map(row)).collect()
 }
 
-/// The statement that locks names. There are few, so that it stays prepared.
+/// The statement that locks names. There are few combinations, so that it stays prepared.
 fn names_locked(names: &BTreeMap<&str, bool>) -> Option<Statement> {
     let lock = |(name, alone): (&&str, &bool)| {
         let way = if *alone { "" } else { "_shared" };
@@ -277,7 +277,7 @@ fn names_locked(names: &BTreeMap<&str, bool>) -> Option<Statement> {
     (!locks.is_empty()).then(|| Statement::new(format!("SELECT {}", locks.join(", "))))
 }
 
-/// The number by which PostgreSQL locks a name.
+/// The number of the advisory lock for a name.
 fn number_of(name: &str) -> i64 {
     let mut first = [0; 8];
     let mut hasher = blake3::Hasher::new();
@@ -285,7 +285,7 @@ fn number_of(name: &str) -> i64 {
     i64::from_le_bytes(first)
 }
 
-/// The piece with the lock of the rows that it finds.
+/// The piece, which locks the rows that it finds if its condition asks for that.
 fn locking(piece: BatchPiece<'_>) -> BatchPiece<'_> {
     let BatchPiece::One(statement) = &piece else {
         return piece;

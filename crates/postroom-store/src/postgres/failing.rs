@@ -14,11 +14,11 @@ use tokio_postgres::error::SqlState;
 /// How a batch or a query failed.
 #[derive(Debug)]
 pub(crate) enum Failing {
-    /// It is refused, and would be again.
+    /// It is refused, and would be refused again.
     Refused(Error),
-    /// Nothing of it was done, and another attempt may succeed: it collided with another one.
+    /// It collided with another one. Nothing was done, and another attempt may succeed.
     Conflict(Error),
-    /// Nothing of it was done: its prepared statements are of former tables.
+    /// Its prepared statements are for former tables. Nothing was done.
     Outdated(Error),
     /// The connection is lost, and nothing was done.
     Lost(Error),
@@ -26,13 +26,13 @@ pub(crate) enum Failing {
     Unknown {
         /// Its number.
         transaction: Value,
-        /// What its statements did, if it is committed.
+        /// The results of its statements, if it was committed.
         outcomes: Vec<Outcome>,
     },
 }
 
 impl Failing {
-    /// The error when it is not tried again.
+    /// The error for the caller, if it is not tried again.
     pub(crate) fn into_error(self) -> Error {
         match self {
             Self::Refused(error)
@@ -44,7 +44,7 @@ impl Failing {
     }
 }
 
-/// An error of the server, without the values that its details may show.
+/// An error of the server, without its details, because these may have values.
 #[derive(Debug)]
 struct ServerError {
     code: String,
@@ -59,7 +59,7 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// Sorts an error of a statement that is not the end of a transaction.
+/// Sorts an error of a statement. An error of COMMIT goes to [`says_undone`] first.
 pub(crate) fn sorted(error: tokio_postgres::Error) -> Failing {
     let Some(told) = error.as_db_error() else {
         return if error.is_closed() || is_of_connection(&error) {
@@ -95,8 +95,8 @@ pub(crate) fn sorted(error: tokio_postgres::Error) -> Failing {
     }
 }
 
-/// Whether an error of COMMIT says that nothing was done. Only an error of the server that leaves
-/// the connection open does.
+/// Whether an error of COMMIT proves that nothing was done. This is so if the server itself
+/// reported the error and left the connection open.
 pub(crate) fn says_undone(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|told| !ends_connection(told))
 }
@@ -115,7 +115,7 @@ fn is_of_connection(error: &tokio_postgres::Error) -> bool {
     cause.is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
-/// Whether an error says that the server ends the connection, or takes no changes.
+/// Whether an error says that the server ends the connection, or accepts no changes.
 fn ends_connection(told: &DbError) -> bool {
     let is_fatal = match told.parsed_severity() {
         Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
@@ -139,7 +139,7 @@ fn message(told: &DbError) -> String {
     told.message().to_owned()
 }
 
-/// The condition that a violated constraint stands for.
+/// The failed condition for a violated constraint.
 fn violated(told: &DbError) -> Error {
     Error::Condition(Failed::of_constraint(told.constraint().unwrap_or_default()))
 }

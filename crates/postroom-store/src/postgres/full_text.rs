@@ -1,9 +1,9 @@
 //! Words in PostgreSQL: a `tsvector` of words without places, with an index (GIN).
 //!
-//! GIN gives all messages that have a word, in no order. That is the way for rare words. For
-//! frequent words, the next messages in the order of time are looked at one after the other, until
-//! the page is full. How many of a sample have the words says which way is taken. Phrases are
-//! looked for in the words themselves, because the places of a `tsvector` end at 16,383.
+//! GIN returns all messages that have a word, in no order. This is the way for rare words. For
+//! frequent words, the next messages in the order of time are checked one after the other, until
+//! the page is full. A sample shows which way is better. Phrases are searched in the text of words
+//! itself, because the positions of a `tsvector` end at 16,383.
 
 use crate::full_text_dialect::BoundQuery;
 use crate::full_text_dialect::FullText;
@@ -12,7 +12,7 @@ use crate::full_text_dialect::WordsPlan;
 use postroom_model::MatchQuery;
 use postroom_model::MatchTerm;
 
-/// How times are ordered, from the first and from the last on.
+/// How times are ordered, ascending and descending.
 const WAYS: [&str; 2] = ["ASC NULLS FIRST", "DESC NULLS LAST"];
 
 /// The index of PostgreSQL.

@@ -1,6 +1,6 @@
-//! Rings of other processes: `NOTIFY` and `LISTEN` on a connection of its own.
+//! Rings from and to other processes: `NOTIFY` and `LISTEN` on a connection of its own.
 //!
-//! They may be lost. Whoever listens looks again within a minute anyway.
+//! Rings may be lost. Everybody who listens looks again within a minute anyway.
 
 use crate::bell::Topic;
 use crate::postgres::session::PostgresSession;
@@ -15,17 +15,17 @@ use tokio_postgres::AsyncMessage;
 
 /// The time between two attempts to listen again.
 const AGAIN: Duration = Duration::from_secs(2);
-/// The name that all processes with the database listen to.
+/// The name of the channel that all processes of the database listen to.
 const CHANNEL: &str = "postroom";
 
-/// Tells other processes of `rings`, and hears theirs, as long as the sessions is there.
+/// Sends `rings` to other processes, and receives theirs, as long as the sessions exist.
 pub(crate) async fn listen(sessions: Weak<Sessions>, mut rings: mpsc::UnboundedReceiver<Topic>) {
     loop {
         let Some(connected) = connect(&sessions).await else {
             return;
         };
         if let Ok(connection) = connected {
-            // It was deaf until now, so there may be news of anything.
+            // Rings may have been lost until now, so there may be news of every topic.
             sessions.upgrade().inspect(|sessions| sessions.bell.ring_all());
             tell(&connection, &mut rings).await;
         }
@@ -36,7 +36,7 @@ pub(crate) async fn listen(sessions: Weak<Sessions>, mut rings: mpsc::UnboundedR
     }
 }
 
-/// Connects and listens. `None` when the session is gone.
+/// Connects and listens. `None`: the sessions do not exist any more.
 async fn connect(sessions: &Weak<Sessions>) -> Option<Result<PostgresSession, ()>> {
     let config = sessions.upgrade().filter(|sessions| !sessions.is_closed())?.config().clone();
     let sessions = Weak::clone(sessions);
@@ -54,7 +54,7 @@ async fn connect(sessions: &Weak<Sessions>) -> Option<Result<PostgresSession, ()
     Some(listens.map(|()| connection).map_err(drop))
 }
 
-/// Tells other processes of rings until the connection is lost, or nobody rings any more.
+/// Sends rings to other processes until the connection is lost, or nobody rings any more.
 async fn tell(connection: &PostgresSession, rings: &mut mpsc::UnboundedReceiver<Topic>) {
     let mut many = vec![];
     loop {
@@ -105,7 +105,7 @@ fn topic_of(payload: &str) -> Option<Topic> {
     })
 }
 
-/// The way to those who tell other processes.
+/// Starts the task that sends rings to other processes. Returns the channel to it.
 pub(crate) fn start(sessions: &Arc<Sessions>) -> mpsc::UnboundedSender<Topic> {
     let (sender, rings) = mpsc::unbounded_channel();
     tokio::spawn(listen(Arc::downgrade(sessions), rings));

@@ -6,21 +6,21 @@
 //! ```
 //! A statement costs the server and this process more than a row does. The rows are inserted in
 //! their order. If that fails, or inserts fewer rows, the batch is run again as it was written, so
-//! that its statements say themselves what does not hold.
+//! that its statements show which condition does not hold.
 
 use crate::database::Statement;
 use std::borrow::Cow;
 use std::fmt::Write;
 use tokio_postgres::types::Type;
 
-/// Fewer rows than this are inserted one by one: each connection prepares the joined form too.
+/// Fewer rows than this are inserted one by one, because the joined form must be prepared too.
 const ROWS_MIN: usize = 4;
 /// How many rows one statement inserts at most.
 const ROWS_MAX: usize = 1000;
 /// A statement takes no more rows once it has this many bytes.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What is sent as one statement.
+/// A part of a batch that is sent as one statement.
 #[derive(Debug)]
 pub(crate) enum BatchPiece<'a> {
     /// A statement as it is.
@@ -104,7 +104,7 @@ fn parts(sql: &str) -> Option<InsertParts<'_>> {
         depth == 0
     })?;
     let (values, tail) = (rest.get(..end)?, rest.get(end + 1..)?);
-    // A query in it would not see the rows before.
+    // A query within the statement would not see the rows that are inserted before.
     let looks_back = values.contains("SELECT") && values.contains(table);
     let is_plain = !tail.contains('$') && !tail.contains("RETURNING") && !tail.contains("VALUES");
     (is_plain && !looks_back).then_some(InsertParts { head, values, tail })

@@ -31,10 +31,14 @@ const STATEMENTS_MAX: usize = 512;
 /// The least version of PostgreSQL, as the server numbers it.
 const VERSION_MIN: i32 = 150_000;
 
-/// What a session is set to. A 2xx answer promises that the change is durable, so a server that is
-/// set to commit without waiting for the disk does not do so for us. Locks of a process that hangs
-/// are given up. Long texts are compressed by LZ4 where the server has it: what PostgreSQL takes
-/// otherwise costs more than the rest of receiving a message.
+/// The settings of a session.
+///
+/// - Even if the server is configured to commit without waiting for the disk, a session of Postroom
+///   waits, because a 2xx answer promises that a change is durable.
+/// - The locks of a process that hangs are released after a time, and nobody waits longer for a
+///   lock.
+/// - Long texts are compressed by LZ4 if the server has it, because the default compression costs
+///   more than the rest of receiving a message.
 const SESSION: &str = "SET default_transaction_isolation = 'read committed';
     SET client_min_messages = warning; SET jit = off; SET TIME ZONE 'UTC';
     SET lock_timeout = '20s'; SET idle_in_transaction_session_timeout = '60s';
@@ -97,7 +101,7 @@ impl PostgresSession {
                 "the database is encoded in {encoding}: make it with `ENCODING 'UTF8'`"
             ));
         }
-        // Texts are found by it whatever their case, in all scripts.
+        // ICU folds the case of texts in all scripts.
         if !row.get::<_, bool>(3) {
             return wrong("its server was built without ICU".to_owned());
         }
@@ -151,7 +155,7 @@ impl PostgresSession {
         self.prepared.insert(sql, prepared);
     }
 
-    /// Forgets all prepared statements, because the tables are others.
+    /// Forgets all prepared statements, because the tables have changed.
     pub(crate) fn forget(&mut self) {
         self.prepared.clear();
     }
@@ -163,7 +167,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    // How it ended is told to whoever waits for an answer.
+    // Whoever waits for an answer gets the error with which it ended.
     while let Some(Ok(message)) =
         std::future::poll_fn(|context| connection.poll_message(context)).await
     {

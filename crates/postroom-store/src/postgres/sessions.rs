@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::sync::SemaphorePermit;
 
-/// The time between two looks whether a batch is still being written.
+/// The time between two checks whether a batch is still being written.
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// How many batches may be written at once.
@@ -25,7 +25,7 @@ const LISTS: usize = CONNECTIONS / 8;
 /// How many of those that look into texts or JSON may.
 const SEARCHES: usize = CONNECTIONS - WRITERS - POINTS - LISTS;
 
-/// What a connection is wanted for. No kind waits for another one.
+/// The kinds of requests. No kind waits for a connection that another kind uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SessionUse {
     /// A batch.
@@ -51,7 +51,7 @@ pub(crate) struct Sessions {
     pub bell: Bell,
 }
 
-/// A connection that is used. It is closed when it is dropped, unless it is given back.
+/// A connection in use. Dropping it closes it, unless it is given back.
 pub(crate) struct Used<'a> {
     pub connection: PostgresSession,
     sessions: &'a Sessions,
@@ -59,7 +59,7 @@ pub(crate) struct Used<'a> {
 }
 
 impl Sessions {
-    /// No connection so far.
+    /// Makes no connection yet.
     pub(crate) fn new(config: PostgresConfig) -> Self {
         Self {
             config,
@@ -104,7 +104,7 @@ impl Sessions {
         connected
     }
 
-    /// Notes that the server cannot be reached, and says so once.
+    /// Notes that the server cannot be reached, and logs it once.
     pub(crate) fn lost(&self, error: &Error) {
         self.forget_idle();
         if !self.is_lost.swap(true, Ordering::Relaxed) {
@@ -127,12 +127,12 @@ impl Sessions {
         &self.config
     }
 
-    /// Closes the connections that nobody uses.
+    /// Closes the idle connections.
     pub(crate) fn forget_idle(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Takes no more requests, and waits so long for the batches that are being written.
+    /// Takes no more requests, and waits at most so long for the batches that are being written.
     pub(crate) fn close(&self, within: Duration) {
         for lane in [&self.write, &self.point, &self.list, &self.search] {
             lane.close();
@@ -151,7 +151,7 @@ impl Sessions {
 }
 
 impl Used<'_> {
-    /// Gives the connection back. Nothing of a request may be left on it.
+    /// Gives the connection back. No request must be running on it.
     pub(crate) fn give_back(self) {
         if !self.sessions.is_closed() && !self.connection.client.is_closed() {
             let mut idle = self.sessions.idle.lock().unwrap_or_else(PoisonError::into_inner);

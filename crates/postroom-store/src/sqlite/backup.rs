@@ -1,4 +1,4 @@
-//! A copy of a database as it is at one moment, also while a process uses it.
+//! Copies a database as it is at one moment, even while a process uses it.
 
 use crate::error::Error;
 use crate::sqlite::connection::BUSY;
@@ -12,11 +12,11 @@ use rusqlite::backup::StepResult;
 use rusqlite::config::DbConfig;
 use std::path::Path;
 
-/// All pages in one step, so that they are of one moment: whoever writes goes on in the log.
+/// All pages are copied in one step, so that they are of one moment. A writer continues in the log.
 const ALL_PAGES: i32 = -1;
 
-/// Copies the database in `file`, and what its log has, to the new file `to`, which only its owner
-/// can read. The log stays as it is.
+/// Copies the database in `file`, with its log, to the new file `to`, which only its owner can
+/// read. The log stays as it is.
 ///
 /// # Errors
 ///

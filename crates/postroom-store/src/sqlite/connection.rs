@@ -28,7 +28,7 @@ pub(super) fn make(file: &Path) -> Result<(), Error> {
     made.map(drop).map_err(|source| Error::File { path: file.to_owned(), source })
 }
 
-/// A connection as all of them are.
+/// Opens a connection with the settings that all connections have.
 pub(super) fn connect(file: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(file).map_err(statement::failed)?;
     connection.busy_timeout(BUSY).map_err(statement::failed)?;
@@ -43,10 +43,10 @@ pub(super) fn connect(file: &Path) -> Result<Connection, Error> {
         ("temp_store", "MEMORY"),
         ("journal_size_limit", "67108864"),
     ] {
-        // Some answer with what they are set to.
+        // Some of these return the value that they were set to.
         connection.pragma_update(None, pragma, value).map_err(statement::failed)?;
     }
-    // A name that is no longer there is an error, and not a text.
+    // An unknown name in double quotes is an error. SQLite would take it as a text.
     for config in [DbConfig::SQLITE_DBCONFIG_DQS_DML, DbConfig::SQLITE_DBCONFIG_DQS_DDL] {
         connection.set_db_config(config, false).map_err(statement::failed)?;
     }
@@ -55,11 +55,11 @@ pub(super) fn connect(file: &Path) -> Result<Connection, Error> {
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .map_err(statement::failed)?;
-    // SQLite may have been built with another one. What works must not depend on that.
+    // SQLite may have been built with another limit, and behaviour must not depend on that.
     connection
         .set_limit(Limit::SQLITE_LIMIT_EXPR_DEPTH, EXPRESSION_DEPTH_MAX)
         .map_err(statement::failed)?;
-    // A reader gets them once more, with its own bound of time.
+    // A reader replaces these functions by ones that obey its limit of time.
     let never: IsOver = Arc::new(|| false);
     texts::teach(&connection, &never)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);

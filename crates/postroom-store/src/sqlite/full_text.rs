@@ -3,9 +3,9 @@
 //! ```text
 //!   number = second of `dateTime` · 2^24 + number within the second
 //! ```
-//! FTS5 gives the rows of a word in the order of their numbers, one after the other. So the newest
-//! 100 are found without a look at the others. Those of the last second are sorted by `dateTime`
-//! and `id`. Words that are forgotten are deleted from the pages of the index (`secure-delete`).
+//! FTS5 returns the rows of a word in the order of their numbers, one after the other. So the
+//! newest 100 are found without reading the others. The rows of the last second are sorted by
+//! `dateTime` and `id`. Deleted words are removed from the pages of the index (`secure-delete`).
 
 use crate::full_text_dialect::BoundQuery;
 use crate::full_text_dialect::FullText;
@@ -28,7 +28,7 @@ impl FullText for SqliteFullText {
             "CREATE TABLE \"full text\" (
                \"number\" INTEGER PRIMARY KEY, \"id\" {id} NOT NULL UNIQUE,
                \"domain\" {text} NOT NULL, \"dateTime\" {moment}, \"sum\" {whole} NOT NULL)",
-            // The words are taken apart already, so that only spaces separate them.
+            // The model has split the text into words already, with spaces between them.
             "CREATE VIRTUAL TABLE \"full text words\" USING fts5(
                \"words\", tokenize = 'ascii', prefix = '2 3', columnsize = 0)",
             "INSERT INTO \"full text words\" (\"full text words\", \"rank\")

@@ -36,10 +36,10 @@ const QUICK: Duration = Duration::from_millis(300);
 const QUICK_THREADS: usize = 2;
 const SEARCH_THREADS: usize = 1;
 const SLOW_THREADS: usize = 2;
-/// What is added to the nice value of threads that may use a processor for long.
+/// How much is added to the nice value of threads that may use a processor for long.
 const NICE: i32 = 10;
 
-/// A question, and who waits for the answer.
+/// A query, and where its answer goes.
 struct Question {
     statement: Statement,
     asked: Instant,
@@ -122,7 +122,7 @@ impl ReadLanes {
         Ok(sender)
     }
 
-    /// Asks.
+    /// Sends a query to its lane.
     pub(super) fn ask(&self, statement: Statement) -> oneshot::Receiver<Result<Vec<Row>, Error>> {
         let (reply, answer) = oneshot::channel();
         if let Some(senders) = &*self.senders.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -137,7 +137,8 @@ impl ReadLanes {
         answer
     }
 
-    /// Ends the threads, and what they are reading; waits until their connections are closed.
+    /// Interrupts the running queries, ends the threads, and waits until their connections are
+    /// closed.
     pub(super) fn close(&self) {
         self.ending.store(true, std::sync::atomic::Ordering::Relaxed);
         drop(self.senders.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -196,8 +197,8 @@ impl Reader {
     }
 }
 
-/// Lets all other threads have a processor before the calling one. Linux counts a nice value for
-/// each thread.
+/// Lowers the priority of the calling thread below all others. Linux has a nice value for each
+/// thread.
 fn give_way() -> rustix::io::Result<()> {
     let nice = rustix::process::getpriority_process(None)?;
     rustix::process::setpriority_process(None, nice + NICE)

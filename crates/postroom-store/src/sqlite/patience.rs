@@ -1,5 +1,5 @@
-//! How long one connection may read: SQLite asks now and then whether it is to go on, and so do the
-//! functions that we give it.
+//! The time limit of a connection that reads. SQLite asks from time to time whether to continue,
+//! and so do the functions that Postroom adds to it.
 
 use crate::error::Error;
 use crate::sqlite::statement;
@@ -13,8 +13,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many instructions of SQLite's machine pass between two questions. Few, because one of them
-/// may read a long text. The question costs a look at the clock.
+/// How many instructions of SQLite's machine run between two such questions. There are few, because
+/// one instruction may read a long text. A question only reads the clock.
 const INSTRUCTIONS: i32 = 500;
 
 /// Until when the present statement may run.
@@ -26,7 +26,7 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Watches a connection. With `ending` whatever it reads is over.
+    /// Watches a connection. If `ending` is set, all its queries are interrupted.
     pub(crate) fn of(connection: &mut Connection, ending: Arc<AtomicBool>) -> Result<Self, Error> {
         let (start, until_ms) = (Instant::now(), Arc::new(AtomicU64::new(u64::MAX)));
         let until = Arc::clone(&until_ms);
@@ -39,7 +39,7 @@ impl Patience {
         Ok(Self { start, until_ms })
     }
 
-    /// A statement begins that may take so long.
+    /// Notes that a statement begins, and how long it may take. `None`: there is no limit.
     pub(crate) fn begin(&self, within: Option<Duration>) {
         let until = within.map_or(u64::MAX, |within| ms(self.start.elapsed() + within));
         self.until_ms.store(until, Ordering::Relaxed);

@@ -13,7 +13,7 @@ const KEPT_PAGES: i64 = 64;
 /// How many pages are given back in one transaction.
 const STEP_PAGES: i64 = 256;
 
-/// Gives back free pages. Gives whether there are more.
+/// Gives back free pages. Returns whether there are more.
 pub(super) fn give_back(connection: &Connection) -> Result<bool, Error> {
     let free = whole(connection, "PRAGMA freelist_count")? - KEPT_PAGES;
     if free <= 0 || whole(connection, "PRAGMA auto_vacuum")? != INCREMENTAL {
@@ -27,7 +27,7 @@ pub(super) fn give_back(connection: &Connection) -> Result<bool, Error> {
     Ok(free > STEP_PAGES)
 }
 
-/// What `PRAGMA auto_vacuum` says of a database that gives back pages when it is asked to.
+/// The `auto_vacuum` mode in which a database gives back pages when it is asked to.
 const INCREMENTAL: i64 = 2;
 
 /// Converts a database of an earlier version so that it can give pages back. This rewrites the file

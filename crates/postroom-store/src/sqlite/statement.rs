@@ -14,7 +14,7 @@ use rusqlite::types::ValueRef;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Runs a statement. `changed` counts the rows of RETURNING when there is one.
+/// Runs a statement. If it returns rows, `changed` is their number.
 pub(super) fn run(connection: &Connection, statement: &Statement) -> Result<Outcome, Error> {
     let mut prepared = connection.prepare_cached(&statement.sql).map_err(failed)?;
     for (at, value) in statement.values.iter().enumerate() {
@@ -41,7 +41,7 @@ pub(super) fn run(connection: &Connection, statement: &Statement) -> Result<Outc
     Ok(Outcome { changed: rows.len(), rows })
 }
 
-/// The name of a placeholder, from 1. Those of every day are not made anew.
+/// The name of a placeholder, from 1. The usual ones are constants, so that they need no memory.
 fn name(number: usize) -> Cow<'static, str> {
     const NAMES: [&str; 80] = [
         "$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12", "$13", "$14",
@@ -99,7 +99,7 @@ pub(super) fn failed(error: rusqlite::Error) -> Error {
     }
 }
 
-/// Whether a filter nests deeper than SQLite takes, which it tells in its text alone.
+/// Whether a filter nests deeper than SQLite allows. Only the text of the error says so.
 fn is_too_deep(error: &rusqlite::Error) -> bool {
     error.to_string().contains("Expression tree is too large")
 }
@@ -109,12 +109,12 @@ fn is_log_index_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
 }
 
-/// The condition that a violated constraint stands for. A constraint that no caller can violate is
-/// a fault of ours, not a condition.
+/// The failed condition for a violated constraint. If no caller can violate the constraint, it is a
+/// fault of Postroom and not a condition.
 fn violated(error: rusqlite::Error) -> Error {
     let code = error.sqlite_error().map_or(0, |error| error.extended_code);
     match (code, constraint(&error.to_string())) {
-        // A reference has no name here; the conditions of batches tell which one it is.
+        // SQLite does not name the reference. The conditions of batches name it.
         (ffi::SQLITE_CONSTRAINT_FOREIGNKEY, _) => Error::Condition(Failed::Referred),
         (
             ffi::SQLITE_CONSTRAINT_PRIMARYKEY
@@ -126,9 +126,9 @@ fn violated(error: rusqlite::Error) -> Error {
     }
 }
 
-/// The name of a violated constraint. SQLite tells it in its text alone: that of an index as
-/// `index 'NAME'`, that of a key by its columns, `TABLE.COLUMN, TABLE.COLUMN`, which becomes
-/// `TABLE(COLUMN, COLUMN)`.
+/// The name of a violated constraint. SQLite has it only in the text of the error. An index is
+/// named as `index 'NAME'`. A key is named by its columns, `TABLE.COLUMN, TABLE.COLUMN`, which
+/// become `TABLE(COLUMN, COLUMN)`.
 fn constraint(text: &str) -> Option<String> {
     let (_, about) = text.rsplit_once("constraint failed: ")?;
     if let Some(index) = about.strip_prefix("index '") {

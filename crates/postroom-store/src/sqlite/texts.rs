@@ -1,5 +1,5 @@
-//! What a text has, ends or begins with, as functions of SQL. SQLite's own know the case of ASCII
-//! alone, go back and forth in a text for each `%`, and cannot be interrupted.
+//! SQL functions that compare texts with patterns. SQLite's own functions know the case only of
+//! ASCII, search a text again for each `%`, and cannot be interrupted.
 //!
 //! An argument that is NULL, or no UTF-8, gives NULL.
 
@@ -19,9 +19,9 @@ use rusqlite::types::ValueRef;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-/// Whether a text is as a pattern says.
+/// Whether a text matches a pattern.
 pub(crate) const LIKE: &str = "postroom_like";
-/// Whether a text has another one somewhere.
+/// Whether a text contains another one.
 pub(crate) const HAS: &str = "postroom_has";
 /// Whether a text begins with another one.
 pub(crate) const BEGINS: &str = "postroom_begins";
@@ -29,10 +29,10 @@ pub(crate) const BEGINS: &str = "postroom_begins";
 /// How much is folded at once.
 const FOLD_BYTES: usize = 64 << 10;
 
-/// Says whether the time of what a connection runs is up.
+/// Says whether the time of a connection's query is over.
 pub(crate) type IsOver = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// Gives a connection the functions.
+/// Adds the functions to a connection.
 ///
 /// # Errors
 ///
@@ -50,8 +50,8 @@ pub(crate) fn teach(connection: &Connection, is_over: &IsOver) -> Result<(), Err
     })
 }
 
-/// Defines a function of a text and of something that it is compared with: that is folded, and
-/// prepared once for all rows.
+/// Defines a function that compares a text with a second argument. The second argument is folded
+/// and prepared once for all rows.
 fn define<T: Send + Sync + 'static>(
     connection: &Connection,
     name: &str,
@@ -86,7 +86,7 @@ fn text_of<'a>(context: &'a Context<'_>, argument: usize) -> Option<&'a str> {
     }
 }
 
-/// What SQLite says when it is interrupted itself.
+/// The error of SQLite for an interrupted query.
 fn interrupted(_: TimeIsUp) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None)
 }
@@ -104,7 +104,7 @@ fn folded(text: &str, effort: &mut Effort<'_>) -> Result<String, TimeIsUp> {
     Ok(folded)
 }
 
-/// Whether a text begins with one that is folded. No more of it is folded than that takes.
+/// Whether a text begins with a folded one. Only as much of the text is folded as is needed.
 fn begins(text: &str, start: &str, effort: &mut Effort<'_>) -> Result<bool, TimeIsUp> {
     let mut start = start;
     for piece in pieces(text) {

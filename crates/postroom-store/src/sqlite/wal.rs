@@ -8,10 +8,10 @@
 //!   commit 2n+1 ─► checkpoint: the file holds 2n+1 ─► commit 2n+2, first in the new log ─► …
 //! ```
 //! A clean stop leaves an even number in the file, and no log. So does the backup command of
-//! SQLite. Each checkpoint has numbers of its own, also one that does not get to its end: on a full
-//! disk, or where somebody reads. A new log begins only after a complete one, whose number the row
-//! `wal whole` has. So a log belongs to a file whose number is neither below `wal whole` nor above
-//! `wal`, as the log tells them.
+//! SQLite. Each checkpoint has numbers of its own, even if it does not complete because the disk is
+//! full or somebody reads. A new log begins only after a complete checkpoint, and the row `wal
+//! whole` has the number of the last complete one. So a log belongs to a file if the number in the
+//! file is between `wal whole` and `wal`, as they are in the log.
 
 use crate::error::Error;
 use crate::sqlite::statement;
@@ -24,40 +24,40 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering;
 
-/// The row of `meta` that tells the number.
+/// The row of `meta` with the number.
 const NUMBER: &str = "wal";
-/// The row of `meta` that tells the number of the last complete checkpoint.
+/// The row of `meta` with the number of the last complete checkpoint.
 const WHOLE: &str = "wal whole";
-/// How many pages of the log are written back at once.
+/// The log is written back when it has so many pages.
 const PAGES: i32 = 4096;
-/// After a checkpoint that readers kept from its end: how many more pages until the next.
+/// After an incomplete checkpoint, the next one follows after so many more pages.
 const PAGES_AGAIN: i32 = 1024;
-/// A reserve that holds so many pages is a large one.
+/// A reserve that holds so many pages has room for a log of [`PAGES`].
 const PAGES_FIT: i32 = PAGES - PAGES / 64;
 /// The bytes of a page and of its header in the log.
 const PAGE_BYTES: u64 = 16_384 + 24;
 
-/// How a checkpoint goes about what is in its way.
+/// How much a checkpoint does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Checkpoint {
-    /// Writes back what nobody reads.
+    /// Writes back the pages that no reader prevents from being written.
     Passive,
     /// Also empties the log, if nobody reads it.
     Truncate,
 }
 
-/// The log, as the thread that writes sees it.
+/// What the writer knows of the log.
 #[derive(Debug)]
 pub(super) struct Wal {
-    /// The number that was committed last; even.
+    /// The number that was committed last. It is even.
     number: i64,
-    /// The number of the last complete checkpoint: the file has it, or a later one.
+    /// The number of the last complete checkpoint. The file has this number or a later one.
     whole: i64,
-    /// At how many pages the log is written back.
+    /// The log is written back next when it has so many pages.
     at_pages: i32,
-    /// At how many pages that is after a whole checkpoint.
+    /// The same after a complete checkpoint.
     pages_max: i32,
-    /// How many pages it has, as of the last commit.
+    /// How many pages the log had after the last commit.
     logged: Arc<AtomicI32>,
 }
 
@@ -85,7 +85,7 @@ fn log_of(file: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The number that stands in the file itself, whatever the log says. `None` when there is none.
+/// The number in the file itself, whatever the log says. `None`: there is none.
 fn number_in_file(file: &Path) -> Option<i64> {
     let path = std::path::absolute(file).ok()?;
     let mut uri = String::from("file:");
@@ -109,7 +109,7 @@ fn number(connection: &Connection, name: &str) -> Result<Option<i64>, rusqlite::
 }
 
 impl Wal {
-    /// Takes over the log of a database that was just opened; `in_file` is what
+    /// Takes over the log of a database that was just opened. `in_file` is the number that
     /// [`before_open`] found.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ impl Wal {
             ),
             None => (None, None),
         };
-        // Earlier versions had no row for it: their numbers differed by 2 at most.
+        // Earlier versions had no such row. Their numbers differed by 2 at most.
         let whole = whole.or(number.map(|number| number - 2)).unwrap_or(0);
         if let Some(in_file) = in_file
             && !number.is_some_and(|number| (whole..=number).contains(&in_file))
@@ -152,14 +152,14 @@ impl Wal {
     #[must_use]
     pub(super) fn at_most(mut self, reserve_bytes: Option<u64>) -> Self {
         let fitting = reserve_bytes.and_then(|bytes| i32::try_from(bytes / PAGE_BYTES).ok());
-        // What a large message adds comes on top.
+        // The other half is for a large message, which may make the log longer than that.
         let fitting = fitting.filter(|pages| *pages < PAGES_FIT).map(|pages| pages / 2);
         self.pages_max = fitting.unwrap_or(PAGES).max(1);
         self.at_pages = self.pages_max;
         self
     }
 
-    /// After how many more pages a checkpoint is tried again.
+    /// The number of pages at which the next checkpoint follows an incomplete one.
     fn again(&self) -> i32 {
         self.pages().saturating_add(PAGES_AGAIN.min(self.pages_max))
     }
@@ -180,7 +180,7 @@ impl Wal {
         }
     }
 
-    /// Writes the log back, and marks the file: there is more in the log.
+    /// Writes the log back. The number that gets into the file is odd, because the log has more.
     pub(super) fn checkpoint(
         &mut self,
         connection: &Connection,
@@ -201,7 +201,7 @@ impl Wal {
         is_whole.map(drop)
     }
 
-    /// Leaves all in the file.
+    /// Writes all of the log into the file, and empties it.
     pub(super) fn close(self, connection: &Connection) -> Result<(), Error> {
         run(connection, Checkpoint::Truncate).map(drop)
     }

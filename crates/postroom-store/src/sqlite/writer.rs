@@ -24,13 +24,13 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// How many batches are committed together at the most.
+/// How many batches are committed together at most.
 const GROUP_MAX: usize = 256;
 /// A log of this many pages is emptied when the writer is idle, because it may contain deleted
 /// mail.
 const LOG_PAGES_KEPT: i32 = 8;
 
-/// A batch that was run, and how it went.
+/// A batch that was run, and its result.
 type Ran = (Write, Result<Vec<Outcome>, Error>);
 
 /// The connection that writes. One thread or task has it.
@@ -58,7 +58,7 @@ impl Writer {
         Ok(Self { connection, wal, reserve })
     }
 
-    /// Serves requests until nobody can make one any more.
+    /// Serves requests until no sender is left.
     pub(crate) fn run(mut self, asked: &mpsc::Receiver<Ask>) {
         let mut next = asked.recv().ok();
         while let Some(ask) = next.take() {
@@ -68,8 +68,8 @@ impl Writer {
         self.close();
     }
 
-    /// Serves a request, together with the batches that are `waiting` after it. Gives back a
-    /// request that it took but did not serve.
+    /// Serves a request, together with the batches that are `waiting` after it. Returns a request
+    /// that it took from `waiting` but did not serve.
     pub(crate) fn answer(
         &mut self,
         ask: Ask,
@@ -102,7 +102,7 @@ impl Writer {
         }
     }
 
-    /// Commits a group, from the reserve if need be.
+    /// Commits a group. If there is no space, it uses the reserve for the batches that may use it.
     fn write(&mut self, group: Vec<Write>) {
         let mut group = group;
         if self.reserve.is_used() {
@@ -123,13 +123,13 @@ impl Writer {
         self.wal.after_commit(&self.connection);
     }
 
-    /// Gives back some space. If no space is left to give back, empties the log.
+    /// Gives back some space. If there is none to give back, empties the log.
     fn tidy(&mut self) -> Result<bool, Error> {
         if space::give_back(&self.connection)? {
             return Ok(true);
         }
         if self.wal.pages() > LOG_PAGES_KEPT || self.reserve.is_used() {
-            // It does not wait for readers, because the next attempt suffices.
+            // It does not wait for readers, because a later attempt will do.
             self.connection.busy_timeout(Duration::ZERO).map_err(statement::failed)?;
             let emptied = self.wal.checkpoint(&self.connection, Checkpoint::Truncate);
             self.connection.busy_timeout(BUSY).map_err(statement::failed)?;
@@ -141,7 +141,8 @@ impl Writer {
 
 /// Commits a group in one transaction, with a savepoint for each batch. If an error aborts the
 /// whole transaction (a full disk), every batch so far fails with it, and the later batches start a
-/// new transaction. Gives back, unanswered, the batches that may use the reserve.
+/// new transaction. Returns the batches that found no space and may use the reserve. They are not
+/// answered yet.
 fn commit_group(connection: &Connection, group: Vec<Write>) -> Vec<Write> {
     let mut waiting = group.into_iter();
     let mut unwritten = vec![];
@@ -172,7 +173,7 @@ fn commit_group(connection: &Connection, group: Vec<Write>) -> Vec<Write> {
 }
 
 /// Answers each waiting batch. A refused batch is answered only after the commit, because the row
-/// that refused it may belong to another batch of the group. Gives back the batches that found no
+/// that refused it may belong to another batch of the group. Returns the batches that found no
 /// space and may use the reserve.
 fn settle(connection: &Connection, committed: Result<(), Error>, done: Vec<Ran>) -> Vec<Write> {
     let lost = committed.err();
@@ -215,7 +216,7 @@ fn run_batch(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome
         }
     };
     let ran: Result<Vec<_>, Error> = batch.iter().map(run).collect();
-    // With the transaction the savepoint is gone too.
+    // If the transaction was aborted, the savepoint is gone too.
     if !connection.is_autocommit() {
         if ran.is_err() {
             execute(connection, "ROLLBACK TO batch")?;

@@ -1,4 +1,4 @@
-//! What is asked of the one who writes, and the way there.
+//! The requests to the writer, and the channel to it.
 
 use crate::database::Answer;
 use crate::database::Outcome;
@@ -20,22 +20,22 @@ pub(crate) struct Write {
     pub reply: ReplySender<Vec<Outcome>>,
 }
 
-/// A request to the one who writes.
+/// A request to the writer.
 pub(crate) enum Ask {
     Write(Write),
     /// Gives back a little space. The answer says whether there is more to give back.
     Tidy(ReplySender<bool>),
 }
 
-/// Sends a request, if its receiver is still there. When it is gone, so is the reply, and the
-/// answer says that it is closed.
+/// Sends a request. If the writer has ended, the reply is dropped, and the answer is
+/// [`Error::Closed`].
 type Line = Box<dyn Fn(Ask) + Send>;
 
-/// The way to the one who writes, until it is closed.
+/// The channel to the writer, until it is closed.
 pub(crate) struct WriteChannel(Mutex<Option<Line>>);
 
 impl WriteChannel {
-    /// A way that ends in `send`.
+    /// A channel that sends requests with `send`.
     pub(crate) fn new(send: impl Fn(Ask) + Send + 'static) -> Self {
         Self(Mutex::new(Some(Box::new(send))))
     }
@@ -50,7 +50,7 @@ impl WriteChannel {
         self.ask(Ask::Tidy)
     }
 
-    /// Takes no more requests. The one who writes ends after those that it has.
+    /// Takes no more requests. The writer ends after the requests that it has.
     pub(crate) fn close(&self) {
         drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
