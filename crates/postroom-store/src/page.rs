@@ -23,7 +23,8 @@ use postroom_model::filter::Literal;
 use postroom_model::filter::Operand;
 use postroom_model::filter::Subject;
 
-/// The SQL of a page. `conditions` binds its values. `select` ends before its `WHERE`. The domain is
+/// The SQL of a page. `conditions` binds its values. `select` ends before its `WHERE`. The domain
+/// is
 /// `$1`.
 pub(crate) fn page(
     dialect: &dyn Dialect,
