@@ -28,25 +28,25 @@ pub struct App {
     pub limits: Arc<Limits>,
     /// How much JSON is in memory.
     pub budget: Arc<Budget>,
-    /// The sources that send wrong tokens.
+    /// The addresses that send wrong tokens.
     pub lockout: Arc<Lockout>,
     /// The tokens whose lists take long.
     pub scans: Arc<Scans>,
-    /// Whether the engine works.
+    /// Reports the health of the engine.
     pub engine: Engine,
     /// Held while the store is checked, so that one check runs at a time.
     pub looking: Arc<Mutex<()>>,
-    /// The news for all who follow them.
+    /// Reads the news once for all who follow them.
     pub news: NewsBoard,
     /// Sends pings to receivers of webhooks. `None`: there is no engine.
     pub webhooks: Option<WebhookTester>,
     /// Finds the whole texts of messages.
     pub texts: Arc<WholeTexts>,
-    /// How the interface describes itself.
+    /// The description of the interface.
     pub described: Arc<Described>,
-    /// Cancelled when Postroom ends: what waits for news ends too.
+    /// Cancelled when Postroom ends, so that requests that wait for news end too.
     pub ending: CancellationToken,
-    /// Memory for answers that are made as a whole.
+    /// Limits the memory of answers that are made as a whole.
     pub(crate) held: AnswerBudget,
 }
 

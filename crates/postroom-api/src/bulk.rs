@@ -1,8 +1,8 @@
 //! Changes and deletions of many entities: `PATCH` and `DELETE` of a collection with a filter, and
 //! `CLEAR`.
 //!
-//! Up to 1,000 entities are changed by the request. More are a job, and so is every request with an
-//! `Idempotency-Key`, because a job is created once.
+//! The request itself changes up to 1,000 entities. For more of them it creates a job. A request
+//! with an `Idempotency-Key` always creates a job, because a repeated request can then return it.
 
 use crate::app::Asked;
 use crate::body;
@@ -48,13 +48,13 @@ const AT_ONCE_MAX: usize = 1000;
 const JOB_COUNT_MAX: usize = 1_000_000;
 /// The parameter that says how many entities are to be deleted.
 const CONFIRM: &str = "confirm";
-/// What is said of a body where there must be none.
+/// The text for a body where there must be none.
 const NO_BODY: &str = "takes no body: the filter is the parameter `filter`";
 
-/// The parameters of requests for one entity that those for many do not take.
+/// The parameters that only requests for one entity take.
 const OF_ONE: &[&str] = &["messages", "duplicate"];
 
-/// Refuses what can be said of one entity alone.
+/// Refuses parameters that only requests for one entity take.
 fn for_one(uri: &Uri) -> Result<(), Problem> {
     match parameters::all(uri)?.into_iter().find(|(name, _)| OF_ONE.contains(&name.as_str())) {
         Some((name, _)) => {
@@ -72,35 +72,35 @@ struct BulkRequest {
     filter: Option<Filter>,
     /// The filter as it was sent.
     sent: Option<Value>,
-    /// How many are to be deleted, as the client says.
+    /// How many entities the client agrees to delete.
     confirm: Option<u64>,
-    /// Whether the client must say it.
+    /// Whether the client must confirm the number.
     must_confirm: bool,
 }
 
-/// `PATCH` of a collection: changes the entities of the parameter `filter`.
+/// `PATCH` of a collection: changes the entities that match the parameter `filter`.
 ///
 /// # Errors
 ///
-/// 422 for a wrong body or filter, before anything is changed; 409 with those that could not be
-/// changed.
+/// 422 for a wrong body or filter, before anything is changed; 409 with the entities that could not
+/// be changed.
 pub(crate) async fn patch(asked: Asked, by: ListedBy, body: Body) -> Result<Response, Problem> {
     let wanted = BulkRequest::read(asked, by, &["filter"])?;
     wanted.must_filter("changes")?;
     let sent = body::json(&wanted.asked.headers, body, &wanted.asked.app).await?;
     exact::check(&wanted.asked.class, &sent.document.rounded)?;
-    // The share is held until everything is changed.
+    // The share of the memory is held until everything is changed.
     let Sent { document, share: _share } = sent;
     wanted.check(&document.json)?;
     let once = wanted.key("PATCH", document.digest)?;
     wanted.run(BulkWork::Patch(document.json), once).await
 }
 
-/// `DELETE` of a collection: deletes the entities of the parameter `filter`.
+/// `DELETE` of a collection: deletes the entities that match the parameter `filter`.
 ///
 /// # Errors
 ///
-/// 422 for a wrong filter, or none; 409 with those that could not be deleted.
+/// 422 for a wrong or missing filter; 409 with the entities that could not be deleted.
 pub(crate) async fn delete(asked: Asked, by: ListedBy, body: Body) -> Result<Response, Problem> {
     let wanted = BulkRequest::read(asked, by, &["filter"])?;
     wanted.must_filter("deletes")?;
@@ -109,12 +109,12 @@ pub(crate) async fn delete(asked: Asked, by: ListedBy, body: Body) -> Result<Res
     wanted.run(BulkWork::Delete, once).await
 }
 
-/// `CLEAR` of a collection: deletes all entities, or those of the parameter `filter`. `confirm`
-/// says how many.
+/// `CLEAR` of a collection: deletes all entities, or those that match the parameter `filter`. The
+/// parameter `confirm` must be their number.
 ///
 /// # Errors
 ///
-/// 409 with the number if `confirm` does not say it; as [`delete`].
+/// 409 with the number if `confirm` is another; as [`delete`].
 pub(crate) async fn clear(asked: Asked, by: ListedBy, body: Body) -> Result<Response, Problem> {
     let wanted = BulkRequest::read(asked, by, &["filter", CONFIRM])?;
     body::none(&wanted.asked.headers, body, &wanted.asked.app, NO_BODY).await?;
@@ -159,7 +159,7 @@ impl BulkRequest {
         Err(Invalid::new("filter", reason).into())
     }
 
-    /// Checks what does not depend on the entity.
+    /// Checks changes as far as this does not depend on the entity.
     fn check(&self, changes: &Value) -> Result<(), Problem> {
         let class = &self.asked.class;
         validate::change(class, changes, &Entity::new(EntityId::nil(), Map::new()))?;
@@ -189,7 +189,7 @@ impl BulkRequest {
         if self.must_confirm && count > 0 && self.confirm != Some(count) {
             return Err(Failed::Unconfirmed { count, what: "entities" }.into());
         }
-        // These and no others, whatever is created since.
+        // Entities that are created from now on are not touched.
         self.done(work, once, &entities).await
     }
 
@@ -236,7 +236,7 @@ impl BulkRequest {
         }
         let order = BulkOrder { filter: self.sent.clone(), work, entities, once: once.as_ref() };
         match store.bulk_create(domain, class, order).await {
-            // The same request on another connection was faster.
+            // The same request on another connection created the job first.
             Err(Error::Condition(Failed::KeyUsed)) => {
                 let job = self.before(once.as_ref()).await?;
                 Ok(job::accepted(&job.ok_or_else(|| Problem::fault("a key vanished"))?))
@@ -246,7 +246,7 @@ impl BulkRequest {
     }
 }
 
-/// The answer to a request that was done. `total`: how many entities were meant.
+/// The answer to a request that changed entities itself. `total` is how many were to be changed.
 fn answer(tally: Tally, total: usize) -> Result<Response, Problem> {
     let Tally { done, changed, failed, reasons, broken } = tally;
     if let Some(error) = broken {

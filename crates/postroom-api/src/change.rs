@@ -36,7 +36,7 @@ use postroom_store::Updated;
 use serde_json::Map;
 use serde_json::Value as Json;
 
-/// How often a change is tried when others change the same entity meanwhile.
+/// How many times a change is tried if others change the same entity meanwhile.
 const TRIES_MAX: usize = 20;
 
 /// `PATCH` of an entity: changes the properties that are sent. The others stay.
@@ -133,11 +133,15 @@ pub(crate) async fn find(asked: &Asked, id: EntityId) -> Result<Entity, Problem>
 struct ApplyTerms<'a> {
     /// The key of a PUT.
     once: Option<&'a Once>,
-    /// The claim that the change acknowledges.
+    /// The token of the work claim that the change acknowledges.
     claim: Option<ClaimToken>,
 }
 
-/// Whether a claim was acknowledged by this request, which is repeated. Otherwise it must be held.
+/// Whether the claim was acknowledged before, because this request repeats an earlier one.
+///
+/// # Errors
+///
+/// 412 if the claim was not acknowledged and is no longer held.
 async fn is_acknowledged(
     asked: &Asked,
     place: EntityPlace<'_>,

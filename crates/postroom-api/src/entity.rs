@@ -21,7 +21,7 @@ use postroom_model::Mask;
 use postroom_model::Query;
 use std::sync::Arc;
 
-/// How many entities a page has at most, where a client asked for more.
+/// The header field with the limit of a page, if the client asked for a greater one.
 const LIMIT: HeaderName = HeaderName::from_static("x-limit");
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
@@ -109,7 +109,7 @@ fn rows(asked: &Asked, mask: Option<Mask>) -> Rows {
     }
 }
 
-/// The last entity of a full page, with the values that the order needs.
+/// The last entity of a full page, with only the values that the order needs.
 async fn last_of(asked: &Asked, query: &Query) -> Result<Option<Entity>, Problem> {
     let last = Query {
         limit: 1,
@@ -133,7 +133,7 @@ pub(crate) async fn show(asked: Asked, id: EntityId) -> Result<Response, Problem
     let mask = pairs.first().map(|(_, text)| mask(text)).transpose()?;
     let entity = change::find(&asked, id).await?;
     let tag = etag::of_version(entity.version);
-    // The tag is not about the other entities that are shown.
+    // The tag is the version of this entity, so it says nothing about other entities in the answer.
     let is_whole = mask.as_ref().is_none_or(|mask| mask.references().is_empty());
     if is_whole && etag::is_known(&asked.headers, &tag)? {
         return Ok(view::not_modified(&tag));

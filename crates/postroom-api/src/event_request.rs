@@ -19,9 +19,9 @@ use std::time::Duration;
 /// The parameters.
 const PARAMETERS: [&str; 8] =
     ["after", "class", "filter", "mask", "operation", "event", "limit", "wait"];
-/// How many events an answer has when nothing else is asked for.
+/// How many events an answer has at most, by default.
 const LIMIT: u32 = 100;
-/// How many events an answer has at most.
+/// How many events a client may ask for.
 const LIMIT_MAX: u32 = 1000;
 /// How long an answer waits at most.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -31,9 +31,9 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 pub(crate) enum After {
     /// With the oldest change that is kept.
     First,
-    /// With what changes from now on.
+    /// With the changes from now on.
     Now,
-    /// Behind a number.
+    /// After the change of this number.
     Seq(i64),
 }
 
@@ -60,7 +60,7 @@ impl EventRequest {
         Self::of(classes, &parameters::of(uri, &PARAMETERS)?)
     }
 
-    /// Reads parameters, each of which is there once.
+    /// Reads parameters. None of them occurs twice.
     ///
     /// # Errors
     ///
@@ -103,8 +103,7 @@ impl EventRequest {
         if problems.is_empty() { Ok(read) } else { Err(problems.into()) }
     }
 
-    /// The event of a change, if it is one of those that are asked for. `classes` are the present
-    /// ones.
+    /// The event of a change, if the client asks for it. `classes` are the present ones.
     pub(crate) fn event(&self, classes: &[Arc<Class>], news: &EntityNews) -> Option<ShownEvent> {
         ShownEvent::of(&self.wanted, classes, news)
     }

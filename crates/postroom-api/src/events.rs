@@ -4,8 +4,8 @@
 //!   GET /rest/v1/events?after=123&wait=30      {"events": […], "next": 130}
 //!   Accept: text/event-stream                  id: 124, event: message.received, data: {…}
 //! ```
-//! A client goes on behind the number that it handled last, and misses nothing. A stream ends when
-//! its client reads too slowly, and the client comes back with its number.
+//! A client continues after the number that it handled last, and misses nothing. A stream ends if
+//! its client reads nothing for too long. The client then connects again with its number.
 //!
 //! Standards: Server-Sent Events of the HTML standard (§9.2): `Last-Event-ID`.
 
@@ -42,20 +42,21 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Where the news are.
+/// The path of the news.
 pub(crate) const EVENTS: &str = "/rest/v1/events";
 /// The media type of a stream.
 const STREAM: &str = "text/event-stream";
-/// Where a client of a stream says how far it has come.
+/// The header field in which a client of a stream says how far it has come.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// How often a stream says that it is still there, and whether its token still is.
+/// How often a stream sends something, and checks its token, if there are no events.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long an answer looks for events that are asked for among others.
+/// How long an answer reads changes that the client did not ask for, before it returns without an
+/// event.
 const LOOKING_MAX: Duration = Duration::from_secs(5);
 /// How many changes a stream reads at once.
 pub(crate) const STREAMED_AT_ONCE: u32 = 100;
 
-/// `GET`: the news behind a number.
+/// `GET`: the news after a number.
 ///
 /// # Errors
 ///
@@ -81,7 +82,7 @@ fn is_stream(headers: &HeaderMap) -> bool {
     types.map(str::trim).any(|of_type| of_type.eq_ignore_ascii_case(STREAM))
 }
 
-/// Who reads the news.
+/// A request for news that is being answered.
 struct Follower {
     app: App,
     request: EventRequest,
@@ -127,16 +128,16 @@ impl Follower {
         Ok(Json(json!({"events": events, "next": self.news.after()})).into_response())
     }
 
-    /// A stream of all events from now on.
+    /// A stream of the events.
     async fn stream(mut self, headers: HeaderMap) -> Result<Response, Problem> {
-        // What cannot be read is answered before the stream begins.
+        // The first page is read before the stream begins, so that a problem is a plain answer.
         let first = self.read(STREAMED_AT_ONCE).await?;
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
             if let Err(problem) = self.send(first, &sender, &headers).await {
                 let told = format!("event: problem\ndata: {}\n\n", problem.to_json());
                 let told = Bytes::from(told);
-                // Whoever no longer listens comes back with its number.
+                // A client that no longer listens comes back with its number.
                 let _ = sender.send(told).await;
             }
         });
@@ -148,7 +149,7 @@ impl Follower {
         Ok((fields, Body::from_stream(parts)).into_response())
     }
 
-    /// Sends events until the client is gone, Postroom ends, or the token is no longer good.
+    /// Sends events until the client is gone, Postroom ends, or the token is no longer valid.
     async fn send(
         &mut self,
         mut page: EventPage,
@@ -194,7 +195,7 @@ impl Follower {
         }
     }
 
-    /// Reads on behind what was read so far, at most so many changes.
+    /// Reads the next changes, at most so many.
     async fn read(&mut self, limit: u32) -> Result<EventPage, Problem> {
         let ReadNews { news, is_full } = read(&mut self.news, limit).await?;
         let classes = self.app.store.classes();
@@ -210,7 +211,7 @@ pub(crate) struct ReadNews {
     pub is_full: bool,
 }
 
-/// Follows the news of a domain from where a client wants to begin.
+/// Follows the news of a domain from the place where a client wants to begin.
 ///
 /// # Errors
 ///
@@ -248,7 +249,7 @@ pub(crate) async fn read(news: &mut NewsFollower, limit: u32) -> Result<ReadNews
     }
 }
 
-/// The client does not say where to begin.
+/// The problem of a client that does not say where to begin.
 pub(crate) fn no_beginning() -> Problem {
     let reason = "says where to begin: the number behind which to go on, `first` or `now`";
     Invalid::new("after", reason).into()

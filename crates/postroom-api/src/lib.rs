@@ -6,8 +6,8 @@
 //!                                                                  store, engine::content
 //! ```
 //! A handler does four things: it authorises, extracts, calls one function of a lower crate, and
-//! returns a view. Every refusal is a `Problem`. Everything that a request keeps in
-//! memory has a limit, and files stream in both directions.
+//! returns a view. Every refusal is a `Problem`. Everything that a request holds in memory has a
+//! limit, and files stream in both directions.
 #![warn(unreachable_pub)]
 
 mod limits;

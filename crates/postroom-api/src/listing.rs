@@ -102,7 +102,7 @@ pub(crate) fn parse(
     reader.finish(class)
 }
 
-/// The parameters that are about entities, not about sums.
+/// The parameters of lists, which do not go with sums.
 const OF_LISTS_ALONE: [&str; 7] = ["order", "mask", "limit", "offset", "after", "count", "flat"];
 
 /// The link to the page after `last`: the same request with a cursor.

@@ -30,7 +30,7 @@ pub(crate) const WEBHOOK_TEST: &str = "test";
 pub(crate) struct Place {
     /// The class.
     pub class: Arc<Class>,
-    /// What of the class.
+    /// The part of the class.
     pub target: Target,
     /// The word after a colon, which must be a verb. `None`: there is no colon.
     pub word: Option<String>,

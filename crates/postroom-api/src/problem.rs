@@ -19,9 +19,9 @@ use postroom_model::json_problem;
 use postroom_store::Failed;
 use serde_json::json;
 
-/// The kind of a problem with classes that were changed at the same moment.
+/// The kind of a problem that arose because the classes were changed at the same moment.
 const OTHER_CLASSES: &str = "other-classes";
-/// How many of several problems the detail lists.
+/// How many problems the detail lists.
 const DETAILED: usize = 10;
 
 /// A refusal, as `application/problem+json`.
@@ -40,7 +40,7 @@ pub struct Problem {
 pub(crate) struct Fault {
     /// The cause.
     pub cause: Box<str>,
-    /// Whether the client gets only the id of the request, because nothing else was meant for it.
+    /// Whether the client gets only the id of the request, and no other detail.
     pub is_hidden: bool,
 }
 
@@ -169,7 +169,7 @@ impl Problem {
         self
     }
 
-    /// The same, after what was done before it.
+    /// The same problem, with a detail that begins with what was done before it.
     #[must_use]
     pub(crate) fn preceded_by(mut self, done: &str) -> Self {
         let dot = if self.detail.is_empty() { "" } else { "; " };
@@ -184,8 +184,8 @@ impl Problem {
         self
     }
 
-    /// Adds the request id for the log. If there is no other detail, that is all that the client
-    /// sees.
+    /// Adds the request id under which the log has more. If there is no other detail, the client
+    /// sees only this.
     #[must_use]
     pub fn of_request(mut self, id: &str) -> Self {
         let place = format!("the log has more under request id {id}");

@@ -16,26 +16,26 @@ use serde_json::Value as Json;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The event of the platform.
+/// The name of the only event of `subscribe`.
 pub(crate) const PLATFORM_EVENT: &str = "modelevents.data_changed";
-/// How long a subscription lasts when its client says nothing.
+/// How long a subscription lasts by default.
 const EXPIRES: Duration = Duration::from_secs(3600);
 /// How long it lasts at most: a day.
 const EXPIRES_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How many classes one subscription names.
 const OBJECTS_MAX: usize = 20;
-/// How long an id of a client is.
+/// How many bytes the id of a subscription may have.
 const ID_BYTES_MAX: usize = 200;
 
-/// The members of `follow` that are those of a request for events.
+/// The members of `follow` that are parameters of `GET /rest/v1/events` too.
 const OF_EVENTS: [&str; 6] = ["after", "class", "filter", "mask", "operation", "event"];
 
 /// A message of a client.
 #[derive(Debug)]
 pub(crate) struct SocketMessage {
-    /// How the client knows the answer. Null: it does not ask for one by name.
+    /// A value that the client recognises in the answer. Null: it sent none.
     pub qid: Json,
-    /// The subscription that it is about.
+    /// The id of the subscription.
     pub id: String,
     pub wish: Wish,
 }
@@ -43,26 +43,26 @@ pub(crate) struct SocketMessage {
 /// What the client wants.
 #[derive(Debug)]
 pub(crate) enum Wish {
-    /// Events as `GET /rest/v1/events` tells them, from a number on.
+    /// Events in the form of `GET /rest/v1/events`, after a number.
     Follow(Box<EventRequest>),
-    /// Changes of the entities of some classes from now on, as the platform tells them.
+    /// Changes of the entities of some classes from now on, in the form of [`PLATFORM_EVENT`].
     Subscribe(Subscription),
-    /// No more of them.
+    /// The end of a subscription.
     Unsubscribe,
 }
 
-/// A subscription of the platform.
+/// What the client asks for with `subscribe`.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    /// One for each class.
+    /// One request for each class.
     pub requests: Vec<EventRequest>,
     /// How long it lasts.
     pub expires: Duration,
-    /// What was asked for. The same once more renews the subscription.
+    /// The members without `expires`. A message with the same ones renews the subscription.
     pub asked: Json,
 }
 
-/// A message that cannot be read, with what its client knows it by.
+/// A message that cannot be read, with the values by which its client recognises the answer.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub qid: Json,

@@ -1,8 +1,8 @@
 //! Verbs: what a request does at its place.
 //!
-//! In addition to the common methods there are verbs of our own. Each is a method (`REDECOMPOSE
-//! <path>`). Each has a twin for clients and proxies that know only the common methods: `POST
-//! <path>:redecompose`. A new verb is a row of the table `OWN` and an arm of the router.
+//! In addition to the common methods, Postroom has verbs of its own. Each is a method (`REDECOMPOSE
+//! <path>`). For clients and proxies that know only the common methods, each has another form:
+//! `POST <path>:redecompose`. A new verb needs a row of the table `OWN` and an arm in the router.
 
 use crate::place::Place;
 use crate::place::Target;
@@ -39,11 +39,11 @@ pub(crate) enum Verb {
     Redecompose,
     /// Tries the servers of an account at once.
     Try,
-    /// A message that was too large is loaded all the same.
+    /// Loads a message that was too large.
     Fetch,
 }
 
-/// A verb of our own, and the place that accepts it.
+/// A verb of Postroom, and the places that accept it.
 struct Own {
     verb: Verb,
     method: &'static str,
@@ -53,7 +53,7 @@ struct Own {
     of_entity: bool,
 }
 
-/// The verbs of our own.
+/// The verbs of Postroom.
 const OWN: &[Own] = &[
     Own { verb: Verb::Query, method: "QUERY", classname: None, of_entity: false },
     Own { verb: Verb::Clear, method: "CLEAR", classname: None, of_entity: false },
@@ -114,7 +114,7 @@ pub(crate) fn methods(place: &Place) -> String {
     all.collect::<Vec<_>>().join(", ")
 }
 
-/// The verbs of our own that a place accepts.
+/// The verbs of Postroom that a place accepts.
 fn own(place: &Place) -> impl Iterator<Item = &'static Own> {
     let of_entity = match place.target {
         Target::Collection => Some(false),
@@ -127,7 +127,7 @@ fn own(place: &Place) -> impl Iterator<Item = &'static Own> {
     })
 }
 
-/// Whether a method of our own is one of a class.
+/// Whether entities, or the collection, of a class accept a method of Postroom.
 #[must_use]
 pub(crate) fn is_own(class: &Class, of_entity: bool, method: &str) -> bool {
     OWN.iter().any(|own| {

@@ -5,8 +5,8 @@
 //!   server:  ["follow", {"qid": null, "id": "a", "after": 123}]
 //!            ["event", {"id": "a", "event": {"seq": 124, …}}]
 //! ```
-//! Each subscription has a task, which waits while the client reads what was told before. A client
-//! that reads nothing for a minute loses its connection, and comes back with its number.
+//! Each subscription has a task, which waits until the client has read the events before. A client
+//! that reads nothing for a minute loses its connection. It then connects again with its number.
 //!
 //! Standards: RFC 6455.
 
@@ -49,13 +49,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::DropGuard;
 
-/// Where it is.
+/// The path of the WebSocket.
 pub(crate) const WEB_SOCKET: &str = "/ws";
 /// How many bytes a message of a client may have.
 const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 /// How many subscriptions one connection may have.
 const SUBSCRIPTIONS_MAX: usize = 100;
-/// A client that is silent for so long is gone. It answers each heartbeat.
+/// A client that is silent for so long counts as gone, because a client answers each heartbeat.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// `GET`: begins the conversation.
@@ -91,14 +91,14 @@ struct Conversation {
     app: App,
     domain: Domain,
     headers: HeaderMap,
-    /// What the subscriptions tell, page by page.
+    /// Takes the messages of the subscriptions, page by page.
     tells: mpsc::Sender<Vec<Json>>,
     subscriptions: HashMap<String, Subscribed>,
 }
 
 /// A subscription that has begun.
 struct Subscribed {
-    /// What was asked for. Null: it is no subscription of the platform.
+    /// The members of `subscribe`. Null: the client sent `follow`.
     asked: Json,
     expires: watch::Sender<Option<Instant>>,
     /// Ends its task.
@@ -111,13 +111,13 @@ type Farewell = Option<CloseFrame>;
 impl Conversation {
     async fn run(mut self, mut socket: WebSocket, mut told: mpsc::Receiver<Vec<Json>>) {
         let farewell = self.converse(&mut socket, &mut told).await;
-        // Whoever is gone already does not hear it.
+        // This fails if the client is gone already, which does no harm.
         if farewell.is_some() {
             let _ = socket.send(Message::Close(farewell)).await;
         }
     }
 
-    /// Hears and tells until one of both leaves.
+    /// Reads and writes messages until one side ends the conversation.
     async fn converse(
         &mut self,
         socket: &mut WebSocket,
@@ -136,7 +136,7 @@ impl Conversation {
                             return farewell(close_code::UNSUPPORTED, "messages are texts");
                         }
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                        // Too large a message is an error, too, and is answered before.
+                        // A message that is too large is an error too. The library has answered it.
                         Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                     }
                 }
@@ -205,7 +205,7 @@ impl Conversation {
         let Subscription { requests, expires, asked } = wanted;
         let until = Instant::now() + expires;
         let answer = json!(["subscribe", {"expires": expires.as_secs()}]);
-        // The same once more keeps it, with all that it has not told yet.
+        // If the subscription exists already, it is only extended, so that no event is lost.
         if let Some(subscribed) = self.subscriptions.get(id).filter(|one| one.asked == asked)
             && subscribed.expires.send(Some(until)).is_ok()
         {
@@ -222,7 +222,7 @@ impl Conversation {
         Ok(json!(["unsubscribe", {}]))
     }
 
-    /// Begins to tell. A subscription of the same id ends.
+    /// Begins a subscription. An earlier one of the same id ends.
     #[expect(clippy::disallowed_methods, reason = "connections of clients are not simulated")]
     fn begin<F>(
         &mut self,
@@ -254,7 +254,7 @@ impl Conversation {
     }
 }
 
-/// What a subscription tells, and how.
+/// A running subscription. `told` makes the message of an event.
 struct Telling<F> {
     requests: Vec<EventRequest>,
     news: NewsFollower,
@@ -262,7 +262,7 @@ struct Telling<F> {
 }
 
 impl<F: Fn(&str, ShownEvent) -> Json> Telling<F> {
-    /// Tells until it expires, the client is gone, or the news cannot be read.
+    /// Sends events until the subscription expires, the client is gone, or the news cannot be read.
     async fn run(
         mut self,
         app: &App,
@@ -274,7 +274,7 @@ impl<F: Fn(&str, ShownEvent) -> Json> Telling<F> {
             let page = match events::read(&mut self.news, STREAMED_AT_ONCE).await {
                 Ok(page) => page,
                 Err(problem) => {
-                    // Whoever no longer listens does not need it.
+                    // This fails if the client is gone already, which does no harm.
                     let _ = tells.send(vec![refusal(&Json::Null, &Json::from(id), &problem)]).await;
                     return;
                 }
@@ -292,7 +292,7 @@ impl<F: Fn(&str, ShownEvent) -> Json> Telling<F> {
             let until = *expiry.borrow_and_update();
             tokio::select! {
                 () = self.news.changed() => {}
-                // It was renewed, or its owner is gone, which ends this task.
+                // It was renewed. If its owner is gone, this task is cancelled.
                 _ = expiry.changed() => {}
                 () = expired(until) => {
                     let _ = tells.send(vec![json!(["expired", {"id": id}])]).await;
@@ -311,7 +311,7 @@ async fn expired(until: Option<Instant>) {
     }
 }
 
-/// A change as the platform tells it.
+/// The message of a change for `subscribe`.
 fn platform_event(id: &str, event: ShownEvent) -> Json {
     let ShownEvent { operation, json: mut event, .. } = event;
     let member = |of: &mut Json, name: &str| of.get_mut(name).map(Json::take).unwrap_or_default();
