@@ -71,8 +71,8 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(4);
 /// The pause before a request whose connection was lost is tried again. The first time, there is
 /// none.
 const LOST_PAUSE: Duration = Duration::from_millis(250);
-/// How long the server is asked whether a transaction was committed. The server ends the session of
-/// a lost connection earlier than that.
+/// How long the server is asked whether a transaction was committed. When a connection is lost, the
+/// server ends its session earlier than that.
 const OUTCOME_WITHIN: Duration = Duration::from_secs(90);
 /// The time between two such questions.
 const OUTCOME_PAUSE: Duration = Duration::from_millis(200);

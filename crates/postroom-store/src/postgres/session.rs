@@ -33,8 +33,8 @@ const VERSION_MIN: i32 = 150_000;
 
 /// The settings of a session.
 ///
-/// - Even if the server is configured to commit without waiting for the disk, a session of Postroom
-///   waits, because a 2xx answer promises that a change is durable.
+/// - Even if the server is configured to commit without waiting for the disk, it waits in
+///   sessions that Postroom opens, because a 2xx answer promises that a change is durable.
 /// - The locks of a process that hangs are released after a time, and nobody waits longer for a
 ///   lock.
 /// - Long texts are compressed by LZ4 if the server has it, because the default compression costs
