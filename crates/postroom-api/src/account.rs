@@ -1,5 +1,5 @@
-//! The rule of accounts: one account for each login at a server, because two would fetch every mail
-//! twice.
+//! The rule that a login at a server has one account, because two accounts would fetch every
+//! message twice.
 //!
 //! The store enforces it in the batch that creates or changes. This module reads the client's
 //! request for an exception, and names the existing account.
@@ -44,7 +44,7 @@ pub(crate) enum MessagesFate {
     Deleted,
 }
 
-/// What a request to delete says about messages. Without a word, they stay.
+/// What a request to delete an account says about its messages. By default, they stay.
 ///
 /// # Errors
 ///

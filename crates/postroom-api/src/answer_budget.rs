@@ -1,6 +1,6 @@
-//! Memory for answers that are made as a whole before they are sent.
+//! Limits the memory of answers that are made as a whole before they are sent.
 //!
-//! A client may read slowly, so such an answer takes its share of a common budget until it is sent.
+//! A client may read slowly, so such an answer holds its share of a common budget until it is sent.
 
 use bytes::Bytes;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl AnswerBudget {
 }
 
 impl AnswerShare {
-    /// The bytes of an answer, which keep as much of the share as they need until they are sent.
+    /// The bytes of an answer. They hold as much of the share as they need until they are sent.
     pub(crate) fn hold(mut self, text: String) -> Bytes {
         let kept = self.0.as_mut().and_then(|all| all.split(text.len().min(all.num_permits())));
         Bytes::from_owner(HeldAnswer { text, _share: AnswerShare(kept) })

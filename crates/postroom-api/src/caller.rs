@@ -20,15 +20,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// The challenge to who sends a token that is not known.
+/// The challenge to a client whose token is not known.
 const UNKNOWN_TOKEN: &str = "Bearer realm=\"postroom\", error=\"invalid_token\"";
 
 /// An authorised caller. A function that takes one cannot be reached without a good token.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    /// The domain of the token. The caller sees nothing else.
+    /// The domain of the token. The caller sees no other domain.
     pub domain: Domain,
-    /// The name of the token: the feed says that it changed what the caller changes.
+    /// The name of the token. The feed has it in the changes that the caller makes.
     pub name: String,
 }
 
@@ -52,7 +52,7 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
-/// Whether the token of a request that takes long is still good.
+/// Checks that the token of a long request is still valid.
 ///
 /// # Errors
 ///

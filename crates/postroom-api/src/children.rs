@@ -1,10 +1,10 @@
-//! Child collections: what a path with a slash at its end has below it.
+//! Child collections: a path that ends with a slash lists what is below it.
 //!
 //! ```text
 //!   GET /rest/v1/model/        [{"name": "crm", …}, {"name": "email", …}]
 //!   GET /rest/v1/model/email/  [{"name": "Accounts", "classname": "email/Accounts", …}, …]
 //! ```
-//! Names of classes have slashes, so they form a tree. A path answers one level of it.
+//! Names of classes have slashes, so they form a tree. An answer has one level of it.
 
 use crate::parameters;
 use crate::percent;

@@ -1,6 +1,6 @@
-//! `CLAIM` of a collection: workers share its entities, and each gets others. `CLAIM` of an entity
-//! extends a claim, and `NACK` gives it back. A `PATCH` with the token acknowledges it
-//! (`crate::change`).
+//! `CLAIM` of a collection: workers share its entities, and each worker gets different ones.
+//! `CLAIM` of an entity extends a claim, and `NACK` gives the entity back. A `PATCH` with the token
+//! of a claim acknowledges it (`crate::change`).
 //!
 //! ```text
 //!   CLAIM /rest/v1/model/email/Messages
@@ -37,17 +37,17 @@ use postroom_store::Once;
 use serde_json::Value;
 use serde_json::json;
 
-/// Who claims.
+/// The client that claims.
 pub(crate) struct ClaimedBy<'a> {
     /// The name of its token.
     pub name: &'a str,
-    /// What its lists owe.
+    /// Limits slow searches, which count as lists.
     pub scans: &'a Scans,
-    /// By whom they are.
+    /// The client, as `scans` knows it.
     pub listed: ListedBy,
 }
 
-/// `CLAIM` of a collection: claims entities for one worker, and answers them.
+/// `CLAIM` of a collection: claims entities for one worker, and returns them.
 ///
 /// # Errors
 ///
@@ -59,7 +59,7 @@ pub(crate) async fn claim(
 ) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     claim_token::none(&asked.headers)?;
-    // The share is held until everything is claimed.
+    // The share of the memory is held until everything is claimed.
     let sent = body::json(&asked.headers, body, &asked.app).await?;
     exact::refuse(&sent.document.rounded)?;
     let classes = asked.app.store.classes();
@@ -83,12 +83,12 @@ pub(crate) async fn claim(
     };
     let run = async {
         match claiming.run().await {
-            // The same request on another connection was faster.
+            // The same request on another connection has claimed first.
             Err(Error::Condition(Failed::KeyUsed)) => Ok(None),
             claimed => Ok(Some(claimed?)),
         }
     };
-    // A filter that looks into texts may take long, as such a list does.
+    // A filter that searches texts may take long, so it counts as a list.
     let claimed = match wanted.query.filter.as_ref().is_some_and(Filter::searches) {
         true => by.scans.list(&by.listed, run).await?,
         false => run.await?,
@@ -103,7 +103,7 @@ pub(crate) async fn claim(
     }
 }
 
-/// `CLAIM` of an entity: extends its claim, which it names by its token.
+/// `CLAIM` of an entity: extends the claim of the token that the request names.
 ///
 /// # Errors
 ///
@@ -137,7 +137,7 @@ pub(crate) async fn nack(asked: Asked, id: EntityId, body: Body) -> Result<Respo
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// What is said of a body that is no object.
+/// The texts for a body that is not an object.
 const EXTENDED: &str = "takes an object: {\"lease\": 60}";
 const GIVEN_BACK: &str = "takes an object: {} or {\"delay\": 30}";
 
@@ -149,7 +149,7 @@ fn key(asked: &Asked, digest: blake3::Hash) -> Result<Option<Once>, Problem> {
     once::of(&asked.headers, hasher.finalize(), &[], blake3::hash(b""))
 }
 
-/// The answer to what was claimed under a key before, as far as the worker still has it.
+/// The answer with the entities that were claimed under a key before and are still claimed.
 async fn claimed_before(asked: &Asked, once: &Once) -> Result<Option<Response>, Problem> {
     let Some(ids) = once::ids_before(asked, once).await? else {
         return Ok(None);
@@ -169,7 +169,7 @@ fn answer(class: &Class, claimed: &[ClaimedEntity]) -> Response {
     Json(claimed.iter().map(|one| shown(class, one)).collect::<Vec<_>>()).into_response()
 }
 
-/// An entity as its worker sees it.
+/// An entity with its claim, as the answer shows it.
 fn shown(class: &Class, ClaimedEntity { entity, claim }: &ClaimedEntity) -> Value {
     let mut shown = entity.to_json(class);
     if let Some(members) = shown.as_object_mut() {

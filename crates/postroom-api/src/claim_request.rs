@@ -21,9 +21,9 @@ use std::sync::Arc;
 const LIMIT_MAX: u32 = 1000;
 /// How long a claim may last, in seconds: up to a day.
 const LEASE_SECONDS: RangeInclusive<f64> = 1.0..=86_400.0;
-/// How long an entity may be kept back, in seconds: up to a week.
+/// How long an entity that is given back may be withheld, in seconds: up to a week.
 const DELAY_SECONDS: RangeInclusive<f64> = 0.0..=604_800.0;
-/// How often an entity may be given to a worker.
+/// The range of `claims_max`: how many times an entity may be claimed.
 const CLAIMS_MAX: RangeInclusive<u64> = 1..=1000;
 /// How long the name of a worker may be.
 const BY_BYTES_MAX: usize = 255;
@@ -31,20 +31,20 @@ const BY_BYTES_MAX: usize = 255;
 /// The members of a claim.
 const MEMBERS: [&str; 8] =
     ["filter", "order", "limit", "lease", "claimedBy", "set", "claims_max", "dead_letter"];
-/// What a body without members is told.
+/// The text for a body that is not an object.
 const FORM: &str = "takes an object: {\"filter\": […], \"limit\": 10, \"lease\": 60}";
 
 /// What a worker asks for.
 pub(crate) struct ClaimRequest<'a> {
-    /// Which entities, in which order, how many.
+    /// Which entities, in which order, and how many.
     pub query: Query,
-    /// How long each is claimed.
+    /// How long they are claimed.
     pub lease_ms: i64,
-    /// The name that the worker gives itself.
+    /// The name that the worker gives itself. `None`: the name of its token.
     pub by: Option<&'a str>,
-    /// What is changed of each.
+    /// The change that is made to each claimed entity.
     pub set: Option<&'a Json>,
-    /// What becomes of those that were claimed too often.
+    /// What is done with entities that were claimed too often.
     pub dead_letter: Option<DeadLetter<'a>>,
 }
 
@@ -98,7 +98,7 @@ impl<'a> ClaimRequest<'a> {
     }
 }
 
-/// The value, if there is one and it is right.
+/// The value of a member. `None`: it is missing or wrong. What is wrong is added to `problems`.
 fn kept<T>(problems: &mut Vec<Invalid>, read: Option<Result<T, Invalid>>) -> Option<T> {
     match read? {
         Ok(value) => Some(value),
@@ -109,7 +109,7 @@ fn kept<T>(problems: &mut Vec<Invalid>, read: Option<Result<T, Invalid>>) -> Opt
     }
 }
 
-/// The changes of a member, as far as they do not depend on the entity.
+/// The changes in a member. They are checked as far as this does not depend on the entity.
 fn changes<'a>(
     problems: &mut Vec<Invalid>,
     members: &BodyMembers<'a>,

@@ -1,4 +1,4 @@
-//! `Claim-Token`: the header field by which a worker shows that an entity is claimed for it.
+//! `Claim-Token`: the header field with which a worker proves that it has claimed an entity.
 
 use crate::problem::Problem;
 use axum::http::HeaderMap;
@@ -41,7 +41,7 @@ pub(crate) fn needed(headers: &HeaderMap) -> Result<ClaimToken, Problem> {
     })
 }
 
-/// Refuses a token where it has no meaning, because the client means something by it.
+/// Refuses a token in a request that ignores it, because the client expects it to have an effect.
 ///
 /// # Errors
 ///

@@ -50,7 +50,7 @@ use std::collections::HashSet;
 /// The part of a form that holds the JSON.
 const JSON_PART: &str = "message";
 
-/// `POST` of a collection: one entity, or a list of which all are created or none. With an
+/// `POST` of a collection: creates one entity, or all entities of a list or none. With an
 /// `Idempotency-Key`, a repeated request creates nothing again.
 ///
 /// # Errors

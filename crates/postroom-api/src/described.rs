@@ -1,10 +1,10 @@
-//! The description of the interface as it is sent, made once for each version of the classes.
+//! The description of the interface, which is made once for each version of the classes.
 
 use bytes::Bytes;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-/// A description, and the version of the classes that it is of.
+/// A description of the interface for one version of the classes.
 #[derive(Debug, Clone)]
 pub(crate) struct Description {
     /// The version of the classes.

@@ -1,7 +1,7 @@
 //! `/rest/v1/design/classes`: the classes. A class is named by its name, with slashes, or its id.
 //!
-//! Classes belong to all domains. So every token reads them, and only those of the domains
-//! `default` and `master` change them.
+//! Classes belong to all domains. Every token may read them. Only tokens of the domains `default`
+//! and `master` may change them.
 
 use crate::app::App;
 use crate::body;
@@ -41,15 +41,15 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where the classes are.
+/// The path of the classes.
 pub(crate) const CLASSES: &str = "/rest/v1/design/classes";
 /// The verb that waits until every process uses the newest classes.
 const SYNC: &str = "SYNC";
-/// Its twin for those who know only the common methods.
+/// The word after a colon for clients that know only the common methods.
 const TWIN: &str = "sync";
 /// How long it waits.
 const SYNC_WITHIN: Duration = Duration::from_secs(30);
-/// How often a change is tried when others change classes meanwhile.
+/// How many times a change is tried if others change classes meanwhile.
 const TRIES_MAX: usize = 20;
 /// The domains whose tokens may change classes.
 const ADMINISTRATIVE: [&str; 2] = ["default", "master"];
@@ -235,7 +235,8 @@ impl Asking {
     }
 }
 
-/// Why a class was not made or changed. Problems of properties have the places of what was sent.
+/// The problem with a class that was not made or changed. Problems of properties name their places
+/// in the sent JSON.
 fn placed(error: Error, properties: &[Property], inherited: usize, sent: &Value) -> Problem {
     let Error::Condition(Failed::Invalid { problems }) = error else {
         return error.into();
@@ -243,7 +244,7 @@ fn placed(error: Error, properties: &[Property], inherited: usize, sent: &Value)
     as_sent(problems, properties, inherited, sent).into()
 }
 
-/// Others change classes all the time.
+/// The problem if others change classes again and again.
 fn crowded() -> Problem {
     Error::Condition(Failed::OtherClasses).into()
 }

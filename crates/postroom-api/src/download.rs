@@ -1,6 +1,7 @@
 //! Downloads: streams the bytes of a file, or a range of them, out of the store.
 //!
-//! Content of mail is never trusted: no sniffing, no scripts, no origin of its own.
+//! Content of mail is never trusted. A browser must not guess its type, run its scripts, or treat
+//! it as a part of this site.
 //!
 //! Standards: RFC 9110 §14 (ranges), §13.1 (conditions).
 
@@ -32,7 +33,7 @@ use postroom_store::FileSource;
 use postroom_store::Store;
 use std::ops::Range;
 
-/// What a browser may do with the file: show it, with embedded pictures.
+/// The policy for a browser: it may show the file and its embedded pictures, and nothing else.
 pub(crate) const POLICY: HeaderValue = HeaderValue::from_static(
     "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'",
 );
@@ -47,15 +48,15 @@ pub(crate) enum DownloadBody<'a> {
     Bytes(Bytes),
 }
 
-/// How it is shown.
+/// How a download is shown.
 pub(crate) struct Shown {
     /// A validator for the content.
     pub tag: String,
     /// Its media type.
     pub media_type: HeaderValue,
-    /// What a browser may do with it.
+    /// The policy for a browser.
     pub policy: HeaderValue,
-    /// The name under which a browser is to save it instead of showing it.
+    /// The name under which a browser saves it. `None`: the browser shows it.
     pub saved_as: Option<String>,
 }
 

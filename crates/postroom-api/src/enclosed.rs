@@ -21,7 +21,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A file out of the JSON of an entity.
+/// A file that the JSON of an entity encloses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Enclosed {
     /// The property that it belongs to.
@@ -38,7 +38,7 @@ pub(crate) struct Enclosed {
     pub bytes: Vec<u8>,
 }
 
-/// Takes the files out of the JSON of a new entity. The rest are its values.
+/// Takes the files out of the JSON of a new entity. The values stay in it.
 ///
 /// # Errors
 ///

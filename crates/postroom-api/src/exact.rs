@@ -1,9 +1,10 @@
-//! Numbers that JSON can write and a value of 64 bits cannot keep: which a text has, and where.
+//! Finds numbers in JSON that 64 bits cannot hold exactly.
 //!
-//! A number is kept if it is whole and has 64 bits, or if a floating point number, written with as
-//! many digits, is the same. So `0.1` is kept, and so are the 17 digits that programs write. The
-//! value of a property of the type `float` is rounded, because that is its type. In JSON of any
-//! form a number is refused rather than changed.
+//! A number is exact if it is whole and has at most 64 bits, or if the nearest floating point
+//! number, written with as many digits, is the same. So `0.1` is exact, and so are the 17 digits
+//! that programs write. The value of a property of the type `float` is rounded, because that is its
+//! type. In properties that hold JSON, a number that is not exact is refused, so that it is never
+//! changed silently.
 //!
 //! Standards: RFC 8259 (§6 numbers).
 
@@ -19,13 +20,14 @@ const DIGITS_MAX: usize = 767;
 /// A whole number of so many bytes has 64 bits.
 const SHORT: usize = 15;
 
-/// Where a JSON text has a number that is not kept, at most some of them. The text is valid JSON.
+/// The places of numbers in a JSON text that are not exact, at most [`PLACES_MAX`]. The text must
+/// be valid JSON.
 pub(crate) fn rounded(bytes: &[u8]) -> Vec<String> {
     let is_lost = |token| matches!(token, JsonToken::Number(number) if !is_kept(number));
     if (JsonTokens { bytes, at: 0 }).any(is_lost) { places(bytes) } else { vec![] }
 }
 
-/// Refuses what is not kept of the properties that hold JSON.
+/// Refuses numbers that are not exact in properties that hold JSON.
 ///
 /// # Errors
 ///
@@ -41,7 +43,7 @@ pub(crate) fn check(class: &Class, rounded: &[String]) -> Result<(), Problem> {
     refuse(of_json)
 }
 
-/// Refuses every number that is not kept.
+/// Refuses every number that is not exact.
 ///
 /// # Errors
 ///
@@ -53,7 +55,7 @@ pub(crate) fn refuse<'a>(rounded: impl IntoIterator<Item = &'a String>) -> Resul
     if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
 }
 
-/// What a JSON text consists of. Signs that only part others are left out.
+/// A token of a JSON text. Colons and blanks are left out.
 enum JsonToken<'a> {
     Begin(u8),
     End,
@@ -164,7 +166,7 @@ fn place(levels: &[JsonLevel]) -> String {
     place
 }
 
-/// Whether a number of JSON is kept.
+/// Whether a number of JSON is exact.
 fn is_kept(number: &str) -> bool {
     let is_short = number.len() <= SHORT && !number.contains(['e', 'E']);
     if is_short || number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok() {

@@ -1,4 +1,4 @@
-//! `FETCH` of a message: one that was too large to be loaded is loaded all the same.
+//! `FETCH` of a message: loads a message that was too large to be loaded.
 
 use crate::app::Asked;
 use crate::change;
@@ -13,8 +13,8 @@ use postroom_model::MESSAGE_BYTES_LIMIT;
 use postroom_model::MessageEntityId;
 use postroom_store::LoadRequest;
 
-/// Notes the request and answers 202 with the message; it becomes `received` when it is there, or
-/// its `errorText` says why it is not.
+/// Records the request and answers 202 with the message. The message becomes `received` when it is
+/// loaded. If it cannot be loaded, its `errorText` says why.
 ///
 /// # Errors
 ///

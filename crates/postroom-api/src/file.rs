@@ -115,7 +115,8 @@ pub(crate) async fn add(
     Ok((StatusCode::CREATED, Json(added.collect::<Vec<_>>())).into_response())
 }
 
-/// `PUT` of a file: the body, or the first part of a form. 201 when it is new, else 200.
+/// `PUT` of a file: its content is the body, or the first part of a form. 201 if the file is new,
+/// otherwise 200.
 ///
 /// # Errors
 ///
@@ -220,7 +221,7 @@ fn check_match(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Pro
     Ok(())
 }
 
-/// Whether the client wants the change of a certain content only.
+/// Whether the client wants to change only certain content.
 fn is_conditional(headers: &HeaderMap) -> bool {
     [header::IF_MATCH, header::IF_NONE_MATCH].iter().any(|name| headers.contains_key(name))
 }
