@@ -1,12 +1,11 @@
-//! Html of mail, made harmless for those who show it within a page of their own.
+//! Makes the html of mail harmless, so that clients can show it within their own pages.
 //!
-//! ammonia keeps the elements and attributes that are listed, and drops all others: scripts,
-//! handlers, forms, frames, styles of the whole page. What loads something from elsewhere is kept
-//! only if the client asks for it. Links stay, because nothing is loaded until a person follows
-//! one.
+//! ammonia keeps only listed elements and attributes. It drops scripts, handlers, forms, frames and
+//! styles of the whole page. Attributes that load something from elsewhere are kept only if the
+//! client asks for it. Links stay, because nothing is loaded until a person follows one.
 //!
-//! A parser of html follows rules by which a short text can become very many elements, or take very
-//! long. So a first pass counts its steps, and html with too many is refused.
+//! By the rules of html, a short text can become very many elements, or take very long to parse. So
+//! a first pass counts the steps of the parser, and html with too many steps is refused.
 
 use crate::problem::Problem;
 use ammonia::Builder;
@@ -20,13 +19,13 @@ mod steps;
 /// A longer html is refused.
 pub(crate) const HTML_BYTES_MAX: u64 = 8 << 20;
 
-/// Elements that are dropped with what is in them.
+/// Elements that are dropped with their content.
 const DROPPED: [&str; 14] = [
     "script", "style", "title", "template", "iframe", "noframes", "noembed", "noscript", "object",
     "svg", "math", "select", "audio", "video",
 ];
 
-/// Properties of style attributes that cannot move an element out of its place.
+/// The properties of styles that are kept. They cannot move an element out of its place.
 #[rustfmt::skip]
 const STYLES: &[&str] = &[
     "background", "background-color", "background-image", "background-position",
@@ -45,21 +44,21 @@ const STYLES: &[&str] = &[
     "word-spacing", "word-wrap",
 ];
 
-/// Functions that may stand in the value of a style.
+/// Functions that the value of a style may have.
 const FUNCTIONS: [&str; 6] = ["rgb", "rgba", "hsl", "hsla", "calc", "url"];
 
 /// Schemes of links.
 const LINKS: [&str; 6] = ["http", "https", "mailto", "tel", "sms", "xmpp"];
 
-/// Kinds of pictures that may stand in the html itself. None of them can have scripts.
+/// Kinds of pictures that may be embedded in the html. None of them can have scripts.
 const PICTURES: [&str; 7] = ["png", "jpeg", "jpg", "gif", "webp", "bmp", "avif"];
 
-/// Makes html harmless. This takes long, so call it on a thread for such work. `remote` keeps
-/// pictures that are loaded from elsewhere.
+/// Makes html harmless. This takes long, so call it on a blocking thread. `remote` keeps pictures
+/// that are loaded from elsewhere.
 ///
 /// # Errors
 ///
-/// 422 for html that would become far more than it is.
+/// 422 for html that takes a parser too many steps.
 pub(crate) fn clean(html: &str, remote: bool) -> Result<String, Problem> {
     if !steps::are_few(html) {
         let detail = "the html of this message is nested so deeply, or so often, that it cannot be \
@@ -119,8 +118,8 @@ fn is_shown(address: &str, remote: bool) -> bool {
     }
 }
 
-/// The scheme of an address as it stands there. Browsers find more schemes, for example with line
-/// ends in them. Such an address has none of ours.
+/// The scheme of an address as it is written. Browsers recognise further spellings, for example
+/// with line ends in them. Such a scheme is in none of the lists.
 fn scheme(address: &str) -> Option<String> {
     let (scheme, _) = address.trim().split_once(':')?;
     Some(scheme.to_ascii_lowercase())
@@ -147,7 +146,7 @@ fn style(value: &str, remote: bool) -> Cow<'_, str> {
     if is_harmless(&value) {
         return Cow::Borrowed(value);
     }
-    // A semicolon within a string makes pieces that are no declarations, which are dropped later.
+    // A semicolon within a string makes pieces that are not declarations. ammonia drops these.
     Cow::Owned(value.split(';').filter(is_harmless).collect::<Vec<_>>().join(";"))
 }
 

@@ -22,7 +22,7 @@ use postroom_model::filter;
 use postroom_model::filter::Names;
 use postroom_store::Job;
 
-/// Where the jobs are.
+/// The path of the jobs.
 pub(crate) const JOBS: &str = "/rest/v1/jobs";
 /// How many jobs are listed, the newest first.
 const LIST_MAX: u32 = 100;

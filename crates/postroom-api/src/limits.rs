@@ -31,9 +31,9 @@ pub struct Limits {
     pub read_within: Duration,
     /// How many bytes the head of a request may have, and how many of a body are buffered.
     pub head_bytes_max: usize,
-    /// From which time on a list is slow.
+    /// A list that takes longer counts as slow.
     pub slow_list_from: Duration,
-    /// How much time the slow lists of a token may take beyond one of them all the time.
+    /// How much time a token may owe for slow lists (`crate::scans`).
     pub slow_lists_max: Duration,
     /// How long a client may take to send a JSON body, which holds a share of the memory.
     pub json_within: Duration,

@@ -1,5 +1,5 @@
-//! `LOOKUP` of a collection: the id of the entity that has a key. `opts.lookup_properties` of the
-//! class names the properties that may have it, and they are searched one after another.
+//! `LOOKUP` of a collection: finds the id of the entity that has a key. `opts.lookup_properties` of
+//! the class names the properties that may have the key. They are searched one after another.
 
 use crate::app::Asked;
 use crate::body;

@@ -45,7 +45,7 @@ struct HtmlParameters {
     is_attachment: bool,
 }
 
-/// What takes the place of `cid:`.
+/// What replaces `cid:` addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum InlineAs {
     /// The addresses of the inlines.
@@ -124,7 +124,7 @@ fn wanted(asked: &Asked) -> Result<HtmlParameters, Problem> {
     Ok(wanted)
 }
 
-/// What a browser may do with it.
+/// The policy for a browser.
 fn policy(wanted: &HtmlParameters) -> HeaderValue {
     match (wanted.inline == Some(InlineAs::Url), wanted.is_remote) {
         (false, false) => download::POLICY,
@@ -159,7 +159,7 @@ async fn read(store: &Store, file: &FileRow, bytes_max: u64) -> Result<Option<Ve
     Ok(Some(bytes))
 }
 
-/// The inlines of a message by what the html calls them.
+/// The inlines of a message by the ids that the html uses.
 struct Inlines<'a> {
     by_id: HashMap<&'a str, &'a FileRow>,
 }

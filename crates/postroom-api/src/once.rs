@@ -47,8 +47,8 @@ pub(crate) fn of(
     Ok(Some(Once { key: key.to_owned(), request: *hasher.finalize().as_bytes() }))
 }
 
-/// The key of a PUT. `None`: the class is not one whose entities Postroom goes on to change, so a
-/// repeated PUT changes nothing anyway.
+/// The key of a PUT of a message. `None`: it is another class. Postroom does not change entities of
+/// other classes by itself, so a repeated PUT changes nothing anyway.
 #[must_use]
 pub(crate) fn of_put(class: &Class, id: EntityId, digest: blake3::Hash) -> Option<Once> {
     (class.classname == MESSAGES).then(|| Once::put(id, *digest.as_bytes()))

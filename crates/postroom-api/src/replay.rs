@@ -1,7 +1,7 @@
-//! Small bodies are kept while they are read, so that a request can be answered again.
+//! Keeps small bodies while they are read, so that a request can be processed again.
 //!
-//! A request that meets a change of the classes at its own moment was refused as a whole. It is
-//! answered again with the present classes, and its client learns nothing of that.
+//! If the classes change while a request is processed, nothing of the request is done. It is then
+//! processed again with the present classes, and its client does not notice.
 
 use axum::body::Body;
 use axum::body::HttpBody;
@@ -37,7 +37,7 @@ impl Default for ReadSoFar {
 }
 
 impl Replay {
-    /// The body of a request, to be read as it is, and what can be read again of it.
+    /// Splits a request into its head, its body, and the body that can be read again later.
     pub(crate) fn of(request: Request<Body>) -> (Request<()>, Body, Self) {
         let (head, body) = request.into_parts();
         let (replay, head) = (Self::default(), Request::from_parts(head, ()));
@@ -58,7 +58,7 @@ impl Replay {
         (head, Body::from_stream(pieces.chain(end)), replay)
     }
 
-    /// The body once more; `None`: it was not read to its end, or is large.
+    /// The body once more. `None`: it was not read to its end, or is large.
     pub(crate) fn again(&self) -> Option<Body> {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             ReadSoFar::Whole(bytes) => Some(Body::from(bytes.clone())),

@@ -1,8 +1,9 @@
-//! Rows: what an answer shows of entities. These are their properties, and if the mask names them,
-//! the entities to which they refer and the descriptions of their files.
+//! Rows: the entities as an answer shows them. A row has the properties of an entity. If the mask
+//! asks for them, it also has the entities to which the entity refers, and the descriptions of its
+//! files.
 //!
-//! What belongs to the entities of a page is read with one query for each reference, and one for
-//! the files, whatever the number of entities.
+//! These are read with one query for each reference and one for the files, however many entities a
+//! page has.
 
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -24,7 +25,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// The entities that others refer to, by their ids, while they are read.
+/// The running query for the entities to which others refer, by id.
 type Referred<'a> =
     Pin<Box<dyn Future<Output = Result<HashMap<EntityId, Json>, Error>> + Send + 'a>>;
 
@@ -34,7 +35,7 @@ const AT_ONCE: usize = 512;
 /// How rows are shown.
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
-    /// Where what belongs to them is read.
+    /// The store from which referred entities and files are read.
     pub store: Store,
     /// The tenant.
     pub domain: Domain,
@@ -46,7 +47,7 @@ pub(crate) struct Rows {
     pub flat: bool,
 }
 
-/// What belongs to the entities of a page.
+/// The referred entities and the files of the entities of a page.
 #[derive(Debug, Default)]
 pub(crate) struct Companions {
     /// For each reference of the mask, the other entities by id.
@@ -55,7 +56,7 @@ pub(crate) struct Companions {
 }
 
 impl Rows {
-    /// Reads what belongs to the entities of a page.
+    /// Reads the referred entities and the files of the entities of a page.
     ///
     /// # Errors
     ///
@@ -109,7 +110,7 @@ impl Rows {
                     others.insert(other.id, rows.row(&other, &companions));
                 }
             }
-            // What no longer exists is shown by its id alone.
+            // An entity that no longer exists is shown with its id alone.
             for id in ids {
                 let gone = || rows.row(&Entity::new(id, Map::new()), &Companions::default());
                 others.entry(id).or_insert_with(|| without_version(gone()));

@@ -1,7 +1,7 @@
-//! Files in the JSON of a PUT of a message that exists: they must be those that the message has.
+//! Files in the JSON of a PUT of an existing entity. They must equal those that the entity has.
 //!
-//! A file is changed by a request of its own, so that a large one need not be sent again, and
-//! nobody loses a file by a PUT that does not name it.
+//! A file is changed by a request of its own. So a large file need not be sent again, and a PUT
+//! that does not name a file does not delete it.
 
 use crate::app::Asked;
 use crate::enclosed;

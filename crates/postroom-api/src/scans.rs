@@ -22,7 +22,7 @@ pub struct Scans {
     tokens: Mutex<HashMap<String, Owed>>,
 }
 
-/// Who lists, within which limits.
+/// The client that lists, and the limits for it.
 #[derive(Debug, Clone)]
 pub(crate) struct ListedBy {
     /// The domain and the name of the token.
@@ -31,7 +31,7 @@ pub(crate) struct ListedBy {
     pub limits: Arc<Limits>,
 }
 
-/// What a token owes at a moment.
+/// How much time a token owes, and when this was computed.
 #[derive(Debug, Clone, Copy)]
 struct Owed {
     time: Duration,

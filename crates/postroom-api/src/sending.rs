@@ -1,4 +1,5 @@
-//! `/rest/v1/sending`: whether sending is suspended, as in a copy of the data until `:resume`.
+//! `/rest/v1/sending`: whether sending is suspended, as it is in a copy of the data until
+//! `:resume`.
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -11,9 +12,9 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use serde_json::json;
 
-/// Where it is.
+/// The path.
 pub(crate) const SENDING: &str = "/rest/v1/sending";
-/// Where messages are let go.
+/// The path that resumes sending.
 pub(crate) const RESUME: &str = "/rest/v1/sending:resume";
 
 /// `GET`: `suspended` says whether messages wait until somebody resumes, and `because` why.
@@ -26,8 +27,7 @@ pub(crate) async fn show(State(app): State<App>, _: Caller, uri: Uri) -> Result<
     answer(&app).await
 }
 
-/// `POST …:resume`: lets the messages of a copy go. If sending is not suspended, it
-/// changes nothing.
+/// `POST …:resume`: resumes sending. If sending is not suspended, this changes nothing.
 ///
 /// # Errors
 ///

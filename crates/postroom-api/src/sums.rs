@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 /// How many groups an answer may have.
 const GROUPS_MAX: u32 = 1000;
 
-/// The groups of the entities that a filter lets through, each with what is computed.
+/// The groups of the entities that match a filter, each with its computed values.
 ///
 /// # Errors
 ///

@@ -39,7 +39,7 @@ pub(crate) fn list(body: Body, format: Format) -> Response {
     ([content_type, (header::VARY, "accept")], body).into_response()
 }
 
-/// New entities, for the one who created them.
+/// New entities, in the answer to their creation.
 #[must_use]
 pub(crate) fn created_list(class: &Class, created: &[Entity], made: &MadeSecrets) -> Response {
     let elements: Vec<_> =

@@ -1,4 +1,4 @@
-//! Webhooks: their secrets when they are made, and `POST …/<id>/test`.
+//! Webhooks: the secrets that new ones get, and `POST …/<id>/test`.
 
 use crate::app::Asked;
 use crate::parameters;
@@ -20,12 +20,12 @@ use serde_json::Value;
 use serde_json::json;
 use std::collections::HashMap;
 
-/// The secrets that Postroom has made. Their creators are told them, once.
+/// The secrets that Postroom has made for new webhooks. Only the answer to their creation has them.
 #[derive(Debug, Default)]
 pub(crate) struct MadeSecrets(HashMap<EntityId, SecretString>);
 
 impl MadeSecrets {
-    /// Gives each new webhook a secret that brings none. Other classes are left as they are.
+    /// Makes a secret for each new webhook without one. Entities of other classes are not changed.
     pub(crate) fn give(class: &Class, new: &mut [NewEntity]) -> Self {
         let mut made = HashMap::new();
         if class.classname == WEBHOOKS {
@@ -41,7 +41,7 @@ impl MadeSecrets {
         Self(made)
     }
 
-    /// An entity for the one who created it.
+    /// A new entity as the answer to its creation shows it.
     pub(crate) fn shown(&self, class: &Class, entity: &Entity) -> Value {
         let mut shown = entity.to_json(class);
         if let (Some(secret), Some(members)) = (self.0.get(&entity.id), shown.as_object_mut()) {
@@ -51,7 +51,7 @@ impl MadeSecrets {
     }
 }
 
-/// `POST`: sends a ping to the receiver, and answers what came back.
+/// `POST`: sends a ping to the receiver, and returns what the receiver answered.
 ///
 /// # Errors
 ///

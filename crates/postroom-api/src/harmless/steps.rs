@@ -1,9 +1,9 @@
-//! How many steps a parser of html takes: a pass of the same parser that keeps no tree.
+//! Counts the steps that a parser of html takes, by a pass of the same parser that keeps no tree.
 //!
-//! The rules of html let a short text become very many elements: `<font>` with different colours,
-//! never closed, is opened again in each of the paragraphs behind them. And each tag in a deep nest
-//! is compared with all elements that are open. Both are seen here as questions that the parser
-//! asks, so counting them is enough.
+//! By the rules of html, a short text can become very many elements. For example, `<font>` elements
+//! with different colours that are never closed are opened again in each of the paragraphs that
+//! follow. And each tag in a deep nest is compared with all open elements. In both cases, the
+//! parser calls functions of this file, so counting the calls is enough.
 //!
 //! Standards: the WHATWG's HTML §13.2.6.
 
@@ -28,7 +28,7 @@ use std::rc::Rc;
 
 /// How many elements html may become.
 const ELEMENTS_MAX: u64 = 200_000;
-/// How many open elements may be looked at.
+/// How many times the parser may look at an open element.
 const LOOKS_MAX: u64 = 20_000_000;
 /// After how many bytes the counts are compared with the limits.
 const PIECE_BYTES: usize = 512;
@@ -66,7 +66,7 @@ impl Counts {
     }
 }
 
-/// Takes what the parser makes, and keeps only the names.
+/// Takes the elements from the parser, and keeps only their names.
 struct Counting {
     counts: Rc<Counts>,
 }
