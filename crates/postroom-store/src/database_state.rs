@@ -1,10 +1,10 @@
-//! What is known of the room and the soundness of a database. The log says each change once.
+//! Whether a database has space, and whether it is damaged. Each change of this is logged once.
 
 use crate::error::Error;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
-/// What is known of a database.
+/// Whether a database has space, and whether it is damaged.
 #[derive(Debug)]
 pub(crate) struct DatabaseState {
     /// Whether the last batch that needed space found none.
@@ -14,17 +14,17 @@ pub(crate) struct DatabaseState {
     texts: StateTexts,
 }
 
-/// What the log says, because people do something else about each kind of database.
+/// The messages for the log. They differ between databases, because the remedy differs.
 #[derive(Debug)]
 pub(crate) struct StateTexts {
-    /// When there is no space.
+    /// The message when there is no space.
     pub no_space: &'static str,
-    /// When something is found damaged.
+    /// The message when something is found damaged.
     pub damaged: &'static str,
 }
 
 impl DatabaseState {
-    /// A database that has room and is sound, as far as is known.
+    /// A database of which neither lack of space nor damage is known.
     pub(crate) fn new(texts: StateTexts) -> Self {
         Self { is_full: AtomicBool::new(false), is_corrupt: AtomicBool::new(false), texts }
     }
@@ -48,7 +48,7 @@ impl DatabaseState {
         }
     }
 
-    /// What was found damaged, in words.
+    /// A text that says what was found damaged.
     pub(crate) fn damage(&self) -> Option<&'static str> {
         let is_corrupt = self.is_corrupt.load(Ordering::Relaxed);
         is_corrupt.then_some("pages of the database cannot be read")

@@ -1,13 +1,13 @@
-//! What is not portable in SQL: each database says it in its own words.
+//! What is not portable in SQL. Each database has its own fragments for it.
 
 use crate::column_kind::ColumnKind;
 use crate::full_text_dialect::FullText;
 
-/// The queries that together say where a database is, in numbers that differ for a copy that the
-/// tools of its server made.
+/// The queries whose answers together identify a database. A copy that the tools of the server made
+/// gives other answers.
 #[derive(Debug, Clone, Copy)]
 pub struct PlaceQueries {
-    /// Whether the server tells its number: 1 or 0.
+    /// Whether the server shows its number to this user: 1 or 0.
     pub tells_server: &'static str,
     /// The number of the server, as a text.
     pub server: &'static str,
@@ -24,46 +24,51 @@ pub trait Dialect: Send + Sync {
     /// The time of day by the clock of the database, in milliseconds since 1970.
     fn now(&self) -> &'static str;
 
-    /// That time so many milliseconds later.
+    /// The moment that is `ms` milliseconds after [`Self::now`].
     fn after_now(&self, ms: u128) -> String;
 
-    /// The definition of a column whose values the database counts up, as the primary key.
+    /// The definition of a primary key for which the database counts up the values.
     fn serial(&self) -> &'static str;
 
-    /// What keeps the rows of a table in the order of its primary key. May be empty.
+    /// The end of a table's definition that keeps its rows in the order of the primary key. It may
+    /// be empty.
     fn clustered(&self) -> &'static str;
 
-    /// How a column is computed from others, without taking space where that is possible.
+    /// The kind of a column that is computed from others. It takes no space if the database can do
+    /// that.
     fn computed(&self) -> &'static str;
 
-    /// The type of a column that says which transaction made a row, where several run at once.
+    /// The type of a column that says which transaction made a row. Databases in which several
+    /// transactions run at once need it.
     fn transaction(&self) -> &'static str;
 
-    /// The statement that keeps the database from compressing a column again whose bytes are
-    /// compressed already. Empty where it never does.
+    /// The statement that keeps the database from compressing the bytes of a column, because they
+    /// are compressed already. It is empty if the database never compresses.
     fn incompressible(&self, table: &str, column: &str) -> String;
 
-    /// The number of a change, whose place in its batch is bound at `placeholder`.
+    /// The number of a change. The place of the change in its batch is bound at `placeholder`.
     fn seq(&self, placeholder: &str) -> String;
 
-    /// The statement that counts on by as many changes as `$1` says. `None`: the numbers need none.
+    /// The statement that raises the counter by the number of changes that is bound at `$1`.
+    /// `None`: the numbers need no such statement.
     fn seq_counted(&self) -> Option<&'static str>;
 
-    /// All smaller numbers are visible, or never will be. `None`: all numbers that are visible.
+    /// The query for the bound below which no change can appear any more: each smaller number is
+    /// visible already, or is never used. `None`: this is so for all numbers that are visible.
     fn seq_settled(&self) -> Option<&'static str>;
 
-    /// What `meta` must have at least as `seq` so that the next number is greater than all in the
-    /// feed.
+    /// The least value of `seq` in `meta` with which the next number is greater than all numbers in
+    /// the feed.
     fn seq_raised(&self) -> &'static str;
 
     /// The query for the names of the columns of the table bound at `$1`.
     fn columns(&self) -> &'static str;
 
     /// The query for the names of the columns of the table bound at `$1` that refer to another
-    /// table, and whose target the database keeps.
+    /// table by a foreign key.
     fn references(&self) -> &'static str;
 
-    /// The query for the names of the indexes that begin with the text bound at `$1`, and work.
+    /// The query for the names of the usable indexes that begin with the text bound at `$1`.
     fn indexes(&self) -> &'static str;
 
     /// An id as a constant, by its 32 hexadecimal digits.
@@ -72,81 +77,85 @@ pub trait Dialect: Send + Sync {
     /// A moment as a constant, in milliseconds since 1970.
     fn moment(&self, ms: i64) -> String;
 
-    /// What orders by a column from the least value on, with NULL before all.
+    /// The words that order by a column from the least value on, with NULL first.
     fn ascending(&self) -> &'static str;
 
-    /// What orders by a column from the greatest value on, with NULL behind all.
+    /// The words that order by a column from the greatest value on, with NULL last.
     fn descending(&self) -> &'static str;
 
-    /// How a column of an index is ordered so that it serves both.
+    /// The words that order a column of an index so that the index serves both orders.
     fn indexed(&self) -> &'static str;
 
-    /// A placeholder for a value of a kind, where nothing else says of which type it is.
+    /// A placeholder for a value of a kind, for places where nothing else tells its type.
     fn typed(&self, placeholder: &str, kind: ColumnKind) -> String;
 
-    /// The items of JSON, as a table that is named `item`: those of a list, none of null, or what
-    /// is no list as the only one.
+    /// The items of JSON, as a table that is named `item`. A list has its items, null has none, and
+    /// any other value is its own single item.
     fn json_items(&self, json: &str, item: &str) -> String;
 
-    /// Whether a condition holds for one of the items that several steps lead to, each a table that
-    /// the ones before it have values for.
+    /// Whether a condition holds for one of the items to which several steps lead. Each step is a
+    /// table that may use the values of the steps before it.
     fn any_item(&self, steps: &[String], wanted: String) -> String;
 
     /// An item as JSON.
     fn json_of_item(&self, item: &str) -> String;
 
-    /// The name of a member as it is bound. It has neither quotes nor backslashes.
+    /// The text that is bound for the name of a member. The name has neither quotes nor
+    /// backslashes.
     fn json_name(&self, name: &str) -> String;
 
     /// The member of an item whose name is bound at `placeholder`, as JSON; NULL if there is none.
     fn json_member(&self, item: &str, placeholder: &str) -> String;
 
-    /// The value of an item, NULL if it is not of this kind. Whole numbers are of the kind
-    /// `Float` too.
+    /// The value of an item, or NULL if it is of another kind. A whole number is also of the kind
+    /// `Float`.
     fn json_item(&self, item: &str, kind: Option<ColumnKind>) -> String;
 
     /// Whether an item is null.
     fn json_is_null(&self, item: &str) -> String;
 
-    /// An empty list, as a column holds it.
+    /// An empty list in the form that columns have.
     fn json_empty(&self) -> &'static str;
 
-    /// Whether a JSON list holds the value of a kind that is bound at `placeholder`.
+    /// Whether a JSON list contains the value that is bound at `placeholder`, which is of this
+    /// kind.
     fn json_contains(&self, column: &str, placeholder: &str, kind: ColumnKind) -> String;
 
-    /// Whether a column is as the pattern bound at `placeholder` says, with `%` for any text and
-    /// `_` for one character. This and the next two compare what `postroom_model::fold` makes of
-    /// both, are NULL for NULL, and stop when the time of their statement is up.
+    /// Whether a column matches the pattern bound at `placeholder`, in which `%` stands for any
+    /// text and `_` for one character. This comparison and the next two fold both texts as
+    /// `postroom_model::fold` does, give NULL for NULL, and stop when the time of their statement
+    /// is over.
     fn like(&self, column: &str, placeholder: &str) -> String;
 
-    /// Whether a column has the text bound at `placeholder` somewhere.
+    /// Whether a column contains the text bound at `placeholder`.
     fn has(&self, column: &str, placeholder: &str) -> String;
 
     /// Whether a column begins with the text bound at `placeholder`.
     fn begins(&self, column: &str, placeholder: &str) -> String;
 
-    /// The query that verifies the pages of the database: texts that say what is damaged, or `ok`.
-    /// `None`: the database has none.
+    /// The query that verifies the pages of the database. It gives texts that say what is damaged,
+    /// or `ok`. `None`: the database has no such query.
     fn structure(&self) -> Option<&'static str>;
 
-    /// The queries for where the database is. `None`: copies of it are recognised otherwise.
+    /// The queries that identify the database. `None`: its copies are recognised in another way.
     fn place(&self) -> Option<PlaceQueries>;
 
-    /// What stands behind the name of a table to make it read by way of an index. May be empty.
+    /// The words after the name of a table that make the database read it through an index. They
+    /// may be empty.
     fn by_index(&self, index: &str) -> String;
 
-    /// A column that no index is chosen for, where a database does not know how many rows have its
-    /// value.
+    /// The column, written so that a database chooses no index for it if it cannot estimate how
+    /// many rows have a value.
     fn unindexed(&self, column: &str) -> String;
 
     /// The end of a query that locks the rows that it finds, and skips those that others have
-    /// locked. Empty where one alone writes.
+    /// locked. It is empty if the database has a single writer.
     fn skipping_locked(&self) -> &'static str;
 
-    /// One of several queries that `UNION ALL` joins and sorts. `end` sorts and limits it alike,
-    /// where the database would otherwise read it as a whole.
+    /// One of several queries whose rows `UNION ALL` joins before they are sorted. `end` sorts and
+    /// limits this query in the same way, if the database would otherwise read all of its rows.
     fn united(&self, query: &str, end: &str) -> String;
 
-    /// How words are kept and found.
+    /// The full-text index of the database.
     fn full_text(&self) -> &'static dyn FullText;
 }

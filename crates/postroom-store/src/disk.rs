@@ -8,7 +8,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// What is written as a probe.
+/// The bytes that are written as a probe.
 static BLOCK: [u8; 64 * 1024] = [0x5A; 64 * 1024];
 
 /// Writes so many bytes into a file of the directory, and removes it.
@@ -31,18 +31,19 @@ pub(crate) fn probe(directory: &Path, bytes: usize) -> Result<(), Error> {
     })
 }
 
-/// Whether the disk of the directory has so many bytes free. `true` where the disk does not say.
+/// Whether the disk of the directory has so many bytes free. `true` if the disk does not tell.
 pub(crate) fn has_space(directory: &Path, bytes: usize) -> bool {
     rustix::fs::statvfs(directory)
         .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes as u64)
 }
 
-/// A data directory that no other process has, as long as this is kept.
+/// A data directory that no other process uses until this value is dropped.
 #[derive(Debug)]
 pub struct DirectoryLock(#[expect(dead_code, reason = "it is unlocked when it is closed")] File);
 
 impl DirectoryLock {
-    /// Locks a directory for this process. SQLite's database does so by itself.
+    /// Locks a directory for this process. A store with a SQLite database needs no call of this,
+    /// because it takes the same lock when it is opened.
     ///
     /// # Errors
     ///

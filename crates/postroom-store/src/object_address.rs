@@ -1,8 +1,8 @@
-//! The forms of a place for objects, and of the address of S3.
+//! The form of a place for objects (bucket and prefix), and of the address of an S3 service.
 
 use crate::error::Error;
 
-/// Settings of the object store that cannot be used.
+/// The error for settings of the object store that cannot be used.
 pub(crate) fn wrong(reason: String) -> Error {
     Error::ObjectsConfig { reason }
 }
@@ -41,7 +41,7 @@ pub(crate) fn address(
         Some((scheme @ ("http" | "https"), host)) if !host.is_empty() && !host.contains('@') => {
             (scheme, host)
         }
-        // It may have a password, so it is not repeated.
+        // The error does not repeat the address, because it may contain a password.
         _ => {
             return Err(wrong("the address of S3 is https://HOST or https://HOST:PORT".to_owned()));
         }

@@ -1,7 +1,7 @@
-//! A data directory with a SQLite database: its lock, its disk, and what is known of both.
+//! A data directory with a SQLite database: its lock, its disk, and the faults found in both.
 //!
-//! One process has the directory at a time, because its lock says so. All stores of this process
-//! share what is opened here.
+//! The lock lets only one process use the directory at a time. All stores of this process share
+//! what is opened here.
 
 use crate::bell::Bell;
 use crate::bell::Listener;
@@ -31,9 +31,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
-/// How much room the disk must have for the database to be healthy.
+/// How much free space the disk must have for the database to be healthy.
 const PROBE_BYTES: usize = 256 * 1024;
-/// The same after the disk was full: as much as is received at once.
+/// How much it must have after it was full: as much as is received at once.
 const PROBE_AFTER_FULL_BYTES: usize = 8 * 1024 * 1024;
 
 const TEXTS: StateTexts = StateTexts {
@@ -50,9 +50,9 @@ pub struct SqliteDirectory {
     state: Arc<DiskState>,
     clock: Clock,
     work: Work,
-    /// No other process has the database, so nobody else is to be told.
+    /// It rings in this process only, because no other process has the database.
     bell: Bell,
-    /// Held as long as the database is: one process for one directory.
+    /// The lock of the directory. It is held as long as the database is open.
     _lock: File,
 }
 
@@ -61,12 +61,12 @@ pub struct SqliteDirectory {
 struct DiskState {
     path: PathBuf,
     database: DatabaseState,
-    /// Whether somebody has asked if he is the first.
+    /// Whether [`Database::is_first`] was called already.
     was_asked: AtomicBool,
 }
 
 impl SqliteDirectory {
-    /// Opens the database of a directory, which exists, or makes it. `readers` threads read it.
+    /// Opens the database of an existing directory, or makes it there. `readers` threads read it.
     ///
     /// # Errors
     ///
@@ -124,7 +124,7 @@ impl Database for SqliteDirectory {
         let (work, now_ms) = (self.work, self.clock.now_ms());
         Box::pin(async move {
             access.read(Statement::new("SELECT 1")).await?;
-            // Where the last batch found no space, there must be some for a large part.
+            // If the last batch found no space, there must be some for a large batch now.
             let was_full = state.database.is_full();
             let bytes = if was_full { PROBE_AFTER_FULL_BYTES } else { PROBE_BYTES };
             let probed = Arc::clone(&state);
@@ -137,7 +137,7 @@ impl Database for SqliteDirectory {
             if !was_full {
                 return access.writes().write(vec![], Room::Free).await.map(drop);
             }
-            // Nothing else may be waiting to be written: this says that it can be.
+            // There may be nothing else to write, so the probe shows whether writing works.
             let probe = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('probe', $1)
                 ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
             let probe = vec![Statement::new(probe).bind(now_ms)];
@@ -159,7 +159,7 @@ impl Database for SqliteDirectory {
     }
 
     fn is_first(&self) -> bool {
-        // The lock says that no other process has it.
+        // No other process can be the first, because this process has the lock.
         !self.state.was_asked.swap(true, Ordering::Relaxed)
     }
 
@@ -189,7 +189,8 @@ impl DiskState {
         })
     }
 
-    /// Notes that a batch found space. A small batch finds some where a message does not.
+    /// Notes that there is space, if a batch was written and the disk has space for a large one. A
+    /// small batch alone does not prove it, because it may find space when a message does not.
     fn wrote(&self, outcomes: &[Outcome]) {
         let has_space = self.database.is_full()
             && outcomes.iter().any(|outcome| outcome.changed > 0)
@@ -199,7 +200,7 @@ impl DiskState {
         }
     }
 
-    /// Keeps in mind that the database's file is damaged.
+    /// Notes the damage if an answer shows that the database's file is damaged.
     fn seen<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
         if let Err(error @ Error::Damaged { .. }) = &answer {
             self.database.damaged(error);

@@ -1,4 +1,4 @@
-//! SQLite's way of saying what is not portable.
+//! The SQL that only SQLite has.
 
 use crate::database::ColumnKind;
 use crate::database::Dialect;
@@ -42,7 +42,8 @@ impl Dialect for SqliteDialect {
     }
 
     fn transaction(&self) -> &'static str {
-        // There is one at a time, so that the rows are numbered in the order of the commits.
+        // The numbers of rows are in the order of the commits, because one transaction runs at a
+        // time.
         "INTEGER"
     }
 
@@ -111,8 +112,8 @@ impl Dialect for SqliteDialect {
     }
 
     fn any_item(&self, steps: &[String], wanted: String) -> String {
-        // In one query, because SQLite limits how deep queries nest. It keeps the order of tables
-        // that are joined in this way, so it has nothing to choose.
+        // All steps are in one query, because SQLite limits how deep queries nest. CROSS JOIN makes
+        // SQLite read the tables in this order.
         format!("EXISTS (SELECT 1 FROM {} WHERE {wanted})", steps.join(" CROSS JOIN "))
     }
 
@@ -159,7 +160,7 @@ impl Dialect for SqliteDialect {
     }
 
     fn json_contains(&self, column: &str, placeholder: &str, _: ColumnKind) -> String {
-        // The list gets a name, because a property may be named as a column of `json_each` is.
+        // The list gets a name, because a property may have the name of a column of `json_each`.
         format!(
             "EXISTS (SELECT 1 FROM (SELECT {column} AS json) AS list, json_each(list.json) AS item \
              WHERE item.value = {placeholder})"
@@ -179,7 +180,7 @@ impl Dialect for SqliteDialect {
     }
 
     fn place(&self) -> Option<PlaceQueries> {
-        // Its log says whether it is the file that belongs to it.
+        // The log shows whether a file is a copy.
         None
     }
 
@@ -188,7 +189,8 @@ impl Dialect for SqliteDialect {
     }
 
     fn by_index(&self, index: &str) -> String {
-        // A statement that cannot use it fails to be prepared: the tests see that.
+        // SQLite refuses to prepare a statement that cannot use the index, so the tests would find
+        // it.
         format!("INDEXED BY \"{index}\"")
     }
 
@@ -201,7 +203,7 @@ impl Dialect for SqliteDialect {
     }
 
     fn united(&self, query: &str, _end: &str) -> String {
-        // It reads them side by side, each in its order.
+        // SQLite reads the queries side by side, each in its order.
         query.to_owned()
     }
 

@@ -14,7 +14,7 @@ use crate::full_text_dialect::WordsPlan;
 use postroom_model::MatchQuery;
 use postroom_model::MatchTerm;
 
-/// The bits of a number that are the place within the second.
+/// How many bits of a number are the number within the second.
 const PLACE_BITS: u32 = 24;
 /// The numbers of messages without a time.
 const UNTIMED: [i64; 2] = [-(1 << 62), -(1 << 61)];
@@ -121,7 +121,7 @@ fn hits(query: &BoundQuery) -> String {
     )
 }
 
-/// The last number of the second that the last number is of, as SQL.
+/// The SQL for the number at which the second of the last number ends in the order of the list.
 fn last_number(descending: bool) -> String {
     let [untimed, timed] = UNTIMED;
     let last = if descending { "MIN(\"last\")" } else { "MAX(\"last\")" };
@@ -136,7 +136,7 @@ fn last_number(descending: bool) -> String {
     }
 }
 
-/// The first number of the second of a time, and the one behind its last.
+/// The first number of the second of a time, and the number after its last.
 fn numbers(date_time: Option<i64>) -> [i64; 2] {
     let of_second = |ms: i64| {
         let second = ms.div_euclid(1000);

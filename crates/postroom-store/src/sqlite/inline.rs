@@ -1,9 +1,10 @@
 //! SQLite without threads, for simulations: tasks of the runtime read and write.
 //!
-//! The rules are those of the threads: batches are written in the order in which they were asked
-//! for, those that wait are committed together, and what was asked for is done although nobody
-//! waits for it any more. Each waits for a few milliseconds first, by chance, so that a simulation
-//! sees what happens in between. With the runtime all of it ends at once, as with a process.
+//! The rules are those of the threads. Batches are written in the order of the requests, waiting
+//! batches are committed together, and a request is served even if nobody waits for its answer any
+//! more. Each request first waits for a random time of a few milliseconds, so that a simulation
+//! sees what happens in between. When the runtime ends, everything ends at once, as when a process
+//! ends.
 
 use crate::clock::Clock;
 use crate::database::Answer;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
-/// How many milliseconds an answer takes at most.
+/// How many milliseconds a request waits at most before it is served.
 const LATENCY_MS_MAX: usize = 4;
 
 /// A SQLite database without threads.

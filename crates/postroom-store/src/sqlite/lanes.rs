@@ -32,11 +32,12 @@ use tokio::time::Instant;
 
 /// How long a query of a client may keep the quick lane, or the search lane.
 const QUICK: Duration = Duration::from_millis(300);
-/// How many threads these lanes have. The slow one has fewer than most machines have processors.
+/// How many threads each of these lanes has. The slow lane has fewer threads than most machines
+/// have processors.
 const QUICK_THREADS: usize = 2;
 const SEARCH_THREADS: usize = 1;
 const SLOW_THREADS: usize = 2;
-/// How much is added to the nice value of threads that may use a processor for long.
+/// How much is added to the nice value of threads that may use a processor for a long time.
 const NICE: i32 = 10;
 
 /// A query, and where its answer goes.
@@ -61,7 +62,7 @@ struct Senders {
     search: mpsc::Sender<Question>,
 }
 
-/// What one thread of a lane works with.
+/// One thread of a lane.
 struct Reader {
     connection: Connection,
     patience: Patience,
@@ -71,7 +72,7 @@ struct Reader {
     pace: LanePace,
 }
 
-/// What a lane does with the processor.
+/// How long a lane uses the processor for one query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LanePace {
     /// Its queries are short.
@@ -131,7 +132,7 @@ impl ReadLanes {
                 (Some(_), false) => &senders.quick,
                 (Some(_), true) => &senders.search,
             };
-            // When the threads are gone, so is `reply`, and the answer says that it is closed.
+            // If the threads have ended, `reply` is dropped, and the answer is `Error::Closed`.
             let _ = lane.send(Question { statement, asked: Instant::now(), reply });
         }
         answer
@@ -187,7 +188,8 @@ impl Reader {
         let ran = statement::run(&self.connection, &question.statement);
         match (ran, slower) {
             (Err(Error::TooSlow), Some(slower)) => {
-                // When the slow lane is gone, so is `reply`, and the answer says so.
+                // If the slow lane has ended, `reply` is dropped, and the answer is
+                // `Error::Closed`.
                 let _ = slower.send(question);
             }
             (ran, _) => {

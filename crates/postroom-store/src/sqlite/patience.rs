@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// one instruction may read a long text. A question only reads the clock.
 const INSTRUCTIONS: i32 = 500;
 
-/// Until when the present statement may run.
+/// The time at which the present statement is interrupted.
 #[derive(Debug)]
 pub(crate) struct Patience {
     start: Instant,

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 /// The maximum size, which is the maximum size of the database's log.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// The part of a small disk that is held back.
+/// On a small disk, the size of the reserve is the size of the disk divided by this.
 const PART: u64 = 5;
 
 /// The reserve of a data directory.
@@ -25,8 +25,8 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
-    /// Takes the reserve of the directory of a database, or makes it. One that was used before
-    /// stays so until there is space.
+    /// Takes over the reserve in the directory of a database, or makes it. A reserve that was used
+    /// before is made anew only when there is space.
     pub(super) fn beside(file: &Path) -> Self {
         let path = file.with_file_name("reserve");
         let length = std::fs::metadata(&path).map(|metadata| metadata.len());
@@ -37,7 +37,7 @@ impl Reserve {
         reserve
     }
 
-    /// How many bytes it has when it is whole. `None` where that is not known.
+    /// How many bytes it has when it is whole. `None`: this is not known.
     pub(super) fn holds(&self) -> Option<u64> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         let disk = rustix::fs::statvfs(directory).ok()?;
@@ -88,7 +88,7 @@ impl Reserve {
             Ok(false) => {}
             Err(error) => {
                 tracing::warn!(%error, path = %self.path.display(), "no reserve was made");
-                // Its space was taken by others meanwhile. Without it there is nothing to free.
+                // Others took the space in the meantime. What the file got of it is given back.
                 let _ = File::options().write(true).open(&self.path).map(|file| file.set_len(0));
             }
         }
@@ -118,7 +118,7 @@ fn part_of(disk: &StatVfs) -> u64 {
     (disk.f_blocks.saturating_mul(disk.f_frsize) / PART).min(BYTES_MAX)
 }
 
-/// Takes space where it cannot be had at once.
+/// Takes the space by writing, for file systems that cannot allocate it at once.
 fn write(mut file: File, bytes: u64) -> io::Result<()> {
     let mut zeros = io::Read::take(io::repeat(0), bytes);
     io::copy(&mut zeros, &mut file).map(drop)
