@@ -49,7 +49,7 @@ pub(crate) async fn write(
     let joined = BatchPiece::all(batch, !changes_tables);
     if joined.len() < batch.len() {
         match write_pieces(connection, batch, joined).await {
-            // As they are, the statements say what does not hold.
+            // The single statements are run again, because they show which condition fails.
             Err(Failing::Refused(Error::Condition(_) | Error::Database(_))) => {}
             wrote => return wrote,
         }

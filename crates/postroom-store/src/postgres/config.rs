@@ -1,4 +1,4 @@
-//! Where a database is, and how it is connected to.
+//! The address of a PostgreSQL database, and how Postroom connects to it.
 
 use crate::error::Error;
 use crate::postgres::tls::Secure;
@@ -16,7 +16,7 @@ use tokio_postgres::config::TargetSessionAttrs;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long sent bytes may stay unacknowledged before the connection counts as lost.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
-/// How many connections there are at the most, beside the one that listens.
+/// The maximum number of connections, besides the one that listens.
 pub(crate) const CONNECTIONS: usize = 24;
 
 /// A PostgreSQL database and how to connect to it.
@@ -34,11 +34,11 @@ impl fmt::Debug for PostgresConfig {
 
 impl PostgresConfig {
     /// Reads `postgresql://user:password@host:port/database?sslmode=…`. Without `sslmode`, TLS is
-    /// used and the certificate verified, but for a server on the same machine.
+    /// used and the certificate is verified, except for a server on the same machine.
     ///
     /// # Errors
     ///
-    /// [`Error::DatabaseAddress`] says what is wrong with it. It never shows the password.
+    /// [`Error::DatabaseAddress`] says what is wrong with the address. It never shows the password.
     pub fn parse(address: &str) -> Result<Self, Error> {
         let wrong = |reason: String| Error::DatabaseAddress { reason };
         if !address.starts_with("postgresql://") && !address.starts_with("postgres://") {
@@ -79,14 +79,14 @@ impl PostgresConfig {
         Ok(Self { server, tls: None })
     }
 
-    /// The same with this password in place of the one in the address.
+    /// The same database, with this password instead of the one in the address.
     #[must_use]
     pub fn with_password(mut self, password: &SecretString) -> Self {
         self.server.password(password.expose_secret());
         self
     }
 
-    /// The same with the TLS that connections are made with.
+    /// The same database, with the TLS that its connections use.
     #[must_use]
     pub fn with_tls(mut self, tls: Arc<dyn Secure>) -> Self {
         self.tls = Some(tls);
@@ -100,7 +100,7 @@ impl PostgresConfig {
     }
 }
 
-/// An address without its `sslmode`, and that.
+/// An address without its `sslmode`, and the `sslmode`.
 fn without_ssl_mode(address: &str) -> (String, Option<String>) {
     let Some((place, options)) = address.split_once('?') else {
         return (address.to_owned(), None);

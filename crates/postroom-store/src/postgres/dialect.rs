@@ -1,4 +1,4 @@
-//! PostgreSQL's way of saying what is not portable.
+//! The SQL that only PostgreSQL has.
 
 use crate::columns::quoted;
 use crate::database::ColumnKind;
@@ -67,8 +67,9 @@ impl Dialect for PostgresDialect {
     }
 
     fn seq_settled(&self) -> Option<&'static str> {
-        // What is not known to run elsewhere may be a batch of ours. Somebody who may not see other
-        // sessions waits for the transactions of all databases of the server.
+        // A running transaction may be a batch of Postroom, unless it is known to belong to another
+        // database. If the user may not see the sessions of others, the bound waits for the
+        // transactions of all databases of the server.
         Some(
             "((SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq') + 65536 * COALESCE(
                (SELECT MIN(CAST(CAST(running AS TEXT) AS BIGINT))
@@ -146,7 +147,7 @@ impl Dialect for PostgresDialect {
     }
 
     fn any_item(&self, steps: &[String], wanted: String) -> String {
-        // Each in a query of its own, because it takes long to plan one with many tables.
+        // Each number has its own query, because a query with many tables takes long to plan.
         let within =
             |wanted, step: &String| format!("EXISTS (SELECT 1 FROM {step} WHERE {wanted})");
         steps.iter().rev().fold(wanted, within)
@@ -161,7 +162,7 @@ impl Dialect for PostgresDialect {
     }
 
     fn json_member(&self, item: &str, placeholder: &str) -> String {
-        // Of what is no object it is NULL.
+        // It is NULL if the item is no object.
         format!("({item}.value -> CAST({placeholder} AS TEXT))")
     }
 
@@ -226,7 +227,7 @@ impl Dialect for PostgresDialect {
     }
 
     fn unindexed(&self, column: &str) -> String {
-        // It keeps statistics.
+        // PostgreSQL keeps statistics, so it can choose by itself.
         column.to_owned()
     }
 

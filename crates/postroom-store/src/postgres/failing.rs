@@ -85,7 +85,8 @@ pub(crate) fn sorted(error: tokio_postgres::Error) -> Failing {
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => {
             Failing::Refused(Error::Damaged { what: "pages" })
         }
-        // "cached plan must not change result type", and a statement that the server forgot.
+        // The message is "cached plan must not change result type". The next arm is for a statement
+        // that the server has forgotten.
         SqlState::FEATURE_NOT_SUPPORTED if message(told).contains("cached plan") => {
             Failing::Outdated(other())
         }

@@ -28,7 +28,8 @@ impl FullText for PostgresFullText {
                  (array_to_tsvector(string_to_array(btrim(\"words\"), ' '))) STORED)",
             "CREATE INDEX \"full text by time\" ON \"full text\"
                (\"domain\", \"dateTime\" NULLS FIRST, \"id\")",
-            // What is inserted is found at once, and no query sorts in what others left.
+            // With `fastupdate`, queries would have to search the entries that are not sorted in
+            // yet.
             "CREATE INDEX \"full text words\" ON \"full text\" USING gin (\"vector\")
                WITH (fastupdate = off)",
             "ALTER TABLE \"full text\" ALTER COLUMN \"words\" SET COMPRESSION lz4",
@@ -75,7 +76,7 @@ impl FullText for PostgresFullText {
         let condition = condition(page.query);
         let order = page.order(WAYS, ["\"dateTime\"", "\"id\""]);
         let of_domain = format!("FROM \"full text\" WHERE \"domain\" = $1{range}");
-        // OFFSET keeps the planner from joining what is to be done in this order.
+        // OFFSET keeps the planner from merging the queries, so that they run in this order.
         let hits = match plan {
             WordsPlan::Walk(count) => format!(
                 "SELECT \"id\", \"dateTime\" FROM

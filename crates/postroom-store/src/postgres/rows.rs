@@ -81,11 +81,11 @@ fn portions(mut equal: &[Statement]) -> Vec<BatchPiece<'_>> {
 
 /// An INSERT with the values of one row.
 struct InsertParts<'a> {
-    /// Up to and without `VALUES`.
+    /// The text before `VALUES`.
     head: &'a str,
-    /// What is between the parentheses behind it.
+    /// The text between the parentheses after `VALUES`.
     values: &'a str,
-    /// What is behind them.
+    /// The text after the parentheses.
     tail: &'a str,
 }
 

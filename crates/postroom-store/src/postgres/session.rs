@@ -47,7 +47,7 @@ const SESSION: &str = "SET default_transaction_isolation = 'read committed';
     SELECT set_config('default_toast_compression', 'lz4', false) FROM pg_settings
       WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
 
-/// Takes the messages that the server sends unasked.
+/// Called with each message that the server sends unasked.
 pub(crate) type OnMessage = Box<dyn Fn(AsyncMessage) + Send>;
 
 /// A connection.
@@ -63,7 +63,7 @@ struct KeptStatement {
 }
 
 impl PostgresSession {
-    /// Connects. `heard` gets what the server sends unasked.
+    /// Connects. `heard` is called with each message that the server sends unasked.
     pub(crate) async fn open(config: &PostgresConfig, heard: OnMessage) -> Result<Self, Error> {
         let client = if config.needs_tls() {
             let tls = config.tls.clone().ok_or_else(|| Error::DatabaseAddress {
@@ -124,7 +124,7 @@ impl PostgresSession {
         Ok(prepared)
     }
 
-    /// Prepares all these that are not prepared yet, without waiting in between.
+    /// Prepares those of the statements that are not prepared yet, without waiting in between.
     pub(crate) async fn prepare_all(
         &mut self,
         texts: impl Iterator<Item = &Cow<'static, str>>,
@@ -175,7 +175,7 @@ where
     }
 }
 
-/// Reads, for so long at the most.
+/// Reads within a time limit.
 pub(crate) async fn read(
     connection: &mut PostgresSession,
     statement: &Statement,
@@ -203,8 +203,8 @@ pub(crate) async fn read(
     Ok(outcome.rows)
 }
 
-/// Runs a prepared statement. `changed` counts the rows that it gives, where it gives some. What it
-/// sends is sent when it is polled first.
+/// Runs a prepared statement. If it returns rows, `changed` is their number. The future sends the
+/// statement when it is first polled.
 pub(crate) async fn run(
     client: &Client,
     prepared: tokio_postgres::Statement,

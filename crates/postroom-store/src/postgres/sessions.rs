@@ -18,11 +18,11 @@ const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// How many batches may be written at once.
 const WRITERS: usize = CONNECTIONS / 2;
-/// How many queries without a bound of time may run at once.
+/// How many queries without a time limit may run at once.
 const POINTS: usize = CONNECTIONS / 4;
 /// How many queries of clients may run at once.
 const LISTS: usize = CONNECTIONS / 8;
-/// How many of those that look into texts or JSON may.
+/// How many queries of clients that look into texts or JSON may run at once.
 const SEARCHES: usize = CONNECTIONS - WRITERS - POINTS - LISTS;
 
 /// The kinds of requests. No kind waits for a connection that another kind uses.
@@ -30,11 +30,11 @@ const SEARCHES: usize = CONNECTIONS - WRITERS - POINTS - LISTS;
 pub(crate) enum SessionUse {
     /// A batch.
     Write,
-    /// A query without a bound of time: of the engine, or of a single entity.
+    /// A query without a time limit: a query of the engine, or for a single entity.
     Point,
-    /// A query of a client with a bound of time.
+    /// A query of a client with a time limit.
     List,
-    /// The same, which looks into texts or JSON.
+    /// A query of a client that looks into texts or JSON, with a time limit.
     Search,
 }
 
@@ -132,7 +132,7 @@ impl Sessions {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Takes no more requests, and waits at most so long for the batches that are being written.
+    /// Takes no more requests, and waits for the batches that are being written, at most `within`.
     pub(crate) fn close(&self, within: Duration) {
         for lane in [&self.write, &self.point, &self.list, &self.search] {
             lane.close();

@@ -1,4 +1,4 @@
-//! TLS to the server of a database. The process says how it is made.
+//! TLS to the server of a database. The process that opens the store says how to make it.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use tokio_postgres::tls::ChannelBinding;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::tls::TlsConnect;
 
-/// What bytes are read from and written to.
+/// A link from which bytes are read, and to which bytes are written.
 pub trait ByteLink: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteLink for T {}
@@ -23,7 +23,7 @@ pub type Securing = Pin<Box<dyn Future<Output = io::Result<Box<dyn ByteLink>>> +
 
 /// Makes links secure, so that only the server of a name can read them.
 pub trait Secure: Send + Sync + fmt::Debug {
-    /// Makes a link to a server of that name secure.
+    /// Makes the link to the server of this name secure.
     fn secure(&self, host: &str, link: Box<dyn ByteLink>) -> Securing;
 }
 
@@ -63,7 +63,7 @@ impl<S: ByteLink + 'static> TlsConnect<S> for ToSecure {
 
 impl tokio_postgres::tls::TlsStream for SecureLink {
     fn channel_binding(&self) -> ChannelBinding {
-        // The certificate is verified, so the login needs no second proof of the channel.
+        // The login need not be bound to the TLS channel, because the certificate is verified.
         ChannelBinding::none()
     }
 }

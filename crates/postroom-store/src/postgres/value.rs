@@ -15,14 +15,14 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::types::Type;
 use tokio_postgres::types::to_sql_checked;
 
-/// What is said of a value that cannot be converted.
+/// The error for a value that cannot be converted.
 type Unbound = Box<dyn Error + Sync + Send>;
 
-/// The moment that PostgreSQL counts from, in milliseconds since 1970.
+/// The moment from which PostgreSQL counts, in milliseconds since 1970.
 const EPOCH_MS: i64 = 946_684_800_000;
-/// The end of PostgreSQL's moments (the year 294277), in milliseconds since the one it counts from.
+/// PostgreSQL's last moment (in the year 294277), in milliseconds since [`EPOCH_MS`].
 const MOMENT_END_MS: i64 = 9_224_318_016_000_000;
-/// Their beginning (4714 BC), counted alike.
+/// PostgreSQL's first moment (in the year 4714 BC), in milliseconds since [`EPOCH_MS`].
 const MOMENT_BEGIN_MS: i64 = -211_813_488_000_000;
 /// The version of the format of `jsonb`.
 const JSONB: u8 = 1;
@@ -48,7 +48,7 @@ impl ToSql for Bound<'_> {
     to_sql_checked!();
 }
 
-/// Writes a value as one of a type. `None` when it cannot be one.
+/// Writes a value in the form of a type. `None`: the type does not have this value.
 fn put(value: &Value, of_type: &Type, out: &mut BytesMut) -> Option<()> {
     match *of_type {
         Type::BOOL => out.put_u8(u8::from(flag(value)?)),
@@ -71,8 +71,8 @@ fn put(value: &Value, of_type: &Type, out: &mut BytesMut) -> Option<()> {
     Some(())
 }
 
-/// A moment as PostgreSQL counts it. One that is later, or earlier, than all of its moments is its
-/// `infinity`, with which it compares as it does with them.
+/// A moment as PostgreSQL counts it. A moment that PostgreSQL cannot have becomes its `infinity` or
+/// `-infinity`, which is later or earlier than all others.
 fn microseconds(ms: i64) -> i64 {
     let since = ms.saturating_sub(EPOCH_MS);
     if since >= MOMENT_END_MS {
@@ -137,7 +137,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A value that was read.
+/// A value that was read from a row.
 struct Found(Value);
 
 impl<'a> FromSql<'a> for Found {
