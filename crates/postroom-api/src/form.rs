@@ -54,11 +54,11 @@ impl Form {
         Ok(Self { parts, left: limits.files_count_max + 1 })
     }
 
-    /// The next part. `None`: the end. The unread rest of the part before is skipped.
+    /// The next part, or `None` at the end. The unread rest of the part before is skipped.
     ///
     /// # Errors
     ///
-    /// As those of the body; 422 if there are too many parts.
+    /// Those of the body, and 422 if there are too many parts.
     pub(crate) async fn next(&mut self) -> Result<Option<Field<'_>>, Problem> {
         let next = self.parts.next_field().await.map_err(|error| problem(&error))?;
         if next.is_some() {

@@ -83,7 +83,7 @@ pub(crate) fn media_ranges(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     fields.filter_map(|field| field.to_str().ok()).flat_map(|text| text.split(','))
 }
 
-/// The format of a media range, and how much it is wanted.
+/// The format of a media range, and its weight.
 fn weighed(range: &str) -> (Option<Format>, f32) {
     let mut parts = range.split(';').map(str::trim);
     let format = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
@@ -97,7 +97,7 @@ fn weighed(range: &str) -> (Option<Format>, f32) {
     (format, weight)
 }
 
-/// The value at a path. Of a list it is the list of the values of its items.
+/// The value at a path. For a list, it is the list of the values of its items.
 fn value_at(value: &Json, path: &[String]) -> Json {
     match (value, path.split_first()) {
         (value, None) => value.clone(),

@@ -1,6 +1,6 @@
-//! `/healthz`, and `/readyz` for those who ask there: whether this process can work. It checks that
-//! the store answers, the disk has room, and the engine runs. It needs no token, and shows nothing
-//! else without one.
+//! `/healthz`, and `/readyz` for programs that expect this name: whether this process can work. It
+//! checks that the store answers, the disk has room, and the engine runs. It needs no token.
+//! Without a token, it shows nothing else.
 
 use crate::app::App;
 use crate::caller::Caller;

@@ -23,15 +23,15 @@ use postroom_store::ListPart;
 /// How a list is read.
 #[derive(Debug)]
 pub(crate) struct ListParts {
-    /// What is shown of each entity.
+    /// Which columns of each entity are shown.
     pub rows: Rows,
     /// The names of the columns, each as its path.
     pub columns: Vec<Vec<String>>,
-    /// How it is written.
+    /// The format in which the list is written.
     pub format: Format,
     /// The query of the whole list.
     pub query: Query,
-    /// How many bytes a part has, in their stored form.
+    /// About how many bytes a part has, counted as they are stored.
     pub bytes_max: usize,
 }
 

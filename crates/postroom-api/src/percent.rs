@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-/// The text with everything percent-encoded but letters, digits and `-._~`.
+/// The text with all characters percent-encoded except letters, digits and `-._~`.
 #[must_use]
 pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-/// What a `Range` asks of a file of a given size.
+/// Which bytes of a file a `Range` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum WantedRange {
     /// The whole file.
