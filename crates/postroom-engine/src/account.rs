@@ -7,10 +7,13 @@ use postroom_model::Entity;
 use postroom_model::FolderId;
 use postroom_model::Options;
 use postroom_model::builtin::names;
+use postroom_model::client_id;
+use postroom_model::client_id::ClientIdField;
 use postroom_model::fingerprint;
 use postroom_model::options;
 use postroom_net::Endpoint;
 use postroom_net::Security;
+use postroom_net::TlsMinimum;
 use postroom_store::AccountRow;
 use postroom_store::Sealed;
 use postroom_store::SecretMark;
@@ -105,6 +108,10 @@ pub(crate) struct Account {
     pub was_let_in: bool,
     /// The fingerprints that its servers' certificates must have. Empty: any trusted certificate.
     pub fingerprints: Vec<[u8; fingerprint::OCTETS]>,
+    /// The oldest version of TLS that is used with them.
+    pub tls_minimum: TlsMinimum,
+    /// What ID tells the IMAP server. `None`: what Postroom tells by itself.
+    pub client_id: Option<Vec<ClientIdField>>,
     /// A value that changes whenever its secrets or its profile are saved, even unchanged, and with
     /// each request to try at once.
     pub saved: [u8; 16],
@@ -161,6 +168,11 @@ impl Account {
                 .text(names::TLS_FINGERPRINT)
                 .and_then(|text| fingerprint::parse(text).ok())
                 .unwrap_or_default(),
+            tls_minimum: match profile.text(names::TLS_MINIMUM) {
+                Some("1.3") => TlsMinimum::V1_3,
+                _ => TlsMinimum::V1_2,
+            },
+            client_id: client_id::parse(profile.get(names::CLIENT_ID)).ok(),
             saved: row.saved,
             address,
         }
@@ -229,6 +241,9 @@ impl Account {
             && self.mailboxes_max() == other.mailboxes_max()
             && self.dialing == other.dialing
             && self.fingerprints == other.fingerprints
+            && self.tls_minimum == other.tls_minimum
+            && self.client_id == other.client_id
+            && self.options.mechanism() == other.options.mechanism()
     }
 
     /// Whether to try at once what was refused for `other`, because this account connects in
@@ -336,6 +351,16 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_says_which_tls_and_which_words_about_us() {
+        let usual = of_profile(json!({"imapHost": "a.test"}));
+        assert_eq!((usual.tls_minimum, usual.client_id), (TlsMinimum::V1_2, None));
+        let own = json!({"imapHost": "a.test", "tlsMinimum": "1.3", "clientId": {"name": "ACME"}});
+        let own = of_profile(own);
+        let field = ClientIdField { name: "name".to_owned(), text: "ACME".to_owned() };
+        assert_eq!((own.tls_minimum, own.client_id), (TlsMinimum::V1_3, Some(vec![field])));
+    }
+
+    #[test]
     fn a_login_for_imap_is_not_forced_upon_a_server_for_sending() {
         let both = json!({"imapHost": "a.test", "smtpHost": "a.test"});
         let sends_only = json!({"smtpHost": "a.test"});
@@ -396,6 +421,9 @@ mod tests {
             (|_| {},                                                   [true,  true,  true]),
             (|it| it.dialing += 1,                                     [false, false, false]),
             (|it| it.fingerprints.push([7; fingerprint::OCTETS]),      [false, false, false]),
+            (|it| it.tls_minimum = TlsMinimum::V1_3,                   [false, false, false]),
+            (|it| it.client_id = Some(vec![]),                         [false, false, false]),
+            (|it| it.options = Options::cascade([&json!({"mechanism": "plain"})]), [false, false, false]),
             (|it| it.imap.as_mut().unwrap().login.name.push('x'),      [false, false, false]),
             (|it| it.imap = None,                                      [false, false, false]),
             (|it| it.saved = [1; 16],                                  [true,  false, false]),

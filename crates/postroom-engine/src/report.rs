@@ -262,7 +262,8 @@ pub(crate) fn needs_a_person(error: &Error) -> bool {
 /// Whether the server refuses the login and password.
 #[must_use]
 pub(crate) fn is_wrong_login(error: &Error) -> bool {
-    let is_method = matches!(error, Error::Source(error) if error.lacks_login_method());
+    let is_method = matches!(error, Error::Source(error) if error.lacks_login_method())
+        || matches!(error, Error::Smtp(postroom_smtp::Error::Login(_)));
     let no_login = is_method || matches!(error, Error::Credentials(_));
     needs_a_person(error) && !no_login
 }

@@ -49,6 +49,8 @@ pub struct Settings {
     pub connection_longest: Duration,
     /// How long a stop waits for messages after their final dot.
     pub stop_within: Duration,
+    /// Whether accounts may reach mail servers at addresses of the public internet alone.
+    pub mail_to_public_only: bool,
     /// Whether webhooks may reach addresses that are not of the public internet.
     pub webhooks_to_private_addresses: bool,
     /// The first delay after a request of a webhook has failed.
@@ -76,6 +78,7 @@ impl Settings {
             credentials_timeout: Duration::from_secs(60),
             connection_longest: Duration::from_secs(3600),
             stop_within: Duration::from_secs(20),
+            mail_to_public_only: false,
             webhooks_to_private_addresses: false,
             webhook_retry_first: Duration::from_secs(5),
             webhook_retry_longest: Duration::from_secs(3600),

@@ -14,6 +14,7 @@ use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::under_way::UnderWay;
 use postroom_net::Credentials;
+use postroom_net::Dialer;
 use postroom_net::Endpoint;
 use postroom_store::Clock;
 use postroom_store::Store;
@@ -51,6 +52,10 @@ pub struct Shared {
     /// One permit: long lists of mailboxes are recorded one after another.
     long_surveys: Arc<Semaphore>,
 }
+
+/// What to do about a mail server that is not on the public internet.
+const MAIL_TO_PUBLIC_ONLY: &str = "Postroom was started with --mail-to-public-addresses-only, \
+                                   which refuses mail servers at other addresses";
 
 /// A list of more mailboxes is a long one.
 const SURVEY_LONG_COUNT: usize = 1000;
@@ -112,6 +117,21 @@ impl Shared {
         Arc::clone(&self.dialing.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What connects to the servers of an account, as its profile and the configuration demand.
+    ///
+    /// # Errors
+    ///
+    /// [`postroom_net::Error::Trust`] when TLS cannot be set up.
+    pub(crate) fn mail_dialer(&self, account: &Account) -> Result<Dialer, postroom_net::Error> {
+        let dialer = self.dialing().dialer.pinned(&account.fingerprints)?;
+        let dialer = dialer.tls_from(account.tls_minimum)?;
+        Ok(if self.settings.mail_to_public_only {
+            dialer.public_only(MAIL_TO_PUBLIC_ONLY)
+        } else {
+            dialer
+        })
+    }
+
     /// From now on connections are made in another way.
     pub fn dial_by(&self, dialing: Dialing) {
         *self.dialing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(dialing);
@@ -150,6 +170,30 @@ mod tests {
     use super::*;
     use crate::fixture;
     use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn mail_servers_of_other_networks_are_refused_if_the_configuration_says_so() {
+        let (_directory, mut shared) = fixture::shared().await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let account = fixture::account(&["a"]);
+        for host in ["127.0.0.1", "localhost"] {
+            let security = postroom_net::Security::None;
+            let endpoint = Endpoint { host: host.to_owned(), port, security };
+            for is_refused in [false, true] {
+                Arc::get_mut(&mut shared).unwrap().settings.mail_to_public_only = is_refused;
+                let dialer = shared.mail_dialer(&account).unwrap();
+                match dialer.connect(&endpoint).await {
+                    Ok(_) => assert!(!is_refused, "{host}"),
+                    Err(error) => {
+                        assert!(is_refused, "{host} {error}");
+                        let error = error.to_string();
+                        assert!(error.contains("--mail-to-public-addresses-only"), "{error}");
+                    }
+                }
+            }
+        }
+    }
 
     #[tokio::test]
     async fn a_long_survey_waits_for_the_one_before_it_and_a_short_one_does_not() {

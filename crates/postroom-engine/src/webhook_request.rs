@@ -95,10 +95,7 @@ pub(crate) enum WebhookError {
     #[error("the secrets cannot be read")]
     Sealed(#[from] postroom_store::Error),
     /// The address is refused.
-    #[error(
-        "{0}: private addresses are refused unless Postroom is started with \
-         --webhooks-to-private-addresses"
-    )]
+    #[error("{0}")]
     Private(postroom_net::Error),
     /// There is no connection.
     #[error("{0}")]

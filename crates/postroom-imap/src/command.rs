@@ -13,6 +13,8 @@ use crate::items::FetchItems;
 use crate::mailbox::MailboxName;
 use crate::set::UidSet;
 use bytes::Bytes;
+use postroom_net::sasl::Mechanism;
+use postroom_net::sasl::SaslExchange;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 
@@ -61,6 +63,8 @@ pub struct Command {
     pub parts: Vec<CommandPart>,
     /// What to answer if the server asks for more after the last part.
     pub last_answer: Option<&'static [u8]>,
+    /// What answers the challenges of the server after the last part.
+    pub exchange: Option<Box<SaslExchange>>,
     /// Whether it asks for whole messages.
     pub wants_bodies: bool,
     /// How many octets one may have; `None`: as many as the limits of the connection say.
@@ -72,7 +76,15 @@ pub struct Command {
 impl Command {
     fn of(name: &'static str, encoder: Encoder) -> Self {
         let (parts, asked) = (encoder.finish(), UidSet::default());
-        Self { name, parts, last_answer: None, wants_bodies: false, body_bytes_max: None, asked }
+        Self {
+            name,
+            parts,
+            last_answer: None,
+            exchange: None,
+            wants_bodies: false,
+            body_bytes_max: None,
+            asked,
+        }
     }
 
     fn plain(name: &'static str, text: &str) -> Self {
@@ -149,6 +161,20 @@ impl Command {
         encoder.text(message.expose_secret());
         let mut command = Self::of("AUTHENTICATE", encoder);
         command.last_answer = Some(last_answer);
+        command
+    }
+
+    /// AUTHENTICATE by a mechanism that answers challenges.
+    pub fn converse(
+        capabilities: &Capabilities,
+        mechanism: Mechanism,
+        exchange: SaslExchange,
+    ) -> Self {
+        let mut command = match exchange.initial() {
+            Some(message) => Self::authenticate(capabilities, mechanism.name(), &message, b"*\r\n"),
+            None => Self::plain("AUTHENTICATE", &format!("AUTHENTICATE {}", mechanism.name())),
+        };
+        command.exchange = Some(Box::new(exchange));
         command
     }
 

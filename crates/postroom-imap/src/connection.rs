@@ -16,6 +16,7 @@ use crate::fetch::Fetch;
 use crate::items::FetchItems;
 use crate::limits::ImapOptions;
 use crate::mailbox::MailboxName;
+use crate::opening::LoginState;
 use crate::opening::Opened;
 use crate::opening::adopt;
 use crate::opening::dial;
@@ -72,7 +73,7 @@ pub struct ImapConnection {
     pub(crate) selected: Option<MailboxName>,
     pub(crate) capabilities: Arc<Capabilities>,
     pub(crate) options: Arc<ImapOptions>,
-    pub(crate) is_logged_in: bool,
+    pub(crate) login: LoginState,
 }
 
 impl ImapConnection {
@@ -108,14 +109,14 @@ impl ImapConnection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Opened { mut wire, is_logged_in } = opened;
+        let Opened { mut wire, login } = opened;
         let capabilities = Arc::clone(wire.session().capabilities());
         let unsolicited = wire.unsolicited_log().clone();
         let (requests, receiver) = mpsc::channel(1);
         let (alive, handle) = oneshot::channel();
         tokio::spawn(run(wire, receiver, handle));
         let selected = None;
-        Self { requests, _alive: alive, unsolicited, selected, capabilities, options, is_logged_in }
+        Self { requests, _alive: alive, unsolicited, selected, capabilities, options, login }
     }
 
     /// What the server can do.

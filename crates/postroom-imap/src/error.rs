@@ -78,6 +78,9 @@ pub enum Error {
         /// What it offers, as it says in CAPABILITY.
         offered: String,
     },
+    /// We broke the login off.
+    #[error(transparent)]
+    Login(postroom_net::SaslError),
     /// STARTTLS is required, but is not safely available.
     #[error("the connection cannot be secured by STARTTLS: {reason}")]
     StartTls {
@@ -196,7 +199,7 @@ impl Error {
                 later(code.as_deref(), text, false).unwrap_or(ImapVerdict::Retry)
             }
             Self::Refused { command, code, text, .. } => refused(command, code.as_deref(), text),
-            Self::NoMechanism { .. } => ImapVerdict::Credentials,
+            Self::NoMechanism { .. } | Self::Login(_) => ImapVerdict::Credentials,
             Self::Unsupported { .. } | Self::Unsendable { .. } => ImapVerdict::Refused,
             Self::StartTls { .. }
             | Self::NotImap { .. }
@@ -239,6 +242,7 @@ impl Error {
             | Self::Bye { .. }
             | Self::NotImap { .. }
             | Self::NoMechanism { .. }
+            | Self::Login(_)
             | Self::StartTls { .. }
             | Self::Protocol { .. }
             | Self::Limit { .. }

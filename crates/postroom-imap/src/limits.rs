@@ -1,5 +1,6 @@
 //! How much a server may send, and how long we wait for it.
 
+use postroom_model::options::MechanismChoice;
 use std::time::Duration;
 
 /// How much a server may send.
@@ -91,6 +92,8 @@ pub struct ImapOptions {
     pub deadlines: ImapDeadlines,
     /// The fields and values that ID sends (RFC 2971 §3.3). Empty: ID is not sent.
     pub client_id: Vec<(String, String)>,
+    /// How a password is sent.
+    pub mechanism: MechanismChoice,
 }
 
 impl Default for ImapOptions {
@@ -101,6 +104,7 @@ impl Default for ImapOptions {
             limits: ImapLimits::default(),
             deadlines: ImapDeadlines::default(),
             client_id: vec![field("name", "Postroom"), field("version", version)],
+            mechanism: MechanismChoice::Best,
         }
     }
 }

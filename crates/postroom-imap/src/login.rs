@@ -1,34 +1,43 @@
 //! Logging in.
 //!
-//! Standards: RFC 3501 §6.2.2 and §6.2.3, RFC 2971 (ID), RFC 4959 (SASL-IR), RFC 4616 (PLAIN).
+//! Standards: RFC 3501 §6.2.2 and §6.2.3, RFC 2971 (ID), RFC 4959 (SASL-IR), RFC 4616 (PLAIN), RFC
+//! 5802 (SCRAM).
 
 use crate::capabilities::Capabilities;
 use crate::command::Command;
 use crate::connection::ImapConnection;
 use crate::error::Error;
+use crate::error::ImapVerdict;
 use crate::error::Refusal;
+use postroom_model::options::MechanismChoice;
 use postroom_net::Credentials;
+use postroom_net::SaslError;
 use postroom_net::Secret;
 use postroom_net::sasl;
+use postroom_net::sasl::Mechanism;
+use postroom_net::sasl::SaslLink;
 use std::sync::Arc;
 
 impl ImapConnection {
     /// Logs in, asks for the capabilities again unless the server sent them, and sends ID. If the
     /// server greeted with PREAUTH, it does only the last two.
     ///
-    /// A password is sent by AUTHENTICATE PLAIN if the server offers it, otherwise by LOGIN. A
-    /// token is sent by XOAUTH2. If the server refuses the form of the command and not the login,
-    /// the plainer form is tried once.
+    /// A password goes by the mechanisms that the options and the server allow: by SCRAM, which
+    /// does not send it, otherwise by AUTHENTICATE PLAIN, otherwise by LOGIN. A token is sent by
+    /// XOAUTH2.
+    /// If the server refuses the form of the command and not the login, the plainer form is tried
+    /// once.
     ///
     /// # Errors
     ///
-    /// [`Error::NoMechanism`], [`Error::Refused`], or what ended the connection.
+    /// [`Error::NoMechanism`], [`Error::Refused`], [`Error::Login`] if the server proved to be a
+    /// wrong one, or what ended the connection.
     pub async fn login(&mut self, credentials: &Credentials) -> Result<(), Error> {
-        if !self.is_logged_in {
+        if !self.login.is_done {
             let before = std::mem::take(&mut self.capabilities);
             let logged_in = self.authenticate(&before, credentials).await;
             let logged_in = logged_in.map_err(|error| discreet(error, credentials));
-            self.is_logged_in = logged_in.is_ok();
+            self.login.is_done = logged_in.is_ok();
             // The server sent no new capabilities, and the old ones may no longer hold.
             if Arc::ptr_eq(&self.capabilities, &before) || self.capabilities.is_empty() {
                 self.capabilities = before;
@@ -46,7 +55,8 @@ impl ImapConnection {
         offers: &Capabilities,
         credentials: &Credentials,
     ) -> Result<(), Error> {
-        let no_mechanism = || no_mechanism(offers, &credentials.secret);
+        let choice = self.options.mechanism;
+        let no_mechanism = || no_mechanism(offers, &credentials.secret, choice);
         let password = match &credentials.secret {
             Secret::OAuth2(_) if !offers.has("AUTH=XOAUTH2") => return Err(no_mechanism()),
             Secret::OAuth2(_) => {
@@ -65,20 +75,42 @@ impl ImapConnection {
             }
             Secret::Password(password) => password,
         };
-        let can_login = !offers.has("LOGINDISABLED");
-        if offers.has("AUTH=PLAIN") {
-            let message = sasl::plain(credentials);
-            let command = Command::authenticate(offers, "PLAIN", &message, b"*\r\n");
-            match self.ask(command).await {
-                // QUIRK: servers offer PLAIN and then refuse the mechanism with NO.
-                Err(error) if can_login && error.is_of_the_form() => {}
-                result => return result.map(drop),
+        let is_offered = |mechanism: Mechanism| match mechanism {
+            // Here it is a command of its own.
+            Mechanism::Login => !offers.has("LOGINDISABLED"),
+            Mechanism::ScramPlus | Mechanism::Scram | Mechanism::CramMd5 | Mechanism::Plain => {
+                offers.has(&format!("AUTH={}", mechanism.name()))
             }
-        } else if !can_login {
-            return Err(no_mechanism());
+        };
+        let binding = self.login.binding.clone();
+        let link = SaslLink { binding: &binding, offers: &is_offered };
+        let mut failed: Option<FailedLogin> = None;
+        for mechanism in link.mechanisms(choice) {
+            if failed.as_ref().is_some_and(|failed| !failed.gives_way_to(mechanism, &link)) {
+                continue;
+            }
+            let mut has_proved = None;
+            let result = match mechanism.begin(credentials, &link) {
+                Ok(Some(exchange)) => {
+                    has_proved = Some(exchange.mark());
+                    self.ask(Command::converse(offers, mechanism, exchange)).await
+                }
+                Ok(None) if mechanism == Mechanism::Plain => {
+                    let message = sasl::plain(credentials);
+                    self.ask(Command::authenticate(offers, "PLAIN", &message, b"*\r\n")).await
+                }
+                Ok(None) => self.ask(Command::login(offers, &credentials.login, password)?).await,
+                Err(error) => Err(Error::Login(error)),
+            };
+            match result {
+                Ok(_) => return Ok(()),
+                Err(error) => {
+                    let has_proved = has_proved.is_some_and(|mark| mark.is_set());
+                    failed = Some(FailedLogin { mechanism, has_proved, error });
+                }
+            }
         }
-        let command = Command::login(offers, &credentials.login, password)?;
-        self.ask(command).await.map(drop)
+        Err(failed.map_or_else(no_mechanism, |failed| failed.error))
     }
 
     /// Sends ID, because some providers refuse clients that do not. A refusal has no consequence.
@@ -95,9 +127,38 @@ impl ImapConnection {
     }
 }
 
+/// A login by one mechanism that failed.
+struct FailedLogin {
+    mechanism: Mechanism,
+    /// Whether the server had our proof of the password.
+    has_proved: bool,
+    error: Error,
+}
+
+impl FailedLogin {
+    /// Whether another mechanism may be tried now.
+    fn gives_way_to(&self, next: Mechanism, link: &SaslLink<'_>) -> bool {
+        match (&self.error, self.mechanism) {
+            (Error::Login(SaslError::Unpreparable { .. }), _) => true,
+            // QUIRK: servers offer PLAIN and then refuse the mechanism with NO.
+            (error, Mechanism::Plain) => error.is_of_the_form(),
+            (Error::Refused { .. }, mechanism) => {
+                let is_busy = matches!(self.error.verdict(), ImapVerdict::RetryLater { .. });
+                !is_busy && mechanism.gives_way_to(next, self.has_proved, link)
+            }
+            (_, _) => false,
+        }
+    }
+}
+
 /// What a person can change if the server accepts neither our password nor our token.
-fn no_mechanism(offers: &Capabilities, secret: &Secret) -> Error {
+fn no_mechanism(offers: &Capabilities, secret: &Secret, choice: MechanismChoice) -> Error {
+    let is_chosen = matches!(choice, MechanismChoice::Scram | MechanismChoice::CramMd5);
     let (secret, advice) = match secret {
+        Secret::Password(_) if is_chosen => (
+            "password",
+            "the option `mechanism` names one that it does not offer: set it to `best` or `plain`",
+        ),
         Secret::OAuth2(_) => ("OAuth2 token", "set `auth` of the profile to `password`"),
         Secret::Password(_) if offers.has("AUTH=XOAUTH2") || offers.has("AUTH=OAUTHBEARER") => (
             "password",

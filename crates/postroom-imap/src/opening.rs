@@ -19,6 +19,7 @@ use crate::response::StatusKind;
 use crate::response_timer::ResponseTimer;
 use crate::session::SessionEvent;
 use crate::wire::ImapWire;
+use postroom_net::ChannelBinding;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
 use postroom_net::Security;
@@ -31,8 +32,17 @@ use tokio::io::AsyncWrite;
 pub(crate) struct Opened<S> {
     /// The session.
     pub wire: ImapWire<S>,
-    /// Whether the greeting was PREAUTH.
-    pub is_logged_in: bool,
+    /// Where the login is.
+    pub login: LoginState,
+}
+
+/// Where the login of a connection is.
+#[derive(Debug)]
+pub(crate) struct LoginState {
+    /// Whether it is done, from the start if the greeting was PREAUTH.
+    pub is_done: bool,
+    /// How it can be bound to the connection.
+    pub binding: ChannelBinding,
 }
 
 /// Dials, secures the connection as the endpoint demands, and asks for the capabilities.
@@ -46,13 +56,19 @@ pub(crate) async fn dial(
     options: Arc<ImapOptions>,
 ) -> Result<Opened<Stream>, Error> {
     let stream = dialer.connect(endpoint).await?;
+    let binding = stream.channel_binding();
     let opened = greet(stream, Arc::clone(&options)).await?;
     let mut opened = match endpoint.security {
-        Security::Tls | Security::None => opened,
+        Security::Tls | Security::None => {
+            let is_done = opened.login.is_done;
+            Opened { login: LoginState { is_done, binding }, ..opened }
+        }
         Security::StartTls => {
             let plain = start_tls(opened).await?;
             let stream = dialer.start_tls(plain, endpoint.bare_host()).await?;
-            Opened { wire: ImapWire::new(stream, options), is_logged_in: false }
+            let binding = stream.channel_binding();
+            let login = LoginState { is_done: false, binding };
+            Opened { wire: ImapWire::new(stream, options), login }
         }
     };
     know_capabilities(&mut opened.wire).await?;
@@ -84,7 +100,7 @@ where
     wire.begin(&mut timer).await?;
     loop {
         if let SessionEvent::Response(Response::State(line)) = wire.event(&mut timer).await? {
-            let is_logged_in = match line.state {
+            let is_done = match line.state {
                 StatusKind::Ok => false,
                 StatusKind::Preauth => true,
                 StatusKind::No | StatusKind::Bad | StatusKind::Bye => {
@@ -92,7 +108,8 @@ where
                     return Err(Error::Bye { code, text: line.text });
                 }
             };
-            return Ok(Opened { wire, is_logged_in });
+            let login = LoginState { is_done, binding: ChannelBinding::ClearText };
+            return Ok(Opened { wire, login });
         }
     }
 }
@@ -102,7 +119,7 @@ async fn start_tls<S>(mut opened: Opened<S>) -> Result<S, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    if opened.is_logged_in {
+    if opened.login.is_done {
         return Err(Error::StartTls { reason: "the server greets with PREAUTH" });
     }
     know_capabilities(&mut opened.wire).await?;

@@ -27,8 +27,12 @@ use crate::response::parse;
 use crate::response::parse_more_search;
 use crate::response::parse_state;
 use crate::token::Segment;
+use crate::token::readable;
 use bytes::Bytes;
 use bytes::BytesMut;
+use postroom_net::SaslError;
+use postroom_net::sasl::SaslExchange;
+use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -90,6 +94,9 @@ struct RunningCommand {
     tag: String,
     name: &'static str,
     last_answer: Option<&'static [u8]>,
+    exchange: Option<Box<SaslExchange>>,
+    /// Why we broke the login off.
+    broken_off: Option<SaslError>,
     /// How large a message body may be to be taken; `None`: none is wanted.
     body_bytes_max: Option<u64>,
     surplus_requests: u32,
@@ -148,6 +155,8 @@ impl Session {
             tag,
             name: command.name,
             last_answer: command.last_answer,
+            exchange: command.exchange,
+            broken_off: None,
             body_bytes_max,
             surplus_requests: 0,
         });
@@ -221,8 +230,8 @@ impl Session {
         };
         match line.first() {
             Some(b'*') => self.untagged(parse(segments), is_broken).map(Some),
-            Some(b'+') => Ok(self.continued()),
-            Some(_) | None => Ok(self.tagged(line)),
+            Some(b'+') => Ok(self.continued(line)),
+            Some(_) | None => self.tagged(line),
         }
     }
 
@@ -263,38 +272,74 @@ impl Session {
         }
     }
 
-    fn continued(&mut self) -> Option<SessionEvent> {
+    fn continued(&mut self, line: &[u8]) -> Option<SessionEvent> {
         let running = self.running.as_mut()?;
         if let Some(part) = self.parts.front() {
             self.go_ahead = part.waits;
             return Some(SessionEvent::Continue);
         }
-        let answer = running.last_answer?;
+        let answer = running.answer(line)?;
         running.surplus_requests += 1;
         if running.surplus_requests > SURPLUS_REQUESTS_MAX {
             return None;
         }
-        let octets = Octets::Text(Zeroizing::new(answer.to_vec()));
+        let octets = Octets::Text(answer);
         self.parts.push_back(CommandPart { waits: false, octets });
         Some(SessionEvent::Continue)
     }
 
-    fn tagged(&mut self, line: &[u8]) -> Option<SessionEvent> {
-        let running = self.running.as_ref()?;
-        let rest = line.strip_prefix(running.tag.as_bytes())?;
-        if !matches!(rest.first(), Some(b' ') | None) {
-            return None;
-        }
-        let StateLine { state, code, text } = parse_state(line)?;
+    fn tagged(&mut self, line: &[u8]) -> Result<Option<SessionEvent>, Error> {
+        let Some(running) = self.running.as_ref().filter(|running| running.is_tag_of(line)) else {
+            return Ok(None);
+        };
+        let Some(StateLine { state, code, text }) = parse_state(line) else {
+            return Ok(None);
+        };
         let result = match state {
             StatusKind::Ok | StatusKind::Preauth => Ok(()),
             StatusKind::No => Err(Refusal::No),
             StatusKind::Bad | StatusKind::Bye => Err(Refusal::Bad),
         };
+        running.may_end(result)?;
         self.learn(code.as_ref());
         self.running = None;
         self.parts.clear();
-        Some(SessionEvent::Completed(Completion { result, code, text }))
+        Ok(Some(SessionEvent::Completed(Completion { result, code, text })))
+    }
+}
+
+impl RunningCommand {
+    /// What answers a server that asks for more, after all was sent.
+    fn answer(&mut self, line: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let Some(exchange) = &mut self.exchange else {
+            return self.last_answer.map(|answer| Zeroizing::new(answer.to_vec()));
+        };
+        let challenge = readable(line.get(1..).unwrap_or_default());
+        let mut answer = match exchange.answer(challenge.trim()) {
+            Ok(answer) => Zeroizing::new(answer.expose_secret().as_bytes().to_vec()),
+            Err(error) => {
+                self.broken_off.get_or_insert(error);
+                Zeroizing::new(b"*".to_vec())
+            }
+        };
+        answer.extend_from_slice(b"\r\n");
+        Some(answer)
+    }
+
+    fn is_tag_of(&self, line: &[u8]) -> bool {
+        let rest = line.strip_prefix(self.tag.as_bytes());
+        rest.is_some_and(|rest| matches!(rest.first(), Some(b' ') | None))
+    }
+
+    /// Whether the command may end so: a server that lets us in must have proved what it owes.
+    fn may_end(&self, result: Result<(), Refusal>) -> Result<(), Error> {
+        if let Some(error) = &self.broken_off {
+            return Err(Error::Login(error.clone()));
+        }
+        match &self.exchange {
+            Some(exchange) if result.is_ok() => exchange.finish().map_err(Error::Login),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

@@ -53,8 +53,8 @@ pub const COMPOSED: [&str; 17] = [
 
 /// The enums whose values Postroom obeys. They take no items of extensions, because Postroom would
 /// not know what such a value means.
-pub const OBEYED: [&str; 4] =
-    [names::IMAP_SECURITY, names::SMTP_SECURITY, names::AUTH, names::MODE];
+pub const OBEYED: [&str; 5] =
+    [names::IMAP_SECURITY, names::SMTP_SECURITY, names::TLS_MINIMUM, names::AUTH, names::MODE];
 
 const DEFINITIONS: [&str; 5] = [
     include_str!("builtin/profiles.json"),

@@ -24,6 +24,8 @@ mod timestamp;
 
 pub mod address;
 
+pub mod client_id;
+
 pub mod fingerprint;
 
 mod id;

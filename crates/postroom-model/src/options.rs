@@ -145,6 +145,43 @@ const DELETE_AFTER: Declaration = Declaration {
     kind: OptionKind::Word { words: &DeleteAfter::WORDS },
 };
 
+/// How passwords are sent to servers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum MechanismChoice {
+    /// By the best mechanism that the server offers: SCRAM, else PLAIN or LOGIN.
+    #[default]
+    Best,
+    /// By SCRAM alone, not bound to the TLS connection. The password itself is never sent.
+    Scram,
+    /// By PLAIN or LOGIN alone.
+    Plain,
+    /// By CRAM-MD5 alone.
+    CramMd5,
+}
+
+impl MechanismChoice {
+    /// The words in their order. The first is the default.
+    const WORDS: [&'static str; 4] = ["best", "scram", "plain", "cram_md5"];
+
+    fn from_word(word: &str) -> Option<Self> {
+        let [best, scram, plain, cram_md5] = Self::WORDS;
+        let known = [
+            (best, Self::Best),
+            (scram, Self::Scram),
+            (plain, Self::Plain),
+            (cram_md5, Self::CramMd5),
+        ];
+        known.into_iter().find_map(|(known, value)| (known == word).then_some(value))
+    }
+}
+
+/// How passwords are sent to servers.
+const MECHANISM: Declaration = Declaration {
+    name: "mechanism",
+    unit: "",
+    kind: OptionKind::Word { words: &MechanismChoice::WORDS },
+};
+
 /// Every option there is.
 pub(crate) const DECLARATIONS: &[Declaration] = &[
     AFTER_READ_TIMEOUT.declaration,
@@ -168,6 +205,7 @@ pub(crate) const DECLARATIONS: &[Declaration] = &[
     FULL_TEXT.declaration,
     UNCERTAIN,
     DELETE_AFTER,
+    MECHANISM,
 ];
 
 /// The names of all options, as clients set them.
@@ -251,6 +289,13 @@ impl Options {
         word.and_then(DeleteAfter::from_word).unwrap_or_default()
     }
 
+    /// How passwords are sent to servers.
+    #[must_use]
+    pub fn mechanism(&self) -> MechanismChoice {
+        let word = self.value(&MECHANISM).and_then(Json::as_str);
+        word.and_then(MechanismChoice::from_word).unwrap_or_default()
+    }
+
     /// The nearest valid value. A value that was stored before its range was narrowed is ignored.
     fn value(&self, known: &Declaration) -> Option<&Json> {
         let valid = |value: &&Json| !value.is_null() && known.problem(value).is_none();
@@ -316,8 +361,15 @@ mod tests {
     #[test]
     fn every_key_is_declared_and_every_word_has_its_meaning() {
         let keys = include_str!("options.rs").matches("Key =").count();
-        // The line above stands for `uncertain`, which has no key, as `delete_after` has none.
-        assert_eq!(keys + 1, DECLARATIONS.len());
+        // The line above stands for `uncertain`. Neither `delete_after` nor `mechanism` has a key.
+        assert_eq!(keys + 2, DECLARATIONS.len());
+        let all = [
+            MechanismChoice::Best,
+            MechanismChoice::Scram,
+            MechanismChoice::Plain,
+            MechanismChoice::CramMd5,
+        ];
+        assert_eq!(MechanismChoice::WORDS.map(MechanismChoice::from_word), all.map(Some));
         let meanings = DeleteAfter::WORDS.map(DeleteAfter::from_word);
         assert_eq!(meanings, [Some(DeleteAfter::Stored), Some(DeleteAfter::Acknowledged)]);
         let meanings = Uncertain::WORDS.map(Uncertain::from_word);
@@ -334,7 +386,7 @@ mod tests {
             any::<f64>().prop_map(Json::from),
             (0_u64..400 * MIB).prop_map(Json::from),
             (0.0..10_000.0).prop_map(Json::from),
-            "hold|resend|stored|acknowledged|[a-z]{0,8}".prop_map(Json::from),
+            "hold|resend|stored|acknowledged|scram|cram_md5|[a-z]{0,8}".prop_map(Json::from),
         ]
     }
 
@@ -359,6 +411,9 @@ mod tests {
                 }
                 OptionKind::Word { words } if known.name == DELETE_AFTER.name => {
                     json!(words[options.delete_after() as usize])
+                }
+                OptionKind::Word { words } if known.name == MECHANISM.name => {
+                    json!(words[options.mechanism() as usize])
                 }
                 OptionKind::Word { words } => json!(words[options.uncertain() as usize]),
             };

@@ -3,6 +3,7 @@
 
 use crate::address;
 use crate::class::Class;
+use crate::client_id;
 use crate::entity::Entity;
 use crate::fingerprint;
 use crate::id::EntityId;
@@ -298,6 +299,9 @@ fn any(property: &Property, value: &Json) -> Result<Json, String> {
     }
     if has_nul(value) {
         return Err("has a NUL character".to_owned());
+    }
+    if property.opt_text("format") == Some("client_id") {
+        client_id::parse(value)?;
     }
     Ok(value.clone())
 }

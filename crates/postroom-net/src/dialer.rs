@@ -13,6 +13,8 @@ use crate::trust::reason_of;
 use postroom_model::fingerprint;
 use rustls::AlertDescription;
 use rustls::ClientConfig;
+use rustls::version::TLS12;
+use rustls::version::TLS13;
 use rustls_pki_types::ServerName;
 use std::collections::HashMap;
 use std::fmt;
@@ -36,30 +38,42 @@ const PER_ADDRESS: Duration = Duration::from_secs(10);
 /// An idle connection is probed after this time, so that a dead peer is noticed.
 const KEEPALIVE: Duration = Duration::from_secs(120);
 
-/// How many sets of fingerprints are kept; with more they are set up anew.
-const PINNED_MAX: usize = 1000;
+/// For how many sets of rules TLS is kept; with more it is set up anew.
+const RULES_MAX: usize = 1000;
 
 type Fingerprint = [u8; fingerprint::OCTETS];
 
-/// What verifies pinned certificates, and the TLS that does so.
-#[derive(Clone)]
-struct Pinned {
-    verifier: Verifier,
-    tls: Arc<ClientConfig>,
+/// The oldest version of TLS that is used. The TLS library has none that is older.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum TlsMinimum {
+    /// TLS 1.2.
+    #[default]
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
+}
+
+/// What TLS demands of a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct TlsRules {
+    /// The fingerprints that a certificate may have. Empty: any trusted certificate.
+    fingerprints: Vec<Fingerprint>,
+    minimum: TlsMinimum,
 }
 
 /// Makes connections. Clones share everything.
 #[derive(Clone)]
 pub struct Dialer {
     verifier: Verifier,
+    rules: TlsRules,
     tls: Arc<ClientConfig>,
-    /// What `pinned` set up before, by the fingerprints.
-    pinned: Arc<Mutex<HashMap<Vec<Fingerprint>, Pinned>>>,
+    /// What was set up before, by the rules.
+    by_rules: Arc<Mutex<HashMap<TlsRules, Arc<ClientConfig>>>>,
     deadline: Duration,
     /// What connects in place of TCP.
     network: Option<Arc<dyn Network>>,
-    /// Whether it connects to addresses of the public internet alone.
-    is_public_only: bool,
+    /// What to tell about other addresses, if it connects to those of the public internet alone.
+    public_only: Option<&'static str>,
 }
 
 impl fmt::Debug for Dialer {
@@ -77,12 +91,13 @@ impl Dialer {
     pub fn new(trust: &Trust) -> Result<Self, Error> {
         let verifier = Verifier::new(trust)?;
         Ok(Self {
-            tls: tls(&verifier)?,
+            tls: tls(&verifier, &TlsRules::default())?,
+            rules: TlsRules::default(),
             verifier,
-            pinned: Arc::default(),
+            by_rules: Arc::default(),
             deadline: DEADLINE,
             network: None,
-            is_public_only: false,
+            public_only: None,
         })
     }
 
@@ -93,25 +108,37 @@ impl Dialer {
     ///
     /// [`Error::Trust`] when TLS cannot be set up.
     pub fn pinned(&self, fingerprints: &[[u8; fingerprint::OCTETS]]) -> Result<Self, Error> {
-        if fingerprints.is_empty() {
+        self.under(TlsRules { fingerprints: fingerprints.to_vec(), ..self.rules.clone() })
+    }
+
+    /// A dialer that accepts no version of TLS below this one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Trust`] when TLS cannot be set up.
+    pub fn tls_from(&self, minimum: TlsMinimum) -> Result<Self, Error> {
+        self.under(TlsRules { minimum, ..self.rules.clone() })
+    }
+
+    fn under(&self, rules: TlsRules) -> Result<Self, Error> {
+        if rules == self.rules {
             return Ok(self.clone());
         }
-        let mut all = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.get(fingerprints).cloned();
-        let Pinned { verifier, tls } = match known {
+        let mut all = self.by_rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(&rules).cloned();
+        let tls = match known {
             Some(known) => known,
             None => {
-                let verifier = self.verifier.pinned(fingerprints);
-                let pinned = Pinned { tls: tls(&verifier)?, verifier };
-                if all.len() >= PINNED_MAX {
+                let tls = tls(&self.verifier, &rules)?;
+                if all.len() >= RULES_MAX {
                     all.clear();
                 }
-                all.insert(fingerprints.to_vec(), pinned.clone());
-                pinned
+                all.insert(rules.clone(), Arc::clone(&tls));
+                tls
             }
         };
         drop(all);
-        Ok(Self { verifier, tls, ..self.clone() })
+        Ok(Self { rules, tls, ..self.clone() })
     }
 
     /// The same with another deadline for making a connection.
@@ -129,10 +156,10 @@ impl Dialer {
     }
 
     /// The same for addresses of the public internet alone. Others are refused after the lookup,
-    /// so no name leads to them.
+    /// so no name leads to them. `advice` says what a person can do about it.
     #[must_use]
-    pub fn public_only(mut self) -> Self {
-        self.is_public_only = true;
+    pub fn public_only(mut self, advice: &'static str) -> Self {
+        self.public_only = Some(advice);
         self
     }
 
@@ -150,7 +177,7 @@ impl Dialer {
             .map_err(|_| Error::Name { host: host.to_owned() })?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let connected = Box::pin(connector.connect(name, link)).await;
-        connected.map_err(|source| refused(host, &source))
+        connected.map_err(|source| refused(host, &source, self.rules.minimum))
     }
 
     /// Connects: looks the host up, tries its addresses in turn, and starts TLS at once for
@@ -196,7 +223,7 @@ impl Dialer {
     /// A connection in the clear.
     async fn plain(&self, endpoint: &Endpoint) -> Result<Stream, Error> {
         let Some(network) = &self.network else {
-            return tcp(endpoint, self.is_public_only).await.map(Stream::Plain);
+            return tcp(endpoint, self.public_only).await.map(Stream::Plain);
         };
         let dialed = network.dial(endpoint.bare_host(), endpoint.port).await;
         dialed.map(Stream::Memory).map_err(|source| Error::Connect {
@@ -220,31 +247,39 @@ impl Dialer {
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         match Box::pin(connector.connect(name, tcp)).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-            Err(source) => Err(refused(host, &source)),
+            Err(source) => Err(refused(host, &source, self.rules.minimum)),
         }
     }
 }
 
-fn tls(verifier: &Verifier) -> Result<Arc<ClientConfig>, Error> {
+fn tls(verifier: &Verifier, rules: &TlsRules) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions: &[_] = match rules.minimum {
+        TlsMinimum::V1_2 => &[&TLS13, &TLS12],
+        TlsMinimum::V1_3 => &[&TLS13],
+    };
+    let verifier = verifier.pinned(&rules.fingerprints);
     let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|error| Error::Trust { reason: error.to_string() })?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier.clone()))
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
 
-async fn tcp(endpoint: &Endpoint, is_public_only: bool) -> Result<TcpStream, Error> {
+async fn tcp(endpoint: &Endpoint, public_only: Option<&'static str>) -> Result<TcpStream, Error> {
     let host = endpoint.bare_host();
     let lookup = |source| Error::Lookup { host: endpoint.host.clone(), source };
     let found = tokio::net::lookup_host((host, endpoint.port)).await.map_err(lookup)?;
     let mut addresses: Vec<SocketAddr> = found.collect();
-    if is_public_only && let Some(first) = addresses.first().map(SocketAddr::ip) {
+    if let Some(advice) = public_only
+        && let Some(first) = addresses.first().map(SocketAddr::ip)
+    {
         addresses.retain(|address| public::is_public(address.ip()));
         if addresses.is_empty() {
-            return Err(Error::NotPublic { host: endpoint.host.clone(), address: first });
+            let host = endpoint.host.clone();
+            return Err(Error::NotPublic { host, address: first, advice });
         }
     }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
@@ -270,27 +305,40 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Why TLS failed, and what to do.
-fn refused(host: &str, source: &io::Error) -> Error {
+fn refused(host: &str, source: &io::Error, minimum: TlsMinimum) -> Error {
     let host = host.to_owned();
     let inner = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     if let Some(reason) = inner.and_then(reason_of) {
         return Error::Certificate { host, reason };
     }
-    Error::Handshake { host, reason: handshake_problem(inner, source) }
+    let reason = match minimum {
+        TlsMinimum::V1_3 if inner.is_some_and(is_of_version) => "the server does not support TLS \
+             1.3, which `tlsMinimum` of the profile demands; set it to 1.2, or its operator has to \
+             update the server"
+            .to_owned(),
+        TlsMinimum::V1_2 | TlsMinimum::V1_3 => handshake_problem(inner, source),
+    };
+    Error::Handshake { host, reason }
+}
+
+fn is_of_version(error: &rustls::Error) -> bool {
+    matches!(
+        error,
+        rustls::Error::AlertReceived(
+            AlertDescription::HandshakeFailure
+                | AlertDescription::ProtocolVersion
+                | AlertDescription::InsufficientSecurity,
+        ) | rustls::Error::PeerIncompatible(_)
+    )
 }
 
 fn handshake_problem(inner: Option<&rustls::Error>, source: &io::Error) -> String {
     match inner {
-        Some(
-            rustls::Error::AlertReceived(
-                AlertDescription::HandshakeFailure
-                | AlertDescription::ProtocolVersion
-                | AlertDescription::InsufficientSecurity,
-            )
-            | rustls::Error::PeerIncompatible(_),
-        ) => "the server supports only outdated TLS (older than TLS 1.2, or with ciphers that are \
+        Some(error) if is_of_version(error) => {
+            "the server supports only outdated TLS (older than TLS 1.2, or with ciphers that are \
               no longer safe); its operator has to update it"
-            .to_owned(),
+                .to_owned()
+        }
         Some(rustls::Error::InvalidMessage(_)) => {
             "the other side does not speak TLS; is the security setting right for this port?"
                 .to_owned()
@@ -313,11 +361,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tls_is_set_up_once_for_each_set_of_fingerprints() {
+    fn tls_is_set_up_once_for_each_set_of_rules() {
         let dialer = Dialer::new(&Trust::default()).unwrap();
         let tls = |pins: &[Fingerprint]| dialer.clone().pinned(pins).unwrap().tls;
         assert!(Arc::ptr_eq(&tls(&[[1; 32]]), &tls(&[[1; 32]])));
         assert!(!Arc::ptr_eq(&tls(&[[1; 32]]), &tls(&[[2; 32]])));
         assert!(Arc::ptr_eq(&tls(&[]), &dialer.tls));
+        let newer = dialer.tls_from(TlsMinimum::V1_3).unwrap();
+        assert!(!Arc::ptr_eq(&newer.tls, &dialer.tls));
+        let both = newer.pinned(&[[1; 32]]).unwrap();
+        assert_eq!((both.rules.minimum, both.rules.fingerprints.len()), (TlsMinimum::V1_3, 1));
     }
 }

@@ -15,12 +15,14 @@ pub enum Error {
         source: io::Error,
     },
     /// The host is not on the public internet, and only such hosts are wanted.
-    #[error("{host} is {address}, which is no address of the public internet")]
+    #[error("{host} is {address}, which is no address of the public internet: {advice}")]
     NotPublic {
         /// The host.
         host: String,
         /// Its first address.
         address: IpAddr,
+        /// What to do.
+        advice: &'static str,
     },
     /// No address of the host accepts the connection.
     #[error("{host} does not accept connections on port {port}: check host, port and firewall")]

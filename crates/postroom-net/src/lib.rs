@@ -16,11 +16,13 @@ mod endpoint;
 
 mod credentials;
 
-pub mod sasl;
-
 mod network;
 
 mod stream;
+
+mod sasl_error;
+
+pub mod sasl;
 
 mod public;
 
@@ -32,10 +34,13 @@ pub use cause::cause;
 pub use credentials::Credentials;
 pub use credentials::Secret;
 pub use dialer::Dialer;
+pub use dialer::TlsMinimum;
 pub use endpoint::Endpoint;
 pub use endpoint::Security;
 pub use error::Error;
 pub use network::Dialed;
 pub use network::Network;
+pub use sasl_error::SaslError;
+pub use stream::ChannelBinding;
 pub use stream::Stream;
 pub use trust::Trust;

@@ -3,12 +3,21 @@
 //! Standards: RFC 4616 (PLAIN), RFC 4954 §4 and RFC 9051 §6.2.2 (base64), XOAUTH2 and LOGIN as
 //! their inventors describe them.
 
+mod encoding;
+mod exchange;
+mod mechanism;
+mod scram;
+
 use crate::credentials::Credentials;
-use crate::credentials::Secret;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::sasl::encoding::encode;
+use crate::sasl::encoding::exposed;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
+
+pub use crate::sasl::exchange::ProofMark;
+pub use crate::sasl::exchange::SaslExchange;
+pub use crate::sasl::mechanism::Mechanism;
+pub use crate::sasl::mechanism::SaslLink;
 
 /// The message of PLAIN: no authorization identity, login, password (RFC 4616 §2).
 #[must_use]
@@ -66,19 +75,10 @@ fn stands_in(text: &str, secret: &str) -> bool {
     })
 }
 
-fn exposed(credentials: &Credentials) -> &str {
-    match &credentials.secret {
-        Secret::Password(secret) | Secret::OAuth2(secret) => secret.expose_secret(),
-    }
-}
-
-fn encode(text: &str) -> SecretString {
-    SecretString::from(STANDARD.encode(text))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::Secret;
 
     #[test]
     fn messages_are_those_of_the_standards() {

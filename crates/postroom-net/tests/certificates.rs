@@ -4,11 +4,13 @@
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
 use postroom_net::Security;
+use postroom_net::TlsMinimum;
 use postroom_net::Trust;
 use rcgen::CertificateParams;
 use rcgen::CertifiedIssuer;
 use rcgen::KeyPair;
 use rustls::ServerConfig;
+use rustls::SupportedProtocolVersion;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::PrivateKeyDer;
 use std::sync::Arc;
@@ -49,10 +51,18 @@ impl Authority {
 
 /// Starts a TLS server with a certificate, that echoes.
 async fn serve_with(certificate: CertificateDer<'static>, key: &KeyPair) -> u16 {
+    serve_versions(certificate, key, rustls::DEFAULT_VERSIONS).await
+}
+
+async fn serve_versions(
+    certificate: CertificateDer<'static>,
+    key: &KeyPair,
+    versions: &[&'static SupportedProtocolVersion],
+) -> u16 {
     let secret = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate], secret)
@@ -221,6 +231,34 @@ async fn each_failure_says_what_to_do() {
     });
     let error = connect(&trust, "127.0.0.1", port, Security::Tls).await.unwrap_err();
     assert!(error.contains("is the security setting right for this port"), "{error}");
+}
+
+#[tokio::test]
+async fn a_version_of_tls_below_the_minimum_is_refused_with_words() {
+    let authority = Authority::new("ca");
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &authority.issuer).unwrap();
+    let serve = async |versions: &[&'static SupportedProtocolVersion]| {
+        serve_versions(certificate.der().clone(), &key, versions).await
+    };
+    let old = serve(&[&rustls::version::TLS12]).await;
+    let new = serve(&[&rustls::version::TLS13]).await;
+    let usual = Dialer::new(&authority.trust()).unwrap();
+    let strict = usual.tls_from(TlsMinimum::V1_3).unwrap();
+    for port in [old, new] {
+        connect_by(&usual, "localhost", port, Security::Tls).await.unwrap();
+    }
+    connect_by(&strict, "localhost", new, Security::Tls).await.unwrap();
+    let error = connect_by(&strict, "localhost", old, Security::Tls).await.unwrap_err();
+    assert!(error.contains("does not support TLS 1.3, which `tlsMinimum`"), "{error}");
+    // A login can be bound to TLS 1.3 alone.
+    for (port, want) in [(old, "None"), (new, "Exporter")] {
+        let host = "localhost".to_owned();
+        let endpoint = Endpoint { host, port, security: Security::Tls };
+        let stream = usual.connect(&endpoint).await.unwrap();
+        assert_eq!(format!("{:?}", stream.channel_binding()), want);
+    }
 }
 
 #[tokio::test]

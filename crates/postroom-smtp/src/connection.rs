@@ -1,4 +1,4 @@
-//! A connection to a submission server: opening, logging in, one transaction after another.
+//! A connection to a submission server: opening, and one transaction after another.
 //!
 //! A connection is reused only if the server certainly waits for a command: after a complete answer
 //! to the end of data, or to RSET. An error or a dropped future leaves it unusable.
@@ -8,14 +8,10 @@ use crate::error::Error;
 use crate::extensions::Extensions;
 use crate::reply::Reply;
 use crate::wire::SmtpWire;
-use postroom_net::Credentials;
+use postroom_model::options::MechanismChoice;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
-use postroom_net::Secret;
 use postroom_net::Security;
-use postroom_net::sasl;
-use secrecy::ExposeSecret;
-use secrecy::SecretString;
 use std::time::Duration;
 
 /// How long each step may take (RFC 5321 §4.5.3.2).
@@ -52,11 +48,17 @@ pub struct SmtpOptions {
     pub ehlo_name: String,
     /// How long each step may take.
     pub deadlines: SmtpDeadlines,
+    /// How a password is sent.
+    pub mechanism: MechanismChoice,
 }
 
 impl Default for SmtpOptions {
     fn default() -> Self {
-        Self { ehlo_name: "localhost".to_owned(), deadlines: SmtpDeadlines::default() }
+        Self {
+            ehlo_name: "localhost".to_owned(),
+            deadlines: SmtpDeadlines::default(),
+            mechanism: MechanismChoice::Best,
+        }
     }
 }
 
@@ -66,6 +68,7 @@ pub struct SmtpConnection {
     pub(crate) wire: SmtpWire,
     pub(crate) extensions: Extensions,
     pub(crate) deadlines: SmtpDeadlines,
+    pub(crate) mechanism: MechanismChoice,
     pub(crate) idle: bool,
 }
 
@@ -86,6 +89,7 @@ impl SmtpConnection {
             wire: SmtpWire::new(stream),
             extensions: Extensions::default(),
             deadlines: options.deadlines,
+            mechanism: options.mechanism,
             idle: false,
         };
         // A server that expects TLS from the first byte sends no greeting in clear text.
@@ -148,80 +152,6 @@ impl SmtpConnection {
         &self.extensions
     }
 
-    /// Logs in. A password goes by PLAIN or LOGIN, whichever the server offers and accepts. An
-    /// access token goes by XOAUTH2.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Credentials`] if the server refuses them. No error shows them.
-    pub async fn login(&mut self, credentials: &Credentials) -> Result<(), Error> {
-        self.idle = false;
-        let known: &[_] = match &credentials.secret {
-            Secret::OAuth2(_) => &["XOAUTH2"],
-            Secret::Password(_) => &["PLAIN", "LOGIN"],
-        };
-        let mut last = Error::Unsupported { reason: no_mechanism(&self.extensions) };
-        for mechanism in known {
-            if !self.extensions.offers(mechanism) {
-                continue;
-            }
-            let reply = match self.authenticate(mechanism, credentials).await {
-                Ok(reply) if reply.is_success() => {
-                    self.idle = true;
-                    return Ok(());
-                }
-                Ok(reply) => without_secret(reply, credentials),
-                Err(Error::Reply { command, reply }) => {
-                    return Err(Error::Reply {
-                        command,
-                        reply: without_secret(reply, credentials),
-                    });
-                }
-                Err(Error::Protocol { reason }) if credentials.is_echoed_in(&reason) => {
-                    return Err(Error::Protocol { reason: "(not shown)".to_owned() });
-                }
-                Err(error) => return Err(error),
-            };
-            // The server refuses the mechanism after all, or says that it is too weak for this
-            // login (RFC 4954 §6).
-            let try_another = matches!(reply.code, 504 | 534);
-            last = Error::Credentials { reply };
-            if !try_another {
-                break;
-            }
-        }
-        Err(last)
-    }
-
-    async fn authenticate(
-        &mut self,
-        mechanism: &str,
-        credentials: &Credentials,
-    ) -> Result<Reply, Error> {
-        let nothing = SecretString::default();
-        let (initial, answers) = match mechanism {
-            "LOGIN" => {
-                let answers = [sasl::login_name(credentials), sasl::login_password(credentials)];
-                (nothing, answers.to_vec())
-            }
-            // XOAUTH2 says what is wrong in a challenge, and expects an empty answer to it.
-            "XOAUTH2" => (sasl::xoauth2(credentials), vec![nothing]),
-            // A server that ignores the initial response asks for it again.
-            _ => (sasl::plain(credentials), vec![sasl::plain(credentials)]),
-        };
-        let blank = if initial.expose_secret().is_empty() { "" } else { " " };
-        let begin = secret_line(&["AUTH ", mechanism, blank, initial.expose_secret()]);
-        let mut reply = self.command("AUTH", begin.expose_secret()).await?;
-        for answer in answers {
-            if reply.code != 334 {
-                break;
-            }
-            let line = secret_line(&[answer.expose_secret()]);
-            reply = self.command("AUTH", line.expose_secret()).await?;
-        }
-        Ok(reply)
-    }
-
     /// Whether another transaction may use this connection.
     #[must_use]
     pub fn is_reusable(&self) -> bool {
@@ -266,36 +196,6 @@ impl SmtpConnection {
         still_there(name, &reply)?;
         Ok(reply)
     }
-}
-
-/// A line with a secret in it: its memory is overwritten when it is dropped.
-fn secret_line(parts: &[&str]) -> SecretString {
-    let octets = parts.iter().map(|part| part.len()).sum::<usize>() + 2;
-    let mut line = String::with_capacity(octets);
-    line.extend(parts.iter().chain(&["\r\n"]).copied());
-    SecretString::from(line)
-}
-
-/// The reply without secrets, because some servers echo the command that they refuse.
-fn without_secret(mut reply: Reply, credentials: &Credentials) -> Reply {
-    if credentials.is_echoed_in(&reply.lines.concat()) {
-        reply.lines = vec!["(not shown)".to_owned()];
-    }
-    reply
-}
-
-/// What to tell a person if the server offers no way to log in.
-fn no_mechanism(extensions: &Extensions) -> String {
-    if extensions.offers_auth() {
-        let known = extensions.auth.join(", ");
-        return format!(
-            "the server offers only ways to log in that Postroom does not support: \
-                        {known}"
-        );
-    }
-    "the account has a login for sending, but the server offers none (no AUTH): check smtpPort and \
-     smtpSecurity; for a server without logins, remove smtpLogin and smtpPassword"
-        .to_owned()
 }
 
 /// 421 can come at any time, and ends the connection (RFC 5321 §3.8).

@@ -24,6 +24,9 @@ pub enum Error {
         /// What it answered.
         reply: Reply,
     },
+    /// We broke the login off.
+    #[error(transparent)]
+    Login(postroom_net::SaslError),
     /// The server cannot do what is needed.
     #[error("{reason}")]
     Unsupported {
@@ -87,6 +90,7 @@ impl Error {
             Self::Reply { reply, .. } if reply.is_permanent() => SmtpVerdict::Refuse,
             Self::Unsupported { .. } => SmtpVerdict::Refuse,
             Self::Credentials { reply } if !Self::passes(reply) => SmtpVerdict::Credentials,
+            Self::Login(_) => SmtpVerdict::Credentials,
             Self::Connect(_)
             | Self::Reply { .. }
             | Self::Credentials { .. }
@@ -120,6 +124,7 @@ impl Error {
             }
             Self::Reply { reply, .. } => reply.code == 421,
             Self::Credentials { .. }
+            | Self::Login(_)
             | Self::Unsupported { .. }
             | Self::Abandoned { .. }
             | Self::OutcomeUnknown { .. } => false,
@@ -132,6 +137,7 @@ impl Error {
         match self {
             Self::Reply { reply, .. } | Self::Credentials { reply } => Some(reply),
             Self::Connect(_)
+            | Self::Login(_)
             | Self::Protocol { .. }
             | Self::Lost { .. }
             | Self::Timeout { .. }
@@ -157,6 +163,7 @@ impl Error {
             Self::Reply { .. }
             | Self::Connect(_)
             | Self::Credentials { .. }
+            | Self::Login(_)
             | Self::Lost { .. }
             | Self::Unsupported { .. }
             | Self::Abandoned { .. }
@@ -175,6 +182,7 @@ impl Error {
             }
             Self::Connect(_)
             | Self::Credentials { .. }
+            | Self::Login(_)
             | Self::Protocol { .. }
             | Self::Timeout { .. }
             | Self::Unsupported { .. }

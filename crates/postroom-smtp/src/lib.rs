@@ -28,6 +28,8 @@ mod wire;
 
 mod connection;
 
+mod login;
+
 mod transaction;
 
 pub use connection::SmtpConnection;

@@ -7,6 +7,7 @@ use crate::reply::Reply;
 use crate::reply::ReplyCollector;
 use crate::reply::ReplyProgress;
 use crate::reply::shown;
+use postroom_net::ChannelBinding;
 use postroom_net::Dialer;
 use postroom_net::Stream;
 use std::future::poll_fn;
@@ -99,6 +100,11 @@ impl SmtpWire {
             IpAddr::V4(ip) => Some(format!("[{ip}]")),
             IpAddr::V6(ip) => Some(format!("[IPv6:{ip}]")),
         }
+    }
+
+    /// How a login can be bound to the connection.
+    pub(crate) fn channel_binding(&self) -> ChannelBinding {
+        self.stream.as_ref().map_or(ChannelBinding::ClearText, Stream::channel_binding)
     }
 
     /// Whether there are bytes that were not asked for.

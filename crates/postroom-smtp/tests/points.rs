@@ -83,7 +83,8 @@ impl Server {
             dot: short,
             courtesy: short,
         };
-        let options = SmtpOptions { ehlo_name: name.to_owned(), deadlines };
+        let options =
+            SmtpOptions { ehlo_name: name.to_owned(), deadlines, ..SmtpOptions::default() };
         let host = "127.0.0.1".to_owned();
         let endpoint = Endpoint { host, port: self.port, security: Security::None };
         let dialer = Dialer::new(&Trust::default()).unwrap();

@@ -27,6 +27,8 @@ mod postroom;
 
 mod s3;
 
+mod scram;
+
 mod kill_loop;
 
 mod database_loop;
@@ -61,4 +63,5 @@ pub use postroom::PostroomOptions;
 pub use postroom::wait_until;
 pub use postroom_on_both::on_both;
 pub use s3::S3;
+pub use scram::ScramServer;
 pub use test_database::TestDatabase;

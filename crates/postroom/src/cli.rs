@@ -154,6 +154,11 @@ pub(crate) struct ServeArguments {
     /// The name that this host gives to SMTP servers (default: the name of the host).
     #[arg(long, value_name = "NAME")]
     pub ehlo_name: Option<String>,
+    /// Refuse mail servers at private, loopback, link-local and other special addresses. Set it
+    /// where people whom you do not trust may add accounts, because they choose where Postroom
+    /// connects to.
+    #[arg(long)]
+    pub mail_to_public_addresses_only: bool,
     /// Let webhooks reach private, loopback and link-local addresses. Without it whoever may make a
     /// webhook could reach the servers of your own network through Postroom.
     #[arg(long)]

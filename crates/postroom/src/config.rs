@@ -68,6 +68,9 @@ pub(crate) struct Instance {
     pub trust_ca: Option<PathBuf>,
     /// The name that this host gives to SMTP servers.
     pub ehlo_name: Option<String>,
+    /// Whether accounts may reach mail servers at addresses of the public internet alone.
+    #[serde(default)]
+    pub mail_to_public_addresses_only: bool,
     /// Whether webhooks may reach addresses that are not of the public internet.
     #[serde(default)]
     pub webhooks_to_private_addresses: bool,

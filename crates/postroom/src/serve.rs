@@ -234,6 +234,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     }
     let (store, lock) = open_store(&setup, arguments, &dialing.dialer).await?;
     let settings = Settings {
+        mail_to_public_only: setup.mail_to_public_addresses_only,
         webhooks_to_private_addresses: setup.webhooks_to_private_addresses,
         ..Settings::new(dialing, setup.data.join("spool"))
     };

@@ -25,6 +25,7 @@ pub(crate) struct Setup {
     pub listen: String,
     pub trust_ca: Option<PathBuf>,
     pub ehlo_name: Option<String>,
+    pub mail_to_public_addresses_only: bool,
     pub webhooks_to_private_addresses: bool,
     pub member: Member,
 }
@@ -60,6 +61,8 @@ impl Setup {
             listen: listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned()),
             trust_ca: arguments.trust_ca.clone().or(instance.trust_ca),
             ehlo_name: arguments.ehlo_name.clone().or(instance.ehlo_name),
+            mail_to_public_addresses_only: arguments.mail_to_public_addresses_only
+                || instance.mail_to_public_addresses_only,
             webhooks_to_private_addresses: arguments.webhooks_to_private_addresses
                 || instance.webhooks_to_private_addresses,
             member,

@@ -177,10 +177,13 @@ async fn open_at_last(
         credentials => Some(credentials),
     };
     let dialing = shared.dialing();
-    let options = SmtpOptions { ehlo_name: dialing.ehlo_name.clone(), ..SmtpOptions::default() };
+    let options = SmtpOptions {
+        ehlo_name: dialing.ehlo_name.clone(),
+        mechanism: account.options.mechanism(),
+        ..SmtpOptions::default()
+    };
     let _turn = shared.turn(&server.endpoint).await;
-    let dialer =
-        dialing.dialer.pinned(&account.fingerprints).map_err(postroom_smtp::Error::from)?;
+    let dialer = shared.mail_dialer(account).map_err(postroom_smtp::Error::from)?;
     let mut connection = SmtpConnection::open(&dialer, &server.endpoint, &options).await?;
     if let Some(credentials) = credentials
         && (server.must_log_in || connection.extensions().offers_auth())

@@ -35,6 +35,7 @@ impl Suspect {
             Error::Reply { command: "MAIL", reply } if !reply.is_permanent() => SuspectAnswer::Mail,
             Error::Reply { .. }
             | Error::Connect(_)
+            | Error::Login(_)
             | Error::Unsupported { .. }
             | Error::Protocol { .. }
             | Error::Lost { .. }

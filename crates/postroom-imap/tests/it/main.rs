@@ -8,5 +8,6 @@ mod dovecot;
 mod faults;
 mod login;
 mod odd_responses;
+mod scram;
 mod start_tls;
 mod unsolicited;

@@ -23,6 +23,8 @@ pub const CALENDAR: &str = "calendar";
 pub const CC: &str = "cc";
 /// `classes` of a webhook.
 pub const CLASSES: &str = "classes";
+/// `clientId` of a profile.
+pub const CLIENT_ID: &str = "clientId";
 /// `cursor` of a webhook.
 pub const CURSOR: &str = "cursor";
 /// `dateTime` of a message.
@@ -171,6 +173,8 @@ pub const TEXT_SOURCE: &str = "textSource";
 pub const TITLE: &str = "title";
 /// `tlsFingerprint` of a profile.
 pub const TLS_FINGERPRINT: &str = "tlsFingerprint";
+/// `tlsMinimum` of a profile.
+pub const TLS_MINIMUM: &str = "tlsMinimum";
 /// `to` of a message.
 pub const TO: &str = "to";
 /// `tryRequestedAt` of an account.

@@ -11,6 +11,7 @@ use postroom_imap::ImapConnection;
 use postroom_imap::ImapDeadlines;
 use postroom_imap::ImapLimits;
 use postroom_imap::ImapOptions;
+use postroom_model::client_id::ClientIdField;
 use postroom_model::options;
 
 /// Makes IMAP connections.
@@ -43,11 +44,17 @@ impl Connector for ImapConnector {
             stall: if waits == Waits::Briefly { account.stall() } else { silence },
             ..ImapDeadlines::default()
         };
-        let options = ImapOptions { limits, deadlines, ..ImapOptions::default() };
-        let dialing = shared.dialing();
+        let mechanism = account.options.mechanism();
+        let usual = ImapOptions { limits, deadlines, mechanism, ..ImapOptions::default() };
+        let options = match &account.client_id {
+            Some(fields) => {
+                let field = |it: &ClientIdField| (it.name.clone(), it.text.clone());
+                ImapOptions { client_id: fields.iter().map(field).collect(), ..usual }
+            }
+            None => usual,
+        };
         let _turn = shared.turn(&server.endpoint).await;
-        let dialer = dialing.dialer.pinned(&account.fingerprints);
-        let dialer = dialer.map_err(postroom_imap::Error::from)?;
+        let dialer = shared.mail_dialer(account).map_err(postroom_imap::Error::from)?;
         let mut connection = ImapConnection::open(&dialer, &server.endpoint, &options).await?;
         connection.login(&credentials).await?;
         Ok(ImapSource::new(connection))

@@ -20,7 +20,9 @@ impl From<postroom_imap::Error> for Error {
 
 fn meaning(error: &postroom_imap::Error) -> SourceMeaning {
     let (remedy, wait) = match (error, error.verdict()) {
-        (postroom_imap::Error::NoMechanism { .. }, _) => (Some(Remedy::LoginMethod), None),
+        (postroom_imap::Error::NoMechanism { .. } | postroom_imap::Error::Login(_), _) => {
+            (Some(Remedy::LoginMethod), None)
+        }
         (_, ImapVerdict::Credentials) => (Some(Remedy::Login), None),
         (_, ImapVerdict::RetryLater { after }) => (None, after),
         (_, ImapVerdict::Retry | ImapVerdict::Refused | ImapVerdict::Protocol) => (None, None),
