@@ -6,6 +6,7 @@ mod workspace;
 
 mod arguments;
 mod bench;
+mod bridge_loop;
 mod fuzz;
 mod kill_loop;
 mod planted;
@@ -28,6 +29,10 @@ cargo xtask CHORE
                               kill Postroom again and again while it loads a mailbox
   kill-loop --database postgres [--restarts N] [--cut-offs N] [--sent N]
                               the same on PostgreSQL, which is restarted too, while mail is sent
+  bridge-loop [--language python|typescript] [--database sqlite|postgres] [--mailboxes N]
+              [--count N] [--arriving N] [--answered N] [--kills N] [--seed N] [--binary FILE]
+                              kill Postroom and a bridge of examples/ again and again while
+                              mailboxes load: each message becomes one ticket
   simulate [--seeds N] [--first N] [--threads N] [--log]
                               the engine in simulated time with seeded faults (default 100 seeds)
   simulate --planted [WORD]   proves that the simulator finds faults that are planted on purpose
@@ -62,6 +67,7 @@ fn run(arguments: &mut Arguments) -> Result<()> {
         "test" => test::run(arguments),
         "fuzz" => fuzz::run(arguments),
         "kill-loop" => kill_loop::run(arguments),
+        "bridge-loop" => bridge_loop::run(arguments),
         "simulate" => simulate::run(arguments),
         "bench" => bench::run(arguments),
         "oracle" => bench::example("postroom-mime", "oracle", arguments),

@@ -116,7 +116,7 @@ impl DatabaseLoop {
             while sent.len() < self.sent * (number + 1) / faults.len() {
                 sent.push(servers.send(&account, sent.len()).await?);
             }
-            tokio::time::sleep(Duration::from_micros(next(&mut random) % 40_000)).await;
+            tokio::time::sleep(Duration::from_micros(random_next(&mut random) % 40_000)).await;
             connections_ended += servers.suffer(*fault).await.with_context(|| {
                 format!("{fault:?}, number {number}\n{}", servers.postroom.log())
             })?;
@@ -140,14 +140,15 @@ impl DatabaseLoop {
         faults.extend(ends.take(self.restarts).map(Blow::Restart));
         faults.extend(vec![Blow::CutOff; self.cut_offs]);
         for at in (1..faults.len()).rev() {
-            let other = usize::try_from(next(random) % (at as u64 + 1)).unwrap_or_default();
+            let other = usize::try_from(random_next(random) % (at as u64 + 1)).unwrap_or_default();
             faults.swap(at, other);
         }
         faults
     }
 }
 
-fn next(random: &mut u64) -> u64 {
+/// The next number of a seeded row.
+pub(crate) fn random_next(random: &mut u64) -> u64 {
     *random ^= *random << 13;
     *random ^= *random >> 7;
     *random ^= *random << 17;

@@ -33,9 +33,15 @@ mod kill_loop;
 
 mod database_loop;
 
+mod bridge;
+mod bridge_loop;
+
 pub use authority::Authority;
 pub use authority::Flaw;
 pub use authority::Identity;
+pub use bridge::BridgeLanguage;
+pub use bridge_loop::BridgeLoop;
+pub use bridge_loop::BridgeLoopResult;
 pub use corpus::sample;
 pub use database_loop::DatabaseLoop;
 pub use database_loop::DatabaseLoopResult;
@@ -48,7 +54,9 @@ pub use kill_loop::KillLoop;
 pub use kill_loop::KillLoopResult;
 pub use packages::Missing;
 pub use packages::Need;
+pub use packages::chromium;
 pub use packages::missing;
+pub use packages::node_modules;
 pub use packages::node_program;
 pub use packages::python_program;
 pub use packages::require;

@@ -24,6 +24,12 @@ pub enum Need {
     PythonClient,
     /// The generator of types openapi-typescript, with the compiler of TypeScript.
     TypeScript,
+    /// Python 3.
+    Python,
+    /// The compiler of TypeScript, and the types of Node.js.
+    NodeTypes,
+    /// Chromium, and what leads it.
+    Browser,
 }
 
 /// Something that is not there.
@@ -66,13 +72,26 @@ fn missing_one(need: Need) -> Option<Missing> {
         Need::TypeScript if !node_program("openapi-typescript").exists() => {
             ("openapi-typescript", "make setup")
         }
+        Need::Python if program_path("python3").is_none() => ("python3", "apt-get install python3"),
+        Need::NodeTypes
+            if !node_modules().join("@types/node").is_dir() || !node_program("tsc").exists() =>
+        {
+            ("typescript and @types/node", "make setup")
+        }
+        Need::Browser if chromium().is_none() => ("chromium", "apt-get install chromium"),
+        Need::Browser if !node_modules().join("playwright-core").is_dir() => {
+            ("playwright-core", "make setup")
+        }
         Need::Dovecot
         | Need::Postfix
         | Need::Mbsync
         | Need::Postgres
         | Need::Schemathesis
         | Need::PythonClient
-        | Need::TypeScript => return None,
+        | Need::TypeScript
+        | Need::Python
+        | Need::NodeTypes
+        | Need::Browser => return None,
     };
     Some(Missing { program, remedy })
 }
@@ -84,7 +103,17 @@ pub fn python_program(name: &str) -> PathBuf {
 
 /// Where `make setup` puts the Node.js program of that name.
 pub fn node_program(name: &str) -> PathBuf {
-    test_programs().join("node/node_modules/.bin").join(name)
+    node_modules().join(".bin").join(name)
+}
+
+/// Where `make setup` puts the modules of Node.js.
+pub fn node_modules() -> PathBuf {
+    test_programs().join("node/node_modules")
+}
+
+/// Chromium, or a browser that is made of it.
+pub fn chromium() -> Option<PathBuf> {
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(program_path)
 }
 
 /// The directory of the programs that only tests need.

@@ -54,6 +54,8 @@ pub struct PostroomOptions {
     pub data_within: Option<PathBuf>,
     /// The address of a PostgreSQL database. `None` for the one that the present test runs on.
     pub database: Option<String>,
+    /// Whether each start listens on the same port, for clients that come back to it.
+    pub keeps_port: bool,
 }
 
 /// A Postroom with a data directory of its own, running or stopped.
@@ -64,6 +66,8 @@ pub struct Postroom {
     binary: PathBuf,
     options: PostroomOptions,
     directory: TempDir,
+    /// Where it listens. 0: each start takes any port.
+    port: u16,
 }
 
 impl Postroom {
@@ -80,8 +84,9 @@ impl Postroom {
         fs::write(directory.path().join("ca.pem"), &options.trust_ca_pem)?;
         let client = reqwest::Client::builder().timeout(REQUEST).build()?;
         let binary = binary.to_owned();
+        let port = if options.keeps_port { process::lasting_port()? } else { 0 };
         let mut postroom =
-            Self { process: None, url: String::new(), client, binary, options, directory };
+            Self { process: None, url: String::new(), client, binary, options, directory, port };
         postroom.restart()?;
         Ok(postroom)
     }
@@ -97,7 +102,7 @@ impl Postroom {
         let log = OpenOptions::new().create(true).append(true).open(at.join("log"))?;
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--data").arg(self.data_directory());
-        command.args(["--listen", "127.0.0.1:0"]);
+        command.arg("--listen").arg(format!("127.0.0.1:{}", self.port));
         let present = || TestDatabase::postgres_url(&self.data_directory());
         if let Some(url) =
             self.options.database.clone().map_or_else(present, |url| Ok(Some(url)))?

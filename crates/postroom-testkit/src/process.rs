@@ -18,6 +18,8 @@ use std::process::Child;
 use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -27,6 +29,10 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// How long a process may take to end after it was asked to.
 const END: Duration = Duration::from_secs(20);
+
+/// The first port for servers that come back to it, and how many there are.
+const LASTING_PORT_FIRST: u16 = 20_000;
+const LASTING_PORTS: u16 = 10_000;
 
 /// `$1` is the process (and group) to end, `$2` the directory to remove, `$3` the signal that ends
 /// what the process has outside of its group; `0` where there is nothing.
@@ -176,6 +182,22 @@ pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
         held.push(listener);
     }
     Ok(ports)
+}
+
+/// A port of 127.0.0.1 that was free a moment ago, for a server that comes back to it. It is below
+/// the ports that the system gives to clients, so none of them takes it while the server is away.
+pub(crate) fn lasting_port() -> Result<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let from = std::process::id() % u32::from(LASTING_PORTS);
+    let from = u16::try_from(from).unwrap_or_default();
+    for _ in 0..LASTING_PORTS {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = LASTING_PORT_FIRST + from.wrapping_add(step) % LASTING_PORTS;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port from {LASTING_PORT_FIRST} on is free")
 }
 
 /// Waits until `port` answers with a greeting that holds `mark`, so that it is our server and not

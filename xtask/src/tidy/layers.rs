@@ -44,7 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("postroom-sandbox", &["postroom-watch"]),
     ("postroom-on-both", &[]),
-    ("postroom-testkit", &["postroom-on-both"]),
+    ("postroom-testkit", &["postroom-on-both", "postroom-sandbox"]),
     (
         "postroom-simulator",
         &[

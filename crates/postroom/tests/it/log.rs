@@ -155,8 +155,7 @@ async fn a_log_of_json_is_json_from_the_first_line_to_the_last() {
         trust_ca_pem: sandbox.ca_pem().to_owned(),
         arguments: vec!["--log-json".to_owned()],
         environment: vec![("RUST_LOG".to_owned(), "trace".to_owned())],
-        data_within: None,
-        database: None,
+        ..PostroomOptions::default()
     };
     let mut postroom = Postroom::start(Path::new(env!("CARGO_BIN_EXE_postroom")), start).unwrap();
     let profile = json!({"name": "p", "imapHost": "localhost", "imapPort": sandbox.imaps().port()});

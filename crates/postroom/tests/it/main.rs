@@ -4,6 +4,7 @@
 
 mod world;
 
+mod bridges;
 mod clients;
 mod demo;
 mod documents;
