@@ -1,6 +1,6 @@
-//! What the tests inside this crate share: a store of its own, and times that they set.
+//! What the tests inside this crate share: stores, and clocks that they set.
 //!
-//! A test runs on the database that `postroom_testkit::TestDatabase` says.
+//! A test runs on the database that `postroom_testkit::TestDatabase` names.
 
 use crate::Clock;
 use crate::Database;
@@ -42,7 +42,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A new store, and the directory that it is in for as long as it is kept.
+/// A new store, and its directory, which is removed when it is dropped.
 pub(crate) async fn store() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
     let store = store_in(directory.path(), Clock::system(), Work::Threads).await;
@@ -70,7 +70,7 @@ impl DeliveryPhase {
     }
 }
 
-/// A store that leads, on a database that something stands in front of.
+/// A store that leads, on a database behind another one that passes requests on.
 pub(crate) struct StoreBehind<T> {
     /// Its directory.
     pub directory: TempDir,
@@ -78,11 +78,11 @@ pub(crate) struct StoreBehind<T> {
     pub database: Arc<dyn Database>,
     /// The store.
     pub store: Store,
-    /// What belongs to what stands in front.
+    /// The value that belongs to the database in front.
     pub front: T,
 }
 
-/// A new store on what `front` makes of its database, with its large contents in a bucket.
+/// A new store on the database that `front` puts before its own, with large contents in a bucket.
 pub(crate) async fn open_behind<T>(
     front: impl FnOnce(Arc<dyn Database>) -> (Arc<dyn Database>, T),
     objects: Objects,
@@ -97,7 +97,7 @@ pub(crate) async fn open_behind<T>(
     StoreBehind { directory, database, store, front }
 }
 
-/// The changes behind a number, once readers may pass all that was written.
+/// The changes after a number. Waits until all changes that were written can be read.
 pub(crate) async fn feed_settled(store: &Store, after: i64) -> Vec<FeedRow> {
     let newest = Statement::new("SELECT MAX(\"seq\") FROM \"change\"");
     let newest = store.read(newest).await.unwrap()[0].whole(0).unwrap_or(0);
@@ -117,21 +117,21 @@ pub(crate) async fn store_in(directory: &Path, clock: Clock, work: Work) -> Stor
     Store::open(database, &config).await.unwrap().lead().await.unwrap()
 }
 
-/// The same, which keeps the changes of the feed as it says.
+/// The store of a directory with this retention of the feed.
 pub(crate) async fn store_keeping(directory: &Path, clock: Clock, feed: FeedRetention) -> Store {
     let config = StoreConfig { feed, ..config(directory, clock.clone(), Work::Inline) };
     let database = database(directory, clock, Work::Inline).await;
     Store::open(database, &config).await.unwrap().lead().await.unwrap()
 }
 
-/// The same, if it is not refused.
+/// The store of a directory, or why it cannot be opened.
 pub(crate) async fn try_store_in(directory: &Path) -> Result<Store, Error> {
     let (clock, work) = (Clock::system(), Work::Threads);
     let config = config(directory, clock.clone(), work);
     Store::open(database(directory, clock, work).await, &config).await
 }
 
-/// A store with its contents in a bucket, when they have at least 4 KiB.
+/// A store whose contents of at least 4 KiB are in a bucket.
 pub(crate) async fn store_at(directory: &Path, s3: &S3, place: &str) -> Result<Store, Error> {
     let objects = ObjectsAccess::At(objects_at(s3, place, S3::SECRET));
     let (clock, work) = (Clock::system(), Work::Threads);
@@ -156,7 +156,7 @@ pub(crate) fn objects_at(s3: &S3, place: &str, secret: &str) -> Objects {
     .unwrap()
 }
 
-/// The database of a directory, as one more process opens it.
+/// Opens the database of a directory once more, as another process would.
 async fn database(directory: &Path, clock: Clock, work: Work) -> Arc<dyn Database> {
     if let Some(url) = TestDatabase::postgres_url(directory).unwrap() {
         return PostgresDatabase::open(PostgresConfig::parse(&url).unwrap()).await.unwrap();
@@ -174,7 +174,7 @@ fn config(directory: &Path, clock: Clock, work: Work) -> StoreConfig {
     StoreConfig { key, classes, clock, work, member: Member::alone(), objects, feed }
 }
 
-/// A database whose rings are not heard by others, as that of a process that nobody can tell.
+/// A database whose rings do not reach other processes.
 #[derive(Debug)]
 struct Unheard {
     database: Arc<dyn Database>,
@@ -231,7 +231,8 @@ impl Database for Unheard {
     }
 }
 
-/// Two stores on one database, as two processes have one, and the clock of all. Neither leads.
+/// Two stores on one database, as in two processes, and the clock of all three. Neither store
+/// leads.
 pub(crate) struct Two {
     _directory: TempDir,
     time: Arc<Time>,
@@ -246,7 +247,7 @@ impl Two {
         Self::open_with(Arc::clone).await
     }
 
-    /// The same where neither hears the other's rings.
+    /// Two stores that do not hear each other's rings.
     pub(crate) async fn open_unheard() -> Self {
         let unheard = |database: &Arc<dyn Database>| -> Arc<dyn Database> {
             Arc::new(Unheard { database: Arc::clone(database), bell: Bell::default() })
@@ -260,7 +261,7 @@ impl Two {
         let config = config(directory.path(), time.clock(), Work::Inline);
         let new = || database(directory.path(), time.clock(), Work::Inline);
         let clock = new().await;
-        // One process alone can have a directory.
+        // Only one process can use a directory, so both stores share its database.
         let databases = match TestDatabase::present() {
             TestDatabase::Sqlite => [Arc::clone(&clock), Arc::clone(&clock)],
             TestDatabase::Postgres => {
@@ -274,14 +275,14 @@ impl Two {
         Self { _directory: directory, time, clock, one, other }
     }
 
-    /// It is now so many milliseconds since 1970, also for the database.
+    /// Sets the time, in milliseconds since 1970, also for the database.
     pub(crate) async fn set_time(&self, now_ms: i64) {
         set_time(&self.time, &self.clock, now_ms).await;
     }
 }
 
-/// Makes connections from now on take the time of day from a function that a test can replace: what
-/// a name without a schema means is looked for in `pg_catalog` last.
+/// Makes new connections take the time of day from a function that a test can replace. For this,
+/// they look for names without a schema in `pg_catalog` last.
 const SETTABLE_CLOCK: [&str; 3] = [
     "CREATE SCHEMA settable",
     "CREATE FUNCTION settable.search_path() RETURNS VOID LANGUAGE PLPGSQL AS 'BEGIN
@@ -301,16 +302,16 @@ async fn set_time(time: &Time, clock: &Arc<dyn Database>, now_ms: i64) {
     }
 }
 
-/// Time that passes only when the test says so, and does not while a server is waited for.
+/// Time that passes only when the test says so, even while the test waits for a server.
 pub(crate) struct Frozen {
-    /// While a blocking task runs, paused time does not advance by itself.
+    /// The blocking task that keeps paused time from advancing by itself.
     _held: Option<mpsc::Sender<()>>,
 }
 
 impl Frozen {
-    /// From now on.
+    /// Freezes the time.
     pub(crate) fn begin() -> Self {
-        // What SQLite takes is time in the runtime, so this must go on.
+        // With SQLite, paused time must advance by itself, because the database waits by timers.
         let held = (TestDatabase::present() == TestDatabase::Postgres).then(|| {
             let (held, ends) = mpsc::channel::<()>();
             tokio::task::spawn_blocking(move || ends.recv());
@@ -320,7 +321,7 @@ impl Frozen {
         Self { _held: held }
     }
 
-    /// So much time passes at once.
+    /// Lets so much time pass at once.
     pub(crate) async fn pass(&self, time: Duration) {
         tokio::time::advance(time).await;
     }
@@ -334,7 +335,7 @@ pub(crate) struct Time {
 }
 
 impl Time {
-    /// It is now so many milliseconds since 1970.
+    /// Sets the time, in milliseconds since 1970.
     pub(crate) fn set(&self, now_ms: i64) {
         self.now_ms.store(now_ms, Ordering::Relaxed);
     }

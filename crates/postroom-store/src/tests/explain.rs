@@ -1,4 +1,4 @@
-//! What a database says that it does for a statement, and which of it walks a large table.
+//! The plan of a database for a statement, and which steps of the plan scan a large table.
 
 use crate::database::Database;
 use crate::database::Room;
@@ -24,12 +24,12 @@ const LARGE: &[&str] = &[
     life::CLASS,
 ];
 
-/// How many rows a sort may have of which the database counts more.
+/// A sort may have at most so many rows by the estimate of the database.
 const SORTED_MAX: u64 = 1_000;
 
-/// The steps of a plan that read a large table from one end to the other, or all rows of a domain,
-/// in the words of the database. `None`: the statement has no plan.
-pub(super) async fn walks(database: &dyn Database, statement: &Statement) -> Option<Explained> {
+/// The plan of a statement, and the steps of it that read all rows of a large table or all its rows
+/// of a domain. `None`: the statement has no plan.
+pub(super) async fn scans(database: &dyn Database, statement: &Statement) -> Option<Explained> {
     let words = ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"];
     if !words.iter().any(|word| statement.sql.trim_start().starts_with(word)) {
         return None;
@@ -38,16 +38,16 @@ pub(super) async fn walks(database: &dyn Database, statement: &Statement) -> Opt
     let (explain, column) = if is_postgres { ("EXPLAIN", 0) } else { ("EXPLAIN QUERY PLAN", 3) };
     let asked = Statement::new(format!("{explain} {}", standing(&statement.sql)));
     let asked = asked.bind_all(statement.values.iter().cloned());
-    // Some functions are there for those alone who write.
+    // The writer explains it, because only the writer's connection has some of the functions.
     let outcomes = database.write(vec![asked], Room::Free).await;
     let outcomes = outcomes.unwrap_or_else(|error| panic!("{error:?}: {}", statement.sql));
     let plan: Vec<_> =
         outcomes[0].rows.iter().map(|row| row.text(column).unwrap().to_owned()).collect();
-    let walks = if is_postgres { on_postgres(&plan) } else { on_sqlite(&plan, &statement.sql) };
-    Some(Explained { plan: plan.join("\n"), walks })
+    let scans = if is_postgres { on_postgres(&plan) } else { on_sqlite(&plan, &statement.sql) };
+    Some(Explained { plan: plan.join("\n"), scans })
 }
 
-/// A statement with what is there in place of what was deleted.
+/// A statement in which existing names replace those of deleted classes and properties.
 fn standing(sql: &str) -> String {
     let deleted = format!("\"{}\"", life::DELETED_CLASS);
     let mut sql = sql.replace(&deleted, &format!("\"{}\"", life::CLASS));
@@ -60,15 +60,15 @@ fn standing(sql: &str) -> String {
     sql
 }
 
-/// What was said of a statement.
+/// What the database answered about a statement.
 pub(super) struct Explained {
     /// The plan.
     pub plan: String,
-    /// The steps of it that walk.
-    pub walks: Vec<String>,
+    /// The steps of the plan that scan a large table.
+    pub scans: Vec<String>,
 }
 
-/// Of a plan of SQLite, one step a line.
+/// The steps of a plan of SQLite that scan a large table. Each line is a step.
 fn on_sqlite(plan: &[String], sql: &str) -> Vec<String> {
     let names = LARGE.iter().flat_map(|table| names_of(table, sql));
     let names: Vec<_> = names.collect();
@@ -76,13 +76,13 @@ fn on_sqlite(plan: &[String], sql: &str) -> Vec<String> {
         let rest = names.iter().filter_map(|name| step.strip_prefix(name.as_str()));
         rest.into_iter().any(|rest| rest.is_empty() || rest.starts_with(' '))
     };
-    let walks = |step: &&String| {
+    let scans = |step: &&String| {
         let scanned = step.strip_prefix("SCAN ").is_some_and(is_large);
         let searched = step.strip_prefix("SEARCH ").is_some_and(is_large);
-        // What is sorted cannot be counted.
+        // The plan does not say how many rows are sorted.
         scanned || (searched && step.ends_with("(domain=?)")) || step.contains("TEMP B-TREE")
     };
-    plan.iter().filter(walks).cloned().collect()
+    plan.iter().filter(scans).cloned().collect()
 }
 
 /// The names that a table has in a statement.
@@ -99,9 +99,10 @@ fn names_of(table: &str, sql: &str) -> Vec<String> {
     names
 }
 
-/// Of a plan of PostgreSQL: a step is a line, and what is said of it follows.
+/// The steps of a plan of PostgreSQL that scan a large table. A step is a line, and the lines after
+/// it have its conditions.
 fn on_postgres(plan: &[String]) -> Vec<String> {
-    let mut walks = vec![];
+    let mut scans = vec![];
     for (at, line) in plan.iter().enumerate() {
         let step = line.trim_start().trim_start_matches("->  ");
         let condition = plan[at + 1..].iter().take_while(|line| !line.contains("->  "));
@@ -111,7 +112,7 @@ fn on_postgres(plan: &[String]) -> Vec<String> {
             let quoted = format!("\"{table}\"");
             step.contains(&format!(" on {quoted}")) || step.contains(&format!(" on {table} "))
         });
-        let is_walk = if step.starts_with("Seq Scan") {
+        let is_scan = if step.starts_with("Seq Scan") {
             is_large
         } else if step.starts_with("Index") && is_large || step.starts_with("Bitmap Index Scan") {
             let of_domain =
@@ -122,14 +123,14 @@ fn on_postgres(plan: &[String]) -> Vec<String> {
         } else {
             false
         };
-        if is_walk {
-            walks.push(line.trim().to_owned());
+        if is_scan {
+            scans.push(line.trim().to_owned());
         }
     }
-    walks
+    scans
 }
 
-/// How many rows the database expects of a step.
+/// The number of rows that the database expects from a step.
 fn estimated(step: &str) -> u64 {
     let digits = step.split_once(" rows=").and_then(|(_, rest)| rest.split(' ').next());
     digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn walks_are_recognised() {
+    fn scans_are_recognised() {
         let sql = "SELECT 1 FROM \"email/Folders\" f JOIN \"job entity\" AS j ON 1=1";
         let steps =
             |steps: &[&str]| steps.iter().map(|step| (*step).to_owned()).collect::<Vec<_>>();
@@ -163,7 +164,7 @@ mod tests {
             "  ->  Seq Scan on meta  (cost=0.29..8.31 rows=1 width=16)",
             "  ->  Sort  (cost=0.29..8.31 rows=5000 width=16)",
         ]);
-        let walked = [&plan[1], &plan[4], &plan[5], &plan[8]].map(|line| line.trim().to_owned());
-        assert_eq!(on_postgres(&plan), walked);
+        let scanned = [&plan[1], &plan[4], &plan[5], &plan[8]].map(|line| line.trim().to_owned());
+        assert_eq!(on_postgres(&plan), scanned);
     }
 }

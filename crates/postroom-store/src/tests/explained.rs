@@ -1,16 +1,16 @@
-//! Tests: no statement that the store sends while mail is received and sent walks a large table.
+//! Tests: no statement that the store sends while mail is received and sent scans a large table.
 //!
 //! ```text
-//!   filled database ─► a whole life (`life`) ─► what was sent (`recording`) ─► EXPLAIN of each
-//!                                                       │
-//!   each `Statement::new` of the sources ◄──────────────┘ must be among it, or be excepted
+//!   filled database ─► all work of a store (`life`) ─► its statements (`recording`) ─► EXPLAIN
+//!                                                            │
+//!   each `Statement::new` of the sources ◄───────────────────┘ is among them, or is excepted
 //! ```
 
 use crate::database::Statement;
 use crate::fixture::StoreBehind;
 use crate::fixture::objects_at;
 use crate::fixture::open_behind;
-use crate::tests::explain::walks;
+use crate::tests::explain::scans;
 use crate::tests::filled::fill;
 use crate::tests::life;
 use crate::tests::recording::Place;
@@ -21,8 +21,8 @@ use postroom_testkit::on_both;
 use std::fs;
 use std::path::Path;
 
-/// Where statements are made that may read a whole table, and why. Those that only change tables
-/// have no plan.
+/// The files whose statements may read a whole table, and why. Statements that only change the
+/// definitions of tables have no plan.
 const EXCEPTED: &[(&str, &str)] = &[
     ("schema.rs", "makes tables, and brings those of an earlier version forward once"),
     ("set_up.rs", "once at a start"),
@@ -41,17 +41,17 @@ const EXCEPTED: &[(&str, &str)] = &[
     ("sqlite/", "asks the database about itself"),
 ];
 
-/// An exception: a file, what its statements have in them, and why.
+/// An exception: a file, a text that its statements contain, and the reason.
 type Exception = (&'static str, &'static str, &'static str);
 
-/// Statements that may walk a large table.
-const MAY_WALK: &[Exception] = &[
+/// Statements that may scan a large table.
+const MAY_SCAN: &[Exception] = &[
     ("account_list.rs", "", "the supervisor compares all accounts with those it knows"),
     ("backup.rs", "", "a command, once"),
     ("entity_list.rs", "COUNT(*)", "a client asks for a count, or a job, of a whole class"),
     ("feed.rs", "ORDER BY \"seq\" LIMIT", "the first rows, by their key"),
     ("feed.rs", "SELECT COUNT(*)", "once an hour"),
-    ("full_text.rs", "\"id\" IN (", "200 by their keys: of few, a database reads all"),
+    ("full_text.rs", "\"id\" IN (", "200 by their keys: a database scans a table of so few rows"),
     ("full_text_lag.rs", "\"left\"", "it counts at most 10,000"),
     ("object.rs", "COUNT(*)", "a command, once"),
     ("object.rs", "FROM \"owner\"", "there are few processes"),
@@ -59,7 +59,7 @@ const MAY_WALK: &[Exception] = &[
     ("object.rs", "FROM \"unfinished\" WHERE \"object\" IN (", "few contents are being written"),
     ("overview.rs", "", "it counts all accounts, folders and messages that are to be sent"),
     ("retired.rs", "SUM(LENGTH(", "at most 10,000 rows"),
-    ("waiting.rs", "\"waiting\"", "the messages that are to be sent, which an index has alone"),
+    ("waiting.rs", "\"waiting\"", "the messages that are to be sent, which have their own index"),
 ];
 
 /// Statements that may sort, because they sort few rows.
@@ -68,7 +68,7 @@ const MAY_SORT: &[Exception] = &[
     ("classes.rs", "\"class\"", "there are few classes"),
     ("entity_list.rs", "\"hit number\"", "the hits of a page, and those of its last second"),
     ("full_text_lag.rs", "\"waiting\"", "at most 10,000 changes"),
-    ("entity_list.rs", "GROUP BY", "a client asks for groups: what its filter leaves is sorted"),
+    ("entity_list.rs", "GROUP BY", "a client asks for groups, so all their entities are sorted"),
     ("feed.rs", "\"entity\" IN (", "the changes of the entities of a page"),
     ("file.rs", "\"entity\" = $1", "an entity has few files of a property"),
     ("file_page.rs", "\"entity\" IN (", "an entity has few files"),
@@ -78,7 +78,7 @@ const MAY_SORT: &[Exception] = &[
     ("receive.rs", "\"hash\" IN (", "few messages have the same bytes"),
 ];
 
-/// Statements that a life does not have, at the line that makes them.
+/// Statements that `life` does not send, by the line that makes them.
 const NOT_LIVED: &[Exception] = &[
     (
         "blob_reader.rs",
@@ -124,7 +124,7 @@ fn places(directory: &Path, below: &str, all: &mut Vec<(Place, String)>) {
 }
 
 #[on_both(flavor = "multi_thread")]
-async fn no_statement_walks_a_large_table() {
+async fn no_statement_scans_a_large_table() {
     let s3 = S3::start().await.unwrap();
     let objects = objects_at(&s3, "s3://mail", S3::SECRET);
     let StoreBehind { directory: _directory, database, store, front: recorded } =
@@ -135,14 +135,14 @@ async fn no_statement_walks_a_large_table() {
     let mut failures = vec![];
     for (place, statements) in recorded.iter().filter(|(place, _)| !is_excepted(&place.file)) {
         for statement in statements.values() {
-            let Some(explained) = walks(database.as_ref(), statement).await else {
+            let Some(explained) = scans(database.as_ref(), statement).await else {
                 continue;
             };
-            let walked = explained.walks.iter().filter(|step| !may(place, statement, step));
-            let walked: Vec<_> = walked.collect();
-            if !walked.is_empty() {
+            let scanned = explained.scans.iter().filter(|step| !may(place, statement, step));
+            let scanned: Vec<_> = scanned.collect();
+            if !scanned.is_empty() {
                 failures.push(format!(
-                    "{}:{}: {walked:#?}\n{}\n{}\n",
+                    "{}:{}: {scanned:#?}\n{}\n{}\n",
                     place.file, place.line, statement.sql, explained.plan
                 ));
             }
@@ -164,5 +164,5 @@ async fn no_statement_walks_a_large_table() {
 fn may(place: &Place, statement: &Statement, step: &str) -> bool {
     let sorts =
         step.contains("TEMP B-TREE") || step.contains("Sort ") || step.contains("Aggregate ");
-    is_of(if sorts { MAY_SORT } else { MAY_WALK }, &place.file, &statement.sql)
+    is_of(if sorts { MAY_SORT } else { MAY_SCAN }, &place.file, &statement.sql)
 }

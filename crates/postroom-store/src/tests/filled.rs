@@ -1,4 +1,4 @@
-//! Fills a database with as many rows as it takes for a plan to matter.
+//! Fills a database with so many rows that a bad plan would be slow.
 
 use crate::database::Statement;
 use crate::database::Value;
@@ -11,10 +11,10 @@ const PROFILES: u128 = 40;
 const ACCOUNTS: u128 = 1_000;
 const FOLDERS: u128 = 3_000;
 const MESSAGES: u128 = 20_000;
-/// Few enough that the column of a removed property is dropped.
+/// They are so few that the column of a removed property is dropped.
 const DEALS: u128 = 8_000;
 
-/// How many of them there are. SQLite knows nothing of the rows, so that it needs few.
+/// How many rows are made. SQLite gets few, because its plans do not depend on the rows.
 fn count(of: u128) -> u128 {
     if TestDatabase::present() == TestDatabase::Postgres { of } else { (of / 50).max(10) }
 }
@@ -22,19 +22,19 @@ fn count(of: u128) -> u128 {
 /// How many rows are written at once.
 const AT_ONCE: u128 = 2_000;
 
-/// The id of an entity of the filled tables. Those that follow each other are far apart.
+/// The id of an entity of the filled tables. The ids of successive numbers are far apart.
 fn id(of: &str, number: u128) -> Value {
     let hash = blake3::hash(format!("{of} {number}").as_bytes());
     let bytes: [u8; 16] = hash.as_bytes()[..16].try_into().unwrap();
     Value::Id(EntityId::from_u128(u128::from_be_bytes(bytes)))
 }
 
-/// Half of all belong to the first, and the others are spread.
+/// Half of all numbers become 0, and the others are spread over `count`.
 fn skewed(number: u128, count: u128) -> u128 {
     if number.is_multiple_of(2) { 0 } else { number % count }
 }
 
-/// Writes so many rows of a table, whose columns have these values.
+/// Writes `count` rows of a table. `values` gives the columns of each.
 async fn rows(store: &Store, into: &str, count: u128, values: impl Fn(u128) -> Vec<Value>) {
     let columns: Vec<_> = into.split_once('(').unwrap().1.split(',').collect();
     let places: Vec<_> = (1..=columns.len()).map(|at| format!("${at}")).collect();
@@ -67,7 +67,7 @@ pub(super) async fn fill(store: &Store) {
     analyze(store).await;
 }
 
-/// Claims that have expired, and some that were acknowledged.
+/// Makes claims that have expired. Some of them were acknowledged.
 async fn work_claims(store: &Store) {
     let into = "\"work claim\" (\"class\", \"entity\", \"domain\", \"token\", \"by\", \"until\",
         \"claims\", \"acknowledged\")";
@@ -93,10 +93,10 @@ pub(super) async fn fill_deals(store: &Store) {
     analyze(store).await;
 }
 
-/// Lets PostgreSQL look at the rows. SQLite plans without that.
+/// Makes PostgreSQL collect statistics. SQLite plans without them.
 async fn analyze(store: &Store) {
     if TestDatabase::present() == TestDatabase::Postgres {
-        // It meets tables that are being removed, such as that of a deleted class.
+        // It fails if a table, such as that of a deleted class, is removed at the same time.
         let mut failures = 0;
         while let Err(error) = store.write(vec![Statement::new("ANALYZE")]).await {
             failures += 1;
@@ -215,7 +215,7 @@ async fn queue(store: &Store) {
     let once = |n: u128| {
         let request = vec![7; 32].into();
         let keyed = vec![domain(n), "email/Messages".into(), format!("key {n}").into(), request];
-        // None of them is old.
+        // All of them are new.
         let at = Value::Moment(store.clock().now_ms());
         [keyed, vec![Value::Json("[]".to_owned()), at]].concat()
     };

@@ -1,4 +1,4 @@
-//! A whole life of a store: what the engine and the REST interface ask it for.
+//! All work of a store: each request of the engine and of the REST interface at least once.
 
 mod clients;
 
@@ -16,7 +16,7 @@ use crate::tests::life::world::World;
 pub(super) use world::CLASS;
 pub(super) use world::DELETED_CLASS;
 
-/// Lives it, on a database that is filled.
+/// Does all this work, on a database that is filled.
 pub(super) async fn live(store: &Store) {
     let world = World::begin(store).await;
     filled::fill_deals(store).await;

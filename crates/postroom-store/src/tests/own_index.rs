@@ -1,4 +1,4 @@
-//! Tests: the indexes that clients ask for give lists their order.
+//! Tests: lists are read in the order of the indexes that clients define.
 
 use crate::database::Statement;
 use crate::full_text_dialect::WordsPlan;
@@ -51,7 +51,7 @@ async fn is_used(store: &Store, class: &Class) {
 }
 
 async fn in_order(store: &Store, list: Statement) {
-    let explained = explain::walks(store.inner.database.as_ref(), &list).await.unwrap();
+    let explained = explain::scans(store.inner.database.as_ref(), &list).await.unwrap();
     let plan = explained.plan;
     assert!(plan.contains("own "), "{}\n{plan}", list.sql);
     assert!(!plan.contains("TEMP B-TREE") && !plan.contains("Sort"), "{}\n{plan}", list.sql);
@@ -64,10 +64,10 @@ async fn an_index_of_a_client_is_used_also_after_its_class_was_made_again() {
     let class = made(&store, id).await;
     is_used(&store, &class).await;
     let count = store.entity_count(&Domain::default_domain(), &class, &Query::default()).await;
-    // Those of the other domain count too.
+    // A fifth of the entities belong to the other domain, and they count too.
     let count = count.unwrap() * 5 / 4;
     store.class_delete(&store.classes(), id, Some(count)).await.unwrap();
-    // What is left of it is still being deleted.
+    // The rest of the former class is still being deleted.
     let class = made(&store, id).await;
     is_used(&store, &class).await;
 }

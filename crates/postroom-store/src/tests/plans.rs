@@ -1,8 +1,8 @@
 //! Tests: a page of a list is read from a range of an index, for every parameter that the
 //! documentation names.
 //!
-//! SQLite knows nothing of the rows and always reads in the same way, so that an empty table shows
-//! it. PostgreSQL looks at statistics, so that its table is filled.
+//! An empty table suffices for SQLite, because its plans do not depend on the rows. For PostgreSQL,
+//! the table is filled, because its plans depend on statistics.
 
 use crate::database::Statement;
 use crate::fixture::store;
@@ -26,7 +26,7 @@ const ID: &str = "01234567-89ab-7cde-8f01-23456789abcd";
 const FOLDER: &str = "60ca9306-988b-4de5-ae4b-b263c60a051e";
 const ACCOUNT: &str = "809d7aea-9eac-f339-b2e3-5e3c8ae0a57c";
 
-/// What SQLite says that it does.
+/// The plan of SQLite for a statement.
 async fn plan(store: &Store, statement: Statement) -> String {
     explained(store, "EXPLAIN QUERY PLAN", 3, statement).await
 }
@@ -38,7 +38,7 @@ async fn explained(store: &Store, explain: &str, column: usize, statement: State
     lines.join("; ")
 }
 
-/// The lists that are tried with a filter.
+/// The lists with a filter, in each order and at each position that the tests try.
 fn lists(class: &Class, filter: Option<&Filter>) -> Vec<Query> {
     let mut all = vec![];
     for order in ["", "id", "-id", "dateTime", "-dateTime"] {
@@ -50,7 +50,7 @@ fn lists(class: &Class, filter: Option<&Filter>) -> Vec<Query> {
     all
 }
 
-/// Whether it is a filter for one value of a property.
+/// Whether a filter asks for one value of a property.
 fn asks_for(filter: Option<&Filter>, property: &str) -> bool {
     matches!(filter, Some(Filter::Compare(of, _, literal))
         if of.subject == Subject::Property(property.to_owned()) && *literal != Literal::Null)
@@ -60,7 +60,7 @@ fn messages(store: &Store) -> Arc<Class> {
     store.builtin(builtin::MESSAGES).unwrap()
 }
 
-/// The filters of the documented parameters: those of properties, and `interval`.
+/// The filters of the documented parameters for properties.
 fn filters(class: &Class) -> Vec<Option<Filter>> {
     let equal = |(name, text)| Some(filter::equality(class, name, text).unwrap());
     let named = [
@@ -86,7 +86,7 @@ fn positions(order: &str) -> Vec<Option<Vec<Literal>>> {
     }
 }
 
-// SQLite alone: the plan is in its words.
+// SQLite alone: the test reads the words of its plans.
 #[tokio::test]
 async fn a_page_is_a_range_of_an_index_for_every_documented_parameter() {
     let (_directory, store) = store().await;
@@ -106,7 +106,7 @@ async fn a_page_is_a_range_of_an_index_for_every_documented_parameter() {
                     _ if is_sorted => "(messageId=?)",
                     (None, None) => "(domain=?)",
                     (None, Some(_)) => "(domain=? AND ",
-                    // An index of its own, with the domain before the order.
+                    // Messages without a Message-ID have an index of their own.
                     (Some(Filter::IsNull(of)), None)
                         if of.subject == Subject::Property("messageId".to_owned()) =>
                     {
@@ -136,7 +136,7 @@ async fn a_page_is_a_range_of_an_index_for_every_documented_parameter() {
     }
 }
 
-// SQLite alone: the plan is in its words.
+// SQLite alone: the test reads the words of its plans.
 #[tokio::test]
 async fn a_list_of_any_class_is_read_in_the_order_of_its_ids() {
     let (_directory, store) = store().await;
@@ -148,7 +148,8 @@ async fn a_list_of_any_class_is_read_in_the_order_of_its_ids() {
     }
 }
 
-/// Fills the table of messages with 20,000: of 10 folders and 5 accounts, a tenth of them sent.
+/// Fills the table of messages with 20,000 messages of 10 folders and 5 accounts. A tenth of them
+/// is sent.
 async fn fill(store: &Store) {
     let fill = ["INSERT INTO \"email/Messages\" (\"domain\", \"id\", \"version\", \"folder_id\",
            \"account_id\", \"messageState\", \"messageId\", \"dateTime\", \"messageDirection\")
@@ -176,7 +177,7 @@ fn filters_of_filled(class: &Class) -> Vec<Option<Filter>> {
     std::iter::once(None).chain(named.map(equal)).collect()
 }
 
-// PostgreSQL alone: the plan is in its words.
+// PostgreSQL alone: the test reads the words of its plans.
 #[test]
 fn a_page_is_a_range_of_an_index_on_postgresql() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

@@ -1,4 +1,4 @@
-//! A database that records the statements that a store sends it.
+//! A database that records the statements that a store sends to it.
 
 use crate::bell::Listener;
 use crate::bell::Topic;
@@ -24,7 +24,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// That of a statement. `None`: a test made it.
+    /// The place where a statement was made. `None`: a test made it.
     pub(super) fn of(statement: &Statement) -> Option<Self> {
         let file = statement.made_at.file().replace('\\', "/");
         let (_, file) = file.rsplit_once("postroom-store/src/")?;
@@ -37,7 +37,7 @@ impl Place {
 /// The statements that were sent, by the place where each was made and by its SQL.
 pub(super) type Recorded = BTreeMap<Place, BTreeMap<String, Statement>>;
 
-/// A database that records what it is sent.
+/// A database that records the statements that are sent to it.
 #[derive(Debug)]
 pub(super) struct Recording {
     database: Arc<dyn Database>,
@@ -45,7 +45,7 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// The database, and where its statements are kept.
+    /// The recording database, and its records.
     pub(super) fn of(database: Arc<dyn Database>) -> (Arc<dyn Database>, Arc<Mutex<Recorded>>) {
         let recorded = Arc::<Mutex<Recorded>>::default();
         (Arc::new(Self { database, recorded: Arc::clone(&recorded) }), recorded)
@@ -55,7 +55,7 @@ impl Recording {
         if let Some(place) = Place::of(statement) {
             let mut recorded = self.recorded.lock().unwrap();
             let of_place = recorded.entry(place).or_default();
-            // The first values are as good as the last.
+            // One set of values suffices for a plan.
             of_place.entry(statement.sql.to_string()).or_insert_with(|| statement.clone());
         }
     }

@@ -1,4 +1,4 @@
-//! What clients ask for.
+//! The requests of clients.
 
 use crate::account_try::TryRequest;
 use crate::aggregate::WantedGroups;
@@ -97,7 +97,7 @@ async fn news_of_one_that_changes_often(world: &World, id: EntityId) {
     }
     assert_eq!(wholes, 1);
     let first = store.feed_of(domain, &[id], before).await.unwrap().remove(0).seq;
-    // What was written may not be visible yet.
+    // The changes that were written may not be visible yet.
     while store.feed_bounds().await.unwrap().newest < first {}
     store.news(domain, first - 1, 1).await.unwrap();
 }

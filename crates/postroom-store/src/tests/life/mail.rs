@@ -1,4 +1,4 @@
-//! Mail: received, and sent.
+//! Mail is received and sent.
 
 use crate::blob::Content;
 use crate::delivery::Claimed;
@@ -109,7 +109,7 @@ async fn begin(world: &World, uid_validity: u64) -> MailboxEpoch {
     world.store.epoch_begin(world.folder, begun).await.unwrap()
 }
 
-/// Messages come, some of them too large, and the server deletes them.
+/// Messages are received, some of which are too large, and are then deleted at the server.
 pub(super) async fn receive(world: &World) {
     let store = &world.store;
     store.origin_note(world.folder, "life@imap.life.test").await.unwrap();
@@ -138,7 +138,7 @@ pub(super) async fn receive(world: &World) {
     store.action_drop_waiting(epoch).await.unwrap();
 }
 
-/// The mailbox is numbered anew.
+/// The mailbox gets a new UIDVALIDITY, so a new epoch begins.
 pub(super) async fn epochs(world: &World) {
     let epoch = begin(world, 8).await;
     assert!(epoch.number > 1);

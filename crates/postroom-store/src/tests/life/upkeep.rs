@@ -1,4 +1,4 @@
-//! What the engine does beside the mail, and the store by itself.
+//! The other work of the engine, and the work that the store does by itself.
 
 use crate::account::AccountReport;
 use crate::account::FolderReport;
@@ -90,7 +90,7 @@ pub(super) async fn surveys(world: &World) {
     follow(FolderId::of(old.id), FolderId::of(third.id), "Third").await;
 }
 
-/// Webhooks are read, get on, and are disabled.
+/// Webhooks are read, make progress, and are disabled.
 pub(super) async fn webhooks(world: &World) {
     let (store, domain) = (&world.engine, &world.domain);
     let values = json!({"url": "https://hook.test/", "secret": "whsec_", "enabled": true});
@@ -142,7 +142,7 @@ pub(super) async fn retention(world: &World) {
     }
 }
 
-/// A copy is marked, and sends nothing until somebody resumes.
+/// The database is marked as a copy. It sends nothing until somebody resumes sending.
 pub(super) async fn backups(world: &World) {
     let store = &world.store;
     store.backup_mark(true).await.unwrap();
@@ -153,7 +153,7 @@ pub(super) async fn backups(world: &World) {
     store.sending_resume().await.unwrap();
 }
 
-/// Entities of all classes are deleted, an account with all that it has.
+/// Entities of all classes are deleted. An account is deleted with its folders and messages.
 pub(super) async fn deletions(world: &World) {
     let (store, domain) = (&world.store, &world.domain);
     let deal = world.create(CLASS, json!({"title": "t", "buyer": world.account.to_string()})).await;
@@ -176,7 +176,7 @@ pub(super) async fn deletions(world: &World) {
     store.purge().await.unwrap();
 }
 
-/// What the store does once a minute, and at its end.
+/// The work that the store does once a minute, and when it is closed.
 pub(super) async fn sweeps(world: &World) {
     let store = &world.store;
     let mut begun: BlobWriter = store.blob_writer();

@@ -1,4 +1,4 @@
-//! Words of messages: kept, looked for, and kept anew.
+//! The words of messages are indexed, searched, and indexed anew.
 
 use crate::database::Room;
 use crate::database::Statement;
@@ -15,7 +15,7 @@ async fn keep_up(world: &World) {
     while world.engine.words_step().await.unwrap() != WordsLeft::Nothing {}
 }
 
-/// The engine keeps them, clients look for them, and options and the feed change.
+/// The engine indexes words, clients search for them, and options and the feed change.
 pub(super) async fn words(world: &World) {
     let (store, domain, class) = (&world.store, &world.domain, world.class(MESSAGES));
     keep_up(world).await;

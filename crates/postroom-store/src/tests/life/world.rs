@@ -1,4 +1,4 @@
-//! What is in the world of a life.
+//! The account, the folder and the class with which the work is done.
 
 use crate::blob::Content;
 use crate::entity::NewEntity;
@@ -23,14 +23,14 @@ use std::sync::Arc;
 
 /// The class of a client.
 pub(in crate::tests) const CLASS: &str = "crm/Deals";
-/// A class that is deleted, with properties that the other has too.
+/// A class that is deleted. Its properties are properties of the other class too.
 pub(in crate::tests) const DELETED_CLASS: &str = "crm/Gone";
 
 /// An account with a folder, and a class of a client.
 pub(super) struct World {
-    /// The store as the engine has it.
+    /// The store for the engine.
     pub engine: Store,
-    /// The same for a client.
+    /// The store for a client.
     pub store: Store,
     pub domain: Domain,
     pub profile: Entity,
