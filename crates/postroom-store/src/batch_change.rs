@@ -1,4 +1,4 @@
-//! The change that statements of a batch belong to.
+//! The change to which statements of a batch belong.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 pub(crate) struct BatchChange(u64);
 
 impl BatchChange {
-    /// A change that no other statement belongs to yet.
+    /// A change to which no statement belongs yet.
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))

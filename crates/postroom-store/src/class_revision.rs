@@ -1,13 +1,13 @@
-//! The definition of a class that a statement was built with.
+//! The definition of a class with which a statement was built.
 
 use postroom_model::Class;
 
-/// The definition of a class, as it was when something was built with it.
+/// The definition of a class at the time when a statement or a row was built with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassRevision {
     /// The name of the class.
     pub classname: String,
-    /// The version of the classes with which it changed last.
+    /// The version of the classes that changed this class last.
     pub revision: i64,
 }
 

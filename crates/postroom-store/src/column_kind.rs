@@ -1,6 +1,6 @@
-//! What the columns of a table hold.
+//! The kinds of values in the columns of tables.
 
-/// What the values of a column are.
+/// The kind of the values of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnKind {
     /// `true` or `false`.

@@ -1,8 +1,9 @@
 //! The recipients that have a message, or may have it, while the whole message is not `sent`.
 //!
-//! This table, not the property `recipients`, which clients can write, decides who is not sent the
-//! message again, and whose outcome is unknown. Recipients are identified by their mailbox, in any
-//! spelling of the address.
+//! This table decides who does not get the message again, and whose outcome is unknown. The
+//! property
+//! `recipients` does not decide it, because clients can write it. Recipients are identified by
+//! their mailbox, in any spelling of the address.
 
 use crate::database::Row;
 use crate::database::Statement;
@@ -45,7 +46,7 @@ impl Delivered {
         self.get(address).is_some_and(|earlier| !earlier.outcome_unknown)
     }
 
-    /// Whether an address may have the message, and nobody knows.
+    /// Whether it is unknown if an address has the message.
     #[must_use]
     pub fn may_have(&self, address: &str) -> bool {
         self.get(address).is_some_and(|earlier| earlier.outcome_unknown)
@@ -75,8 +76,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the delivery is in no attempt, or the store fails. In no attempt, the recipients are
-    /// recorded nevertheless, because the server has the message.
+    /// When the delivery is in no attempt, or the store fails. If the delivery is in no attempt,
+    /// the recipients are recorded nevertheless, because the server has the message.
     pub async fn delivery_part(
         &self,
         message: MessageEntityId,

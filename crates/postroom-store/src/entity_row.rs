@@ -10,22 +10,22 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Property;
 
-/// An entity as a row of its class: lists are text, which takes a tenth of their memory.
+/// An entity as a row of its class. Lists are text in it, which takes a tenth of their memory.
 #[derive(Debug, Clone)]
 pub struct EntityRow {
     /// The id of the entity.
     pub id: EntityId,
     /// Its version.
     pub(crate) version: i64,
-    /// The definition of its class that it was built with.
+    /// The definition of its class with which the row was built.
     pub(crate) class: ClassRevision,
-    /// Those of the columns, in the order of the class.
+    /// The values of the columns, in the order of the class.
     pub(crate) values: Vec<Value>,
 }
 
 impl Store {
-    /// The row that an entity of a class will be. With large values that is work: do it where such
-    /// work belongs.
+    /// The row that an entity of a class will be. For large values this takes long, so it should
+    /// not run on a thread that must not block.
     ///
     /// # Errors
     ///
@@ -33,7 +33,7 @@ impl Store {
     pub fn entity_row(&self, class: &Class, entity: &Entity) -> Result<EntityRow, Error> {
         let value = |property: &Property| {
             let json = entity.get(&property.name);
-            // What Postroom makes has the defaults of clients too.
+            // Entities that Postroom makes get the defaults of the properties of clients too.
             let is_own = class.own().contains(property);
             let json = if json.is_null() && is_own { &property.default } else { json };
             columns::to_value(&self.inner.key, class, entity.id, property, json)

@@ -1,4 +1,4 @@
-//! Outcome: the text of a message that some recipients have and others have not.
+//! Outcome: the text of a message that some recipients have and others do not have.
 
 use crate::delivered;
 use postroom_model::RecipientState;

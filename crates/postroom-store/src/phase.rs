@@ -18,11 +18,11 @@ use crate::database::Statement;
 pub(crate) enum DeliveryPhase {
     /// It is composed, and waits for its next attempt.
     Due,
-    /// A sender has it. Its final dot was not sent.
+    /// A sender has it, and has not sent the final dot.
     Claimed,
-    /// A sender has it, and its final dot is sent. The answer decides.
+    /// A sender has it, and has sent the final dot. The server's answer decides.
     DotSent,
-    /// Its sender ended after the final dot. Nobody knows the answer.
+    /// Its sender ended after the final dot, so nobody knows the server's answer.
     InDoubt,
     /// A client changed the message. What was composed is discarded.
     Void,
@@ -192,7 +192,8 @@ mod tests {
         let to = |phase| Some(Some(phase));
         #[rustfmt::skip]
         let table = [
-            // from    compose  recompose claim        send dot     part         release  postpone end   requeue  lose         invalidate leave
+            // from    compose  recompose claim        send dot     part         release  postpone
+            // end   requeue  lose         invalidate leave
             (Due,     [NO,      NO,       to(Claimed), NO,          NO,          NO,      to(Due), ENDS, NO,      NO,          to(Void),  ENDS]),
             (Claimed, [NO,      to(Due),  NO,          to(DotSent), to(Claimed), to(Due), to(Due), ENDS, to(Due), NO,          NO,        NO]),
             (DotSent, [NO,      NO,       NO,          NO,          to(Claimed), NO,      to(Due), ENDS, NO,      to(InDoubt), NO,        NO]),

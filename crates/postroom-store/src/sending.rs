@@ -1,8 +1,7 @@
 //! The SQL conditions about the state and the direction of messages, and whether they may leave.
 //!
-//! The words are those of [`MessageState`] and [`MessageDirection`]. They stand in the SQL and are
-//! not bound, because a database uses a partial index only if it can read its condition in the
-//! query.
+//! The words of [`MessageState`] and [`MessageDirection`] are part of the SQL and not bound,
+//! because a database uses a partial index only if the query contains the condition of the index.
 
 use postroom_model::MessageDirection;
 use postroom_model::MessageState;

@@ -1,19 +1,19 @@
 //! The key of a message at its source.
 
-/// What identifies a message within one epoch of a mailbox. A receipt has the key (folder, epoch,
-/// source key).
+/// The number that identifies a message within one epoch of a mailbox. A receipt has the key
+/// (folder, epoch, source key).
 ///
-/// It is a number that ascends in the order in which the source got its messages, so that "up to
-/// this one" has a meaning, a portion is a short range of the ledger, and a key takes a few bytes.
-/// The key of IMAP is the UID. A source that calls its messages by texts numbers them in the order
-/// in which they are found, and keeps these numbers.
+/// The numbers ascend in the order in which the source got its messages. So "up to this key" has a
+/// meaning, a portion of a mailbox is a short range of the ledger, and a key takes a few bytes. The
+/// key of IMAP is the UID. A source that identifies its messages by texts numbers them in the order
+/// in which it finds them, and keeps these numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceKey(u64);
 
 impl SourceKey {
-    /// Before all others.
+    /// The key before all others.
     pub const FIRST: Self = Self(0);
-    /// Behind all others: the largest number that a database keeps.
+    /// The key after all others: the largest number that a database can keep.
     pub const LAST: Self = Self(i64::MAX as u64);
 
     /// The key of a message in an IMAP mailbox.
