@@ -3,11 +3,11 @@
 //! ```text
 //!   /rest/v1/docs                     the viewer (Swagger UI), which asks for a token
 //!   /rest/v1/docs/chapters/events     a chapter, made of its Markdown
-//!   /rest/v1/docs/files/page.css      what both need
+//!   /rest/v1/docs/files/page.css      a file that both need
 //! ```
 //! Everything is in the binary, and the policy lets a browser load nothing from elsewhere. The
-//! pages need no token, because they are the same everywhere. The description needs one, and the
-//! viewer keeps it in the memory of the page alone.
+//! pages need no token, because they are the same in every installation. The description of the
+//! interface needs a token, which the viewer keeps only in the memory of the page.
 //!
 //! Standards: Content Security Policy Level 3.
 
@@ -41,7 +41,7 @@ pub(crate) const CHAPTER: &str = "/rest/v1/docs/chapters/{chapter}";
 /// A file that pages need.
 pub(crate) const PAGE_FILE: &str = "/rest/v1/docs/files/{file}";
 
-/// What a browser may do. The viewer sets styles of elements, and has pictures in its styles.
+/// What a page may load. The viewer sets styles of elements, and has pictures in its style sheets.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; font-src 'self' data:; connect-src 'self'; form-action 'none'; \
@@ -140,7 +140,7 @@ pub(crate) async fn file(
     }
 }
 
-/// A file out of the archive of the viewer.
+/// A file from the archive of the viewer.
 fn of_viewer(name: &str) -> Option<Bytes> {
     let mut archive = ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED)).ok()?;
     let inner = format!("/dist/{name}");
@@ -180,8 +180,8 @@ fn page(title: &str, body: &str) -> String {
         .replace("{body}", body)
 }
 
-/// A chapter as html. Headings have the ids that links name, and links to other chapters lead to
-/// their pages.
+/// A chapter as html. Headings have the ids that links to them use, and links to other chapters
+/// lead to the pages of these chapters.
 fn html(markdown: &str) -> String {
     let mut events: Vec<_> = Parser::new_ext(markdown, Options::ENABLE_TABLES).collect();
     for at in 0..events.len() {

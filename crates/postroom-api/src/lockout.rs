@@ -13,13 +13,13 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// So many failures within [`WINDOW`] lock a source out.
+/// How many failures within [`WINDOW`] lock a source out.
 const FAILURES_MAX: usize = 5;
 /// How long a failure counts.
 const WINDOW: Duration = Duration::from_secs(180);
 /// How long a source is locked out.
 const LOCKED: Duration = Duration::from_secs(180);
-/// How many sources are remembered. Beyond that, those seen longest ago are forgotten.
+/// How many sources are remembered. If there are more, the sources seen longest ago are forgotten.
 const SOURCES_MAX: usize = 10_000;
 
 /// The sources that failed lately.

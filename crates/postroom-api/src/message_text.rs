@@ -14,12 +14,12 @@ use axum::response::Response;
 use postroom_engine::text::WholeText;
 use postroom_model::EntityId;
 
-/// `GET` of the text: all of it, also if the property `text` has only its beginning.
+/// `GET` of the text. Returns all of it, even if the property `text` has only its beginning.
 ///
 /// # Errors
 ///
-/// 404 for a message that is not there or has no text; 409 if only the beginning was kept; 422 for
-/// a text that is too large to be had at once.
+/// 404 for a message that does not exist or has no text; 409 if only the beginning was kept; 422
+/// for a text that is too large to be read at once.
 pub(crate) async fn show(asked: Asked, id: EntityId) -> Result<Response, Problem> {
     let mut as_attachment = false;
     for (name, value) in parameters::of(&asked.uri, &["attachment"])? {

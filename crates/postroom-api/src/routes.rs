@@ -70,7 +70,7 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// All paths, each with what answers it. `operations.json` describes them.
+/// All paths with their methods. `operations.json` describes them.
 fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
     vec![
         ("/healthz", get(health::show)),
@@ -95,8 +95,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
     ]
 }
 
-/// Everything under `/rest/v1/model/`, where class names have slashes. A request that meets a
-/// change of the classes is answered again.
+/// Answers all requests under `/rest/v1/model/`, because class names contain slashes. If the
+/// classes change while a request is answered, it is answered again.
 async fn model(
     State(app): State<App>,
     caller: Caller,

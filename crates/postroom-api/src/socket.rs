@@ -61,7 +61,7 @@ pub(crate) struct Socket<S> {
     answering: Answering,
     /// How many requests have been answered to the last byte.
     answered: u64,
-    /// After how many requests a complete line of a head has arrived.
+    /// How many requests had begun when the last complete first line of a head arrived.
     line_behind: Option<u64>,
     /// The answer that replaces the server's own refusal, and how much of it is written.
     refusal: Option<(Vec<u8>, usize)>,
