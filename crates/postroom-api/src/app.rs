@@ -8,6 +8,7 @@ use crate::lockout::Lockout;
 use crate::scans::Scans;
 use axum::http::HeaderMap;
 use axum::http::Uri;
+use postroom_engine::AccountVerifier;
 use postroom_engine::NewsBoard;
 use postroom_engine::WebhookTester;
 use postroom_engine::text::WholeTexts;
@@ -40,6 +41,8 @@ pub struct App {
     pub news: NewsBoard,
     /// Sends pings to receivers of webhooks. `None`: there is no engine.
     pub webhooks: Option<WebhookTester>,
+    /// Tries the servers of accounts. `None`: there is no engine.
+    pub verifier: Option<AccountVerifier>,
     /// Finds the whole texts of messages.
     pub texts: Arc<WholeTexts>,
     /// The description of the interface.
@@ -76,6 +79,7 @@ impl App {
             looking,
             news,
             webhooks: None,
+            verifier: None,
             texts,
             described: Arc::default(),
             ending,
@@ -93,6 +97,12 @@ impl App {
     #[must_use]
     pub fn with_webhooks(self, tester: WebhookTester) -> Self {
         Self { webhooks: Some(tester), ..self }
+    }
+
+    /// The same, with what tries the servers of accounts.
+    #[must_use]
+    pub fn with_verifier(self, verifier: AccountVerifier) -> Self {
+        Self { verifier: Some(verifier), ..self }
     }
 
     /// The same, with a function that reports the health of the engine.

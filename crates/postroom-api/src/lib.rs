@@ -136,6 +136,8 @@ mod bulk;
 
 mod try_now;
 
+mod verify;
+
 mod fetch;
 
 mod design;

@@ -34,6 +34,7 @@ use crate::trace;
 use crate::try_now;
 use crate::verb;
 use crate::verb::Verb;
+use crate::verify;
 use crate::web_socket;
 use crate::webhook;
 use axum::Router;
@@ -160,6 +161,8 @@ async fn answer(
         (Target::Entity(id), Verb::Put)      => change::put(asked, *id, body).await,
         (Target::Entity(id), Verb::Delete)   => change::delete(asked, *id).await,
         (Target::Entity(id), Verb::Try)      => try_now::try_now(asked, *id).await,
+        (Target::Entity(id), Verb::Verify)   => verify::stored(asked, *id).await,
+        (Target::Collection, Verb::Verify)   => verify::unsaved(asked, body).await,
         (Target::Entity(id), Verb::Fetch)    => fetch::fetch(asked, *id).await,
         (Target::Text(id), Verb::Get)        => message_text::show(asked, *id).await,
         (Target::WebhookTest(id), Verb::Post) => webhook::test(asked, *id).await,

@@ -39,6 +39,8 @@ pub(crate) enum Verb {
     Redecompose,
     /// Tries the servers of an account at once.
     Try,
+    /// Tries the servers of an account, and answers what came of each step.
+    Verify,
     /// Loads a message that was too large.
     Fetch,
 }
@@ -68,6 +70,8 @@ const OWN: &[Own] = &[
         of_entity: false,
     },
     Own { verb: Verb::Try, method: "TRY", classname: Some(ACCOUNTS), of_entity: true },
+    Own { verb: Verb::Verify, method: "VERIFY", classname: Some(ACCOUNTS), of_entity: false },
+    Own { verb: Verb::Verify, method: "VERIFY", classname: Some(ACCOUNTS), of_entity: true },
     Own { verb: Verb::Fetch, method: "FETCH", classname: Some(MESSAGES), of_entity: true },
 ];
 
@@ -189,6 +193,9 @@ mod tests {
             ("POST",        &tried,                       Ok(Verb::Try)),
             ("GET",         &tried,                       Err(405)),
             ("POST",        "email/Accounts:try",         Err(404)),
+            ("VERIFY",      &of_account,                  Ok(Verb::Verify)),
+            ("POST",        "email/Accounts:verify",      Ok(Verb::Verify)),
+            ("VERIFY",      "email/Profiles",             Err(405)),
             ("FETCH",       &of_message,                  Ok(Verb::Fetch)),
             ("POST",        &fetched,                     Ok(Verb::Fetch)),
             ("GET",         &fetched,                     Err(405)),

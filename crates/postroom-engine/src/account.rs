@@ -1,5 +1,8 @@
 //! An account of the data model, in the types of the engine.
 
+use postroom_imap::ImapDeadlines;
+use postroom_imap::ImapLimits;
+use postroom_imap::ImapOptions;
 use postroom_imap::MailboxName;
 use postroom_model::AccountId;
 use postroom_model::Domain;
@@ -204,6 +207,20 @@ impl Account {
         let folders = self.monitored().map(|folder| &folder.options);
         let options = folders.chain([&self.options]);
         options.map(|options| options.count(&options::MESSAGE_BYTES_MAX)).max().unwrap_or(0)
+    }
+
+    /// What its IMAP connections are opened with.
+    #[must_use]
+    pub(crate) fn imap_options(&self, limits: ImapLimits, deadlines: ImapDeadlines) -> ImapOptions {
+        let mechanism = self.options.mechanism();
+        let usual = ImapOptions { limits, deadlines, mechanism, ..ImapOptions::default() };
+        match &self.client_id {
+            Some(fields) => {
+                let field = |it: &ClientIdField| (it.name.clone(), it.text.clone());
+                ImapOptions { client_id: fields.iter().map(field).collect(), ..usual }
+            }
+            None => usual,
+        }
     }
 
     /// How long a fetch of messages may be silent if other messages wait for it.

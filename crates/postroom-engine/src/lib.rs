@@ -100,7 +100,11 @@ mod webhook_follower;
 
 mod webhooks;
 
+mod verify;
+
 mod supervisor;
+
+mod for_clients;
 
 pub use account::ServerKind;
 pub use credentials::CredentialAnswer;
@@ -119,6 +123,10 @@ pub use source_error::SourceError;
 pub use source_error::SourceFailure;
 pub use source_error::SourceMeaning;
 pub use supervisor::Supervisor;
+pub use verify::AccountVerifier;
+pub use verify::VerifyPhase;
+pub use verify::VerifyResult;
+pub use verify::VerifyStep;
 pub use webhooks::WebhookPing;
 pub use webhooks::WebhookTester;
 

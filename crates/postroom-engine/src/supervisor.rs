@@ -21,7 +21,6 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::source::imap::connect::ImapConnector;
 use crate::webhooks;
-use crate::webhooks::WebhookTester;
 use postroom_model::AccountId;
 use postroom_model::MessageEntityId;
 use postroom_store::AccountRow;
@@ -41,7 +40,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// The running engine.
 #[derive(Debug)]
 pub struct Supervisor {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// How often `dial_by` was called.
     dialing: Watched<u64>,
     stop: CancellationToken,
@@ -101,12 +100,6 @@ impl Supervisor {
             }
             problem
         }
-    }
-
-    /// What tests webhooks.
-    #[must_use]
-    pub fn webhook_tester(&self) -> WebhookTester {
-        WebhookTester::new(Arc::clone(&self.shared))
     }
 
     /// Stops the engine. Nothing new begins, and messages after their final dot are finished,

@@ -1,6 +1,9 @@
 //! The dialer: makes connections, and knows which certificates to trust.
 
 use crate::cause::cause;
+use crate::dial_log::DialLog;
+use crate::dial_log::DialStep;
+use crate::dial_log::DialSteps;
 use crate::endpoint::Endpoint;
 use crate::endpoint::Security;
 use crate::error::Error;
@@ -13,6 +16,7 @@ use crate::trust::reason_of;
 use postroom_model::fingerprint;
 use rustls::AlertDescription;
 use rustls::ClientConfig;
+use rustls::ProtocolVersion;
 use rustls::version::TLS12;
 use rustls::version::TLS13;
 use rustls_pki_types::ServerName;
@@ -28,6 +32,7 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -72,6 +77,8 @@ pub struct Dialer {
     deadline: Duration,
     /// What connects in place of TCP.
     network: Option<Arc<dyn Network>>,
+    /// Where it notes what it does.
+    log: Option<DialLog>,
     /// What to tell about other addresses, if it connects to those of the public internet alone.
     public_only: Option<&'static str>,
 }
@@ -97,6 +104,7 @@ impl Dialer {
             by_rules: Arc::default(),
             deadline: DEADLINE,
             network: None,
+            log: None,
             public_only: None,
         })
     }
@@ -163,6 +171,17 @@ impl Dialer {
         self
     }
 
+    /// The same, which notes what it does. It is meant for one connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Trust`] when TLS cannot be set up.
+    pub fn noting(&self, log: &DialLog) -> Result<Self, Error> {
+        let verifier = self.verifier.noting(log);
+        let tls = tls(&verifier, &self.rules)?;
+        Ok(Self { verifier, tls, log: Some(log.clone()), ..self.clone() })
+    }
+
     /// Makes a link to a server of that name secure, which somebody else has connected.
     ///
     /// # Errors
@@ -223,7 +242,7 @@ impl Dialer {
     /// A connection in the clear.
     async fn plain(&self, endpoint: &Endpoint) -> Result<Stream, Error> {
         let Some(network) = &self.network else {
-            return tcp(endpoint, self.public_only).await.map(Stream::Plain);
+            return self.tcp(endpoint).await.map(Stream::Plain);
         };
         let dialed = network.dial(endpoint.bare_host(), endpoint.port).await;
         dialed.map(Stream::Memory).map_err(|source| Error::Connect {
@@ -231,6 +250,46 @@ impl Dialer {
             port: endpoint.port,
             source,
         })
+    }
+
+    fn note(&self, note: impl FnOnce(&mut DialSteps)) {
+        if let Some(log) = &self.log {
+            log.note(note);
+        }
+    }
+
+    async fn tcp(&self, endpoint: &Endpoint) -> Result<TcpStream, Error> {
+        let host = endpoint.bare_host();
+        let lookup = |source| Error::Lookup { host: endpoint.host.clone(), source };
+        let began = Instant::now();
+        let found = tokio::net::lookup_host((host, endpoint.port)).await.map_err(lookup)?;
+        let mut addresses: Vec<SocketAddr> = found.collect();
+        if let Some(advice) = self.public_only
+            && let Some(first) = addresses.first().map(SocketAddr::ip)
+        {
+            addresses.retain(|address| public::is_public(address.ip()));
+            if addresses.is_empty() {
+                let host = endpoint.host.clone();
+                return Err(Error::NotPublic { host, address: first, advice });
+            }
+        }
+        let all = addresses.iter().map(SocketAddr::ip).collect();
+        self.note(|steps| steps.lookup = Some(DialStep::since(began, all)));
+        let began = Instant::now();
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
+        let count = addresses.len();
+        for (at, address) in addresses.into_iter().enumerate() {
+            let patience = if at + 1 == count { DEADLINE } else { PER_ADDRESS };
+            match timeout(patience, dial(address)).await {
+                Ok(Ok(stream)) => {
+                    self.note(|steps| steps.connected = Some(DialStep::since(began, address)));
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(Error::Connect { host: endpoint.host.clone(), port: endpoint.port, source: last })
     }
 
     async fn handshake(&self, plain: Stream, host: &str) -> Result<Stream, Error> {
@@ -245,8 +304,16 @@ impl Dialer {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| Error::Name { host: host.to_owned() })?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
+        let began = Instant::now();
         match Box::pin(connector.connect(name, tcp)).await {
-            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+            Ok(stream) => {
+                let version = match stream.get_ref().1.protocol_version() {
+                    Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+                    _ => "TLS 1.2",
+                };
+                self.note(|steps| steps.secured = Some(DialStep::since(began, version)));
+                Ok(Stream::Tls(Box::new(stream)))
+            }
             Err(source) => Err(refused(host, &source, self.rules.minimum)),
         }
     }
@@ -266,33 +333,6 @@ fn tls(verifier: &Verifier, rules: &TlsRules) -> Result<Arc<ClientConfig>, Error
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(Arc::new(config))
-}
-
-async fn tcp(endpoint: &Endpoint, public_only: Option<&'static str>) -> Result<TcpStream, Error> {
-    let host = endpoint.bare_host();
-    let lookup = |source| Error::Lookup { host: endpoint.host.clone(), source };
-    let found = tokio::net::lookup_host((host, endpoint.port)).await.map_err(lookup)?;
-    let mut addresses: Vec<SocketAddr> = found.collect();
-    if let Some(advice) = public_only
-        && let Some(first) = addresses.first().map(SocketAddr::ip)
-    {
-        addresses.retain(|address| public::is_public(address.ip()));
-        if addresses.is_empty() {
-            let host = endpoint.host.clone();
-            return Err(Error::NotPublic { host, address: first, advice });
-        }
-    }
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
-    let count = addresses.len();
-    for (at, address) in addresses.into_iter().enumerate() {
-        let patience = if at + 1 == count { DEADLINE } else { PER_ADDRESS };
-        match timeout(patience, dial(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::ErrorKind::TimedOut.into(),
-        }
-    }
-    Err(Error::Connect { host: endpoint.host.clone(), port: endpoint.port, source: last })
 }
 
 async fn dial(address: SocketAddr) -> io::Result<TcpStream> {

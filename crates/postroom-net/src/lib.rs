@@ -26,13 +26,22 @@ pub mod sasl;
 
 mod public;
 
+mod certificate;
+
+mod dial_log;
+
 mod trust;
 
 mod dialer;
 
 pub use cause::cause;
+pub use certificate::CertificateFacts;
 pub use credentials::Credentials;
 pub use credentials::Secret;
+pub use dial_log::DialLog;
+pub use dial_log::DialStep;
+pub use dial_log::DialSteps;
+pub use dial_log::SeenCertificate;
 pub use dialer::Dialer;
 pub use dialer::TlsMinimum;
 pub use endpoint::Endpoint;

@@ -9,6 +9,9 @@
 //! is listed as trusted. It is accepted here all the same, because the user named this very
 //! certificate. Its host name and dates are still checked.
 
+use crate::certificate::CertificateFacts;
+use crate::dial_log::DialLog;
+use crate::dial_log::SeenCertificate;
 use crate::error::Error;
 use postroom_model::fingerprint;
 use rustls::CertificateError;
@@ -48,6 +51,8 @@ pub(crate) struct Verifier {
     provider: Arc<CryptoProvider>,
     named: Arc<[CertificateDer<'static>]>,
     pinned: Arc<[[u8; fingerprint::OCTETS]]>,
+    /// Where the certificate of the server is noted.
+    log: Option<DialLog>,
 }
 
 /// Why a certificate is refused, in the form in which the TLS library passes it on.
@@ -85,13 +90,19 @@ impl Verifier {
                 WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
             Some(builder.build().map_err(|error| Error::Trust { reason: error.to_string() })?)
         };
-        Ok(Self { chains, provider, named: named.into(), pinned: Arc::new([]) })
+        Ok(Self { chains, provider, named: named.into(), pinned: Arc::new([]), log: None })
     }
 
     /// A verifier that accepts the certificates with these fingerprints and no others.
     #[must_use]
     pub(crate) fn pinned(&self, fingerprints: &[[u8; fingerprint::OCTETS]]) -> Self {
         Self { pinned: fingerprints.into(), ..self.clone() }
+    }
+
+    /// The same, which notes the certificates that servers show.
+    #[must_use]
+    pub(crate) fn noting(&self, log: &DialLog) -> Self {
+        Self { log: Some(log.clone()), ..self.clone() }
     }
 
     fn check(
@@ -132,6 +143,12 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(log) = &self.log {
+            let fingerprint = fingerprint::written(&Sha256::digest(certificate).into());
+            let facts = CertificateFacts::read(certificate).unwrap_or_default();
+            let seen = SeenCertificate { fingerprint, facts };
+            log.note(|steps| steps.certificate = Some(seen));
+        }
         let by_chain = match &self.chains {
             Some(chains) => chains.verify_server_cert(certificate, intermediates, name, ocsp, now),
             None => Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)),

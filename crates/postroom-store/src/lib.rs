@@ -222,6 +222,8 @@ mod rename;
 
 mod account_try;
 
+mod account_unsaved;
+
 mod webhook;
 
 mod token;

@@ -243,6 +243,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let app = postroom_api::App::new(store.clone())
         .with_engine(supervisor.watch_health())
         .with_webhooks(supervisor.webhook_tester())
+        .with_verifier(supervisor.account_verifier())
         .with_texts(texts);
     let (stop_api, stopped) = tokio::sync::oneshot::channel::<()>();
     let api = tokio::spawn(postroom_api::serve(listener, app, async move {

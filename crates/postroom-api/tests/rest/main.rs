@@ -31,4 +31,5 @@ mod shown;
 mod together;
 mod web_socket;
 
+mod verify;
 mod webhooks;

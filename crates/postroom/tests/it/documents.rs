@@ -99,6 +99,8 @@ async fn the_commands_of_the_readme_do_what_it_says() {
         "\"property\":\"address\"}",
         "\"contentType\":null,\"body\":null}",
         "\"lastAttempts\":",
+        "{\"server\":\"imap\",\"step\":\"list\",\"result\":\"ok\"",
+        "{\"server\":\"smtp\",\"step\":\"login\",\"result\":\"ok\"",
         "{\"done\":0,\"changed\":0,\"failed\":0}",
     ] {
         assert!(out.contains(said), "{said} is not in {out}");

@@ -11,6 +11,7 @@ mod documents;
 mod log;
 mod sandbox_fails;
 mod signals;
+mod verify;
 mod webhooks;
 
 mod odd_server;

@@ -91,6 +91,21 @@ async fn accounts_are_refused(postroom: &Postroom, refused: &[String]) {
     }
 }
 
+/// Tries accounts, stored or not, whose servers let them in, refuse them, or cannot be asked.
+async fn accounts_are_verified(postroom: &Postroom, profile: &Json, stored: &[String]) {
+    for account in stored {
+        let path = format!("email/Accounts/{account}:verify");
+        let answer = postroom.post(&path, &json!({})).await.unwrap();
+        assert_absent("a verification", answer.to_string().as_bytes());
+    }
+    for password in [json!(PASSWORD), json!(REFUSED), json!([PASSWORD])] {
+        let account = json!({"address": ANNA, "password": password, "profile": profile});
+        let answer = postroom.post("email/Accounts:verify", &account).await;
+        let answer = answer.map_or_else(|error| format!("{error:#}"), |told| told.to_string());
+        assert_absent("a verification", answer.as_bytes());
+    }
+}
+
 #[on_both(flavor = "multi_thread")]
 async fn secrets_are_in_no_log_no_file_and_no_answer() {
     let users = vec![(ANNA.to_owned(), PASSWORD.to_owned())];
@@ -142,6 +157,7 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
     messages(&postroom, &folder, 1).await;
     a_webhook_fails(&postroom).await;
     accounts_are_refused(&postroom, &refused).await;
+    accounts_are_verified(&postroom, &profile, &[&[good], &refused[..]].concat()).await;
     for list in ["Profiles", "Accounts", "Folders", "Messages", "Webhooks"] {
         let answer = postroom.bytes(&format!("email/{list}")).await.unwrap();
         assert!(answer.len() > 2, "{list} is empty");

@@ -10,8 +10,6 @@ use crate::source::imap::connection::ImapSource;
 use postroom_imap::ImapConnection;
 use postroom_imap::ImapDeadlines;
 use postroom_imap::ImapLimits;
-use postroom_imap::ImapOptions;
-use postroom_model::client_id::ClientIdField;
 use postroom_model::options;
 
 /// Makes IMAP connections.
@@ -44,15 +42,7 @@ impl Connector for ImapConnector {
             stall: if waits == Waits::Briefly { account.stall() } else { silence },
             ..ImapDeadlines::default()
         };
-        let mechanism = account.options.mechanism();
-        let usual = ImapOptions { limits, deadlines, mechanism, ..ImapOptions::default() };
-        let options = match &account.client_id {
-            Some(fields) => {
-                let field = |it: &ClientIdField| (it.name.clone(), it.text.clone());
-                ImapOptions { client_id: fields.iter().map(field).collect(), ..usual }
-            }
-            None => usual,
-        };
+        let options = account.imap_options(limits, deadlines);
         let _turn = shared.turn(&server.endpoint).await;
         let dialer = shared.mail_dialer(account).map_err(postroom_imap::Error::from)?;
         let mut connection = ImapConnection::open(&dialer, &server.endpoint, &options).await?;

@@ -1,0 +1,45 @@
+//! An account that is not stored, with its secrets, for those who try it first.
+
+use crate::account::AccountRow;
+use crate::account::Secrets;
+use crate::columns::secret_place;
+use crate::error::Error;
+use crate::key::Sealed;
+use crate::store::Store;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::names;
+use serde_json::Value as Json;
+
+impl Store {
+    /// An account as if it were read. Its secrets are taken out of its values and sealed. Nothing
+    /// is written.
+    ///
+    /// # Errors
+    ///
+    /// When the store was opened without the class of accounts.
+    pub fn account_unsaved(
+        &self,
+        domain: &Domain,
+        mut account: Entity,
+        profile: Entity,
+    ) -> Result<AccountRow, Error> {
+        let class = self.builtin(ACCOUNTS)?;
+        let key = &self.inner.key;
+        let mut sealed = |name: &str| {
+            let Some(Json::String(text)) = account.properties.remove(name) else {
+                return None;
+            };
+            let place = secret_place(&class, account.id, name);
+            let bytes = key.seal(&place, &text);
+            Some(Sealed::new(key, place, &bytes))
+        };
+        let secrets = Secrets {
+            password: sealed(names::PASSWORD),
+            smtp_password: sealed(names::SMTP_PASSWORD),
+        };
+        let (domain, folders, saved) = (domain.clone(), vec![], [0; 16]);
+        Ok(AccountRow { domain, account, profile, folders, secrets, saved })
+    }
+}
