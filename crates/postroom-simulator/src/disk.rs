@@ -2,14 +2,11 @@
 
 use postroom_store::Answer;
 use postroom_store::Database;
-use postroom_store::Dialect;
+use postroom_store::DatabaseFront;
 use postroom_store::Error;
-use postroom_store::Listener;
 use postroom_store::Outcome;
 use postroom_store::Room;
-use postroom_store::Row;
 use postroom_store::Statement;
-use postroom_store::Topic;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -83,17 +80,13 @@ impl SimulatedDisk {
     }
 }
 
-impl Database for SimulatedDisk {
-    fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
-        self.database.read(statement)
+impl DatabaseFront for SimulatedDisk {
+    fn behind(&self) -> &dyn Database {
+        self.database.as_ref()
     }
 
     fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
         if self.state.takes(room) { self.database.write(batch, room) } else { Self::refused() }
-    }
-
-    fn tidy(&self) -> Answer<bool> {
-        self.database.tidy()
     }
 
     fn check(&self) -> Answer<()> {
@@ -102,33 +95,5 @@ impl Database for SimulatedDisk {
 
     fn is_full(&self) -> bool {
         !self.state.takes(Room::Free)
-    }
-
-    fn damage(&self) -> Option<&'static str> {
-        self.database.damage()
-    }
-
-    fn found_damaged(&self, error: &Error) {
-        self.database.found_damaged(error);
-    }
-
-    fn is_first(&self) -> bool {
-        self.database.is_first()
-    }
-
-    fn ring(&self, topic: Topic) {
-        self.database.ring(topic);
-    }
-
-    fn listen(&self, topic: Topic) -> Listener {
-        self.database.listen(topic)
-    }
-
-    fn close(&self) {
-        self.database.close();
-    }
-
-    fn dialect(&self) -> &'static dyn Dialect {
-        self.database.dialect()
     }
 }

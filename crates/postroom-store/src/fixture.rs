@@ -20,12 +20,9 @@ use crate::bell::Bell;
 use crate::bell::Listener;
 use crate::bell::Topic;
 use crate::clock::TimeAndChance;
-use crate::database::Answer;
-use crate::database::Dialect;
-use crate::database::Outcome;
 use crate::database::Room;
-use crate::database::Row;
 use crate::database::Statement;
+use crate::database_front::DatabaseFront;
 use crate::error::Error;
 use crate::phase::DeliveryPhase;
 use crate::store::Store;
@@ -181,37 +178,9 @@ struct Unheard {
     bell: Bell,
 }
 
-impl Database for Unheard {
-    fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
-        self.database.read(statement)
-    }
-
-    fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
-        self.database.write(batch, room)
-    }
-
-    fn tidy(&self) -> Answer<bool> {
-        self.database.tidy()
-    }
-
-    fn check(&self) -> Answer<()> {
-        self.database.check()
-    }
-
-    fn is_full(&self) -> bool {
-        self.database.is_full()
-    }
-
-    fn damage(&self) -> Option<&'static str> {
-        self.database.damage()
-    }
-
-    fn found_damaged(&self, error: &Error) {
-        self.database.found_damaged(error);
-    }
-
-    fn is_first(&self) -> bool {
-        self.database.is_first()
+impl DatabaseFront for Unheard {
+    fn behind(&self) -> &dyn Database {
+        self.database.as_ref()
     }
 
     fn ring(&self, topic: Topic) {
@@ -220,14 +189,6 @@ impl Database for Unheard {
 
     fn listen(&self, topic: Topic) -> Listener {
         self.bell.listen(topic)
-    }
-
-    fn close(&self) {
-        self.database.close();
-    }
-
-    fn dialect(&self) -> &'static dyn Dialect {
-        self.database.dialect()
     }
 }
 

@@ -45,6 +45,7 @@ mod full_text_dialect;
 mod dialect;
 
 mod database;
+mod database_front;
 
 mod seq;
 
@@ -277,6 +278,7 @@ pub use database::Room;
 pub use database::Row;
 pub use database::Statement;
 pub use database::Value;
+pub use database_front::DatabaseFront;
 pub use delivered::Delivered;
 pub use delivered::Earlier;
 pub use delivery::BeforeDot;

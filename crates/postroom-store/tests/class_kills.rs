@@ -54,52 +54,16 @@ impl Killed {
     }
 }
 
-impl Database for Killed {
-    fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
-        self.database.read(statement)
+impl DatabaseFront for Killed {
+    fn behind(&self) -> &dyn Database {
+        self.database.as_ref()
     }
 
     fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
         self.database.write(self.cut(batch), room)
     }
 
-    fn tidy(&self) -> Answer<bool> {
-        self.database.tidy()
-    }
-
-    fn check(&self) -> Answer<()> {
-        self.database.check()
-    }
-
-    fn is_full(&self) -> bool {
-        self.database.is_full()
-    }
-
-    fn damage(&self) -> Option<&'static str> {
-        self.database.damage()
-    }
-
-    fn found_damaged(&self, error: &Error) {
-        self.database.found_damaged(error);
-    }
-
-    fn is_first(&self) -> bool {
-        self.database.is_first()
-    }
-
-    fn ring(&self, topic: Topic) {
-        self.database.ring(topic);
-    }
-
-    fn listen(&self, topic: Topic) -> Listener {
-        self.database.listen(topic)
-    }
-
     fn close(&self) {}
-
-    fn dialect(&self) -> &'static dyn Dialect {
-        self.database.dialect()
-    }
 }
 
 /// A change of the classes, from those that are there.

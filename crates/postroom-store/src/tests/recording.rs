@@ -1,15 +1,12 @@
 //! A database that records the statements that a store sends to it.
 
-use crate::bell::Listener;
-use crate::bell::Topic;
 use crate::database::Answer;
 use crate::database::Database;
-use crate::database::Dialect;
 use crate::database::Outcome;
 use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
-use crate::error::Error;
+use crate::database_front::DatabaseFront;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -61,7 +58,11 @@ impl Recording {
     }
 }
 
-impl Database for Recording {
+impl DatabaseFront for Recording {
+    fn behind(&self) -> &dyn Database {
+        self.database.as_ref()
+    }
+
     fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
         self.record(&statement);
         self.database.read(statement)
@@ -70,49 +71,5 @@ impl Database for Recording {
     fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
         batch.iter().for_each(|statement| self.record(statement));
         self.database.write(batch, room)
-    }
-
-    fn index(&self, name: &str, on: &str) -> Answer<()> {
-        self.database.index(name, on)
-    }
-
-    fn tidy(&self) -> Answer<bool> {
-        self.database.tidy()
-    }
-
-    fn check(&self) -> Answer<()> {
-        self.database.check()
-    }
-
-    fn is_full(&self) -> bool {
-        self.database.is_full()
-    }
-
-    fn damage(&self) -> Option<&'static str> {
-        self.database.damage()
-    }
-
-    fn found_damaged(&self, error: &Error) {
-        self.database.found_damaged(error);
-    }
-
-    fn is_first(&self) -> bool {
-        self.database.is_first()
-    }
-
-    fn ring(&self, topic: Topic) {
-        self.database.ring(topic);
-    }
-
-    fn listen(&self, topic: Topic) -> Listener {
-        self.database.listen(topic)
-    }
-
-    fn close(&self) {
-        self.database.close();
-    }
-
-    fn dialect(&self) -> &'static dyn Dialect {
-        self.database.dialect()
     }
 }
