@@ -168,7 +168,8 @@ impl Store {
     }
 
     /// Gives a message the account of its folder when it has none of its own. `before` is the
-    /// stored message. `None`: a new one.
+    /// stored message. `None`: a new one. Nothing is read for a new message that names both,
+    /// because the batch that creates it checks them ([`one_account`]).
     ///
     /// # Errors
     ///
@@ -185,7 +186,8 @@ impl Store {
         let Some(folder) = message.reference(names::FOLDER_ID) else {
             return Ok(());
         };
-        if is_left && is_same("account_id") {
+        let names_both = message.reference(names::ACCOUNT_ID).is_some();
+        if is_left && is_same("account_id") || before.is_none() && names_both {
             return Ok(());
         }
         let folders = self.builtin(FOLDERS)?;

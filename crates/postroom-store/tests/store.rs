@@ -1336,7 +1336,13 @@ async fn a_message_without_its_account_is_not_set_to_be_sent_and_an_html_is_one(
         async move { store.entity_update(EntityPlace::new(domain, class, draft), &values, None).await }
     };
     let moved = json!({"folder_id": folder.to_string(), "account_id": other.to_string()});
-    let refused = change(moved).await;
+    let refused = change(moved.clone()).await;
+    assert!(matches!(refused, Err(Error::Condition(Failed::OtherAccount))), "{refused:?}");
+    let mut properties = moved.as_object().unwrap().clone();
+    properties.insert("messageDirection".to_owned(), json!("out"));
+    let new = Entity::new(fixture.store.clock().new_id(), properties);
+    let new = vec![NewEntity { entity: new, files: vec![] }];
+    let refused = fixture.store.entity_create(&fixture.domain, &class, new).await;
     assert!(matches!(refused, Err(Error::Condition(Failed::OtherAccount))), "{refused:?}");
     let accounts = fixture.class(builtin::ACCOUNTS);
     let at = EntityPlace::new(&fixture.domain, &accounts, account.into());
