@@ -57,6 +57,10 @@ pub trait Dialect: Send + Sync {
     /// visible already, or is never used. `None`: this is so for all numbers that are visible.
     fn seq_settled(&self) -> Option<&'static str>;
 
+    /// The query for the bound below which all numbers are that were given until now, also to
+    /// changes that are not settled. `None`: only settled changes have a number.
+    fn seq_given(&self) -> Option<&'static str>;
+
     /// The least value of `seq` in `meta` with which the next number is greater than all numbers in
     /// the feed.
     fn seq_raised(&self) -> &'static str;

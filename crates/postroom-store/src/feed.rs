@@ -213,10 +213,11 @@ impl Store {
     }
 
     /// Removes the rows up to a number, and records that number, so that readers learn what they
-    /// can no longer read.
+    /// can no longer read. If another process has removed more, its number stays.
     async fn trim_until(&self, last: i64) -> Result<(), Error> {
         let noted = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('feed trimmed', $1)
-            ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
+            ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"
+            WHERE \"meta\".\"number\" < excluded.\"number\"";
         let gone = "DELETE FROM \"change\" WHERE \"seq\" <= $1";
         let batch = [noted, gone].map(|sql| Statement::new(sql).bind(last));
         self.write_at_need(batch.into()).await.map(drop)

@@ -30,6 +30,7 @@ use postroom_model::state::Step;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// A message that the server listed, but that could not be fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,18 +66,6 @@ pub struct MissedAt<'a> {
 }
 
 impl Store {
-    /// A receipt of a former epoch with this hash.
-    async fn former_of(
-        &self,
-        epoch: MailboxEpoch,
-        hash: Option<[u8; 16]>,
-    ) -> Result<Option<FormerReceipt>, Error> {
-        let Some(hash) = hash else {
-            return Ok(None);
-        };
-        Ok(self.receipts_by_hash(epoch, &[hash]).await?.remove(&hash).and_then(|mut all| all.pop()))
-    }
-
     /// Records messages that could not be fetched.
     ///
     /// - A message that is too large becomes a message in state `error`.
@@ -97,6 +86,10 @@ impl Store {
         let MissedAt { domain, account, epoch, uid_validity } = at;
         let class = self.builtin(MESSAGES)?;
         let ledger = self.ledger_part(epoch, range(misses.iter().map(|miss| miss.key))).await?;
+        let hashes: BTreeSet<_> =
+            misses.iter().filter(|miss| miss.is_too_big).filter_map(|miss| miss.hash).collect();
+        let hashes: Vec<_> = hashes.into_iter().collect();
+        let mut former = self.receipts_by_hash(epoch, &hashes).await?;
         let now_ms = self.clock().now_ms();
         let mut batch = vec![folder_must_be(domain, epoch.folder), epoch_must_last(epoch)];
         for miss in misses {
@@ -113,7 +106,8 @@ impl Store {
                 batch.push(pending_receipt(epoch, miss, attempts, next));
                 continue;
             }
-            if let Some(known) = self.former_of(epoch, miss.hash).await? {
+            let of_hash = miss.hash.and_then(|hash| former.get_mut(&hash));
+            if let Some(known) = of_hash.and_then(Vec::pop) {
                 let FormerReceipt { number, key, message, .. } = known;
                 let former = MailboxEpoch { number, ..epoch };
                 batch.push(receipt(epoch, message, miss.receipt()));

@@ -57,7 +57,7 @@ pub enum NewsPage {
         /// The changes after this number are kept.
         oldest: i64,
     },
-    /// The number is greater than those that a reader may have passed.
+    /// No change has the number yet, so it is of other data.
     Unknown {
         /// The greatest number after which a reader can continue now.
         newest: i64,
@@ -71,6 +71,9 @@ pub struct FeedBounds {
     pub oldest: i64,
     /// All changes that become visible from now on have greater numbers.
     pub newest: i64,
+    /// No change has got a greater number yet. It is above `newest` while a transaction runs that
+    /// is older than a change.
+    pub given: i64,
 }
 
 impl Store {
@@ -80,18 +83,22 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn feed_bounds(&self) -> Result<FeedBounds, Error> {
-        let newest = match self.inner.database.dialect().seq_settled() {
+        let dialect = self.inner.database.dialect();
+        let last = |below: Option<&str>| match below {
             Some(below) => format!("{below} - 1"),
             None => "(SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq')".to_owned(),
         };
         let sql = format!(
             "SELECT COALESCE((SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'feed trimmed'), 0),
-             {newest}"
+             {}, {}",
+            last(dialect.seq_settled()),
+            last(dialect.seq_given())
         );
         let rows = self.read(Statement::new(sql)).await?;
-        let bounds = rows
-            .first()
-            .and_then(|row| Some(FeedBounds { oldest: row.whole(0)?, newest: row.whole(1)? }));
+        let bounds = rows.first().and_then(|row| {
+            let (oldest, newest, given) = (row.whole(0)?, row.whole(1)?, row.whole(2)?);
+            Some(FeedBounds { oldest, newest, given })
+        });
         bounds.ok_or(Error::Damaged { what: "the numbers of the feed" })
     }
 
@@ -102,8 +109,8 @@ impl Store {
     /// When the store fails.
     pub async fn news(&self, domain: &Domain, after: i64, limit: u32) -> Result<NewsPage, Error> {
         // Before the rows are read, so that `next` skips no change that was not visible yet.
-        let FeedBounds { newest, .. } = self.feed_bounds().await?;
-        if after > newest {
+        let FeedBounds { newest, given, .. } = self.feed_bounds().await?;
+        if after > given {
             return Ok(NewsPage::Unknown { newest });
         }
         let FeedPart { mut rows, is_full } =

@@ -98,3 +98,39 @@ async fn a_page_of_large_entities_has_fewer_of_them() {
         assert_eq!(after.text("text").map(str::len), Some(text.len()));
     }
 }
+
+/// While an older transaction runs, no reader may pass the number of a change that was just
+/// written. Whoever reads from there on waits for what comes.
+#[on_both]
+async fn the_number_of_a_change_is_known_at_once() {
+    let (_directory, database, store) = leading().await;
+    let (domain, class) = (Domain::default_domain(), store.class(builtin::PROFILES).unwrap());
+    let older = database.dialect().seq_settled().map(|_| {
+        let begun = Statement::new("SELECT CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)");
+        let lasts = Statement::new("SELECT CAST(1 AS BIGINT) FROM pg_sleep(2)");
+        tokio::spawn(database.write(vec![begun, lasts], Room::Free))
+    });
+    while older.is_some() {
+        let FeedBounds { newest, given, .. } = store.feed_bounds().await.unwrap();
+        if newest < given {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let store = store.of_client("tester");
+    let id = create(&store, builtin::PROFILES, &json!({"name": "a", "imapHost": "a.test"})).await;
+    let seq = store.entity_get(&domain, &class, id).await.unwrap().unwrap().seq;
+    let page = store.news(&domain, seq, 10).await.unwrap();
+    let NewsPage::News { news, next, .. } = page else {
+        panic!("{page:?}");
+    };
+    assert_eq!((news.len(), next), (0, seq));
+    if let Some(older) = older {
+        older.await.unwrap().unwrap();
+    }
+    let FeedBounds { given, .. } = store.feed_bounds().await.unwrap();
+    let never = store.news(&domain, given + (1 << 40), 10).await.unwrap();
+    assert!(matches!(never, NewsPage::Unknown { .. }), "{never:?}");
+    create(&store, builtin::PROFILES, &json!({"name": "b", "imapHost": "b.test"})).await;
+    assert_eq!(behind(&store, seq, 10, 1).await.0.len(), 1);
+}

@@ -1364,3 +1364,27 @@ async fn a_message_without_its_account_is_not_set_to_be_sent_and_an_html_is_one(
     let twice = fixture.store.entity_create(&fixture.domain, &class, vec![new]).await;
     assert!(matches!(twice, Err(Error::Condition(Failed::Invalid { .. }))), "{twice:?}");
 }
+
+/// Two messages with equal headers that are too large stay two in a new epoch.
+#[on_both]
+async fn equal_messages_that_are_too_large_are_recognised_in_a_new_epoch() {
+    let fixture = fixture().await;
+    let (account, folder) = fixture.account().await;
+    let store = &fixture.store;
+    let hash = fixture.received(9, b"same header").hash;
+    let miss = |uid| {
+        let missed = MissedMessage::pending(SourceKey::of_uid(uid), "NIL".to_owned());
+        MissedMessage { is_too_big: true, hash: Some(hash), ..missed }
+    };
+    let at = |number: i64| MissedAt {
+        domain: &fixture.domain,
+        account,
+        epoch: MailboxEpoch { folder, number },
+        uid_validity: number.unsigned_abs(),
+    };
+    store.receive_missed(at(6), &[miss(1), miss(2)], |_| 60_000).await.unwrap();
+    store.receive_missed(at(7), &[miss(11), miss(12), miss(13)], |_| 60_000).await.unwrap();
+    let messages = fixture.class(builtin::MESSAGES);
+    let query = Query::default();
+    assert_eq!(store.entity_list(&fixture.domain, &messages, &query).await.unwrap().len(), 3);
+}

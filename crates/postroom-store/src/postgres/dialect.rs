@@ -82,6 +82,13 @@ impl Dialect for PostgresDialect {
         )
     }
 
+    fn seq_given(&self) -> Option<&'static str> {
+        Some(
+            "((SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq') + 65536 *
+               CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT))",
+        )
+    }
+
     fn seq_raised(&self) -> &'static str {
         "((SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\")
            - CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) * 65536)"

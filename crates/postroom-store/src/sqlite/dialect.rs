@@ -63,6 +63,10 @@ impl Dialect for SqliteDialect {
         None
     }
 
+    fn seq_given(&self) -> Option<&'static str> {
+        None
+    }
+
     fn seq_raised(&self) -> &'static str {
         "(SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\")"
     }
