@@ -5,6 +5,8 @@ use crate::budget::Budget;
 use crate::described::Described;
 use crate::limits::Limits;
 use crate::lockout::Lockout;
+use crate::origins::Origins;
+use crate::rates::Rates;
 use crate::scans::Scans;
 use axum::http::HeaderMap;
 use axum::http::Uri;
@@ -31,6 +33,8 @@ pub struct App {
     pub budget: Arc<Budget>,
     /// The addresses that send wrong tokens.
     pub lockout: Arc<Lockout>,
+    /// What tokens have sent in the last second.
+    pub rates: Arc<Rates>,
     /// The tokens whose lists take long.
     pub scans: Arc<Scans>,
     /// Reports the health of the engine.
@@ -49,6 +53,8 @@ pub struct App {
     pub described: Arc<Described>,
     /// Cancelled when Postroom ends, so that requests that wait for news end too.
     pub ending: CancellationToken,
+    /// The origins whose pages may use the interface.
+    pub(crate) origins: Origins,
     /// Limits the memory of answers that are made as a whole.
     pub(crate) held: AnswerBudget,
 }
@@ -65,7 +71,8 @@ impl App {
     pub fn with_limits(store: Store, limits: Limits) -> Self {
         let budget = Budget::new(limits.json_read_bytes_max, limits.json_parsed_bytes_max);
         let (limits, budget) = (Arc::new(limits), Arc::new(budget));
-        let (lockout, scans, looking) = (Arc::default(), Arc::default(), Arc::default());
+        let (lockout, rates) = (Arc::default(), Arc::default());
+        let (scans, looking) = (Arc::default(), Arc::default());
         let texts = Arc::new(WholeTexts::new(std::env::temp_dir()));
         let (engine, held) = (Engine::default(), AnswerBudget::default());
         let (ending, news) = (CancellationToken::new(), NewsBoard::new(store.clone()));
@@ -74,6 +81,7 @@ impl App {
             limits,
             budget,
             lockout,
+            rates,
             scans,
             engine,
             looking,
@@ -83,6 +91,7 @@ impl App {
             texts,
             described: Arc::default(),
             ending,
+            origins: Origins::default(),
             held,
         }
     }
@@ -103,6 +112,12 @@ impl App {
     #[must_use]
     pub fn with_verifier(self, verifier: AccountVerifier) -> Self {
         Self { verifier: Some(verifier), ..self }
+    }
+
+    /// The same, which pages of other origins may use.
+    #[must_use]
+    pub fn with_origins(self, origins: Origins) -> Self {
+        Self { origins, ..self }
     }
 
     /// The same, with a function that reports the health of the engine.

@@ -1,8 +1,13 @@
-//! Bodies of requests. They are counted while they are read, and every wait has a deadline.
+//! Bodies of requests. They are decoded and counted while they are read, and every wait has a
+//! deadline.
+//!
+//! Standards: RFC 9110 §8.4, §15.5.16; RFC 7694 (`Accept-Encoding` of an answer).
 
 use crate::app::App;
 use crate::budget::SMALL_BYTES;
 use crate::budget::Share;
+use crate::coding::Coding;
+use crate::decode::Decoding;
 use crate::json;
 use crate::json::Document;
 use crate::limits::Limits;
@@ -12,7 +17,6 @@ use axum::body::Body;
 use axum::body::BodyDataStream;
 use axum::http::HeaderMap;
 use axum::http::HeaderName;
-use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
 use bytes::Bytes;
@@ -20,6 +24,14 @@ use futures_util::Stream;
 use futures_util::StreamExt;
 use futures_util::stream;
 use std::time::Duration;
+use tokio::time::Instant;
+
+/// How much larger a coding may make a small body.
+const CODED_BYTES_MORE: u64 = 64 * 1024;
+/// How long a body waits until it can be decoded.
+const DECODED_WITHIN: Duration = Duration::from_secs(30);
+/// How many bytes a client must send in each second, once a body takes longer than one of JSON may.
+const BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
 
 /// Why a body could not be read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +51,15 @@ pub enum BodyError {
     /// The connection ended, or the framing is invalid.
     #[error("the body ended too early, or its framing is invalid")]
     BrokenOff,
+    /// It is not of the coding that its request names.
+    #[error("the body is not whole and valid {coding}, which its Content-Encoding names")]
+    Garbled {
+        /// The coding.
+        coding: &'static str,
+    },
+    /// Too many others are decoded.
+    #[error("too many bodies with a Content-Encoding are being read at this moment; try again")]
+    Busy,
 }
 
 impl From<BodyError> for Problem {
@@ -49,7 +70,10 @@ impl From<BodyError> for Problem {
             BodyError::Silent | BodyError::Slow => {
                 Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)
             }
-            BodyError::BrokenOff => Self::malformed(detail),
+            BodyError::BrokenOff | BodyError::Garbled { .. } => Self::malformed(detail),
+            BodyError::Busy => {
+                Self::later(StatusCode::SERVICE_UNAVAILABLE, &detail, "places to decode bodies")
+            }
         }
     }
 }
@@ -57,35 +81,58 @@ impl From<BodyError> for Problem {
 /// A body that is being read.
 pub(crate) struct Incoming {
     stream: BodyDataStream,
+    coding: Option<Coding>,
+    decoding: Option<Decoding>,
+    /// How many bytes have come, before they are decoded.
+    sent_bytes: u64,
+    /// How many bytes were read, after they were decoded.
     read_bytes: u64,
     bytes_max: u64,
     silence_max: Duration,
+    /// How long the client was waited for.
+    waited: Duration,
+    slow_within: Duration,
 }
 
 impl Incoming {
-    /// Begins to read a body of at most `bytes_max`.
+    /// Begins to read a body of at most `bytes_max`, which counts what is decoded.
     ///
     /// # Errors
     ///
-    /// 413 at once if the request announces a larger body.
+    /// 413 at once if the request announces a larger body, 415 for a coding that is not known.
     pub(crate) fn new(
         headers: &HeaderMap,
         body: Body,
         bytes_max: u64,
         limits: &Limits,
     ) -> Result<Self, Problem> {
-        check_encoding(headers)?;
-        let said = headers.get(header::CONTENT_LENGTH);
-        let said = said.and_then(|field| field.to_str().ok()?.parse::<u64>().ok());
-        if said.is_some_and(|said| said > bytes_max) {
-            return Err(Problem::too_large("the body", bytes_max));
-        }
-        Ok(Self {
+        let coding = coding(headers)?;
+        let incoming = Self {
             stream: body.into_data_stream(),
+            coding,
+            decoding: None,
+            sent_bytes: 0,
             read_bytes: 0,
             bytes_max,
             silence_max: limits.silence_max,
-        })
+            waited: Duration::ZERO,
+            slow_within: limits.json_within,
+        };
+        let said = headers.get(header::CONTENT_LENGTH);
+        let said = said.and_then(|field| field.to_str().ok()?.parse::<u64>().ok());
+        if said.is_some_and(|said| said > incoming.sent_bytes_max()) {
+            return Err(Problem::too_large("the body", bytes_max));
+        }
+        Ok(incoming)
+    }
+
+    /// How many bytes the body may have as it is sent. What cannot be compressed becomes a bit
+    /// larger by a coding.
+    fn sent_bytes_max(&self) -> u64 {
+        match self.coding {
+            Some(_) => self.bytes_max + self.bytes_max / 64 + CODED_BYTES_MORE,
+            None => self.bytes_max,
+        }
     }
 
     /// The next piece; `None` at the end.
@@ -94,16 +141,66 @@ impl Incoming {
     ///
     /// See [`BodyError`].
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        let piece = match self.coding {
+            Some(coding) => self.decoded(coding).await?,
+            None => self.received().await?,
+        };
+        self.read_bytes += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        if self.read_bytes > self.bytes_max {
+            return Err(BodyError::TooLarge { bytes_max: self.bytes_max });
+        }
+        Ok(piece)
+    }
+
+    /// The next piece as it was sent.
+    async fn received(&mut self) -> Result<Option<Bytes>, BodyError> {
+        let begun = Instant::now();
         let next = tokio::time::timeout(self.silence_max, self.stream.next()).await;
+        self.waited += begun.elapsed();
         let next = next.map_err(|_| BodyError::Silent)?;
         let Some(piece) = next.transpose().map_err(|_| BodyError::BrokenOff)? else {
             return Ok(None);
         };
-        self.read_bytes += piece.len() as u64;
-        if self.read_bytes > self.bytes_max {
+        self.sent_bytes += piece.len() as u64;
+        if self.sent_bytes > self.sent_bytes_max() {
             return Err(BodyError::TooLarge { bytes_max: self.bytes_max });
         }
+        let fast = Duration::from_secs(self.sent_bytes / BYTES_PER_SECOND_MIN);
+        if self.waited > self.slow_within + fast {
+            return Err(BodyError::Slow);
+        }
         Ok(Some(piece))
+    }
+
+    /// The next decoded piece.
+    async fn decoded(&mut self, coding: Coding) -> Result<Option<Bytes>, BodyError> {
+        let garbled = |_| BodyError::Garbled { coding: coding.name() };
+        let mut decoding = match self.decoding.take() {
+            Some(decoding) => decoding,
+            None => {
+                let begun = tokio::time::timeout(DECODED_WITHIN, Decoding::begin(coding)).await;
+                begun.ok().and_then(Result::ok).ok_or(BodyError::Busy)?
+            }
+        };
+        loop {
+            if let Some(piece) = decoding.step().map_err(garbled)? {
+                // A small body may become a large one, which takes time from others.
+                tokio::task::yield_now().await;
+                if piece.is_empty() {
+                    continue;
+                }
+                self.decoding = Some(decoding);
+                return Ok(Some(piece));
+            }
+            match self.received().await? {
+                Some(piece) => decoding.add(piece),
+                None => {
+                    let last = decoding.finish().map_err(garbled)?;
+                    self.coding = None;
+                    return Ok((!last.is_empty()).then_some(last));
+                }
+            }
+        }
     }
 
     /// The pieces as a stream.
@@ -119,27 +216,35 @@ impl Incoming {
     }
 }
 
-/// Checks that a body has no encoding, such as compression.
-fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
-    if let Some(coding) = coding(headers, &header::CONTENT_ENCODING, "identity") {
-        let detail =
-            format!("takes a body without Content-Encoding, not {coding}: send it uncompressed");
-        let identity = HeaderValue::from_static("identity");
-        return Err(Problem::unsupported(detail).with(header::ACCEPT_ENCODING, identity));
-    }
-    if let Some(coding) = coding(headers, &header::TRANSFER_ENCODING, "chunked") {
+/// The coding of a body. `None`: it is as it is.
+///
+/// # Errors
+///
+/// 415 for a coding that is not known, 501 for another coding of the transfer than chunks.
+fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Problem> {
+    if let Some(coding) = codings(headers, &header::TRANSFER_ENCODING, "chunked").first() {
         let detail = format!("takes no Transfer-Encoding other than chunked, not {coding}");
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-encoding", detail));
     }
-    Ok(())
+    let named = codings(headers, &header::CONTENT_ENCODING, "identity");
+    let known: Vec<_> = named.iter().filter_map(|name| Coding::of(name)).collect();
+    match (named.as_slice(), known.as_slice()) {
+        ([], _) => Ok(None),
+        ([_], [coding]) => Ok(Some(*coding)),
+        _ => {
+            let named = named.join(", ");
+            let detail = format!("takes Content-Encoding zstd or gzip, or none; not {named}");
+            Err(Problem::unsupported(detail).with(header::ACCEPT_ENCODING, Coding::LISTED))
+        }
+    }
 }
 
-/// The first coding of a field that differs from `known`.
-fn coding(headers: &HeaderMap, name: &HeaderName, known: &str) -> Option<String> {
+/// The codings of a field that differ from `usual`.
+fn codings(headers: &HeaderMap, name: &HeaderName, usual: &str) -> Vec<String> {
     let fields = headers.get_all(name).into_iter();
     let codings = fields.flat_map(|field| field.to_str().unwrap_or("?").split(','));
-    let mut odd = codings.map(str::trim).filter(|coding| !coding.is_empty());
-    odd.find(|coding| !coding.eq_ignore_ascii_case(known)).map(str::to_owned)
+    let odd = codings.map(str::trim).filter(|coding| !coding.is_empty());
+    odd.filter(|coding| !coding.eq_ignore_ascii_case(usual)).map(str::to_owned).collect()
 }
 
 /// A JSON body, with its share of the memory for such bodies.
@@ -188,10 +293,11 @@ pub(crate) async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<S
     }
     let limits = &app.limits;
     let mut incoming = Incoming::new(headers, body, limits.json_bytes_max, limits)?;
-    // A request with a length cannot send more than that. A request without one may send up to the
-    // limit.
+    // A request with a length cannot send more than that. A request without one, or with a coding,
+    // may send up to the limit.
     let said = headers.get(header::CONTENT_LENGTH).and_then(|field| field.to_str().ok());
-    let said = said.and_then(|said| said.parse().ok()).unwrap_or(limits.json_bytes_max);
+    let said = said.filter(|_| incoming.coding.is_none()).and_then(|said| said.parse().ok());
+    let said = said.unwrap_or(limits.json_bytes_max);
     let said = usize::try_from(said).unwrap_or(usize::MAX);
     let read = async {
         let (mut bytes, mut share) = (vec![], None);

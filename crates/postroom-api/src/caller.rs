@@ -4,7 +4,9 @@
 
 use crate::app::App;
 use crate::connections::Seat;
+use crate::lockout::ShownToken;
 use crate::problem::Problem;
+use crate::rates::RatedToken;
 use axum::extract::ConnectInfo;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
@@ -37,15 +39,20 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let token = bearer(&parts.headers)?;
-        // A good token is always accepted. So wrong tokens from the same address, such as that of a
-        // proxy, lock nobody else out.
+        let shown = ShownToken { source: source(parts), token };
+        if let Some(wait) = app.lockout.refused(shown, Instant::now()) {
+            return Err(locked_out(wait.as_secs() + 1));
+        }
         if let Some(Bearer { domain, name }) = app.store.token_verify(token).await? {
+            app.lockout.accepted(shown, Instant::now());
             if let Some(seat) = parts.extensions.get::<Arc<Seat>>() {
                 seat.connection.is_known();
             }
+            let rated = RatedToken { domain: domain.clone(), name: name.clone() };
+            app.rates.take(rated, app.limits.requests_per_second)?;
             return Ok(Self { domain, name });
         }
-        if let Some(wait) = app.lockout.failed(source(parts), Instant::now()) {
+        if let Some(wait) = app.lockout.failed(shown, Instant::now()) {
             return Err(locked_out(wait.as_secs() + 1));
         }
         Err(Problem::unauthenticated(UNKNOWN_TOKEN, "the token is not known"))

@@ -44,7 +44,7 @@ use std::time::Duration;
 /// The path of the classes.
 pub(crate) const CLASSES: &str = "/rest/v1/design/classes";
 /// The verb that waits until every process uses the newest classes.
-const SYNC: &str = "SYNC";
+pub(crate) const SYNC: &str = "SYNC";
 /// The word after a colon for clients that know only the common methods.
 const TWIN: &str = "sync";
 /// How long it waits.

@@ -21,6 +21,7 @@ use axum::http::header;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::StreamExt;
+use futures_util::stream;
 use postroom_engine::outgoing;
 use std::error::Error;
 
@@ -42,7 +43,10 @@ impl Form {
         limits: &Limits,
     ) -> Result<Self, Problem> {
         let incoming = Incoming::new(headers, body, limits.upload_bytes_max, limits)?;
-        let mut request = Request::new(Body::from_stream(incoming.pieces()));
+        // The parser takes a form for incomplete if its end comes with its first bytes, and it had
+        // to wait for those.
+        let end = stream::once(tokio::task::yield_now()).filter_map(async |()| None);
+        let mut request = Request::new(Body::from_stream(incoming.pieces().chain(end)));
         if let Some(media_type) = headers.get(header::CONTENT_TYPE) {
             request.headers_mut().insert(header::CONTENT_TYPE, media_type.clone());
         }

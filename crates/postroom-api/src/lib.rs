@@ -24,9 +24,15 @@ mod budget;
 
 mod lockout;
 
+mod rates;
+
 mod scans;
 
+mod origins;
+
 mod connections;
+
+mod answering;
 
 mod socket;
 
@@ -73,6 +79,12 @@ mod disposition;
 mod attributes;
 
 mod enclosed;
+
+mod coding;
+
+mod compress;
+
+mod decode;
 
 mod body;
 
@@ -150,11 +162,16 @@ mod docs_page;
 
 mod openapi;
 
+mod cors;
+
 mod routes;
 
 mod serve;
 
 pub use app::App;
 pub use limits::Limits;
+pub use origins::NoOrigin;
+pub use origins::Origins;
 pub use routes::router;
+pub use serve::Listening;
 pub use serve::serve;

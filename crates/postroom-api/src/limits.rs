@@ -1,5 +1,6 @@
 //! How much a client may send.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Limits of a request. Each has a default that suits mail.
@@ -41,6 +42,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// How many connections of one source may be open without a good token.
     pub anonymous_max: usize,
+    /// How many requests a token may send in each second. `None`: any number.
+    pub requests_per_second: Option<NonZeroU32>,
 }
 
 impl Default for Limits {
@@ -65,6 +68,7 @@ impl Default for Limits {
             json_within: Duration::from_secs(600),
             connections_max: 1024,
             anonymous_max: 256,
+            requests_per_second: None,
         }
     }
 }

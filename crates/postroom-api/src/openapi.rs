@@ -37,6 +37,15 @@ use postroom_store::Classes;
 #[cfg(test)]
 pub(crate) use document::document;
 
+/// The names of the header fields of requests, and those of answers, in lower case.
+#[cfg(test)]
+pub(crate) fn described_headers() -> (Vec<String>, Vec<String>) {
+    let fields = tables::DescriptionTables::read().unwrap().fields;
+    let sent = fields.parameters.values().filter(|field| field["in"] == "header");
+    let sent = sent.map(|field| field["name"].as_str().unwrap().to_ascii_lowercase());
+    (sent.collect(), fields.headers.keys().map(|name| name.to_ascii_lowercase()).collect())
+}
+
 /// Where the description is.
 pub(crate) const OPENAPI: &str = "/rest/v1/openapi.json";
 

@@ -9,6 +9,8 @@ use crate::children;
 use crate::claim;
 use crate::claim::ClaimedBy;
 use crate::claim_token;
+use crate::compress;
+use crate::cors;
 use crate::create;
 use crate::design;
 use crate::docs_page;
@@ -60,13 +62,15 @@ const MODEL: &str = "/rest/v1/model/";
 
 /// The REST interface. Everything but health and the pages for people asks for a token first.
 pub fn router(app: App) -> Router {
-    let clock = app.store.clock().clone();
+    let (clock, origins) = (app.store.clock().clone(), app.origins.clone());
     let routes = routes().into_iter();
     let router = routes.fold(Router::new(), |router, (path, methods)| router.route(path, methods));
     router
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn(host::check))
+        .layer(middleware::from_fn(compress::compress))
+        .layer(middleware::from_fn_with_state(origins, cors::allow))
         .layer(middleware::from_fn_with_state(clock, trace::trace))
         .with_state(app)
 }

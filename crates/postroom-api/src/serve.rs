@@ -1,71 +1,140 @@
 //! Serves the interface on a listener until it is told to stop.
 //!
-//! A slow client loses its connection and takes nothing from others. There are deadlines for the
-//! first head of a request, for later heads, and for reading answers. The number of connections is
-//! limited, and `crate::connections` decides which one gives way.
+//! ```text
+//!   TCP ──► TLS, where there is a certificate ──► HTTP/1.1 or HTTP/2 ──► router
+//! ```
+//! A slow client loses its connection and takes nothing from others. There are deadlines for TLS
+//! and the first head of a request together, for later heads, and for reading answers. The number
+//! of connections is limited, and `crate::connections` decides which one gives way.
+//!
+//! Standards: RFC 9113 (HTTP/2).
 
+use crate::answering::AnswerBody;
+use crate::answering::Answering;
+use crate::answering::Attention;
+use crate::answering::GivenUp;
 use crate::app::App;
 use crate::connections::Connection;
 use crate::connections::Connections;
 use crate::connections::Leave;
 use crate::connections::Seat;
 use crate::limits::Limits;
+use crate::problem::Problem;
 use crate::routes::router;
-use crate::socket::Answering;
+use crate::socket;
 use crate::socket::Socket;
 use axum::Router;
 use axum::body::Body;
-use axum::body::Bytes;
 use axum::extract::ConnectInfo;
+use axum::http::StatusCode;
+use axum::http::Version;
 use axum::response::Response;
 use hyper::Request;
-use hyper::body::Frame;
 use hyper::body::Incoming;
-use hyper::body::SizeHint;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
+use hyper_util::server::conn::auto;
+use postroom_net::Certificates;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Context;
-use std::task::Poll;
 use std::time::Duration;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tower::Service;
 
 /// How long to wait after accepting failed. The usual reason is a lack of file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
+/// How many requests of one HTTP/2 connection run at once.
+const STREAMS_MAX: u32 = 64;
+/// How many bytes a client may send of one HTTP/2 request before they are read.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// How many bytes a client may send of all requests of an HTTP/2 connection before they are read.
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// How many bytes of one HTTP/2 answer wait to be sent.
+const SEND_BYTES_MAX: usize = 64 * 1024;
+/// How much of a request without TLS is read, where TLS is needed.
+const REFUSED_BYTES_MAX: u64 = 128 * 1024;
+/// How often an HTTP/2 client is asked whether it is still there.
+const PING: Duration = Duration::from_secs(30);
+/// How long it may take to answer that.
+const PONG_WITHIN: Duration = Duration::from_secs(20);
+
+/// Where clients connect.
+#[derive(Debug)]
+pub struct Listening {
+    listener: TcpListener,
+    certificates: Option<Certificates>,
+}
+
+impl Listening {
+    /// Clients speak TLS there.
+    #[must_use]
+    pub fn with_tls(listener: TcpListener, certificates: Certificates) -> Self {
+        Self { listener, certificates: Some(certificates) }
+    }
+}
+
+impl From<TcpListener> for Listening {
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, certificates: None }
+    }
+}
 
 /// Serves until `stop` is ready. Then it finishes the running requests.
-pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = ()> + Send) {
-    let (limits, ending) = (Arc::clone(&app.limits), app.ending.clone());
-    let connections = Connections::new(&limits);
+pub async fn serve(
+    listening: impl Into<Listening>,
+    app: App,
+    stop: impl Future<Output = ()> + Send,
+) {
+    let Listening { listener, certificates } = listening.into();
+    let ending = app.ending.clone();
+    let connections = Connections::new(&app.limits);
+    tokio::select! {
+        () = accept(&listener, app, &connections, certificates.as_ref()) => {}
+        () = watch(certificates.as_ref()) => {}
+        () = stop => {}
+    }
+    drop(listener);
+    ending.cancel();
+    connections.end().await;
+}
+
+async fn watch(certificates: Option<&Certificates>) {
+    match certificates {
+        Some(certificates) => certificates.watch().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes connections for as long as it is polled.
+async fn accept(
+    listener: &TcpListener,
+    app: App,
+    connections: &Connections,
+    certificates: Option<&Certificates>,
+) {
+    let limits = Arc::clone(&app.limits);
     let router = router(app);
-    tokio::pin!(stop);
     loop {
-        let accepted = async {
-            let accepted = listener.accept().await?;
-            let seat = connections.seat(accepted.1.ip()).await;
-            std::io::Result::Ok((accepted, seat))
-        };
-        let accepted = tokio::select! {
-            () = &mut stop => break,
-            accepted = accepted => accepted,
-        };
-        match accepted {
-            Ok(((stream, peer), seat)) => {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
                 let one = One {
                     router: router.clone(),
                     peer,
                     connections: connections.clone(),
-                    seat: Arc::new(seat),
+                    seat: Arc::new(connections.seat(peer.ip()).await),
                     answering: Answering::default(),
                 };
-                tokio::spawn(run(stream, one, Arc::clone(&limits)));
+                tokio::spawn(run(stream, one, certificates.cloned(), Arc::clone(&limits)));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
@@ -73,13 +142,10 @@ pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = (
             }
         }
     }
-    drop(listener);
-    ending.cancel();
-    connections.end().await;
 }
 
 /// Serves one connection to its end.
-async fn run(stream: TcpStream, one: One, limits: Arc<Limits>) {
+async fn run(stream: TcpStream, one: One, tls: Option<Certificates>, limits: Arc<Limits>) {
     // Answers are sent at once. A small answer must not wait until the client acknowledges the one
     // before.
     if let Err(error) = stream.set_nodelay(true) {
@@ -87,15 +153,79 @@ async fn run(stream: TcpStream, one: One, limits: Arc<Limits>) {
     }
     // A WebSocket keeps it for longer.
     let seat = Arc::clone(&one.seat);
+    let silent = pin!(silent(&seat.connection, limits.first_head_within));
+    match tls {
+        None => attend(stream, one, &limits, silent).await,
+        Some(tls) => {
+            let mut silent = silent;
+            if let Some(stream) = secured(stream, &tls, &seat.connection, silent.as_mut()).await {
+                attend(stream, one, &limits, silent).await;
+            }
+        }
+    }
+}
+
+/// The connection with TLS. `None`: its client did not get so far.
+async fn secured(
+    stream: TcpStream,
+    tls: &Certificates,
+    connection: &Connection,
+    silent: impl Future<Output = ()>,
+) -> Option<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+    let mut leaving = connection.leaving();
+    let accepted = async {
+        let mut first = [0];
+        match stream.peek(&mut first).await {
+            Ok(1) if first[0].is_ascii_uppercase() => refuse_plain(stream).await,
+            Ok(_) => match tls.accept(stream).await {
+                Ok(stream) => return Some(stream),
+                Err(error) => tracing::debug!(%error, "a connection brought no TLS"),
+            },
+            Err(error) => tracing::debug!(%error, "a connection ended"),
+        }
+        None
+    };
+    tokio::select! {
+        accepted = accepted => accepted,
+        () = silent => {
+            tracing::debug!("a connection did not finish TLS in time");
+            None
+        }
+        _ = leaving.wait_for(|leave| *leave != Leave::No) => None,
+    }
+}
+
+/// Tells a client that speaks HTTP without TLS what to do.
+async fn refuse_plain(mut stream: TcpStream) {
+    let detail = "this port speaks TLS: use https in place of http";
+    let problem = Problem::new(StatusCode::BAD_REQUEST, "tls-needed", detail);
+    let told = async {
+        stream.write_all(&socket::whole_answer(&problem)).await?;
+        stream.shutdown().await?;
+        // If the request were not read, the answer could be lost with the connection.
+        let mut request = stream.take(REFUSED_BYTES_MAX);
+        tokio::io::copy(&mut request, &mut tokio::io::sink()).await
+    };
+    if let Err(error) = told.await {
+        tracing::debug!(%error, "a connection without TLS ended");
+    }
+}
+
+/// Answers what comes over a connection.
+async fn attend(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    one: One,
+    limits: &Limits,
+    mut silent: Pin<&mut impl Future<Output = ()>>,
+) {
+    let (seat, answering) = (Arc::clone(&one.seat), one.answering.clone());
     let mut leaving = seat.connection.leaving();
-    let socket = Socket::new(stream, one.answering.clone(), limits.read_within);
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.head_within);
-    http.max_buf_size(limits.head_bytes_max);
+    let mut attention = Attention::new(answering.clone(), limits);
+    let socket = TokioIo::new(Socket::new(stream, answering, limits.read_within));
+    let http = http(limits);
     let service = service_fn(move |request| one.answer(request));
-    let served = http.serve_connection(TokioIo::new(socket), service).with_upgrades();
-    let silent = silent(&seat.connection, limits.first_head_within);
-    tokio::pin!(served, silent);
+    let mut served = pin!(http.serve_connection_with_upgrades(socket, service));
+    let mut is_told = false;
     loop {
         tokio::select! {
             ended = served.as_mut() => {
@@ -109,6 +239,16 @@ async fn run(stream: TcpStream, one: One, limits: Arc<Limits>) {
                 tracing::debug!("a connection brought no request in time");
                 return;
             }
+            given_up = attention.ends() => match given_up {
+                GivenUp::Rests if !is_told => {
+                    is_told = true;
+                    served.as_mut().graceful_shutdown();
+                }
+                GivenUp::Rests | GivenUp::ReadsNothing => {
+                    tracing::debug!(?given_up, "a connection ended");
+                    return;
+                }
+            },
             told = leaving.changed() => match *leaving.borrow_and_update() {
                 // This cannot fail, because the seat is held here.
                 Leave::No if told.is_ok() => {}
@@ -120,6 +260,25 @@ async fn run(stream: TcpStream, one: One, limits: Arc<Limits>) {
             }
         }
     }
+}
+
+/// HTTP/1.1, and HTTP/2 where a client begins with it.
+fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_within)
+        .max_buf_size(limits.head_bytes_max);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BYTES_MAX)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG_WITHIN);
+    http
 }
 
 /// Ends if no request arrives in time.
@@ -144,45 +303,13 @@ impl One {
         &self,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + use<> {
-        self.answering.begin();
+        let running = self.answering.begin();
         self.connections.used(&self.seat.connection);
+        let in_pieces = request.version() == Version::HTTP_2;
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(self.peer));
         request.extensions_mut().insert(Arc::clone(&self.seat));
         let answered = self.router.clone().call(request);
-        let answering = self.answering.clone();
-        async move { Ok(answered.await?.map(|body| AnswerBody { body, answering })) }
-    }
-}
-
-/// The body of an answer. It notes when the server has read all of it.
-struct AnswerBody {
-    body: Body,
-    answering: Answering,
-}
-
-impl Drop for AnswerBody {
-    fn drop(&mut self) {
-        self.answering.end();
-    }
-}
-
-impl hyper::body::Body for AnswerBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        async move { Ok(answered.await?.map(|body| running.body(body, in_pieces))) }
     }
 }

@@ -4,14 +4,12 @@
 //! connection. (2) If the HTTP server itself refuses a request because its head is malformed or too
 //! long, its answer has no body. That answer is replaced by one that says what is wrong.
 
+use crate::answering::Answering;
 use crate::problem::Problem;
 use axum::http::StatusCode;
 use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
@@ -21,38 +19,6 @@ use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 use tokio::time::Sleep;
-
-/// The requests of a connection. Shared with the code that answers them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Answering(Arc<Requests>);
-
-#[derive(Debug, Default)]
-struct Requests {
-    begun: AtomicU64,
-    ended: AtomicU64,
-}
-
-impl Answering {
-    /// A request has arrived.
-    pub(crate) fn begin(&self) {
-        self.0.begun.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// The server has read its whole answer, or given it up.
-    pub(crate) fn end(&self) {
-        self.0.ended.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn begun(&self) -> u64 {
-        self.0.begun.load(Ordering::Acquire)
-    }
-
-    /// How many are answered, if none is running.
-    fn all_ended(&self) -> Option<u64> {
-        let ended = self.0.ended.load(Ordering::Acquire);
-        (ended == self.begun()).then_some(ended)
-    }
-}
 
 /// A stream with a deadline for writing.
 #[derive(Debug)]
@@ -181,8 +147,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.write_refusal(context))?;
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let this = &mut *self;
+        ready!(this.write_refusal(context))?;
+        let shut = Pin::new(&mut this.stream).poll_shutdown(context);
+        this.in_time(context, shut)
     }
 }
 
@@ -211,15 +179,20 @@ fn refusal(head: &[u8], has_line: bool) -> Option<Vec<u8>> {
              percent-encoded and ends it too early",
         ),
     };
-    let body = Problem::new(code, kind, detail).to_json().to_string();
-    let reason = code.canonical_reason().unwrap_or_default();
+    Some(whole_answer(&Problem::new(code, kind, detail)))
+}
+
+/// A problem as the last answer of a connection, with its head.
+pub(crate) fn whole_answer(problem: &Problem) -> Vec<u8> {
+    let (status, body) = (problem.status(), problem.to_json().to_string());
+    let reason = status.canonical_reason().unwrap_or_default();
     let head = format!(
         "HTTP/1.1 {} {reason}\r\nconnection: close\r\ncontent-type: application/problem+json\r\n\
          content-length: {}\r\n\r\n",
-        code.as_str(),
+        status.as_str(),
         body.len()
     );
-    Some([head, body].concat().into_bytes())
+    [head, body].concat().into_bytes()
 }
 
 #[cfg(test)]
@@ -232,7 +205,7 @@ mod tests {
     async fn a_client_that_reads_nothing_loses_its_connection() {
         let (near, mut far) = tokio::io::duplex(1000);
         let answering = Answering::default();
-        answering.begin();
+        let _running = answering.begin();
         let mut socket = Socket::new(near, answering, Duration::from_secs(30));
         let begun = Instant::now();
         socket.write_all(&[b'x'; 900]).await.unwrap();
@@ -254,9 +227,7 @@ mod tests {
         for (is_answering, replaced) in [(false, true), (true, false)] {
             let (near, mut far) = tokio::io::duplex(10_000);
             let answering = Answering::default();
-            if is_answering {
-                answering.begin();
-            }
+            let _running = is_answering.then(|| answering.begin());
             let mut socket = Socket::new(near, answering, Duration::from_secs(30));
             socket.write_all(BARE).await.unwrap();
             socket.shutdown().await.unwrap();

@@ -131,6 +131,13 @@ fn own(place: &Place) -> impl Iterator<Item = &'static Own> {
     })
 }
 
+/// The methods of our own, each once.
+pub(crate) fn own_methods() -> impl Iterator<Item = &'static str> {
+    let is_first = |at: &usize, method: &str| !OWN.iter().take(*at).any(|own| own.method == method);
+    let methods = OWN.iter().map(|own| own.method).enumerate();
+    methods.filter(move |(at, method)| is_first(at, method)).map(|(_, method)| method)
+}
+
 /// Whether entities, or the collection, of a class accept a method of Postroom.
 #[must_use]
 pub(crate) fn is_own(class: &Class, of_entity: bool, method: &str) -> bool {

@@ -34,8 +34,12 @@ mod trust;
 
 mod dialer;
 
+mod certificates;
+
 pub use cause::cause;
 pub use certificate::CertificateFacts;
+pub use certificates::CertificateError;
+pub use certificates::Certificates;
 pub use credentials::Credentials;
 pub use credentials::Secret;
 pub use dial_log::DialLog;

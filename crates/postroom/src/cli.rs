@@ -7,6 +7,7 @@ use crate::command_help::MOVE_HELP;
 use crate::command_help::REDECOMPOSE_HELP;
 use crate::command_help::RESTORE_HELP;
 use crate::feed::FeedArguments;
+use crate::rest::RestArguments;
 use crate::sandbox_help::SANDBOX_HELP;
 use clap::Args;
 use clap::Parser;
@@ -70,12 +71,14 @@ Signals:
                    waited for, at most 20 seconds. A second signal ends it at once.
   SIGHUP           reads the configuration file and the certificates again: `trust_ca` and
                    `ehlo_name` hold at once, and all accounts connect anew. It also reads
-                   the file (or credential) with the administrator's token again.
+                   the files of --tls-cert and --tls-key, and the file (or credential) with
+                   the administrator's token again.
 
 Examples:
   postroom serve --data ./data
   POSTROOM_ADMIN_TOKEN=$(cat token) postroom serve --data /var/lib/postroom --log-json
   postroom serve --config /etc/postroom.json --instance email1
+  postroom serve --data ./data --listen 0.0.0.0:8443 --tls-cert ./chain.pem --tls-key ./key.pem
   postroom serve --data ./data --database postgresql://postroom@db.example/postroom \\
     --database-password-file ./database-password";
 
@@ -93,7 +96,7 @@ pub(crate) struct Cli {
 pub(crate) enum CliCommand {
     /// Runs Postroom: receives, sends, and answers REST requests until it is stopped.
     #[command(after_help = [SERVE_HELP, EXIT_CODES].join("\n\n"))]
-    Serve(ServeArguments),
+    Serve(Box<ServeArguments>),
     /// Runs a mail server in memory (IMAP and SMTP) to test an integration against.
     #[command(after_help = [SANDBOX_HELP, EXIT_CODES].join("\n\n"))]
     Sandbox(SandboxArguments),
@@ -142,6 +145,9 @@ pub(crate) struct ServeArguments {
     /// The address for REST requests (default: 127.0.0.1:8025). Port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
+    /// How REST is offered.
+    #[command(flatten)]
+    pub rest: RestArguments,
     /// A configuration file: JSON with a section `roles` that holds this instance.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

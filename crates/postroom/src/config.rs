@@ -10,12 +10,14 @@
 use crate::blobs::BlobsAccess;
 use crate::blobs::BlobsArguments;
 use crate::feed::FeedArguments;
+use crate::rest::RestArguments;
 use anyhow::Context;
 use anyhow::anyhow;
 use anyhow::bail;
 use postroom_model::json_problem;
 use serde::Deserialize;
 use serde_json::Value as Json;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -64,6 +66,15 @@ pub(crate) struct Instance {
     pub feed_changes: Option<u64>,
     /// The address of the REST interface, as `HOST:PORT`.
     pub listen: Option<String>,
+    /// A file with the certificate of the REST interface.
+    pub tls_cert: Option<PathBuf>,
+    /// A file with its key.
+    pub tls_key: Option<PathBuf>,
+    /// The origins whose pages may use the REST interface.
+    #[serde(default)]
+    pub cors_origin: Vec<String>,
+    /// How many requests a token may send in each second.
+    pub requests_per_second: Option<NonZeroU32>,
     /// Certificates (PEM) of authorities to trust in addition to those of the system.
     pub trust_ca: Option<PathBuf>,
     /// The name that this host gives to SMTP servers.
@@ -80,6 +91,16 @@ impl Instance {
     /// What the feed keeps.
     pub(crate) fn feed(&self) -> FeedArguments {
         FeedArguments { feed_days: self.feed_days, feed_changes: self.feed_changes }
+    }
+
+    /// How REST is offered.
+    pub(crate) fn rest(&self) -> RestArguments {
+        RestArguments {
+            tls_cert: self.tls_cert.clone(),
+            tls_key: self.tls_key.clone(),
+            cors_origin: self.cors_origin.clone(),
+            requests_per_second: self.requests_per_second,
+        }
     }
 
     /// Where large contents are kept.

@@ -14,6 +14,7 @@
 mod blobs;
 
 mod feed;
+mod rest;
 
 mod config;
 
@@ -86,7 +87,7 @@ fn run(arguments: cli::Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match arguments.command {
-            cli::CliCommand::Serve(arguments) => Box::pin(serve::run(arguments)).await,
+            cli::CliCommand::Serve(arguments) => Box::pin(serve::run(*arguments)).await,
             cli::CliCommand::Redecompose(arguments) => Box::pin(redecompose::run(arguments)).await,
             cli::CliCommand::Backup(arguments) => Box::pin(backup::backup(arguments)).await,
             cli::CliCommand::Restore(arguments) => Box::pin(backup::restore(arguments)).await,

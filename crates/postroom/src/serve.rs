@@ -12,11 +12,13 @@ use anyhow::Context;
 use anyhow::anyhow;
 use anyhow::bail;
 use futures_util::future::OptionFuture;
+use postroom_api::Listening;
 use postroom_engine::Settings;
 use postroom_engine::Supervisor;
 use postroom_engine::text::WholeTexts;
 use postroom_model::Domain;
 use postroom_model::MessageEntityId;
+use postroom_net::Certificates;
 use postroom_net::Dialer;
 use postroom_store::DirectoryLock;
 use postroom_store::Store;
@@ -55,7 +57,7 @@ pub(crate) async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
     let input = arguments.end_with_stdin.then(end_of_input);
     let mut input = pin!(OptionFuture::from(input));
     let running = start(&arguments).await?;
-    logging::announce(arguments.log_json, &format!("listening on http://{}", running.address));
+    logging::announce(arguments.log_json, &format!("listening on {}", running.url()));
     loop {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
@@ -96,6 +98,8 @@ fn end_of_input() -> tokio::sync::oneshot::Receiver<()> {
 struct Running {
     /// The address of the REST interface.
     address: SocketAddr,
+    /// Its certificate. `None`: it is http.
+    certificates: Option<Certificates>,
     /// Its arguments.
     setup: Setup,
     store: Store,
@@ -107,9 +111,16 @@ struct Running {
 }
 
 impl Running {
+    /// Where REST is.
+    fn url(&self) -> String {
+        let scheme = if self.certificates.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
     /// Reads again the settings that can change while it runs. If something is wrong with them,
     /// nothing changes.
     fn reload(&self, arguments: &ServeArguments) {
+        self.certificates.iter().for_each(Certificates::reload);
         let read = Setup::of(arguments).and_then(|setup| Ok((setup.dialing()?, setup)));
         let (dialing, setup) = match read {
             Ok(read) => read,
@@ -120,13 +131,14 @@ impl Running {
             }
         };
         let kept = |setup: &Setup| {
-            let blobs = setup.blobs.clone();
-            (setup.data.clone(), setup.database.clone(), setup.listen.clone(), blobs, setup.feed)
+            let (blobs, rest) = (setup.blobs.clone(), setup.rest.clone());
+            let rest = (setup.listen.clone(), rest);
+            (setup.data.clone(), setup.database.clone(), rest, blobs, setup.feed)
         };
         if kept(&setup) != kept(&self.setup) {
             tracing::warn!(
-                "SIGHUP: `data`, `database`, `blobs`, `feed_…` and `listen` change only with a \
-                 restart"
+                "SIGHUP: `data`, `database`, `blobs`, `feed_…`, `listen`, `tls_…`, `cors_origin` \
+                 and `requests_per_second` change only with a restart"
             );
         }
         let trust_ca = setup.trust_ca.as_deref().unwrap_or(Path::new("-")).display().to_string();
@@ -219,17 +231,19 @@ fn tell_under_way(under_way: &[(String, MessageEntityId)], within: Duration) {
 /// Starts a Postroom.
 async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let setup = Setup::of(arguments)?;
-    let dialing = setup.dialing()?;
+    let (dialing, certificates) = (setup.dialing()?, setup.rest.certificates()?);
+    let origins = setup.rest.origins()?;
     // The port is bound first, so that a second instance on the same port ends before it touches
     // anything.
     let listen = &setup.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, error))?;
     let address = listener.local_addr()?;
-    if is_beyond_this_host(address) {
+    if certificates.is_none() && is_beyond_this_host(address) {
         tracing::warn!(
             %address,
             "other hosts can reach REST without TLS, so tokens and mail can be read on the way: \
-             listen on loopback behind a proxy that speaks TLS, or use a private network"
+             give --tls-cert and --tls-key, listen on loopback behind a proxy that speaks TLS, or \
+             use a private network"
         );
     }
     let (store, lock) = open_store(&setup, arguments, &dialing.dialer).await?;
@@ -240,19 +254,24 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     };
     let texts = WholeTexts::new(settings.spool_directory.clone());
     let supervisor = Supervisor::start(store.clone(), settings).await.context("engine")?;
-    let app = postroom_api::App::new(store.clone())
+    let app = postroom_api::App::with_limits(store.clone(), setup.rest.limits())
+        .with_origins(origins)
         .with_engine(supervisor.watch_health())
         .with_webhooks(supervisor.webhook_tester())
         .with_verifier(supervisor.account_verifier())
         .with_texts(texts);
     let (stop_api, stopped) = tokio::sync::oneshot::channel::<()>();
-    let api = tokio::spawn(postroom_api::serve(listener, app, async move {
+    let listening = match &certificates {
+        Some(certificates) => Listening::with_tls(listener, certificates.clone()),
+        None => listener.into(),
+    };
+    let api = tokio::spawn(postroom_api::serve(listening, app, async move {
         // An error means that the sender is gone, which is an end too.
         let _ = stopped.await;
     }));
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, data = %setup.data.display(), %address, "started");
-    Ok(Running { address, setup, store, _lock: lock, supervisor, api, stop_api })
+    Ok(Running { address, certificates, setup, store, _lock: lock, supervisor, api, stop_api })
 }
 
 /// Why the address cannot be used, and what to do.

@@ -5,6 +5,7 @@ use crate::cli::ServeArguments;
 use crate::config;
 use crate::config::Instance;
 use crate::dialing;
+use crate::rest::RestArguments;
 use anyhow::bail;
 use postroom_engine::Dialing;
 use postroom_store::FeedRetention;
@@ -23,6 +24,7 @@ pub(crate) struct Setup {
     pub blobs: BlobsArguments,
     pub feed: FeedRetention,
     pub listen: String,
+    pub rest: RestArguments,
     pub trust_ca: Option<PathBuf>,
     pub ehlo_name: Option<String>,
     pub mail_to_public_addresses_only: bool,
@@ -41,7 +43,8 @@ impl Setup {
             Some(path) => config::instance(path, arguments.instance.as_deref())?,
             None => Instance::default(),
         };
-        let (in_file, feed) = (instance.blobs(), arguments.feed.or(instance.feed()).retention()?);
+        let (in_file, rest) = (instance.blobs(), arguments.rest.clone().or(instance.rest()));
+        let feed = arguments.feed.or(instance.feed()).retention()?;
         let Some(data) = arguments.data.clone().or(instance.data) else {
             bail!("the data directory is missing: give it with --data DIR");
         };
@@ -59,6 +62,7 @@ impl Setup {
             blobs: arguments.blobs.clone().or(in_file),
             feed,
             listen: listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned()),
+            rest,
             trust_ca: arguments.trust_ca.clone().or(instance.trust_ca),
             ehlo_name: arguments.ehlo_name.clone().or(instance.ehlo_name),
             mail_to_public_addresses_only: arguments.mail_to_public_addresses_only

@@ -259,6 +259,38 @@ pub const PLANTED: &[PlantedFault] = &[
         finder: test("postroom-api", REST, "an_entity_is_taken_by_one_of_several_workers"),
     },
     PlantedFault {
+        name: "what a compressed body becomes is not bounded",
+        file: "crates/postroom-api/src/body.rs",
+        sound: "if self.read_bytes > self.bytes_max {",
+        faulty: "if self.read_bytes > u64::MAX {",
+        finder: test("postroom-api", REST, "a_small_body_that_becomes_a_large_one_is_too_large"),
+    },
+    PlantedFault {
+        name: "a range of the plain bytes is joined to compressed ones",
+        file: "crates/postroom-api/src/compress.rs",
+        sound: "if headers.contains_key(header::RANGE) {",
+        faulty: "if headers.contains_key(header::HOST) && false {",
+        finder: test("postroom-api", REST, "ranges_are_those_of_the_file_itself"),
+    },
+    PlantedFault {
+        name: "guesses lock out a token where it was accepted",
+        file: "crates/postroom-api/src/lockout.rs",
+        sound: "suspicion.locked_for(now).filter(|_| !is_accepted)",
+        faulty: "suspicion.locked_for(now).filter(|_| !is_accepted || true)",
+        finder: test("postroom-api", REST, "the_rest_of_a_token_is_not_guessed"),
+    },
+    PlantedFault {
+        name: "an answer of HTTP/2 that nobody reads is kept",
+        file: "crates/postroom-api/src/answering.rs",
+        sound: "if self.answering.handed_over().values().any(of_answers) {",
+        faulty: "if self.answering.handed_over().values().all(of_answers) && false {",
+        finder: test(
+            "postroom-api",
+            REST,
+            "who_leaves_an_answer_of_http_2_unread_loses_the_connection",
+        ),
+    },
+    PlantedFault {
         name: "a claim takes what another worker has claimed since it was looked for",
         file: "crates/postroom-store/src/work_claim.rs",
         sound: "WHERE \\\"work claim\\\".\\\"until\\\" <= {now}",

@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "postroom-watch",
         ],
     ),
-    ("postroom-api", &["postroom-engine", "postroom-store", "postroom-model"]),
+    ("postroom-api", &["postroom-engine", "postroom-store", "postroom-net", "postroom-model"]),
     (
         "postroom",
         &[

@@ -75,7 +75,9 @@ pub(crate) fn document(classes: &[Arc<Class>]) -> serde_json::Result<Json> {
 const ABOUT: &str = "Mail between mail servers and a data model. HEAD is taken where GET is. A \
                      verb of our own, such as CLEAR, is a method, and has a twin for clients that \
                      know only the common methods: POST with the verb behind a colon. The twins \
-                     are described here. Properties and classes that you add are here at once.";
+                     are described here. Properties and classes that you add are here at once. \
+                     Answers are compressed if `Accept-Encoding` asks for it, and bodies of \
+                     requests may have the Content-Encoding zstd or gzip.";
 
 /// The tag of what is at no class.
 const OTHER: &str = "Postroom";
@@ -201,7 +203,9 @@ fn responses(operation: &DescribedOperation, at: &Located<'_>, tables: &Descript
 }
 
 fn answer(gives: &Gives, at: &Located<'_>, tables: &DescriptionTables) -> Json {
-    let mut answer = json!({"description": gives.says, "headers": headers(&gives.headers)});
+    let coded = ["Content-Encoding", "Vary"].into_iter().filter(|_| gives.content.is_some());
+    let names: Vec<_> = gives.headers.iter().cloned().chain(coded.map(str::to_owned)).collect();
+    let mut answer = json!({"description": gives.says, "headers": headers(&names)});
     if let (Some(content), Some(members)) = (&gives.content, answer.as_object_mut()) {
         let content = bodies::content(content, tables, at.class);
         members.insert("content".to_owned(), content);

@@ -7,6 +7,7 @@ use crate::server::answer;
 use postroom_api::Limits;
 use postroom_model::builtin::PROFILES;
 use postroom_testkit::on_both;
+use postroom_testkit::wait_until;
 use serde_json::json;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -50,6 +51,53 @@ async fn five_wrong_tokens_lock_their_source_out() {
     }
     assert_eq!(with("another-wrong-token").await.status, 429);
     assert_eq!(answer(server.anonymous("GET", "/healthz")).await.status, 200);
+}
+
+#[on_both]
+async fn the_rest_of_a_token_is_not_guessed() {
+    let server = Server::start().await;
+    let with = |token: &str| answer(server.anonymous("GET", PROFILES).bearer_auth(token));
+    for guess in 0..5 {
+        // They begin as the token does.
+        assert_eq!(with(&format!("a-token-{guess}")).await.status, 401);
+    }
+    let locked = with(TOKEN).await;
+    assert_eq!(locked.expect(429)["type"], "urn:postroom:problem:locked-out");
+    assert!(locked.header("retry-after").parse::<u64>().unwrap() <= 181);
+    // The same token from another process that knows of no guess.
+    let other = server.again(Limits::default()).await;
+    other.get(PROFILES).await.expect(200);
+    // Where it was accepted before, guesses do not lock it out.
+    let with = |token: &str| answer(other.anonymous("GET", PROFILES).bearer_auth(token));
+    for guess in 0..6 {
+        assert!([401, 429].contains(&with(&format!("a-token-{guess}")).await.status));
+    }
+    assert_eq!(with(TOKEN).await.status, 200);
+    assert_eq!(with(OTHER_TOKEN).await.status, 429);
+}
+
+#[on_both]
+async fn a_token_that_sends_too_much_waits_and_no_other_does() {
+    let requests_per_second = std::num::NonZeroU32::new(3);
+    let limits = Limits { requests_per_second, ..Limits::default() };
+    let server = Server::start_with(limits).await;
+    let mut refused = None;
+    for _ in 0..200 {
+        let answered = server.get(PROFILES).await;
+        if answered.status == 429 {
+            refused = Some(answered);
+            break;
+        }
+        assert_eq!(answered.status, 200);
+    }
+    let refused = refused.unwrap();
+    assert_eq!(refused.json()["type"], "urn:postroom:problem:too-many-requests");
+    assert_eq!(refused.header("retry-after"), "1");
+    let other = server.anonymous("GET", PROFILES).bearer_auth(OTHER_TOKEN);
+    assert_eq!(answer(other).await.status, 200);
+    assert_eq!(answer(server.anonymous("GET", "/healthz")).await.status, 200);
+    let again = async || Ok((server.get(PROFILES).await.status == 200).then_some(()));
+    wait_until("its turn", Duration::from_secs(60), again).await.unwrap();
 }
 
 #[on_both]

@@ -168,15 +168,18 @@ async fn other_media_types_are_refused() {
 }
 
 #[on_both]
-async fn a_compressed_body_is_not_taken_for_what_is_in_it() {
+async fn a_body_of_an_unknown_coding_is_not_taken_for_what_is_in_it() {
     let server = Server::start().await;
     let message = server.create(MESSAGES, &json!({"messageDirection": "out"})).await;
     let file = format!("{MESSAGES}/{message}/file/a.csv");
     for (method, path) in [("POST", PROFILES), ("PUT", file.as_str())] {
-        let gzip = server.request(method, path).header("content-encoding", "gzip").body("x");
-        let refused = answer(gzip).await;
-        assert!(refused.expect(415)["detail"].as_str().unwrap().contains("not gzip"));
-        assert_eq!(refused.header("accept-encoding"), "identity");
+        for unknown in ["br", "gzip, zstd", "deflate"] {
+            let coded = server.request(method, path).header("content-encoding", unknown).body("x");
+            let refused = answer(coded).await;
+            let detail = refused.expect(415)["detail"].as_str().unwrap().to_owned();
+            assert!(detail.ends_with(&format!("not {unknown}")), "{detail}");
+            assert_eq!(refused.header("accept-encoding"), "zstd, gzip");
+        }
     }
     let coded = server.request("PUT", &file).header("transfer-encoding", "gzip, chunked");
     assert_eq!(
@@ -192,6 +195,28 @@ async fn a_compressed_body_is_not_taken_for_what_is_in_it() {
     );
     let plain = server.request("PUT", &file).header("content-encoding", "identity").body("x");
     assert_eq!(answer(plain).await.status, 201);
+}
+
+#[on_both]
+async fn a_file_that_comes_drop_by_drop_is_not_waited_for() {
+    let limits = Limits { json_within: Duration::from_millis(300), ..Limits::default() };
+    let server = Server::start_with(limits).await;
+    let message = server.create(MESSAGES, &json!({"messageDirection": "out"})).await;
+    let file = format!("{MESSAGES}/{message}/file/a");
+    let pieces = |bytes: usize, count: usize| {
+        futures_util::stream::unfold(count, move |left| async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let piece = Ok::<_, std::io::Error>(vec![b'x'; bytes]);
+            left.checked_sub(1).map(|left| (piece, left))
+        })
+    };
+    let put = |bytes, count| {
+        let body = reqwest::Body::wrap_stream(pieces(bytes, count));
+        answer(server.request("PUT", &file).body(body))
+    };
+    assert_eq!(put(1, 10_000).await.expect(408)["type"], "urn:postroom:problem:timeout");
+    // It takes as long, but brings enough.
+    assert_eq!(put(65_536, 50).await.status, 201);
 }
 
 #[on_both]

@@ -12,13 +12,16 @@ mod bulk_jobs;
 mod claims;
 mod class_races;
 mod classes;
+mod codings;
 mod contract;
+mod cors;
 mod damage;
 mod docs_page;
 mod entities;
 mod events;
 mod files;
 mod health;
+mod http_2;
 mod jobs;
 
 mod lists;
@@ -28,6 +31,7 @@ mod once;
 mod openapi;
 mod schemathesis;
 mod shown;
+mod tls;
 mod together;
 mod web_socket;
 

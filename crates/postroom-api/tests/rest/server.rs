@@ -3,12 +3,15 @@
 use bytes::Bytes;
 use postroom_api::App;
 use postroom_api::Limits;
+use postroom_api::Listening;
+use postroom_api::Origins;
 use postroom_engine::text::WholeTexts;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::FolderId;
 use postroom_model::builtin;
+use postroom_net::Certificates;
 use postroom_store::Beginning;
 use postroom_store::Clock;
 use postroom_store::Content;
@@ -82,6 +85,11 @@ impl Answer {
 
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Whether the answer depends on this header field of the request.
+    pub fn varies_by(&self, name: &str) -> bool {
+        self.headers.get_all("vary").iter().any(|value| value == name)
     }
 
     /// The answer's JSON, when it has the status.
@@ -203,6 +211,23 @@ impl Server {
         let store = app.store.clone();
         tokio::spawn(postroom_api::serve(listener, app, std::future::pending()));
         Self { store, base, client: reqwest::Client::new(), directory }
+    }
+
+    /// The same store, which pages of other origins may use.
+    pub async fn with_origins(&self, origins: &[&str]) -> Self {
+        let origins: Vec<_> = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        let app = App::new(self.store.clone()).with_origins(Origins::new(&origins).unwrap());
+        Self::serve_app(app, Arc::clone(&self.directory)).await
+    }
+
+    /// The same store at another address, with TLS.
+    pub async fn secure(&self, limits: Limits, certificates: Certificates) -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = App::with_limits(self.store.clone(), limits);
+        let listening = Listening::with_tls(listener, certificates);
+        tokio::spawn(postroom_api::serve(listening, app, std::future::pending()));
+        address
     }
 
     /// The same store, served by a process that can be stopped.

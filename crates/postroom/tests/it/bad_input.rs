@@ -89,6 +89,7 @@ fn a_start_that_cannot_be_says_why() {
     let config = role("config", r#""dat":"x""#);
     let days = role("days", r#""feed_days":0"#);
     let text = role("text", r#""feed_days":"a week""#);
+    let rate = role("rate", r#""requests_per_second":0"#);
     let private = |name: &str| {
         std::fs::create_dir(path(name)).unwrap();
         std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -115,6 +116,13 @@ fn a_start_that_cannot_be_says_why() {
         (&["--data", &data, "--feed-days", "3651"],    &[], "feed_days (--feed-days) takes 1 to 3650"),
         (&["--data", &data, "--feed-days", "-1"],      &[], "unexpected argument '-1'"),
         (&["--data", &data, "--config", &days],        &[], "feed_days (--feed-days) takes 1 to 3650, and 0 is"),
+        (&["--data", &data, "--tls-cert", &file],      &[], "--tls-cert needs the key of the certificate"),
+        (&["--data", &data, "--tls-key", &file],       &[], "--tls-key needs its certificate"),
+        (&["--data", &data, "--tls-cert", &file, "--tls-key", &file], &[], "no certificate in PEM"),
+        (&["--data", &data, "--tls-cert", &data, "--tls-key", &file], &[], "Is a directory"),
+        (&["--data", &data, "--cors-origin", "https://a.example/"], &[], "`https://a.example/` is no origin"),
+        (&["--data", &data, "--requests-per-second", "0"], &[], "--requests-per-second"),
+        (&["--data", &data, "--config", &rate],        &[], "roles[0]: invalid value: integer `0`"),
         (&["--data", &data, "--config", &text],        &[], "roles[0]: invalid type: string \"a week\""),
     ];
     for (arguments, environment, want) in table {

@@ -27,6 +27,7 @@ mod moving;
 mod objects;
 mod redecompose;
 
+mod tls;
 mod trouble;
 
 mod faults;
