@@ -71,6 +71,7 @@ const CHAPTERS: &[Chapter] = &[
     Chapter::new("events", "Events", include_str!("../../../docs/events.md")),
     Chapter::new("filters", "Filters", include_str!("../../../docs/filters.md")),
     Chapter::new("webhooks", "Webhooks", include_str!("../../../docs/webhooks.md")),
+    Chapter::new("oauth", "Gmail and Microsoft 365", include_str!("../../../docs/oauth.md")),
     Chapter::new("claims", "Claims", include_str!("../../../docs/claims.md")),
     Chapter::new("errors", "Errors", include_str!("../../../docs/errors.md")),
 ];

@@ -7,12 +7,14 @@ use postroom_imap::MailboxName;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::FolderId;
 use postroom_model::Options;
 use postroom_model::builtin::names;
 use postroom_model::client_id;
 use postroom_model::client_id::ClientIdField;
 use postroom_model::fingerprint;
+use postroom_model::oauth::TokenSlot;
 use postroom_model::options;
 use postroom_net::Endpoint;
 use postroom_net::Security;
@@ -57,8 +59,19 @@ pub(crate) struct Login {
     pub name: String,
     /// Whether the secret is an access token.
     pub is_oauth: bool,
+    /// The tokens of the account to log in with. `None`: the secret is what is stored as password.
+    pub tokens: Option<TokenSlot>,
     /// Tells one saving of the secret from the next. `None`: none is stored.
     saved: Option<SecretMark>,
+    /// Tells one consent from the next.
+    consent: Option<Consent>,
+}
+
+/// What somebody consented to. Postroom replaces the tokens that come by it.
+#[derive(Debug, Clone, PartialEq)]
+struct Consent {
+    app: EntityId,
+    at: Option<String>,
 }
 
 /// A folder that may be monitored.
@@ -140,16 +153,29 @@ impl Account {
         let folders = row.folders.iter().map(|folder| Folder::from_entity(folder, levels));
         let login = text(names::LOGIN).unwrap_or(&address).to_owned();
         let smtp_login = text(names::SMTP_LOGIN).unwrap_or(&login).to_owned();
-        let Secrets { password, smtp_password } = &row.secrets;
+        let Secrets { password, smtp_password: own_password } = &row.secrets;
+        let has_app = |slot: TokenSlot| account.reference(slot.app()).is_some();
         let sends_only = ServerKind::Imap.endpoint(profile).is_none();
-        let must_log_in =
-            sends_only || smtp_password.is_some() || text(names::SMTP_LOGIN).is_some();
-        let smtp_password = smtp_password.as_ref().or(password.as_ref());
+        let must_log_in = sends_only || own_password.is_some() || text(names::SMTP_LOGIN).is_some();
+        let must_log_in = must_log_in || has_app(TokenSlot::Smtp);
+        let smtp_password = own_password.as_ref().or(password.as_ref());
+        let tokens = has_app(TokenSlot::Account).then_some(TokenSlot::Account);
+        let smtp_tokens = match own_password {
+            _ if has_app(TokenSlot::Smtp) => Some(TokenSlot::Smtp),
+            Some(_) => None,
+            None => tokens,
+        };
         let oauth = profile.text(names::AUTH) == Some("oauth2");
-        let server = |kind: ServerKind, login: String, password: Option<&Sealed>| {
+        let server = |kind: ServerKind, name: String, password: Option<&Sealed>| {
             let endpoint = kind.endpoint(profile)?;
-            let saved = password.map(Sealed::mark);
-            let login = Login { name: login, is_oauth: oauth, saved };
+            let tokens = match kind {
+                ServerKind::Imap => tokens,
+                ServerKind::Smtp => smtp_tokens,
+            };
+            let saved = password.filter(|_| tokens.is_none()).map(Sealed::mark);
+            let consent = tokens.and_then(|slot| Consent::of(account, slot));
+            let is_oauth = oauth || tokens.is_some();
+            let login = Login { name, is_oauth, tokens, saved, consent };
             let must_log_in = must_log_in || kind == ServerKind::Imap;
             Some(Server { endpoint, login, must_log_in })
         };
@@ -281,6 +307,13 @@ impl Account {
             && self.reply_to == other.reply_to
             && self.options == other.options
             && self.folders == other.folders
+    }
+}
+
+impl Consent {
+    fn of(account: &Entity, slot: TokenSlot) -> Option<Self> {
+        let at = account.text(slot.consented_at()).map(str::to_owned);
+        Some(Self { app: account.reference(slot.app())?, at })
     }
 }
 

@@ -9,9 +9,11 @@ use crate::account::ServerKind;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::fingerprint;
+use postroom_model::oauth::TokenSlot;
 use postroom_net::Credentials;
 use postroom_net::Endpoint;
 use postroom_net::Secret;
+use postroom_store::AccountRow;
 use postroom_store::Store;
 use std::fmt;
 use std::pin::Pin;
@@ -37,6 +39,8 @@ pub struct CredentialRequest {
     pub login: String,
     /// Whether an access token is wanted, and no password.
     pub is_oauth: bool,
+    /// The tokens of the account that are wanted. `None`: what is stored as its password.
+    pub tokens: Option<TokenSlot>,
 }
 
 impl CredentialRequest {
@@ -51,7 +55,14 @@ impl CredentialRequest {
             fingerprints: account.fingerprints.clone(),
             login: at.login.name.clone(),
             is_oauth: at.login.is_oauth,
+            tokens: at.login.tokens,
         })
+    }
+
+    /// Whether the account of a row has this request now.
+    #[must_use]
+    pub(crate) fn is_of(&self, row: &AccountRow) -> bool {
+        Self::of(&Account::from_row(row), self.server).as_ref() == Some(self)
     }
 }
 
@@ -67,6 +78,12 @@ pub type CredentialAnswer<'a> =
 pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// Gives the login.
     fn get<'a>(&'a self, request: &'a CredentialRequest) -> CredentialAnswer<'a>;
+
+    /// Hears that the server refused what was given. Gives whether it is worth asking again at
+    /// once, because there may be something else.
+    fn refused(&self, _request: &CredentialRequest, _credentials: &Credentials) -> bool {
+        false
+    }
 }
 
 /// Why there is no login. The texts are shown to people, so they must not contain secrets.
@@ -107,6 +124,17 @@ pub enum CredentialError {
 }
 
 impl CredentialError {
+    /// A server does not take an access token, and a new one would be the same.
+    #[must_use]
+    pub(crate) fn token_refused(words: &dyn fmt::Display) -> Self {
+        let reason = format!(
+            "the server refuses the access token of the account: {words}; let its login be the \
+             mailbox whose owner consented, check the scopes of the OAuth app, and whether this \
+             mailbox may use the protocol"
+        );
+        Self::NeedsPerson { reason }
+    }
+
     /// How long to wait before the next attempt at least.
     #[must_use]
     pub(crate) fn hint(&self) -> Duration {
@@ -165,8 +193,7 @@ impl StoredCredentials {
             CredentialError::Temporary { reason: error.to_string(), after: None }
         })?;
         let row = row.ok_or(CredentialError::Changed)?;
-        let now = CredentialRequest::of(&Account::from_row(&row), request.server);
-        if now.as_ref() != Some(request) {
+        if !request.is_of(&row) {
             return Err(CredentialError::Changed);
         }
         let own = row.secrets.smtp_password.as_ref().map(|secret| (secret, "smtpPassword"));

@@ -83,6 +83,7 @@ pub(crate) fn account_of(profile: Json, account: Json, mailboxes: &[&str]) -> Ac
         profile: entity(200, &profile),
         folders: mailboxes.iter().enumerate().map(folder).collect(),
         secrets: Secrets::default(),
+        tokens: [None, None],
         saved: [0; 16],
     })
 }

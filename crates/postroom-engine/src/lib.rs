@@ -24,6 +24,18 @@ mod backoff;
 
 mod settings;
 
+mod retry_after;
+
+mod http_exchange;
+
+mod token_request;
+
+mod token_found;
+
+mod token_known;
+
+mod oauth_credentials;
+
 mod under_way;
 
 mod news_board;

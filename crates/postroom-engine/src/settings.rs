@@ -4,6 +4,8 @@ use crate::credentials::CredentialSource;
 use postroom_net::Dialer;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
 use std::time::Duration;
 
 /// How connections are made.
@@ -13,6 +15,29 @@ pub struct Dialing {
     pub dialer: Dialer,
     /// The name that EHLO gives: a host name or an address literal (RFC 5321 §4.1.4).
     pub ehlo_name: String,
+}
+
+/// How connections are made now. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct CurrentDialing(Arc<RwLock<Arc<Dialing>>>);
+
+impl CurrentDialing {
+    /// At first in this way.
+    #[must_use]
+    pub(crate) fn new(dialing: Dialing) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(dialing))))
+    }
+
+    /// How connections are made now.
+    #[must_use]
+    pub(crate) fn now(&self) -> Arc<Dialing> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on connections are made in another way.
+    pub(crate) fn set(&self, dialing: Dialing) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(dialing);
+    }
 }
 
 /// Settings of the whole engine. Settings that differ by account are options of the data model.

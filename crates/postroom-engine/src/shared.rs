@@ -6,10 +6,11 @@ use crate::credentials;
 use crate::credentials::CredentialError;
 use crate::credentials::CredentialRequest;
 use crate::credentials::CredentialSource;
-use crate::credentials::StoredCredentials;
 use crate::error::Error;
 use crate::lanes::Lanes;
+use crate::oauth_credentials::OAuthCredentials;
 use crate::pulse::Pulse;
+use crate::settings::CurrentDialing;
 use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::under_way::UnderWay;
@@ -22,9 +23,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::RwLock;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 /// What all accounts share.
 #[derive(Debug)]
@@ -48,7 +49,9 @@ pub struct Shared {
     pub pulse: Pulse,
     /// Where logins come from.
     credentials: Arc<dyn CredentialSource>,
-    dialing: RwLock<Arc<Dialing>>,
+    dialing: CurrentDialing,
+    /// Questions for tokens that must not be ended.
+    asking: TaskTracker,
     /// One permit: long lists of mailboxes are recorded one after another.
     long_surveys: Arc<Semaphore>,
 }
@@ -80,7 +83,11 @@ impl Shared {
             std::fs::remove_dir_all(spool).map_err(Error::Spool)?;
         }
         std::fs::create_dir_all(spool).map_err(Error::Spool)?;
-        let stored = || Arc::new(StoredCredentials::new(store.clone())) as _;
+        let (dialing, asking) = (CurrentDialing::new(settings.dialing.clone()), TaskTracker::new());
+        let stored = || {
+            let (store, dialing) = (store.clone(), dialing.clone());
+            Arc::new(OAuthCredentials::new(store, dialing, asking.clone())) as _
+        };
         Ok(Arc::new(Self {
             credentials: settings.credentials.clone().unwrap_or_else(stored),
             lanes: Lanes::new(settings.decompositions_max, store.work()),
@@ -89,7 +96,8 @@ impl Shared {
             under_way: UnderWay::default(),
             pulse: Pulse::default(),
             long_surveys: Arc::new(Semaphore::new(1)),
-            dialing: RwLock::new(Arc::new(settings.dialing.clone())),
+            dialing,
+            asking,
             clock: store.clock().clone(),
             store,
             settings,
@@ -111,10 +119,32 @@ impl Shared {
         credentials::ask(&*self.credentials, &request, self.settings.credentials_timeout).await
     }
 
+    /// Waits for providers of OAuth that were asked for a token, within a limit. An answer may have
+    /// the only token that the provider will accept from now on.
+    pub(crate) async fn answered(&self) {
+        self.asking.close();
+        let answered = tokio::time::timeout(self.settings.stop_within, self.asking.wait());
+        if answered.await.is_err() {
+            tracing::warn!("a provider of OAuth did not answer in time; it is asked again");
+        }
+    }
+
+    /// Hears that a server refused a login. Gives whether it is worth asking for another at once.
+    #[must_use]
+    pub(crate) fn refused(
+        &self,
+        account: &Account,
+        server: ServerKind,
+        credentials: &Credentials,
+    ) -> bool {
+        let request = CredentialRequest::of(account, server);
+        request.is_some_and(|request| self.credentials.refused(&request, credentials))
+    }
+
     /// How connections are made now.
     #[must_use]
     pub fn dialing(&self) -> Arc<Dialing> {
-        Arc::clone(&self.dialing.read().unwrap_or_else(PoisonError::into_inner))
+        self.dialing.now()
     }
 
     /// What connects to the servers of an account, as its profile and the configuration demand.
@@ -134,7 +164,7 @@ impl Shared {
 
     /// From now on connections are made in another way.
     pub fn dial_by(&self, dialing: Dialing) {
-        *self.dialing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(dialing);
+        self.dialing.set(dialing);
     }
 
     /// Waits for the right to record so many mailboxes. Long lists are recorded one after another,

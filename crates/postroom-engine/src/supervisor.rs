@@ -41,7 +41,6 @@ const SETTLE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Supervisor {
     pub(crate) shared: Arc<Shared>,
-    /// How often `dial_by` was called.
     dialing: Watched<u64>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -276,6 +275,7 @@ impl Fleet {
         for (_, stopping) in self.stopping {
             wait_for(Some(stopping)).await;
         }
+        self.shared.answered().await;
     }
 }
 

@@ -20,6 +20,7 @@ use postroom_imap::ImapConnection;
 use postroom_imap::ImapDeadlines;
 use postroom_imap::ImapLimits;
 use postroom_imap::ImapOptions;
+use postroom_model::oauth::TokenSlot;
 use postroom_net::Credentials;
 use postroom_net::DialLog;
 use postroom_net::Dialer;
@@ -214,6 +215,27 @@ impl AccountVerifier {
             return self.shared.credentials(account, kind).await;
         }
         let server = account.server(kind).ok_or(CredentialError::Changed)?;
+        if let Some(slot) = server.login.tokens {
+            // A refresh token is not used for an account that is not kept, because the provider may
+            // replace it.
+            let [of_account, of_smtp] = &row.tokens;
+            let tokens = match slot {
+                TokenSlot::Account => of_account,
+                TokenSlot::Smtp => of_smtp,
+            };
+            let token = tokens.as_ref().and_then(|tokens| tokens.access_token.as_ref());
+            let reason = "tokens are asked for once the account is saved: save it, and verify it \
+                          then";
+            let token =
+                token.ok_or_else(|| CredentialError::NeedsPerson { reason: reason.to_owned() })?;
+            let property = slot.access_token();
+            let token =
+                token.open().map_err(|source| CredentialError::Unreadable { property, source })?;
+            return Ok(Credentials {
+                login: server.login.name.clone(),
+                secret: Secret::OAuth2(token),
+            });
+        }
         let own = row.secrets.smtp_password.as_ref().filter(|_| kind == ServerKind::Smtp);
         let sealed = own.or(row.secrets.password.as_ref()).ok_or(CredentialError::Missing)?;
         let opened = sealed.open();

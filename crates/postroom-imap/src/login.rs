@@ -1,7 +1,7 @@
 //! Logging in.
 //!
 //! Standards: RFC 3501 §6.2.2 and §6.2.3, RFC 2971 (ID), RFC 4959 (SASL-IR), RFC 4616 (PLAIN), RFC
-//! 5802 (SCRAM).
+//! 5802 (SCRAM), RFC 7628 (OAUTHBEARER).
 
 use crate::capabilities::Capabilities;
 use crate::command::Command;
@@ -13,9 +13,11 @@ use postroom_model::options::MechanismChoice;
 use postroom_net::Credentials;
 use postroom_net::SaslError;
 use postroom_net::Secret;
+use postroom_net::bearer;
 use postroom_net::sasl;
 use postroom_net::sasl::Mechanism;
 use postroom_net::sasl::SaslLink;
+use secrecy::SecretString;
 use std::sync::Arc;
 
 impl ImapConnection {
@@ -24,7 +26,7 @@ impl ImapConnection {
     ///
     /// A password goes by the mechanisms that the options and the server allow: by SCRAM, which
     /// does not send it, otherwise by AUTHENTICATE PLAIN, otherwise by LOGIN. A token is sent by
-    /// XOAUTH2.
+    /// XOAUTH2, otherwise by OAUTHBEARER.
     /// If the server refuses the form of the command and not the login, the plainer form is tried
     /// once.
     ///
@@ -58,17 +60,12 @@ impl ImapConnection {
         let choice = self.options.mechanism;
         let no_mechanism = || no_mechanism(offers, &credentials.secret, choice);
         let password = match &credentials.secret {
-            Secret::OAuth2(_) if !offers.has("AUTH=XOAUTH2") => return Err(no_mechanism()),
             Secret::OAuth2(_) => {
-                // The server says what is wrong with the token in a continuation request, and
-                // expects an empty answer.
-                let message = sasl::xoauth2(credentials);
-                let command = Command::authenticate(offers, "XOAUTH2", &message, b"\r\n");
-                return match self.ask(command).await {
+                let form = TokenForm::of(offers, credentials).ok_or_else(no_mechanism)?;
+                return match self.ask(form.command(offers)).await {
                     Err(Error::Refused { refusal: Refusal::Bad, .. }) if offers.has("SASL-IR") => {
                         let plainer = offers.without("SASL-IR");
-                        let command = Command::authenticate(&plainer, "XOAUTH2", &message, b"\r\n");
-                        self.ask(command).await.map(drop)
+                        self.ask(form.command(&plainer)).await.map(drop)
                     }
                     result => result.map(drop),
                 };
@@ -151,6 +148,35 @@ impl FailedLogin {
     }
 }
 
+/// How a token is sent.
+struct TokenForm {
+    mechanism: &'static str,
+    message: SecretString,
+    /// The server says what is wrong with the token in a continuation request, and expects this.
+    last_answer: &'static [u8],
+}
+
+impl TokenForm {
+    /// The form that the server offers. `None`: none.
+    fn of(offers: &Capabilities, credentials: &Credentials) -> Option<Self> {
+        if offers.has("AUTH=XOAUTH2") {
+            let message = sasl::xoauth2(credentials);
+            return Some(Self { mechanism: "XOAUTH2", message, last_answer: b"\r\n" });
+        }
+        let message = bearer::oauthbearer(credentials)?;
+        let last_answer = b"AQ==\r\n";
+        offers.has("AUTH=OAUTHBEARER").then_some(Self {
+            mechanism: "OAUTHBEARER",
+            message,
+            last_answer,
+        })
+    }
+
+    fn command(&self, offers: &Capabilities) -> Command {
+        Command::authenticate(offers, self.mechanism, &self.message, self.last_answer)
+    }
+}
+
 /// What a person can change if the server accepts neither our password nor our token.
 fn no_mechanism(offers: &Capabilities, secret: &Secret, choice: MechanismChoice) -> Error {
     let is_chosen = matches!(choice, MechanismChoice::Scram | MechanismChoice::CramMd5);
@@ -162,8 +188,7 @@ fn no_mechanism(offers: &Capabilities, secret: &Secret, choice: MechanismChoice)
         Secret::OAuth2(_) => ("OAuth2 token", "set `auth` of the profile to `password`"),
         Secret::Password(_) if offers.has("AUTH=XOAUTH2") || offers.has("AUTH=OAUTHBEARER") => (
             "password",
-            "set `auth` of the profile to `oauth2`, and store an access token as the account's \
-             password",
+            "give the account an OAuth app (`oauthApp_id`), by which it gets access tokens",
         ),
         Secret::Password(_) if offers.has("STARTTLS") => {
             ("password", "set `imapSecurity` of the profile to `starttls` or `tls`")

@@ -31,6 +31,7 @@ use crate::token::readable;
 use bytes::Bytes;
 use bytes::BytesMut;
 use postroom_net::SaslError;
+use postroom_net::bearer;
 use postroom_net::sasl::SaslExchange;
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
@@ -100,6 +101,8 @@ struct RunningCommand {
     /// How large a message body may be to be taken; `None`: none is wanted.
     body_bytes_max: Option<u64>,
     surplus_requests: u32,
+    /// What the server said of an access token, in words.
+    token_refusal: Option<String>,
 }
 
 /// A session.
@@ -159,6 +162,7 @@ impl Session {
             broken_off: None,
             body_bytes_max,
             surplus_requests: 0,
+            token_refusal: None,
         });
     }
 
@@ -292,7 +296,7 @@ impl Session {
         let Some(running) = self.running.as_ref().filter(|running| running.is_tag_of(line)) else {
             return Ok(None);
         };
-        let Some(StateLine { state, code, text }) = parse_state(line) else {
+        let Some(StateLine { state, code, mut text }) = parse_state(line) else {
             return Ok(None);
         };
         let result = match state {
@@ -302,7 +306,12 @@ impl Session {
         };
         running.may_end(result)?;
         self.learn(code.as_ref());
-        self.running = None;
+        let running = self.running.take();
+        if let Some(words) = running.and_then(|running| running.token_refusal)
+            && result.is_err()
+        {
+            text = format!("{words}; {text}");
+        }
         self.parts.clear();
         Ok(Some(SessionEvent::Completed(Completion { result, code, text })))
     }
@@ -312,6 +321,8 @@ impl RunningCommand {
     /// What answers a server that asks for more, after all was sent.
     fn answer(&mut self, line: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let Some(exchange) = &mut self.exchange else {
+            let challenge = readable(line.get(1..).unwrap_or_default());
+            self.token_refusal = bearer::refusal(&challenge);
             return self.last_answer.map(|answer| Zeroizing::new(answer.to_vec()));
         };
         let challenge = readable(line.get(1..).unwrap_or_default());

@@ -1,4 +1,4 @@
-//! The five classes that exist from the start, as JSON definitions.
+//! The six classes that exist from the start, as JSON definitions.
 
 pub mod names;
 
@@ -14,6 +14,8 @@ pub const FOLDERS: &str = "email/Folders";
 pub const MESSAGES: &str = "email/Messages";
 /// The class name of webhooks.
 pub const WEBHOOKS: &str = "email/Webhooks";
+/// The class name of OAuth apps.
+pub const OAUTH_APPS: &str = "email/OAuthApps";
 
 /// The files of a message, by the name of their property.
 pub mod files {
@@ -53,18 +55,25 @@ pub const COMPOSED: [&str; 17] = [
 
 /// The enums whose values Postroom obeys. They take no items of extensions, because Postroom would
 /// not know what such a value means.
-pub const OBEYED: [&str; 5] =
-    [names::IMAP_SECURITY, names::SMTP_SECURITY, names::TLS_MINIMUM, names::AUTH, names::MODE];
+pub const OBEYED: [&str; 6] = [
+    names::IMAP_SECURITY,
+    names::SMTP_SECURITY,
+    names::TLS_MINIMUM,
+    names::AUTH,
+    names::MODE,
+    names::PROVIDER,
+];
 
-const DEFINITIONS: [&str; 5] = [
+const DEFINITIONS: [&str; 6] = [
     include_str!("builtin/profiles.json"),
     include_str!("builtin/accounts.json"),
     include_str!("builtin/folders.json"),
     include_str!("builtin/messages.json"),
     include_str!("builtin/webhooks.json"),
+    include_str!("builtin/oauth_apps.json"),
 ];
 
-/// The built-in classes: profiles, accounts, folders, messages, webhooks.
+/// The built-in classes: profiles, accounts, folders, messages, webhooks, OAuth apps.
 ///
 /// # Errors
 ///
@@ -85,7 +94,7 @@ mod tests {
     fn definitions_are_classes() {
         let classes = classes().unwrap();
         let names: Vec<_> = classes.iter().map(|class| class.classname.as_str()).collect();
-        assert_eq!(names, [PROFILES, ACCOUNTS, FOLDERS, MESSAGES, WEBHOOKS]);
+        assert_eq!(names, [PROFILES, ACCOUNTS, FOLDERS, MESSAGES, WEBHOOKS, OAUTH_APPS]);
         for class in &classes {
             for property in &class.properties {
                 let at = format!("{}.{}", class.classname, property.name);

@@ -6,6 +6,7 @@
 
 use crate::builtin::FOLDERS;
 use crate::builtin::MESSAGES;
+use crate::builtin::OAUTH_APPS;
 use crate::builtin::WEBHOOKS;
 use crate::builtin::files;
 use crate::builtin::names;
@@ -13,6 +14,7 @@ use crate::class::Class;
 use crate::direction::MessageDirection;
 use crate::entity::Entity;
 use crate::invalid::Invalid;
+use crate::oauth;
 use crate::property::DataType;
 use crate::property::Property;
 use crate::standing;
@@ -176,6 +178,9 @@ fn of_any(class: &Class, entity: &Entity) -> Vec<Invalid> {
     }
     if class.classname == WEBHOOKS {
         problems.extend(webhook::problems(entity));
+    }
+    if class.classname == OAUTH_APPS {
+        problems.extend(oauth::problems(entity));
     }
     problems
 }

@@ -178,6 +178,8 @@ id_of_class! {
     MessageEntityId;
     /// The id of an entity of the class Webhooks.
     WebhookId;
+    /// The id of an entity of the class OAuthApps.
+    OAuthAppId;
     /// The id of a job.
     JobId;
     /// What a worker shows to end or extend its claim of an entity.

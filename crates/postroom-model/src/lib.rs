@@ -42,6 +42,8 @@ mod direction;
 
 pub mod webhook;
 
+pub mod oauth;
+
 pub mod state;
 
 pub mod standing;
@@ -122,6 +124,7 @@ pub use id::EntityId;
 pub use id::FolderId;
 pub use id::JobId;
 pub use id::MessageEntityId;
+pub use id::OAuthAppId;
 pub use id::ProfileId;
 pub use id::WebhookId;
 pub use invalid::Invalid;

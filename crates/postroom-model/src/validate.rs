@@ -14,6 +14,7 @@ use crate::limits::MULTI_VALUES_MAX;
 use crate::limits::PROBLEMS_MAX;
 use crate::limits::STRING_BYTES_MAX;
 use crate::news::EventName;
+use crate::oauth;
 use crate::options;
 use crate::property::DataType;
 use crate::property::Property;
@@ -283,6 +284,8 @@ fn format_problem(format: &str, text: &str) -> Option<&'static str> {
         "fingerprints" => fingerprint::parse(text).err(),
         "webhook_url" => webhook::Url::parse(text).err(),
         "webhook_secret" => webhook::secret_problem(text),
+        "oauth_url" => oauth::url_problem(text),
+        "tenant" => oauth::tenant_problem(text),
         "event" => EventName::from_text(text).is_none().then_some(
             "is the name of no event, such as message.received; the documents list all names",
         ),

@@ -16,6 +16,8 @@ mod endpoint;
 
 mod credentials;
 
+pub mod bearer;
+
 mod network;
 
 mod stream;

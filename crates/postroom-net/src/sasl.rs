@@ -8,6 +8,7 @@ mod exchange;
 mod mechanism;
 mod scram;
 
+use crate::bearer;
 use crate::credentials::Credentials;
 use crate::sasl::encoding::encode;
 use crate::sasl::encoding::exposed;
@@ -53,7 +54,8 @@ impl Credentials {
         let secret = exposed(self);
         // A quoted string has a backslash before each of the two (RFC 3501 §4.3).
         let quoted = SecretString::from(secret.replace('\\', "\\\\").replace('"', "\\\""));
-        let sent = [plain(self), login_password(self), xoauth2(self)];
+        let mut sent = vec![plain(self), login_password(self), xoauth2(self)];
+        sent.extend(bearer::oauthbearer(self));
         let is_there = |form: &str| text.contains(form.trim_end_matches('='));
         !secret.is_empty()
             && (stands_in(text, secret)

@@ -48,6 +48,8 @@ mod wire;
 
 mod peer;
 
+mod token;
+
 mod imap;
 
 mod smtp;

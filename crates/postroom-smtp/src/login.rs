@@ -1,6 +1,7 @@
 //! Logging in. No error shows a login or a secret.
 //!
-//! Standards: RFC 4954, RFC 4616 (PLAIN), RFC 5802 (SCRAM).
+//! Standards: RFC 4954, RFC 4616 (PLAIN), RFC 5802 (SCRAM), RFC 7628
+//! (OAUTHBEARER).
 
 use crate::connection::SmtpConnection;
 use crate::error::Error;
@@ -10,6 +11,7 @@ use crate::reply::Reply;
 use postroom_model::options::MechanismChoice;
 use postroom_net::Credentials;
 use postroom_net::Secret;
+use postroom_net::bearer;
 use postroom_net::sasl;
 use postroom_net::sasl::Mechanism;
 use postroom_net::sasl::SaslExchange;
@@ -56,7 +58,8 @@ impl FailedMechanism {
 
 impl SmtpConnection {
     /// Logs in. A password goes by the mechanisms that the options and the server allow: by SCRAM,
-    /// which does not send it, otherwise by PLAIN or LOGIN. An access token goes by XOAUTH2.
+    /// which does not send it, otherwise by PLAIN or LOGIN. An access token goes by XOAUTH2
+    /// or OAUTHBEARER.
     ///
     /// # Errors
     ///
@@ -73,12 +76,23 @@ impl SmtpConnection {
     }
 
     async fn by_token(&mut self, credentials: &Credentials) -> Result<(), Error> {
-        if !self.extensions.offers("XOAUTH2") {
-            return Err(self.no_mechanism());
+        let (mechanism, message, answer) = if self.extensions.offers("XOAUTH2") {
+            ("XOAUTH2", Some(sasl::xoauth2(credentials)), "")
+        } else {
+            ("OAUTHBEARER", bearer::oauthbearer(credentials), bearer::ABORT)
+        };
+        let message = message.filter(|_| self.extensions.offers(mechanism));
+        let message = message.ok_or_else(|| self.no_mechanism())?;
+        let mut reply = self.begin(mechanism, &message).await?;
+        if reply.code == 334 {
+            // The server says what is wrong with the token, and expects this answer.
+            let words = reply.lines.last().and_then(|line| bearer::refusal(line));
+            reply = self.answer(&SecretString::from(answer)).await?;
+            if !reply.is_success() {
+                reply.lines.extend(words);
+            }
         }
-        // XOAUTH2 says what is wrong in a challenge, and expects an empty answer to it.
-        let answers = [SecretString::default()];
-        self.recite("XOAUTH2", &sasl::xoauth2(credentials), &answers).await
+        let_in(reply)
     }
 
     async fn by_password(&mut self, credentials: &Credentials) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use crate::integrity::account_must_be;
 use crate::integrity::none_of_clients;
 use crate::integrity::one_folder;
 use crate::key::Sealed;
+use crate::oauth_app::AccountTokens;
 use crate::poll_times::PollTimes;
 use crate::record;
 use crate::store::Store;
@@ -44,6 +45,8 @@ pub struct AccountRow {
     pub folders: Vec<Entity>,
     /// Its secrets.
     pub secrets: Secrets,
+    /// Its tokens, in the order of `TokenSlot::ALL`. `None`: it has no app for them.
+    pub tokens: [Option<AccountTokens>; 2],
     /// A value that changes whenever its secrets or its profile are saved, even if they stay the
     /// same, and with each request to try the account at once.
     pub saved: [u8; 16],

@@ -8,6 +8,8 @@ use crate::columns::secret;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::oauth_app::AccountTokens;
+use crate::oauth_app::OAuthApps;
 use crate::saved::saved;
 use crate::store::Store;
 use postroom_model::AccountId;
@@ -15,11 +17,20 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::OAuthAppId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::names;
+use postroom_model::oauth::TokenSlot;
 use std::collections::HashMap;
+
+/// An account with what it refers to.
+struct Joined<'a> {
+    account: Entity,
+    profile: Entity,
+    apps: &'a OAuthApps,
+}
 
 /// After so many rows of a long result, other tasks get a turn.
 const ROWS_BETWEEN_YIELDS: usize = 100;
@@ -62,6 +73,7 @@ impl Store {
                 folders.entry(account).or_default().push(folder);
             }
         }
+        let apps = self.oauth_apps().await?;
         let mut found = vec![];
         for row in self.read(Statement::new(Self::select(&accounts))).await? {
             let account = self.entity_of(&accounts, &row)?;
@@ -71,7 +83,11 @@ impl Store {
             };
             let mut folders = folders.remove(&account.id).unwrap_or_default();
             folders.sort_by(|a, b| a.text(names::TITLE).cmp(&b.text(names::TITLE)));
-            let found_row = self.account_row(&accounts, &row, account, profile.clone())?;
+            let found_row = self.account_row(
+                &accounts,
+                &row,
+                Joined { account, profile: profile.clone(), apps: &apps },
+            )?;
             found.push(AccountRow { folders, ..found_row });
         }
         Ok(found)
@@ -96,7 +112,12 @@ impl Store {
         };
         let profile = self.read(one(&profiles).bind(profile)).await?;
         let profile = profile.first().map(|row| self.entity_of(&profiles, row)).transpose()?;
-        profile.map(|profile| self.account_row(&accounts, row, account, profile)).transpose()
+        let Some(profile) = profile else {
+            return Ok(None);
+        };
+        let apps = TokenSlot::ALL.into_iter().filter_map(|slot| account.reference(slot.app()));
+        let apps = self.oauth_apps_of(apps.map(OAuthAppId::of)).await?;
+        self.account_row(&accounts, row, Joined { account, profile, apps: &apps }).map(Some)
     }
 
     /// An account without its folders.
@@ -104,15 +125,21 @@ impl Store {
         &self,
         class: &Class,
         row: &Row,
-        account: Entity,
-        profile: Entity,
+        joined: Joined<'_>,
     ) -> Result<AccountRow, Error> {
+        let Joined { account, profile, apps } = joined;
         let of = |name| secret(&self.inner.key, class, row, name);
         let secrets = Secrets { password: of("password"), smtp_password: of("smtpPassword") };
         let sealed = ["password", "smtpPassword"].map(|name| sealed_bytes(class, row, name));
-        let saved = saved(sealed, &account, &profile);
+        let tokens = TokenSlot::ALL.map(|slot| {
+            let app = OAuthAppId::of(account.reference(slot.app())?);
+            let refresh_token = of(slot.refresh_token());
+            let access_token = of(slot.access_token());
+            Some(AccountTokens { app: apps.get(&app).cloned(), refresh_token, access_token })
+        });
+        let saved = saved(sealed, &account, &profile, &tokens);
         let (domain, folders) = (domain(row)?, vec![]);
-        Ok(AccountRow { domain, account, profile, folders, secrets, saved })
+        Ok(AccountRow { domain, account, profile, folders, secrets, tokens, saved })
     }
 
     pub(crate) async fn all(&self, class: &'static str) -> Result<Vec<(Domain, Entity)>, Error> {

@@ -5,11 +5,13 @@ use crate::account::Secrets;
 use crate::columns::secret_place;
 use crate::error::Error;
 use crate::key::Sealed;
+use crate::oauth_app::AccountTokens;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::names;
+use postroom_model::oauth::TokenSlot;
 use serde_json::Value as Json;
 
 impl Store {
@@ -39,7 +41,12 @@ impl Store {
             password: sealed(names::PASSWORD),
             smtp_password: sealed(names::SMTP_PASSWORD),
         };
+        let tokens = TokenSlot::ALL.map(|slot| {
+            let refresh_token = sealed(slot.refresh_token());
+            let access_token = sealed(slot.access_token());
+            Some(AccountTokens { app: None, refresh_token, access_token })
+        });
         let (domain, folders, saved) = (domain.clone(), vec![], [0; 16]);
-        Ok(AccountRow { domain, account, profile, folders, secrets, saved })
+        Ok(AccountRow { domain, account, profile, folders, secrets, tokens, saved })
     }
 }

@@ -26,10 +26,13 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::FolderId;
 use postroom_model::MessageEntityId;
+use postroom_model::OAuthAppId;
 use postroom_model::ProfileId;
+use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_model::builtin::names;
 use postroom_model::client;
+use postroom_model::oauth::tokens_implied;
 use serde_json::Map;
 use serde_json::Value as Json;
 
@@ -158,6 +161,10 @@ impl Store {
         if !problems.is_empty() {
             return Err(Error::Condition(Failed::Invalid { problems }));
         }
+        if class.classname == builtin::ACCOUNTS {
+            let now = Timestamp::from_ms(self.clock().now_ms());
+            tokens_implied(current, &mut changes, now);
+        }
         self.check_references(domain, class, current, &changes).await?;
         let is_unfound = current.text(names::STATUS_TEXT) == Some(surveyed::UNFOUND);
         if is_unfound && !surveyed::is_unfound(&client::after(current, &changes)) {
@@ -180,8 +187,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Failed::InUse`] for a profile that accounts use; [`Failed::Sending`] for a message that is
-    /// being sent.
+    /// [`Failed::InUse`] for a profile or an OAuth app that accounts use; [`Failed::Sending`] for a
+    /// message that is being sent.
     pub async fn entity_delete(
         &self,
         place: EntityPlace<'_>,
@@ -265,6 +272,18 @@ impl Store {
                         Err(Error::Condition(Failed::InUse { by }))
                     }
                     None => Ok(vec![integrity::profile_unused(ProfileId::of(id))]),
+                }
+            }
+            builtin::OAUTH_APPS => {
+                let sql = "SELECT \"address\" FROM \"email/Accounts\"
+                    WHERE \"oauthApp_id\" = $1 OR \"smtpOauthApp_id\" = $1 LIMIT 1";
+                let rows = self.read(Statement::new(sql).bind(id)).await?;
+                match rows.first().and_then(|row| row.text(0)) {
+                    Some(address) => {
+                        let by = format!("the account {address}");
+                        Err(Error::Condition(Failed::InUse { by }))
+                    }
+                    None => Ok(vec![integrity::oauth_app_unused(OAuthAppId::of(id))]),
                 }
             }
             builtin::ACCOUNTS => {

@@ -22,10 +22,13 @@ use postroom_model::DataType;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::Timestamp;
+use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::names;
 use postroom_model::client;
+use postroom_model::oauth::tokens_implied;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -94,6 +97,11 @@ impl Store {
             problems.extend(self.wanted_problems(class, entity));
             if !problems.is_empty() {
                 return Err(Error::Condition(Failed::Invalid { problems }));
+            }
+            if class.classname == ACCOUNTS {
+                let (none, sent) = (Entity::new(entity.id, Map::new()), &mut entity.properties);
+                tokens_implied(&none, sent, Timestamp::from_ms(self.clock().now_ms()));
+                sent.retain(|_, value| !value.is_null());
             }
             if class.classname == FOLDERS && surveyed::is_unfound(entity) {
                 entity.properties.insert(names::STATUS_TEXT.to_owned(), json!(surveyed::UNFOUND));

@@ -14,10 +14,12 @@ use postroom_model::EntityId;
 use postroom_model::FolderId;
 use postroom_model::Invalid;
 use postroom_model::MessageState;
+use postroom_model::OAuthAppId;
 use postroom_model::ProfileId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::OAUTH_APPS;
 use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::builtin::names;
@@ -80,6 +82,19 @@ pub(crate) fn profile_unused(profile: ProfileId) -> Statement {
         format!("SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM {accounts} WHERE \"profile_id\" = $1)");
     let lock = Lock::row(PROFILES, profile);
     Statement::new(sql).bind(profile).assert(Failed::InUse { by: "an account".to_owned() }, lock)
+}
+
+/// Lets a batch fail while an account uses an OAuth app.
+pub(crate) fn oauth_app_unused(app: OAuthAppId) -> Statement {
+    let accounts = quoted(ACCOUNTS);
+    let sql = format!(
+        "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM {accounts}
+         WHERE \"oauthApp_id\" = $1 OR \"smtpOauthApp_id\" = $1)"
+    );
+    let lock = Lock::row(OAUTH_APPS, app);
+    Statement::new(sql)
+        .bind(EntityId::from(app))
+        .assert(Failed::InUse { by: "an account".to_owned() }, lock)
 }
 
 /// The condition that no other folder of the account has the same mailbox. `None`: the entity is

@@ -213,11 +213,15 @@ mod prepared;
 
 mod waiting;
 
+mod oauth_app;
+
 mod saved;
 
 mod account;
 
 mod account_list;
+
+mod token_step;
 
 mod rename;
 
@@ -328,6 +332,8 @@ pub use moving::nobody_uses;
 pub use news::EntityNews;
 pub use news::FeedBounds;
 pub use news::NewsPage;
+pub use oauth_app::AccountTokens;
+pub use oauth_app::OAuthAppRow;
 pub use object::KeptObjects;
 pub use object_place::objects_place;
 pub use objects::Objects;
@@ -372,6 +378,7 @@ pub use surveyed::FolderMailbox;
 pub use surveyed::MailboxHolder;
 pub use surveyed::Survey;
 pub use surveyed::SurveyedFolder;
+pub use token_step::TokenStep;
 pub use unsendable::Unsendable;
 pub use verdict::Verdict;
 pub use verify::Verified;

@@ -6,10 +6,13 @@
 //! there was one. A process that is killed loses the times of its last minute.
 
 use crate::database::Value;
+use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::FolderId;
+use postroom_model::Property;
 use postroom_model::Timestamp;
 use postroom_model::builtin::names;
+use postroom_model::oauth::TOKEN_TIMES;
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -30,6 +33,13 @@ pub struct PollTimes {
 /// The times that are not written yet.
 #[derive(Debug, Default)]
 pub(crate) struct Unwritten(Mutex<HashMap<FolderId, PollTimes>>);
+
+/// Whether a new value of a property is news if Postroom itself sets it. Times that change all the
+/// time are none, and secrets are never told.
+pub(crate) fn is_told(class: &Class, name: &str) -> bool {
+    let is_secret = class.property(name).is_some_and(Property::write_only);
+    !is_secret && !OF_TIME.contains(&name) && !TOKEN_TIMES.contains(&name)
+}
 
 impl PollTimes {
     /// The columns of the known times, with their values.

@@ -22,7 +22,7 @@ use crate::feed;
 use crate::feed::ToldChange;
 use crate::feed::VERSION;
 use crate::full_text_row;
-use crate::poll_times::OF_TIME;
+use crate::poll_times;
 use crate::seq::SEQ;
 use crate::store::Store;
 use crate::whole;
@@ -176,7 +176,7 @@ impl Records<'_> {
         }
         let mut replaced = Map::new();
         let values = self.values_of(current.id, &changes)?;
-        let is_told = changes.keys().any(|name| !OF_TIME.contains(&name.as_str()));
+        let is_told = changes.keys().any(|name| poll_times::is_told(self.class, name));
         let change = is_told.then(BatchChange::new);
         let update = self.update(current, change, values, &mut replaced)?;
         let mut batch = vec![update.statement];

@@ -29,6 +29,8 @@ mod s3;
 
 mod scram;
 
+mod token_server;
+
 mod kill_loop;
 
 mod database_loop;
@@ -73,3 +75,7 @@ pub use postroom_on_both::on_both;
 pub use s3::S3;
 pub use scram::ScramServer;
 pub use test_database::TestDatabase;
+pub use token_server::ListeningTokenServer;
+pub use token_server::TokenFault;
+pub use token_server::TokenQuestion;
+pub use token_server::TokenServer;

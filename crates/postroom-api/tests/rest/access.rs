@@ -133,7 +133,7 @@ async fn classes_are_shown_in_their_own_form() {
     let classes = server.get("/rest/v1/design/classes").await.expect(200);
     let names: Vec<_> =
         classes.as_array().unwrap().iter().map(|c| c["classname"].clone()).collect();
-    let all = ["Profiles", "Accounts", "Folders", "Messages", "Webhooks"];
+    let all = ["Profiles", "Accounts", "Folders", "Messages", "Webhooks", "OAuthApps"];
     assert_eq!(names, all.map(|name| format!("email/{name}")));
     let one = server.get("/rest/v1/design/classes/email/Messages").await.expect(200);
     assert_eq!(one, classes[3]);

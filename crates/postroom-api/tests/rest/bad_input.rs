@@ -37,6 +37,11 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"headers\":{\"host\":\"x\"}}", 422, "headers: names `host`"),
     ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"batch\":101}", 422, "batch: takes a whole number from 1 to 100"),
     ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"cursor\":1}", 422, "cursor: is set by Postroom alone"),
+    ("POST",   "email/OAuthApps",             "{\"name\":\"a\"}", 422, "tokenUrl: is required, unless"),
+    ("POST",   "email/OAuthApps",             "{\"name\":\"a\",\"tokenUrl\":\"http://a.test\"}", 422, "tokenUrl: begins with http://, by which"),
+    ("POST",   "email/OAuthApps",             "{\"name\":\"a\",\"provider\":\"x\"}", 422, "provider: takes one of"),
+    ("POST",   "email/OAuthApps",             "{\"name\":\"a\",\"provider\":\"google\",\"tenant\":\"a/b\"}", 422, "tenant: takes the id"),
+    ("POST",   "email/Accounts",              "{\"tokenState\":\"valid\"}", 422, "tokenState: is set by Postroom alone"),
     ("POST",   "email/Profiles",              "5",                                  422, "takes a JSON object"),
     ("POST",   "email/Profiles",              "[5]",                                422, "[0]: takes a JSON object"),
     ("POST",   "email/Profiles",              "{}",                                 422, "name: is required"),
@@ -412,7 +417,7 @@ async fn a_slash_at_the_end_lists_the_collections_below() {
     let root = server.get("/rest/v1/model/").await.expect(200);
     assert_eq!(names(&root), ["/rest/v1/model/email/"]);
     let email = server.get("email/").await.expect(200);
-    let want = ["Accounts", "Folders", "Messages", "Profiles", "Webhooks"];
+    let want = ["Accounts", "Folders", "Messages", "OAuthApps", "Profiles", "Webhooks"];
     assert_eq!(names(&email), want.map(|name| format!("/rest/v1/model/email/{name}")));
     assert_eq!(email[2]["classname"], MESSAGES);
     assert_eq!(server.get("email/Messages/").await.expect(200), json!([]));

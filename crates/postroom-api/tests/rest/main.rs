@@ -27,6 +27,7 @@ mod jobs;
 mod lists;
 mod lookup;
 mod messages;
+mod oauth_apps;
 mod once;
 mod openapi;
 mod schemathesis;

@@ -8,6 +8,9 @@ use crate::report::Reporter;
 use crate::report::Trouble;
 use crate::shared::Shared;
 use postroom_net::Credentials;
+use postroom_net::Secret;
+use postroom_smtp::LoginRefusal;
+use postroom_smtp::Reply;
 use postroom_smtp::SmtpConnection;
 use postroom_smtp::SmtpOptions;
 use postroom_watch::Watcher;
@@ -96,7 +99,7 @@ impl Kept {
             () = &mut superseded => return Err(Error::Superseded),
             credentials = self.shared.credentials(account, ServerKind::Smtp) => credentials,
         };
-        let mut opening = pin!(open_at_last(&self.shared, account, credentials));
+        let mut opening = pin!(open_again(&self.shared, account, credentials));
         let mut is_silent = pin!(tokio::time::sleep(SILENT));
         let mut is_reported = false;
         let mut connection = loop {
@@ -159,6 +162,44 @@ impl Kept {
         self.is_probed = false;
         self.in_turn = false;
     }
+}
+
+/// Opens a connection. If the server refuses an access token, it is tried once more with another,
+/// because the token may have ended before its time.
+async fn open_again(
+    shared: &Shared,
+    account: &Account,
+    credentials: Result<Credentials, CredentialError>,
+) -> Result<SmtpConnection, Error> {
+    let token = credentials.as_ref().ok().filter(|it| matches!(it.secret, Secret::OAuth2(_)));
+    let Some(token) = token.cloned() else {
+        return open_at_last(shared, account, credentials).await;
+    };
+    let refused = match open_at_last(shared, account, credentials).await {
+        Err(error) => refusal(error)?,
+        opened => return opened,
+    };
+    if !shared.refused(account, ServerKind::Smtp, &token) {
+        return Err(CredentialError::token_refused(&refused).into());
+    }
+    let credentials = shared.credentials(account, ServerKind::Smtp).await;
+    match open_at_last(shared, account, credentials).await {
+        Err(error) => Err(CredentialError::token_refused(&refusal(error)?).into()),
+        opened => opened,
+    }
+}
+
+/// The reply by which a server refuses a login for good. Other errors stay what they are.
+fn refusal(error: Error) -> Result<Reply, Error> {
+    let is_refused = |reply: &Reply| {
+        matches!(reply.login_refusal(), LoginRefusal::Password | LoginRefusal::Policy)
+    };
+    if let Error::Smtp(postroom_smtp::Error::Credentials { reply }) = &error
+        && is_refused(reply)
+    {
+        return Ok(reply.clone());
+    }
+    Err(error)
 }
 
 /// A login for IMAP is used only if the SMTP server offers a login. A login for SMTP must be used.

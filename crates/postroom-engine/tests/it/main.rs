@@ -9,6 +9,8 @@ mod credentials;
 
 mod deleting;
 
+mod oauth;
+
 mod receiving;
 
 mod redialing;

@@ -3,6 +3,8 @@
 //! Code names a property by its constant, so that a misspelt one does not compile. A test compares
 //! the constants with the definitions of the classes.
 
+/// `accessToken` of an account.
+pub const ACCESS_TOKEN: &str = "accessToken";
 /// `account_id` of a folder and a message.
 pub const ACCOUNT_ID: &str = "account_id";
 /// `address` of an account.
@@ -13,6 +15,8 @@ pub const ATTACHMENT_COUNT: &str = "attachmentCount";
 pub const ATTEMPTS: &str = "attempts";
 /// `auth` of a profile.
 pub const AUTH: &str = "auth";
+/// `authorizeUrl` of an OAuth app.
+pub const AUTHORIZE_URL: &str = "authorizeUrl";
 /// `batch` of a webhook.
 pub const BATCH: &str = "batch";
 /// `bcc` of a message.
@@ -23,8 +27,12 @@ pub const CALENDAR: &str = "calendar";
 pub const CC: &str = "cc";
 /// `classes` of a webhook.
 pub const CLASSES: &str = "classes";
-/// `clientId` of a profile.
+/// `clientId` of a profile and an OAuth app.
 pub const CLIENT_ID: &str = "clientId";
+/// `clientSecret` of an OAuth app.
+pub const CLIENT_SECRET: &str = "clientSecret";
+/// `consentedAt` of an account.
+pub const CONSENTED_AT: &str = "consentedAt";
 /// `cursor` of a webhook.
 pub const CURSOR: &str = "cursor";
 /// `dateTime` of a message.
@@ -37,6 +45,8 @@ pub const DEFECTS: &str = "defects";
 pub const DELETE_ON_SERVER: &str = "deleteOnServer";
 /// `delimiter` of a folder.
 pub const DELIMITER: &str = "delimiter";
+/// `deviceUrl` of an OAuth app.
+pub const DEVICE_URL: &str = "deviceUrl";
 /// `enabled` of an account, a folder and a webhook.
 pub const ENABLED: &str = "enabled";
 /// `errorCode` of a message.
@@ -73,10 +83,10 @@ pub const IMAP_PORT: &str = "imapPort";
 pub const IMAP_SECURITY: &str = "imapSecurity";
 /// `inlines` of a message.
 pub const INLINES: &str = "inlines";
-/// `inReplyTo` of a message.
-pub const IN_REPLY_TO: &str = "inReplyTo";
 /// `internalDate` of a message.
 pub const INTERNAL_DATE: &str = "internalDate";
+/// `inReplyTo` of a message.
+pub const IN_REPLY_TO: &str = "inReplyTo";
 /// `isSystem` of an account.
 pub const IS_SYSTEM: &str = "isSystem";
 /// `lag` of a webhook.
@@ -107,10 +117,12 @@ pub const MESSAGE_STATE: &str = "messageState";
 pub const MESSAGE_TYPE: &str = "messageType";
 /// `mode` of a folder.
 pub const MODE: &str = "mode";
-/// `name` of a profile, an account, a folder and a webhook.
+/// `name` of a profile, an account, a folder, a webhook and an OAuth app.
 pub const NAME: &str = "name";
 /// `nextAttemptAt` of a message.
 pub const NEXT_ATTEMPT_AT: &str = "nextAttemptAt";
+/// `oauthApp_id` of an account.
+pub const OAUTH_APP_ID: &str = "oauthApp_id";
 /// `options` of a profile, an account and a folder.
 pub const OPTIONS: &str = "options";
 /// `parserVersion` of a message.
@@ -123,16 +135,26 @@ pub const PENDING_COUNT: &str = "pendingCount";
 pub const PREVIEW: &str = "preview";
 /// `profile_id` of an account.
 pub const PROFILE_ID: &str = "profile_id";
+/// `provider` of an OAuth app.
+pub const PROVIDER: &str = "provider";
 /// `rawMessage` of a message.
 pub const RAW_MESSAGE: &str = "rawMessage";
 /// `recipients` of a message.
 pub const RECIPIENTS: &str = "recipients";
+/// `redirectUri` of an OAuth app.
+pub const REDIRECT_URI: &str = "redirectUri";
 /// `references` of a message.
 pub const REFERENCES: &str = "references";
+/// `refreshingSince` of an account.
+pub const REFRESHING_SINCE: &str = "refreshingSince";
+/// `refreshToken` of an account.
+pub const REFRESH_TOKEN: &str = "refreshToken";
 /// `replyTo` of an account and a message.
 pub const REPLY_TO: &str = "replyTo";
 /// `retryFor` of a webhook.
 pub const RETRY_FOR: &str = "retryFor";
+/// `scopes` of an OAuth app.
+pub const SCOPES: &str = "scopes";
 /// `secondSecret` of a webhook.
 pub const SECOND_SECRET: &str = "secondSecret";
 /// `secret` of a webhook.
@@ -145,16 +167,30 @@ pub const SENT_AT: &str = "sentAt";
 pub const SERVER_COUNT: &str = "serverCount";
 /// `size` of a message.
 pub const SIZE: &str = "size";
+/// `smtpAccessToken` of an account.
+pub const SMTP_ACCESS_TOKEN: &str = "smtpAccessToken";
+/// `smtpConsentedAt` of an account.
+pub const SMTP_CONSENTED_AT: &str = "smtpConsentedAt";
 /// `smtpHost` of a profile.
 pub const SMTP_HOST: &str = "smtpHost";
 /// `smtpLogin` of an account.
 pub const SMTP_LOGIN: &str = "smtpLogin";
+/// `smtpOauthApp_id` of an account.
+pub const SMTP_OAUTH_APP_ID: &str = "smtpOauthApp_id";
 /// `smtpPassword` of an account.
 pub const SMTP_PASSWORD: &str = "smtpPassword";
 /// `smtpPort` of a profile.
 pub const SMTP_PORT: &str = "smtpPort";
+/// `smtpRefreshingSince` of an account.
+pub const SMTP_REFRESHING_SINCE: &str = "smtpRefreshingSince";
+/// `smtpRefreshToken` of an account.
+pub const SMTP_REFRESH_TOKEN: &str = "smtpRefreshToken";
 /// `smtpSecurity` of a profile.
 pub const SMTP_SECURITY: &str = "smtpSecurity";
+/// `smtpTokenExpiresAt` of an account.
+pub const SMTP_TOKEN_EXPIRES_AT: &str = "smtpTokenExpiresAt";
+/// `smtpTokenState` of an account.
+pub const SMTP_TOKEN_STATE: &str = "smtpTokenState";
 /// `specialUse` of a folder.
 pub const SPECIAL_USE: &str = "specialUse";
 /// `state` of an account.
@@ -165,6 +201,8 @@ pub const STATUS_TEXT: &str = "statusText";
 pub const STORED_COUNT: &str = "storedCount";
 /// `subject` of a message.
 pub const SUBJECT: &str = "subject";
+/// `tenant` of an OAuth app.
+pub const TENANT: &str = "tenant";
 /// `text` of a message.
 pub const TEXT: &str = "text";
 /// `textSource` of a message.
@@ -177,6 +215,12 @@ pub const TLS_FINGERPRINT: &str = "tlsFingerprint";
 pub const TLS_MINIMUM: &str = "tlsMinimum";
 /// `to` of a message.
 pub const TO: &str = "to";
+/// `tokenExpiresAt` of an account.
+pub const TOKEN_EXPIRES_AT: &str = "tokenExpiresAt";
+/// `tokenState` of an account.
+pub const TOKEN_STATE: &str = "tokenState";
+/// `tokenUrl` of an OAuth app.
+pub const TOKEN_URL: &str = "tokenUrl";
 /// `tryRequestedAt` of an account.
 pub const TRY_REQUESTED_AT: &str = "tryRequestedAt";
 /// `uid` of a message.

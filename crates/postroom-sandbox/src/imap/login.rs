@@ -1,6 +1,7 @@
 //! CAPABILITY, ID, NAMESPACE, LOGIN and AUTHENTICATE (RFC 3501 §6.1, §6.2, RFC 2342, 2971).
 
 use crate::imap::session::ImapDialogue;
+use crate::token;
 use crate::wire::ClientLine;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -40,7 +41,7 @@ impl ImapDialogue {
         self.check(user, password)
     }
 
-    /// AUTHENTICATE PLAIN (RFC 4616).
+    /// AUTHENTICATE: PLAIN (RFC 4616), and tokens where the capabilities offer them.
     ///
     /// # Errors
     ///
@@ -50,33 +51,55 @@ impl ImapDialogue {
         mechanism: &str,
         initial: Option<&str>,
     ) -> io::Result<String> {
-        if mechanism != "PLAIN" || !self.offers("AUTH=PLAIN") {
+        let is_known = matches!(mechanism, "PLAIN" | "XOAUTH2" | "OAUTHBEARER");
+        if !is_known || !self.offers(&format!("AUTH={mechanism}")) {
             return Ok("NO [CANNOT] mechanism not offered".to_owned());
         }
         if initial.is_some() && !self.offers("SASL-IR") {
             return Ok("BAD no initial response, please".to_owned());
         }
         let answer = match initial {
-            Some("=") => Vec::new(),
-            Some(initial) => initial.as_bytes().to_vec(),
-            None => {
-                self.peer.wire.push(b"+ \r\n");
-                self.peer.wire.flush().await?;
-                match self.peer.wire.line(LINE_BYTES_MAX).await? {
-                    ClientLine::Text(line) => line,
-                    ClientLine::TooLong => return Ok("BAD line too long".to_owned()),
-                }
-            }
+            Some("=") => Some(Vec::new()),
+            Some(initial) => Some(initial.as_bytes().to_vec()),
+            None => self.prompt("").await?,
+        };
+        let Some(answer) = answer else {
+            return Ok("BAD line too long".to_owned());
         };
         if answer == b"*" {
             return Ok("BAD as you like".to_owned());
         }
         let decoded = STANDARD.decode(answer).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        if mechanism != "PLAIN" {
+            return self.authenticate_token(mechanism, &decoded.unwrap_or_default()).await;
+        }
         let mut parts = decoded.as_deref().unwrap_or_default().split('\0').skip(1);
         match (parts.next(), parts.next(), parts.next()) {
             (Some(user), Some(password), None) => Ok(self.check(user, password)),
             _ => Ok("BAD cannot be decoded".to_owned()),
         }
+    }
+
+    /// A refused token is explained, and the client has to answer before the refusal.
+    async fn authenticate_token(&mut self, mechanism: &str, message: &str) -> io::Result<String> {
+        let Some((user, token)) = token::credentials(mechanism, message) else {
+            return Ok("BAD cannot be decoded".to_owned());
+        };
+        let said = self.check(&user, &token);
+        if said.starts_with("NO") {
+            self.prompt(&STANDARD.encode(token::REFUSED)).await?;
+        }
+        Ok(said)
+    }
+
+    /// Asks for a line. `None`: it is too long.
+    async fn prompt(&mut self, challenge: &str) -> io::Result<Option<Vec<u8>>> {
+        self.peer.wire.push(format!("+ {challenge}\r\n").as_bytes());
+        self.peer.wire.flush().await?;
+        Ok(match self.peer.wire.line(LINE_BYTES_MAX).await? {
+            ClientLine::Text(line) => Some(line),
+            ClientLine::TooLong => None,
+        })
     }
 
     fn check(&mut self, user: &str, password: &str) -> String {

@@ -2,6 +2,7 @@
 
 use crate::smtp::reply::ServerReply;
 use crate::smtp::session::SmtpDialogue;
+use crate::token;
 use crate::wire::ClientLine;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -35,6 +36,7 @@ impl SmtpDialogue {
         let credentials = match mechanism.to_ascii_uppercase().as_str() {
             "PLAIN" => self.plain(initial).await?,
             "LOGIN" => self.login(initial).await?,
+            token @ ("XOAUTH2" | "OAUTHBEARER") => return self.token(token, initial).await,
             _ => return Ok(ServerReply::new(504, "5.5.4", "mechanism not known")),
         };
         Ok(match credentials {
@@ -59,6 +61,24 @@ impl SmtpDialogue {
                 _ => Err(NoCredentials::Malformed),
             }
         }))
+    }
+
+    /// A refused token is explained, and the client has to answer before the refusal.
+    async fn token(&mut self, mechanism: &str, initial: &str) -> io::Result<ServerReply> {
+        let answer = match initial {
+            "" => self.prompt("").await?,
+            initial => decoded(initial.as_bytes()),
+        };
+        let answer = answer.ok().and_then(|text| token::credentials(mechanism, &text));
+        let Some((user, token)) = answer else {
+            return Ok(ServerReply::new(501, "5.5.2", "cannot be decoded"));
+        };
+        let reply = self.check(&user, &token);
+        if self.peer.user.is_none() {
+            // Whatever the client answers, it is refused.
+            let _ = self.prompt(token::REFUSED).await?;
+        }
+        Ok(reply)
     }
 
     async fn login(

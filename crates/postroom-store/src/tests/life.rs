@@ -31,6 +31,7 @@ pub(super) async fn live(store: &Store) {
     clients::classes(&world).await;
     upkeep::surveys(&world).await;
     upkeep::webhooks(&world).await;
+    upkeep::tokens(&world).await;
     upkeep::retention(&world).await;
     upkeep::backups(&world).await;
     words::words(&world).await;

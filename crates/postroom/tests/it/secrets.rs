@@ -6,14 +6,17 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
+use postroom_testkit::ListeningTokenServer;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
 use postroom_testkit::S3;
 use postroom_testkit::TestDatabase;
+use postroom_testkit::TokenServer;
 use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
 
 const PASSWORD: &str = "canary-5d2c-password";
 /// A token of a session at S3, which the server does not look at.
@@ -22,6 +25,12 @@ const SESSION: &str = "canary-2e9d-session-token";
 const HEADER: &str = "canary-7b3a-header";
 /// The random part of the secret of a webhook.
 const SIGNING: &str = "Y2FuYXJ5LTRmMWMtc2lnbmluZy1rZXkh";
+/// The user who logs in by tokens.
+const BEN: &str = "ben@demo.test";
+/// The secret of an OAuth app.
+const CLIENT_SECRET: &str = "canary-6c4e-client-secret";
+/// The tokens that the provider gives, in their order.
+const TOKENS: [&str; 3] = ["refresh-1-canary", "refresh-2-canary", "access-3-canary"];
 const REFUSED: &str = "canary-8f1e-refused";
 
 /// A secret as it is, and what of it stands in Base64 (of SASL, RFC 4616) wherever it begins there.
@@ -37,9 +46,12 @@ fn forms(secret: &str) -> Vec<String> {
 fn assert_absent(place: &str, bytes: &[u8]) {
     // What is no text is replaced, which hides no secret: they are ASCII.
     let text = String::from_utf8_lossy(bytes);
-    for secret in
-        [PASSWORD, REFUSED, Postroom::TOKEN, S3::KEY, S3::SECRET, SESSION, HEADER, SIGNING]
-    {
+    let secrets = [
+        [PASSWORD, REFUSED, Postroom::TOKEN].as_slice(),
+        &[S3::KEY, S3::SECRET, SESSION, HEADER, SIGNING, CLIENT_SECRET],
+        &TOKENS,
+    ];
+    for secret in secrets.concat() {
         for form in forms(secret) {
             assert!(!text.contains(&form), "{place} has {form}, of {secret}");
         }
@@ -79,6 +91,43 @@ async fn a_webhook_fails(postroom: &Postroom) {
     }
 }
 
+/// An account gets tokens, and then no more. Gives the provider, which listens as long as it is kept.
+async fn an_account_has_tokens(
+    postroom: &Postroom,
+    sandbox: &Arc<Sandbox>,
+    profile: Json,
+) -> ListeningTokenServer {
+    let provider = TokenServer::default();
+    provider.rotate();
+    let users = Arc::clone(sandbox);
+    provider.on_token(move |user, token| users.add_user(user, token));
+    assert_eq!(provider.consent(BEN), TOKENS[0]);
+    let listening = provider.listen().await.unwrap();
+    let app = json!({
+        "name": "ours", "clientId": "client", "clientSecret": CLIENT_SECRET,
+        "tokenUrl": format!("http://{}/token", listening.address),
+    });
+    let app = id(&postroom.post("email/OAuthApps", &app).await.unwrap());
+    let account = json!({"address": BEN, "oauthApp_id": app, "refreshToken": TOKENS[0]});
+    let account = format!("email/Accounts/{}", account_of(postroom, profile, account).await);
+    let is_ready = |account: &Json| (account["state"] == "ready").then_some(());
+    until(postroom, &account, "a login by a token", is_ready).await;
+    assert_eq!(provider.asked()[0].form["client_secret"], CLIENT_SECRET);
+    let wrong = [
+        (account.clone(), json!({"refreshToken": [TOKENS[0]], "accessToken": {"x": TOKENS[2]}})),
+        (format!("email/OAuthApps/{app}"), json!({"clientSecret": [CLIENT_SECRET]})),
+    ];
+    for (path, wrong) in wrong {
+        let answer = postroom.patch(&path, &wrong).await.unwrap_err();
+        assert_absent("an error", format!("{answer:#}").as_bytes());
+    }
+    // A refresh token that was used before is refused.
+    postroom.patch(&account, &json!({"refreshToken": TOKENS[0]})).await.unwrap();
+    let is_refused = |account: &Json| (account["tokenState"] == "refused").then_some(());
+    until(postroom, &account, "a refusal", is_refused).await;
+    listening
+}
+
 /// Waits until these accounts say what is wrong, and asks for what is refused.
 async fn accounts_are_refused(postroom: &Postroom, refused: &[String]) {
     for account in refused {
@@ -108,9 +157,15 @@ async fn accounts_are_verified(postroom: &Postroom, profile: &Json, stored: &[St
 
 #[on_both(flavor = "multi_thread")]
 async fn secrets_are_in_no_log_no_file_and_no_answer() {
-    let users = vec![(ANNA.to_owned(), PASSWORD.to_owned())];
+    let users = [(ANNA, PASSWORD), (BEN, REFUSED)].map(owned).to_vec();
     let sandbox =
         Sandbox::start(SandboxConfig { users, ..SandboxConfig::default() }).await.unwrap();
+    let sandbox = Arc::new(sandbox);
+    sandbox.edit(|state| {
+        state.imap_capabilities.with.push("AUTH=XOAUTH2".to_owned());
+        state.smtp_capabilities.without.push("AUTH".to_owned());
+        state.smtp_capabilities.with.push("AUTH PLAIN LOGIN XOAUTH2".to_owned());
+    });
     let mut s3 = S3::start().await.unwrap();
     let mut environment = s3.environment();
     environment.extend([("RUST_LOG", "trace"), ("AWS_SESSION_TOKEN", SESSION)].map(owned));
@@ -158,7 +213,8 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
     a_webhook_fails(&postroom).await;
     accounts_are_refused(&postroom, &refused).await;
     accounts_are_verified(&postroom, &profile, &[&[good], &refused[..]].concat()).await;
-    for list in ["Profiles", "Accounts", "Folders", "Messages", "Webhooks"] {
+    let _provider = an_account_has_tokens(&postroom, &sandbox, profile).await;
+    for list in ["Profiles", "Accounts", "Folders", "Messages", "Webhooks", "OAuthApps"] {
         let answer = postroom.bytes(&format!("email/{list}")).await.unwrap();
         assert!(answer.len() > 2, "{list} is empty");
         assert_absent(list, &answer);

@@ -89,7 +89,7 @@ async fn a_slash_at_the_end_lists_the_collections_below() {
     let server = Server::start().await;
     let below = server.get("email/").await.expect(200);
     let names: Vec<_> = below.as_array().unwrap().iter().map(|child| &child["classname"]).collect();
-    let expected = ["Accounts", "Folders", "Messages", "Profiles", "Webhooks"];
+    let expected = ["Accounts", "Folders", "Messages", "OAuthApps", "Profiles", "Webhooks"];
     assert_eq!(json!(names), json!(expected.map(|name| format!("email/{name}"))));
 }
 

@@ -1,7 +1,9 @@
 //! Connects to the IMAP server of an account and logs in.
 
 use crate::account::Account;
+use crate::account::Server;
 use crate::account::ServerKind;
+use crate::credentials::CredentialError;
 use crate::error::Error;
 use crate::shared::Shared;
 use crate::source::contract::Connector;
@@ -10,7 +12,11 @@ use crate::source::imap::connection::ImapSource;
 use postroom_imap::ImapConnection;
 use postroom_imap::ImapDeadlines;
 use postroom_imap::ImapLimits;
+use postroom_imap::ImapOptions;
+use postroom_imap::ImapVerdict;
 use postroom_model::options;
+use postroom_net::Credentials;
+use postroom_net::Secret;
 
 /// Makes IMAP connections.
 #[derive(Debug, Clone, Copy)]
@@ -28,25 +34,61 @@ impl Connector for ImapConnector {
         // An account without IMAP has no receiver.
         let server = account.imap.as_ref().ok_or(Error::Superseded)?;
         let credentials = shared.credentials(account, ServerKind::Imap).await?;
-        let limits = ImapLimits {
-            literal_bytes_max: account.message_bytes_max(),
-            literal_in_memory_bytes: shared.settings.in_memory_bytes_max,
-            mailboxes_count_max: account.mailboxes_max(),
-            ..ImapLimits::default()
+        let options = options(shared, account, waits);
+        let refused = match log_in(shared, account, server, &options, &credentials).await {
+            Err(error) if is_refused(&error, &credentials) => error,
+            logged_in => return Ok(ImapSource::new(logged_in?)),
         };
-        let silence = account.options.duration(&options::SILENCE_TIMEOUT);
-        let deadlines = ImapDeadlines {
-            greeting: account.options.duration(&options::GREETING_TIMEOUT),
-            command: account.options.duration(&options::COMMAND_TIMEOUT),
-            silence,
-            stall: if waits == Waits::Briefly { account.stall() } else { silence },
-            ..ImapDeadlines::default()
-        };
-        let options = account.imap_options(limits, deadlines);
-        let _turn = shared.turn(&server.endpoint).await;
-        let dialer = shared.mail_dialer(account).map_err(postroom_imap::Error::from)?;
-        let mut connection = ImapConnection::open(&dialer, &server.endpoint, &options).await?;
-        connection.login(&credentials).await?;
-        Ok(ImapSource::new(connection))
+        if !shared.refused(account, ServerKind::Imap, &credentials) {
+            return Err(CredentialError::token_refused(&refused).into());
+        }
+        // The token may have ended before its time. The turn to dial is over, because the provider
+        // may be slow.
+        let credentials = shared.credentials(account, ServerKind::Imap).await?;
+        match log_in(shared, account, server, &options, &credentials).await {
+            Err(error) if is_refused(&error, &credentials) => {
+                Err(CredentialError::token_refused(&error).into())
+            }
+            logged_in => Ok(ImapSource::new(logged_in?)),
+        }
     }
+}
+
+/// Whether a server refuses an access token.
+fn is_refused(error: &postroom_imap::Error, credentials: &Credentials) -> bool {
+    let is_token = matches!(credentials.secret, Secret::OAuth2(_));
+    let is_about_method = matches!(error, postroom_imap::Error::NoMechanism { .. });
+    is_token && !is_about_method && error.verdict() == ImapVerdict::Credentials
+}
+
+async fn log_in(
+    shared: &Shared,
+    account: &Account,
+    server: &Server,
+    options: &ImapOptions,
+    credentials: &Credentials,
+) -> Result<ImapConnection, postroom_imap::Error> {
+    let _turn = shared.turn(&server.endpoint).await;
+    let dialer = shared.mail_dialer(account)?;
+    let mut connection = ImapConnection::open(&dialer, &server.endpoint, options).await?;
+    connection.login(credentials).await?;
+    Ok(connection)
+}
+
+fn options(shared: &Shared, account: &Account, waits: Waits) -> ImapOptions {
+    let limits = ImapLimits {
+        literal_bytes_max: account.message_bytes_max(),
+        literal_in_memory_bytes: shared.settings.in_memory_bytes_max,
+        mailboxes_count_max: account.mailboxes_max(),
+        ..ImapLimits::default()
+    };
+    let silence = account.options.duration(&options::SILENCE_TIMEOUT);
+    let deadlines = ImapDeadlines {
+        greeting: account.options.duration(&options::GREETING_TIMEOUT),
+        command: account.options.duration(&options::COMMAND_TIMEOUT),
+        silence,
+        stall: if waits == Waits::Briefly { account.stall() } else { silence },
+        ..ImapDeadlines::default()
+    };
+    account.imap_options(limits, deadlines)
 }

@@ -18,15 +18,19 @@ use crate::surveyed::SurveyedFolder;
 use crate::tests::life::world::CLASS;
 use crate::tests::life::world::World;
 use crate::tests::life::world::file;
+use crate::token_step::TokenStep;
 use crate::webhook::WebhookProgress;
+use postroom_model::AccountId;
 use postroom_model::FolderId;
 use postroom_model::Timestamp;
 use postroom_model::WebhookId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::OAUTH_APPS;
 use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::WEBHOOKS;
+use postroom_model::oauth::TokenSlot;
 use serde_json::json;
 
 fn mailbox(name: &str) -> SurveyedFolder {
@@ -116,6 +120,27 @@ pub(super) async fn webhooks(world: &World) {
     assert!(!is_done.unwrap(), "another version");
     assert!(store.webhook_disable(domain, id, row.webhook.version, &progress).await.unwrap());
     assert!(store.webhook_list_enabled().await.unwrap().is_empty());
+}
+
+/// An account gets tokens by an OAuth app, which cannot be deleted as long as it is used.
+pub(super) async fn tokens(world: &World) {
+    let (store, domain) = (&world.engine, &world.domain);
+    let app = world.create(OAUTH_APPS, json!({"name": "a", "provider": "google"})).await;
+    let values = json!({
+        "address": "t@b.test", "profile_id": world.profile.id.to_string(),
+        "oauthApp_id": app.id.to_string(), "refreshToken": "r",
+    });
+    let account = world.create(ACCOUNTS, values).await;
+    let row = store.account_find(AccountId::of(account.id)).await.unwrap().unwrap();
+    let step = TokenStep::Asking(Timestamp::from_ms(7));
+    assert!(store.token_step(&row, TokenSlot::Account, &step).await.unwrap());
+    for (class, entity, is_gone) in
+        [(OAUTH_APPS, &app, false), (ACCOUNTS, &account, true), (OAUTH_APPS, &app, true)]
+    {
+        let class = store.builtin(class).unwrap();
+        let place = EntityPlace::new(domain, &class, entity.id);
+        assert_eq!(store.entity_delete(place, None).await.is_ok(), is_gone);
+    }
 }
 
 /// Messages expire.

@@ -1,0 +1,111 @@
+//! The tokens of an account as they are stored, and what people are told of them.
+
+use crate::credentials::CredentialError;
+use crate::token_request::Consenter;
+use crate::token_request::Grant;
+use postroom_model::AccountId;
+use postroom_model::Timestamp;
+use postroom_model::builtin::names;
+use postroom_model::oauth::TokenSlot;
+use postroom_store::AccountRow;
+use postroom_store::OAuthAppRow;
+use postroom_store::Sealed;
+use postroom_store::SecretMark;
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The tokens of an account as they are stored.
+pub(crate) struct FoundTokens {
+    pub row: AccountRow,
+    pub slot: TokenSlot,
+    pub app: Arc<OAuthAppRow>,
+    pub refresh_token: Option<Sealed>,
+    pub access_token: Option<SecretString>,
+}
+
+impl FoundTokens {
+    /// The account.
+    pub(crate) fn account(&self) -> AccountId {
+        AccountId::of(self.row.account.id)
+    }
+
+    /// What tells one entitlement to tokens from the next. `None`: there is none.
+    pub(crate) fn entitled_by(&self) -> Option<SecretMark> {
+        self.refresh_token.as_ref().map(Sealed::mark)
+    }
+
+    /// What entitles to a token. `None`: nobody has consented.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be decrypted.
+    pub(crate) fn grant(&self) -> Result<Option<Grant>, CredentialError> {
+        let property = self.slot.refresh_token();
+        let token = self.refresh_token.as_ref().map(|sealed| opened(sealed, property));
+        Ok(token.transpose()?.map(Grant::RefreshToken))
+    }
+
+    /// The secret of the app.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be decrypted.
+    pub(crate) fn client_secret(&self) -> Result<Option<SecretString>, CredentialError> {
+        let secret = self.app.client_secret.as_ref();
+        secret.map(|sealed| opened(sealed, names::CLIENT_SECRET)).transpose()
+    }
+
+    /// How long the stored access token is still good. `None`: nobody knows.
+    pub(crate) fn left(&self, now: Timestamp) -> Option<Duration> {
+        let at = self.row.account.text(self.slot.expires_at())?;
+        let at = Timestamp::parse(at).ok()?;
+        let left = at.as_ms().saturating_sub(now.as_ms());
+        Some(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
+    }
+
+    pub(crate) fn without_consent(&self) -> String {
+        let (slot, address) = (self.slot, self.address());
+        let what = if self.access_token.is_some() {
+            "the access token has ended or is refused by the server, and there is no refresh token"
+        } else {
+            "nobody has consented yet that Postroom reads and sends mail"
+        };
+        format!(
+            "{what}: let the owner of {address} consent, and save the token as `{}`",
+            slot.refresh_token()
+        )
+    }
+
+    /// What a refusal means, and who has to do what.
+    pub(crate) fn refusal(&self, by: Consenter, reason: &str, interrupted: Option<&str>) -> String {
+        let app = self.app.app.text(names::NAME).unwrap_or_default();
+        let address = self.address();
+        let interrupted = interrupted.map_or_else(String::new, |since| {
+            format!(
+                "; a question of {since} was interrupted, and if the provider replaced the refresh \
+                 token then, its answer is lost"
+            )
+        });
+        match by {
+            Consenter::Owner => format!(
+                "the provider gives the OAuth app `{app}` no more access to this mailbox ({reason}\
+                 {interrupted}): let the owner of {address} consent again, and save the new token \
+                 as `{}`",
+                self.slot.refresh_token()
+            ),
+            Consenter::Administrator => format!(
+                "the provider refuses the OAuth app `{app}` ({reason}): let its administrator \
+                 check clientId, clientSecret, scopes and tokenUrl of the app"
+            ),
+        }
+    }
+
+    fn address(&self) -> &str {
+        self.row.account.text(names::ADDRESS).unwrap_or_default()
+    }
+}
+
+fn opened(sealed: &Sealed, property: &'static str) -> Result<SecretString, CredentialError> {
+    sealed.open().map_err(|source| CredentialError::Unreadable { property, source })
+}

@@ -1,0 +1,318 @@
+//! Asks a provider for a token, and says what its answer means.
+//!
+//! Standards: RFC 6749 §5 (answers of a token endpoint) and §6 (refresh tokens).
+
+use crate::http_exchange;
+use crate::http_exchange::FormAnswer;
+use crate::http_exchange::FormRequest;
+use crate::retry_after::RetryAfter;
+use postroom_model::oauth::OAuthApp;
+use postroom_net::Dialer;
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
+use serde_json::Value as Json;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// How long a token lives whose provider does not say so.
+const LIFE_USUAL: Duration = Duration::from_secs(3600);
+/// No token counts as good for longer than this.
+const LIFE_LONGEST: Duration = Duration::from_secs(366 * 86_400);
+/// How many characters of an explanation are shown.
+const WORDS_CHARS_MAX: usize = 300;
+
+/// What a token is asked for with.
+#[derive(Debug)]
+pub(crate) struct TokenRequest<'a> {
+    /// The app.
+    pub app: &'a OAuthApp,
+    /// Its secret.
+    pub client_secret: Option<SecretString>,
+    /// What entitles the app to a token.
+    pub grant: Grant,
+}
+
+/// What entitles an app to a token.
+#[derive(Debug)]
+pub(crate) enum Grant {
+    /// A refresh token (RFC 6749 §6).
+    RefreshToken(SecretString),
+}
+
+/// A token that was given.
+#[derive(Debug)]
+pub(crate) struct GrantedToken {
+    /// The access token.
+    pub access_token: SecretString,
+    /// For how long it is good.
+    pub life: Duration,
+    /// What takes the place of the refresh token.
+    pub refresh_token: Option<SecretString>,
+}
+
+/// Why there is no token. The words are shown to people and have no secret.
+#[derive(Debug)]
+pub(crate) enum TokenFailure {
+    /// It may pass.
+    Passing {
+        /// Why.
+        reason: String,
+        /// How long the provider asks to wait.
+        after: Option<RetryAfter>,
+        /// Whether the provider may have given a token, and its answer was lost.
+        is_open: bool,
+    },
+    /// Somebody has to do something.
+    Refused {
+        /// Who.
+        by: Consenter,
+        /// What the provider says.
+        reason: String,
+    },
+}
+
+/// Who has to do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consenter {
+    /// The owner of the mailbox, who has to consent again.
+    Owner,
+    /// Whoever has registered the app.
+    Administrator,
+}
+
+/// Asks for a token.
+///
+/// # Errors
+///
+/// Why there is none.
+pub(crate) async fn ask(
+    dialer: &Dialer,
+    request: &TokenRequest<'_>,
+) -> Result<GrantedToken, TokenFailure> {
+    let Some(url) = &request.app.token_url else {
+        let reason = "it has no `tokenUrl`".to_owned();
+        return Err(TokenFailure::Refused { by: Consenter::Administrator, reason });
+    };
+    let form = request.form();
+    match http_exchange::post(dialer, FormRequest { url, form }).await {
+        Ok(answer) => request.read(&answer),
+        Err(error) => {
+            let is_open = error.may_be_sent();
+            let (authority, cause) = (&url.authority, postroom_net::cause(&error));
+            let reason = format!("{authority} gives no answer: {cause}");
+            Err(TokenFailure::Passing { reason, after: None, is_open })
+        }
+    }
+}
+
+impl TokenRequest<'_> {
+    fn form(&self) -> SecretString {
+        let mut form = FormFields(String::with_capacity(4096));
+        match &self.grant {
+            Grant::RefreshToken(token) => {
+                form.add("grant_type", "refresh_token");
+                form.add("refresh_token", token.expose_secret());
+            }
+        }
+        if !self.app.scope.is_empty() {
+            form.add("scope", &self.app.scope);
+        }
+        if let Some(id) = &self.app.client_id {
+            form.add("client_id", id);
+        }
+        if let Some(secret) = &self.client_secret {
+            form.add("client_secret", secret.expose_secret());
+        }
+        SecretString::from(form.0)
+    }
+
+    /// What an answer means.
+    fn read(&self, answer: &FormAnswer) -> Result<GrantedToken, TokenFailure> {
+        let json: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let is_done = (200..300).contains(&answer.status);
+        if is_done && let Some(granted) = granted(&json) {
+            return Ok(granted);
+        }
+        let error = json.get("error").and_then(Json::as_str);
+        let words = self.words(error, &json);
+        let reason = format!("it answers {}{words}", answer.status);
+        let passes = matches!(answer.status, 408 | 425 | 429 | 500..);
+        match error.and_then(who).filter(|_| !passes) {
+            Some(by) => Err(TokenFailure::Refused { by, reason }),
+            None => {
+                // An answer of 2yz that cannot be read, or a 5yz, may hide a token.
+                let is_open = (is_done && error.is_none()) || answer.status >= 500;
+                Err(TokenFailure::Passing { reason, after: answer.retry_after, is_open })
+            }
+        }
+    }
+
+    /// What the provider says, without secrets that it may echo.
+    fn words(&self, error: Option<&str>, json: &Json) -> String {
+        let Some(error) = error else {
+            return ", which is no answer of a token endpoint".to_owned();
+        };
+        let described = json.get("error_description").and_then(Json::as_str);
+        let mut words = format!(": {error}");
+        if let Some(described) = described {
+            let _ = write!(words, " ({})", described.trim());
+        }
+        let Grant::RefreshToken(token) = &self.grant;
+        let secrets = [Some(token), self.client_secret.as_ref()];
+        let is_echo = secrets.into_iter().flatten().any(|one| words.contains(one.expose_secret()));
+        if is_echo {
+            return ": (not shown)".to_owned();
+        }
+        let readable = |char: char| if char.is_control() { ' ' } else { char };
+        words.chars().map(readable).take(WORDS_CHARS_MAX).collect()
+    }
+}
+
+/// A token of an answer. `None`: it has none that a header field or a line can carry.
+fn granted(json: &Json) -> Option<GrantedToken> {
+    let secret = |name: &str| {
+        let text = json.get(name)?.as_str()?;
+        let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_token.then(|| SecretString::from(text))
+    };
+    let life = json.get("expires_in").and_then(|life| {
+        let quoted = life.as_str().and_then(|text| text.parse().ok());
+        quoted.or_else(|| life.as_f64())
+    });
+    let life = life.and_then(|seconds: f64| Duration::try_from_secs_f64(seconds).ok());
+    Some(GrantedToken {
+        access_token: secret("access_token")?,
+        life: life.unwrap_or(LIFE_USUAL).min(LIFE_LONGEST),
+        refresh_token: secret("refresh_token"),
+    })
+}
+
+/// Who has to do something about an error (RFC 6749 §5.2, and OpenID Connect). `None`: it may pass.
+fn who(error: &str) -> Option<Consenter> {
+    match error {
+        "invalid_grant" | "interaction_required" | "login_required" | "consent_required" => {
+            Some(Consenter::Owner)
+        }
+        "invalid_client"
+        | "unauthorized_client"
+        | "invalid_scope"
+        | "invalid_request"
+        | "unsupported_grant_type"
+        | "access_denied" => Some(Consenter::Administrator),
+        _ => None,
+    }
+}
+
+/// A form (`application/x-www-form-urlencoded`).
+struct FormFields(String);
+
+impl FormFields {
+    fn add(&mut self, name: &str, value: &str) {
+        if !self.0.is_empty() {
+            self.0.push('&');
+        }
+        self.0.push_str(name);
+        self.0.push('=');
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                self.0.push(char::from(byte));
+            } else {
+                // Writing into a text cannot fail.
+                let _ = write!(self.0, "%{byte:02X}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroom_model::Entity;
+    use postroom_model::EntityId;
+    use serde_json::json;
+
+    fn app() -> OAuthApp {
+        let values = json!({
+            "name": "ours", "tokenUrl": "https://a.test/", "clientId": "a b", "scopes": ["x", "y"],
+        });
+        OAuthApp::of(&Entity::new(EntityId::nil(), values.as_object().unwrap().clone()))
+    }
+
+    fn request(app: &OAuthApp) -> TokenRequest<'_> {
+        let client_secret = Some(SecretString::from("h&sh"));
+        let grant = Grant::RefreshToken(SecretString::from("1//r+t"));
+        TokenRequest { app, client_secret, grant }
+    }
+
+    fn answer(status: u16, body: &str) -> FormAnswer {
+        FormAnswer { status, retry_after: None, body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn a_form_is_encoded() {
+        let app = app();
+        let form = request(&app).form();
+        assert_eq!(
+            form.expose_secret(),
+            "grant_type=refresh_token&refresh_token=1%2F%2Fr%2Bt&scope=x%20y&client_id=a%20b\
+             &client_secret=h%26sh"
+        );
+    }
+
+    #[test]
+    fn an_answer_is_a_token_or_says_who_has_to_do_something_or_may_pass() {
+        let (owner, administrator) = ("Owner", "Administrator");
+        #[rustfmt::skip]
+        let table = [
+            (200, r#"{"access_token": "a", "expires_in": 2}"#,                         "2 s"),
+            (200, r#"{"access_token": "a", "expires_in": "2"}"#,                       "2 s"),
+            (200, r#"{"access_token": "a", "expires_in": -2}"#,                        "3600 s"),
+            (200, r#"{"access_token": "a", "expires_in": 1e300}"#,                     "3600 s"),
+            (200, r#"{"access_token": "a"}"#,                                          "3600 s"),
+            (200, r#"{"access_token": ""}"#,                                           "passing, open"),
+            (200, r#"{"access_token": "a\r\nb"}"#,                                     "passing, open"),
+            (200, "<html>",                                                            "passing, open"),
+            (200, r#"{"error": "invalid_grant"}"#,                                     owner),
+            (400, r#"{"error": "invalid_grant", "error_description": "expired"}"#,     owner),
+            (400, r#"{"error": "interaction_required"}"#,                              owner),
+            (401, r#"{"error": "invalid_client"}"#,                                    administrator),
+            (400, r#"{"error": "unauthorized_client"}"#,                               administrator),
+            (400, r#"{"error": "slow_down"}"#,                                         "passing"),
+            (400, "",                                                                  "passing"),
+            (404, "<html>",                                                            "passing"),
+            (429, r#"{"error": "invalid_grant"}"#,                                     "passing"),
+            (503, r#"{"error": "invalid_grant"}"#,                                     "passing, open"),
+            (500, "",                                                                  "passing, open"),
+        ];
+        let app = app();
+        for (status, body, want) in table {
+            let read = match request(&app).read(&answer(status, body)) {
+                Ok(granted) => format!("{} s", granted.life.as_secs()),
+                Err(TokenFailure::Refused { by, .. }) => format!("{by:?}"),
+                Err(TokenFailure::Passing { is_open: true, .. }) => "passing, open".to_owned(),
+                Err(TokenFailure::Passing { is_open: false, .. }) => "passing".to_owned(),
+            };
+            assert_eq!(read, want, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_echoes_a_secret_is_not_shown() {
+        let app = app();
+        for secret in ["1//r+t", "h&sh"] {
+            let body = json!({"error": "invalid_grant", "error_description": secret}).to_string();
+            let Err(TokenFailure::Refused { reason, .. }) = request(&app).read(&answer(400, &body))
+            else {
+                panic!("{secret}")
+            };
+            assert_eq!(reason, "it answers 400: (not shown)");
+        }
+        let long = json!({"error": "invalid_grant", "error_description": "x\n".repeat(9_000)});
+        let Err(TokenFailure::Refused { reason, .. }) =
+            request(&app).read(&answer(400, &long.to_string()))
+        else {
+            panic!("{long}")
+        };
+        assert!(reason.len() < 400 && !reason.contains('\n'), "{reason}");
+    }
+}
