@@ -148,6 +148,8 @@ mod bulk;
 
 mod try_now;
 
+mod autoconfig;
+
 mod verify;
 
 mod fetch;

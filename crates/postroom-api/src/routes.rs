@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::app::Asked;
+use crate::autoconfig;
 use crate::bulk;
 use crate::caller::Caller;
 use crate::change;
@@ -91,6 +92,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/rest/v1/design/classes/{*classname}", any(design::classes)),
         (events::EVENTS, get(events::show)),
         (web_socket::WEB_SOCKET, get(web_socket::open)),
+        (autoconfig::AUTOCONFIG, get(autoconfig::show)),
         (job::JOBS, get(job::list)),
         ("/rest/v1/jobs/{id}", get(job::show).delete(job::delete)),
         (sending::SENDING, get(sending::show)),

@@ -10,12 +10,14 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::FolderId;
 use postroom_model::Options;
+use postroom_model::ProfileId;
 use postroom_model::builtin::names;
 use postroom_model::client_id;
 use postroom_model::client_id::ClientIdField;
 use postroom_model::fingerprint;
 use postroom_model::oauth::TokenSlot;
 use postroom_model::options;
+use postroom_model::proxy::ProxyAddress;
 use postroom_net::Endpoint;
 use postroom_net::Security;
 use postroom_net::TlsMinimum;
@@ -126,6 +128,14 @@ pub(crate) struct Account {
     pub fingerprints: Vec<[u8; fingerprint::OCTETS]>,
     /// The oldest version of TLS that is used with them.
     pub tls_minimum: TlsMinimum,
+    /// The profile with its servers.
+    pub profile: ProfileId,
+    /// The proxy that they are reached through.
+    pub proxy: Option<ProxyAddress>,
+    /// The login name there. The password is asked for when a connection is made.
+    pub proxy_login: Option<String>,
+    /// The password there, of an account that is not stored.
+    pub proxy_password: Option<Sealed>,
     /// What ID tells the IMAP server. `None`: what Postroom tells by itself.
     pub client_id: Option<Vec<ClientIdField>>,
     /// A value that changes whenever its secrets or its profile are saved, even unchanged, and with
@@ -153,7 +163,7 @@ impl Account {
         let folders = row.folders.iter().map(|folder| Folder::from_entity(folder, levels));
         let login = text(names::LOGIN).unwrap_or(&address).to_owned();
         let smtp_login = text(names::SMTP_LOGIN).unwrap_or(&login).to_owned();
-        let Secrets { password, smtp_password: own_password } = &row.secrets;
+        let Secrets { password, smtp_password: own_password, .. } = &row.secrets;
         let has_app = |slot: TokenSlot| account.reference(slot.app()).is_some();
         let sends_only = ServerKind::Imap.endpoint(profile).is_none();
         let must_log_in = sends_only || own_password.is_some() || text(names::SMTP_LOGIN).is_some();
@@ -201,6 +211,10 @@ impl Account {
                 Some("1.3") => TlsMinimum::V1_3,
                 _ => TlsMinimum::V1_2,
             },
+            profile: ProfileId::of(profile.id),
+            proxy: profile.text(names::PROXY).and_then(|text| ProxyAddress::parse(text).ok()),
+            proxy_password: row.secrets.proxy_password.clone(),
+            proxy_login: profile.text(names::PROXY_LOGIN).map(str::to_owned),
             client_id: client_id::parse(profile.get(names::CLIENT_ID)).ok(),
             saved: row.saved,
             address,
@@ -286,6 +300,8 @@ impl Account {
             && self.fingerprints == other.fingerprints
             && self.tls_minimum == other.tls_minimum
             && self.client_id == other.client_id
+            && self.proxy == other.proxy
+            && self.proxy_login == other.proxy_login
             && self.options.mechanism() == other.options.mechanism()
     }
 
@@ -472,6 +488,8 @@ mod tests {
             (|it| it.dialing += 1,                                     [false, false, false]),
             (|it| it.fingerprints.push([7; fingerprint::OCTETS]),      [false, false, false]),
             (|it| it.tls_minimum = TlsMinimum::V1_3,                   [false, false, false]),
+            (|it| it.proxy_login = Some("x".to_owned()),               [false, false, false]),
+            (|it| it.proxy = ProxyAddress::parse("http://a.test:1").ok(), [false, false, false]),
             (|it| it.client_id = Some(vec![]),                         [false, false, false]),
             (|it| it.options = Options::cascade([&json!({"mechanism": "plain"})]), [false, false, false]),
             (|it| it.imap.as_mut().unwrap().login.name.push('x'),      [false, false, false]),

@@ -14,9 +14,14 @@ use crate::settings::CurrentDialing;
 use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::under_way::UnderWay;
+use postroom_model::proxy::ProxyAddress;
+use postroom_model::proxy::ProxyScheme;
 use postroom_net::Credentials;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
+use postroom_net::Proxy;
+use postroom_net::ProxyLogin;
+use postroom_net::ProxyProtocol;
 use postroom_store::Clock;
 use postroom_store::Store;
 use std::collections::HashMap;
@@ -151,15 +156,47 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// [`postroom_net::Error::Trust`] when TLS cannot be set up.
-    pub(crate) fn mail_dialer(&self, account: &Account) -> Result<Dialer, postroom_net::Error> {
+    /// When TLS cannot be set up, or the password of the proxy cannot be had.
+    pub(crate) async fn mail_dialer(
+        &self,
+        account: &Account,
+    ) -> Result<Dialer, postroom_net::Error> {
         let dialer = self.dialing().dialer.pinned(&account.fingerprints)?;
         let dialer = dialer.tls_from(account.tls_minimum)?;
-        Ok(if self.settings.mail_to_public_only {
-            dialer.public_only(MAIL_TO_PUBLIC_ONLY)
-        } else {
-            dialer
-        })
+        let dialer = match &account.proxy {
+            Some(proxy) => dialer.through(self.proxy(account, proxy).await?),
+            None => dialer,
+        };
+        let is_public_only = self.settings.mail_to_public_only;
+        Ok(if is_public_only { dialer.public_only(MAIL_TO_PUBLIC_ONLY) } else { dialer })
+    }
+
+    async fn proxy(
+        &self,
+        account: &Account,
+        at: &ProxyAddress,
+    ) -> Result<Proxy, postroom_net::Error> {
+        let protocol = match at.scheme {
+            ProxyScheme::Socks5 => ProxyProtocol::Socks5,
+            ProxyScheme::Http => ProxyProtocol::HttpConnect,
+        };
+        let (host, port) = (at.host.clone(), at.port);
+        let Some(name) = account.proxy_login.clone() else {
+            return Ok(Proxy { protocol, host, port, login: None });
+        };
+        let unusable = |reason: String| postroom_net::Error::ProxyLogin { reason };
+        let sealed = match &account.proxy_password {
+            Some(sealed) => Some(sealed.clone()),
+            None => {
+                let stored = self.store.proxy_password(account.profile).await;
+                stored.map_err(|error| unusable(error.to_string()))?
+            }
+        };
+        let sealed = sealed.ok_or_else(|| unusable("set `proxyPassword`".to_owned()))?;
+        let password = sealed.open().map_err(|_| {
+            unusable("it cannot be decrypted: save `proxyPassword` again".to_owned())
+        })?;
+        Ok(Proxy { protocol, host, port, login: Some(ProxyLogin { name, password }) })
     }
 
     /// From now on connections are made in another way.
@@ -212,7 +249,7 @@ mod tests {
             let endpoint = Endpoint { host: host.to_owned(), port, security };
             for is_refused in [false, true] {
                 Arc::get_mut(&mut shared).unwrap().settings.mail_to_public_only = is_refused;
-                let dialer = shared.mail_dialer(&account).unwrap();
+                let dialer = shared.mail_dialer(&account).await.unwrap();
                 match dialer.connect(&endpoint).await {
                     Ok(_) => assert!(!is_refused, "{host}"),
                     Err(error) => {

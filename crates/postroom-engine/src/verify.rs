@@ -93,7 +93,7 @@ impl AccountVerifier {
             return vec![];
         };
         let mut steps = StepList::new(kind, server.endpoint.security);
-        let Observed { dialer, log } = match self.observed(account) {
+        let Observed { dialer, log } = match self.observed(account).await {
             Ok(observed) => observed,
             Err(error) => return steps.fail(VerifyPhase::Tls, report::chain(&error), ""),
         };
@@ -145,7 +145,7 @@ impl AccountVerifier {
             return vec![];
         };
         let mut steps = StepList::new(kind, server.endpoint.security);
-        let Observed { dialer, log } = match self.observed(account) {
+        let Observed { dialer, log } = match self.observed(account).await {
             Ok(observed) => observed,
             Err(error) => return steps.fail(VerifyPhase::Tls, report::chain(&error), ""),
         };
@@ -199,9 +199,9 @@ impl AccountVerifier {
     }
 
     /// A dialer as the engine has it, which notes what it does.
-    fn observed(&self, account: &Account) -> Result<Observed, postroom_net::Error> {
+    async fn observed(&self, account: &Account) -> Result<Observed, postroom_net::Error> {
         let log = DialLog::default();
-        let dialer = self.shared.mail_dialer(account)?.noting(&log)?;
+        let dialer = self.shared.mail_dialer(account).await?.noting(&log)?;
         Ok(Observed { dialer: dialer.with_deadline(DIAL_WITHIN), log })
     }
 

@@ -28,6 +28,8 @@ pub mod client_id;
 
 pub mod fingerprint;
 
+pub mod proxy;
+
 mod id;
 
 mod property;
@@ -51,6 +53,8 @@ pub mod standing;
 mod news;
 
 pub mod client;
+
+pub mod autoconfig;
 
 mod option_key;
 

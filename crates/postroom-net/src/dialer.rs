@@ -3,12 +3,12 @@
 use crate::cause::cause;
 use crate::dial_log::DialLog;
 use crate::dial_log::DialStep;
-use crate::dial_log::DialSteps;
 use crate::endpoint::Endpoint;
 use crate::endpoint::Security;
 use crate::error::Error;
 use crate::network::Network;
-use crate::public;
+use crate::proxy::Proxy;
+use crate::reach::HostReach;
 use crate::stream::Stream;
 use crate::trust::Trust;
 use crate::trust::Verifier;
@@ -23,26 +23,18 @@ use rustls_pki_types::ServerName;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
-use tokio::net::TcpSocket;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 /// How long making a connection may take, from the lookup to the end of the TLS handshake.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long to try one address of a host while others are left.
-const PER_ADDRESS: Duration = Duration::from_secs(10);
-/// An idle connection is probed after this time, so that a dead peer is noticed.
-const KEEPALIVE: Duration = Duration::from_secs(120);
-
 /// For how many sets of rules TLS is kept; with more it is set up anew.
 const RULES_MAX: usize = 1000;
 
@@ -77,10 +69,8 @@ pub struct Dialer {
     deadline: Duration,
     /// What connects in place of TCP.
     network: Option<Arc<dyn Network>>,
-    /// Where it notes what it does.
-    log: Option<DialLog>,
-    /// What to tell about other addresses, if it connects to those of the public internet alone.
-    public_only: Option<&'static str>,
+    /// How it reaches hosts by TCP.
+    reach: HostReach,
 }
 
 impl fmt::Debug for Dialer {
@@ -104,8 +94,7 @@ impl Dialer {
             by_rules: Arc::default(),
             deadline: DEADLINE,
             network: None,
-            log: None,
-            public_only: None,
+            reach: HostReach::default(),
         })
     }
 
@@ -167,7 +156,14 @@ impl Dialer {
     /// so no name leads to them. `advice` says what a person can do about it.
     #[must_use]
     pub fn public_only(mut self, advice: &'static str) -> Self {
-        self.public_only = Some(advice);
+        self.reach.public_only = Some(advice);
+        self
+    }
+
+    /// The same through a proxy.
+    #[must_use]
+    pub fn through(mut self, proxy: Proxy) -> Self {
+        self.reach.proxy = Some(Arc::new(proxy));
         self
     }
 
@@ -179,7 +175,8 @@ impl Dialer {
     pub fn noting(&self, log: &DialLog) -> Result<Self, Error> {
         let verifier = self.verifier.noting(log);
         let tls = tls(&verifier, &self.rules)?;
-        Ok(Self { verifier, tls, log: Some(log.clone()), ..self.clone() })
+        let reach = HostReach { log: Some(log.clone()), ..self.reach.clone() };
+        Ok(Self { verifier, tls, reach, ..self.clone() })
     }
 
     /// Makes a link to a server of that name secure, which somebody else has connected.
@@ -242,7 +239,7 @@ impl Dialer {
     /// A connection in the clear.
     async fn plain(&self, endpoint: &Endpoint) -> Result<Stream, Error> {
         let Some(network) = &self.network else {
-            return self.tcp(endpoint).await.map(Stream::Plain);
+            return self.reach.plain(endpoint).await.map(Stream::Plain);
         };
         let dialed = network.dial(endpoint.bare_host(), endpoint.port).await;
         dialed.map(Stream::Memory).map_err(|source| Error::Connect {
@@ -250,46 +247,6 @@ impl Dialer {
             port: endpoint.port,
             source,
         })
-    }
-
-    fn note(&self, note: impl FnOnce(&mut DialSteps)) {
-        if let Some(log) = &self.log {
-            log.note(note);
-        }
-    }
-
-    async fn tcp(&self, endpoint: &Endpoint) -> Result<TcpStream, Error> {
-        let host = endpoint.bare_host();
-        let lookup = |source| Error::Lookup { host: endpoint.host.clone(), source };
-        let began = Instant::now();
-        let found = tokio::net::lookup_host((host, endpoint.port)).await.map_err(lookup)?;
-        let mut addresses: Vec<SocketAddr> = found.collect();
-        if let Some(advice) = self.public_only
-            && let Some(first) = addresses.first().map(SocketAddr::ip)
-        {
-            addresses.retain(|address| public::is_public(address.ip()));
-            if addresses.is_empty() {
-                let host = endpoint.host.clone();
-                return Err(Error::NotPublic { host, address: first, advice });
-            }
-        }
-        let all = addresses.iter().map(SocketAddr::ip).collect();
-        self.note(|steps| steps.lookup = Some(DialStep::since(began, all)));
-        let began = Instant::now();
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
-        let count = addresses.len();
-        for (at, address) in addresses.into_iter().enumerate() {
-            let patience = if at + 1 == count { DEADLINE } else { PER_ADDRESS };
-            match timeout(patience, dial(address)).await {
-                Ok(Ok(stream)) => {
-                    self.note(|steps| steps.connected = Some(DialStep::since(began, address)));
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => last = error,
-                Err(_) => last = io::ErrorKind::TimedOut.into(),
-            }
-        }
-        Err(Error::Connect { host: endpoint.host.clone(), port: endpoint.port, source: last })
     }
 
     async fn handshake(&self, plain: Stream, host: &str) -> Result<Stream, Error> {
@@ -311,7 +268,7 @@ impl Dialer {
                     Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
                     _ => "TLS 1.2",
                 };
-                self.note(|steps| steps.secured = Some(DialStep::since(began, version)));
+                self.reach.note(|steps| steps.secured = Some(DialStep::since(began, version)));
                 Ok(Stream::Tls(Box::new(stream)))
             }
             Err(source) => Err(refused(host, &source, self.rules.minimum)),
@@ -333,15 +290,6 @@ fn tls(verifier: &Verifier, rules: &TlsRules) -> Result<Arc<ClientConfig>, Error
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(Arc::new(config))
-}
-
-async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
-    socket2::SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
-    let stream = socket.connect(address).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 /// Why TLS failed, and what to do.

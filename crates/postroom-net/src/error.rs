@@ -34,6 +34,24 @@ pub enum Error {
         /// Why, of the last address tried.
         source: io::Error,
     },
+    /// The login at the proxy cannot be had.
+    #[error("the password at the proxy of the profile cannot be had: {reason}")]
+    ProxyLogin {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The proxy does not make the connection.
+    #[error("the proxy {proxy} does not connect to {host}:{port}: {reason}")]
+    Proxy {
+        /// The proxy, with its port.
+        proxy: String,
+        /// The host of the mail server.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// It took too long.
     #[error("{host}:{port} did not answer in time ({phase}): check port, security and firewall")]
     Timeout {

@@ -30,9 +30,13 @@ mod public;
 
 mod certificate;
 
+mod proxy;
+
 mod dial_log;
 
 mod trust;
+
+mod reach;
 
 mod dialer;
 
@@ -55,6 +59,9 @@ pub use endpoint::Security;
 pub use error::Error;
 pub use network::Dialed;
 pub use network::Network;
+pub use proxy::Proxy;
+pub use proxy::ProxyLogin;
+pub use proxy::ProxyProtocol;
 pub use sasl_error::SaslError;
 pub use stream::ChannelBinding;
 pub use stream::Stream;

@@ -59,6 +59,9 @@ pub struct Secrets {
     pub password: Option<Sealed>,
     /// The password at the SMTP server. `None`: it is the same.
     pub smtp_password: Option<Sealed>,
+    /// The password at the proxy, of an account that is not stored. That of a stored profile is
+    /// read when a connection is made.
+    pub proxy_password: Option<Sealed>,
 }
 
 /// The engine's report about an account.

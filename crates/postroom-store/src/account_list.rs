@@ -129,7 +129,11 @@ impl Store {
     ) -> Result<AccountRow, Error> {
         let Joined { account, profile, apps } = joined;
         let of = |name| secret(&self.inner.key, class, row, name);
-        let secrets = Secrets { password: of("password"), smtp_password: of("smtpPassword") };
+        let secrets = Secrets {
+            password: of("password"),
+            smtp_password: of("smtpPassword"),
+            proxy_password: None,
+        };
         let sealed = ["password", "smtpPassword"].map(|name| sealed_bytes(class, row, name));
         let tokens = TokenSlot::ALL.map(|slot| {
             let app = OAuthAppId::of(account.reference(slot.app())?);

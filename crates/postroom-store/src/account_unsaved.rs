@@ -7,9 +7,11 @@ use crate::error::Error;
 use crate::key::Sealed;
 use crate::oauth_app::AccountTokens;
 use crate::store::Store;
+use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::names;
 use postroom_model::oauth::TokenSlot;
 use serde_json::Value as Json;
@@ -25,21 +27,22 @@ impl Store {
         &self,
         domain: &Domain,
         mut account: Entity,
-        profile: Entity,
+        mut profile: Entity,
     ) -> Result<AccountRow, Error> {
-        let class = self.builtin(ACCOUNTS)?;
+        let (accounts, profiles) = (self.builtin(ACCOUNTS)?, self.builtin(PROFILES)?);
         let key = &self.inner.key;
-        let mut sealed = |name: &str| {
-            let Some(Json::String(text)) = account.properties.remove(name) else {
+        let sealed = |class: &Class, entity: &mut Entity, name: &str| {
+            let Some(Json::String(text)) = entity.properties.remove(name) else {
                 return None;
             };
-            let place = secret_place(&class, account.id, name);
+            let place = secret_place(class, entity.id, name);
             let bytes = key.seal(&place, &text);
             Some(Sealed::new(key, place, &bytes))
         };
         let secrets = Secrets {
-            password: sealed(names::PASSWORD),
-            smtp_password: sealed(names::SMTP_PASSWORD),
+            password: sealed(&accounts, &mut account, names::PASSWORD),
+            smtp_password: sealed(&accounts, &mut account, names::SMTP_PASSWORD),
+            proxy_password: sealed(&profiles, &mut profile, names::PROXY_PASSWORD),
         };
         let tokens = TokenSlot::ALL.map(|slot| {
             let refresh_token = sealed(slot.refresh_token());

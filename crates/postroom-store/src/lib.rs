@@ -229,6 +229,8 @@ mod account_try;
 
 mod account_unsaved;
 
+mod proxy_password;
+
 mod webhook;
 
 mod token;

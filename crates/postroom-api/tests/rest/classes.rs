@@ -291,7 +291,8 @@ async fn what_is_built_in_takes_other_captions_and_other_defaults() {
     let refused = design(&server, "PUT", "/email/Profiles", &fewer).await;
     assert!(problem(&refused).starts_with("properties.auth: is built in"), "{refused:?}");
     let mut fewer = changed;
-    fewer["properties"][9]["items"] = json!(["password"]);
+    let mut all = fewer["properties"].as_array_mut().unwrap().iter_mut();
+    all.find(|p| p["name"] == "auth").unwrap()["items"] = json!(["password"]);
     let refused = design(&server, "PUT", "/email/Profiles", &fewer).await;
     assert!(problem(&refused).contains("`oauth2` is built in"), "{refused:?}");
 }

@@ -224,7 +224,7 @@ async fn open_at_last(
         ..SmtpOptions::default()
     };
     let _turn = shared.turn(&server.endpoint).await;
-    let dialer = shared.mail_dialer(account).map_err(postroom_smtp::Error::from)?;
+    let dialer = shared.mail_dialer(account).await.map_err(postroom_smtp::Error::from)?;
     let mut connection = SmtpConnection::open(&dialer, &server.endpoint, &options).await?;
     if let Some(credentials) = credentials
         && (server.must_log_in || connection.extensions().offers_auth())

@@ -143,7 +143,9 @@ impl StepList {
             | Error::Handshake { .. }
             | Error::Name { .. }
             | Error::Trust { .. } => VerifyPhase::Tls,
-            Error::Connect { .. } => VerifyPhase::Tcp,
+            Error::Connect { .. } | Error::Proxy { .. } | Error::ProxyLogin { .. } => {
+                VerifyPhase::Tcp
+            }
             Error::Timeout { .. } if !self.has(VerifyPhase::Dns) => VerifyPhase::Dns,
             Error::Timeout { .. } if !self.has(VerifyPhase::Tcp) => VerifyPhase::Tcp,
             Error::Timeout { .. } => VerifyPhase::Tls,

@@ -139,6 +139,12 @@ pub const PROFILE_ID: &str = "profile_id";
 pub const PROVIDER: &str = "provider";
 /// `rawMessage` of a message.
 pub const RAW_MESSAGE: &str = "rawMessage";
+/// `proxy` of a profile.
+pub const PROXY: &str = "proxy";
+/// `proxyLogin` of a profile.
+pub const PROXY_LOGIN: &str = "proxyLogin";
+/// `proxyPassword` of a profile.
+pub const PROXY_PASSWORD: &str = "proxyPassword";
 /// `recipients` of a message.
 pub const RECIPIENTS: &str = "recipients";
 /// `redirectUri` of an OAuth app.

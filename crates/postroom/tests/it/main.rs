@@ -15,6 +15,7 @@ mod verify;
 mod webhooks;
 
 mod odd_server;
+mod proxy;
 mod receive;
 
 mod secrets;

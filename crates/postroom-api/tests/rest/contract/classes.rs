@@ -16,7 +16,7 @@ const NAMED: [(&str, &str); 4] = [
     (
         PROFILES,
         "id name imapHost imapPort imapSecurity smtpHost smtpPort smtpSecurity auth options
-         tlsFingerprint tlsMinimum clientId version seq",
+         tlsFingerprint tlsMinimum clientId proxy proxyLogin version seq",
     ),
     (
         ACCOUNTS,

@@ -69,7 +69,7 @@ async fn log_in(
     credentials: &Credentials,
 ) -> Result<ImapConnection, postroom_imap::Error> {
     let _turn = shared.turn(&server.endpoint).await;
-    let dialer = shared.mail_dialer(account)?;
+    let dialer = shared.mail_dialer(account).await?;
     let mut connection = ImapConnection::open(&dialer, &server.endpoint, options).await?;
     connection.login(credentials).await?;
     Ok(connection)

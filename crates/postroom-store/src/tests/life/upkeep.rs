@@ -49,7 +49,8 @@ pub(super) async fn surveys(world: &World) {
     let (store, domain, account) = (&world.engine, &world.domain, world.account);
     store.account_list().await.unwrap();
     store.account_list_enabled_folders().await.unwrap();
-    store.account_find(account).await.unwrap().unwrap();
+    let row = store.account_find(account).await.unwrap().unwrap();
+    store.proxy_password(ProfileId::of(row.profile.id)).await.unwrap();
     let report = AccountReport {
         state: "ok",
         status_text: "fine".to_owned(),
