@@ -181,18 +181,22 @@ fn page(title: &str, body: &str) -> String {
         .replace("{body}", body)
 }
 
-/// A chapter as html. Headings have the ids that links to them use, and links to other chapters
-/// lead to the pages of these chapters.
+/// A chapter as html. Headings have the ids that links name, and links to other chapters lead to
+/// their pages. What is only in the repository is named without a link.
 fn html(markdown: &str) -> String {
     let mut events: Vec<_> = Parser::new_ext(markdown, Options::ENABLE_TABLES).collect();
+    let mut is_within_link = false;
     for at in 0..events.len() {
         let (before, rest) = events.split_at_mut(at + 1);
-        match before.last_mut() {
-            Some(Event::Start(Tag::Heading { id, .. })) => *id = Some(slug(rest).into()),
-            Some(Event::Start(Tag::Link { dest_url, .. })) => *dest_url = linked(dest_url).into(),
-            Some(event @ (Event::Html(_) | Event::InlineHtml(_))) => {
-                *event = Event::Text("".into())
-            }
+        let Some(event) = before.last_mut() else { continue };
+        match event {
+            Event::Start(Tag::Heading { id, .. }) => *id = Some(slug(rest).into()),
+            Event::Start(Tag::Link { dest_url, .. }) => match linked(dest_url) {
+                Some(to) => (*dest_url, is_within_link) = (to.into(), true),
+                None => (*event, is_within_link) = (Event::Text("".into()), false),
+            },
+            Event::End(TagEnd::Link) if !is_within_link => *event = Event::Text("".into()),
+            Event::Html(_) | Event::InlineHtml(_) => *event = Event::Text("".into()),
             _ => {}
         }
     }
@@ -214,13 +218,15 @@ fn slug(events: &[Event<'_>]) -> String {
     text.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// Where a link of a chapter leads on a page.
-fn linked(to: &str) -> String {
-    let (file, place) = to.split_once('#').unwrap_or((to, ""));
-    let name = file.rsplit('/').next().and_then(|name| name.strip_suffix(".md"));
-    match name.and_then(|name| CHAPTERS.iter().find(|chapter| chapter.name == name)) {
-        Some(chapter) if place.is_empty() => format!("{DOCS}/chapters/{}", chapter.name),
-        Some(chapter) => format!("{DOCS}/chapters/{}#{place}", chapter.name),
-        None => to.to_owned(),
+/// Where a link of a chapter leads on a page. `None`: to a file of the repository, which is not
+/// here.
+fn linked(to: &str) -> Option<String> {
+    if to.starts_with('#') || to.contains("://") {
+        return Some(to.to_owned());
     }
+    let (file, place) = to.split_once('#').unwrap_or((to, ""));
+    let name = file.rsplit('/').next().and_then(|name| name.strip_suffix(".md"))?;
+    let chapter = CHAPTERS.iter().find(|chapter| chapter.name == name)?;
+    let place = if place.is_empty() { String::new() } else { format!("#{place}") };
+    Some(format!("{DOCS}/chapters/{}{place}", chapter.name))
 }
