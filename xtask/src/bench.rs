@@ -19,10 +19,11 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
     match arguments.word().as_deref() {
         Some("receive") => receive::run(arguments),
         Some("api") => api::run(arguments),
+        Some("news") => api::news::run(arguments),
         Some("mime") => example("postroom-mime", "bench", arguments),
         Some("large") => example("postroom-mime", "large", arguments),
         Some("memory") => example("postroom-imap", "memory", arguments),
-        Some(_) | None => bail!("what to measure: receive, api, mime, large or memory"),
+        Some(_) | None => bail!("what to measure: receive, api, news, mime, large or memory"),
     }
 }
 

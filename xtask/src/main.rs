@@ -43,6 +43,8 @@ cargo xtask CHORE
   bench api [--rows N] [--accounts N] [--seconds N] [--database sqlite|postgres]
             [--pocketbase FILE] [--binary FILE]
                               REST on both databases, beside the statements alone and others
+  bench news [--subscribers N] [--rate N] [--seconds N] [--database sqlite|postgres]
+             [--binary FILE]  how soon many subscribers with different filters are told of changes
   bench mime [FILE..]         the parser and two others on the same messages
   bench large                 memory that a message of 100 MB in a file takes
   bench memory                memory of IMAP connections

@@ -9,6 +9,7 @@ mod goals;
 mod http;
 mod lists;
 mod load;
+pub mod news;
 mod peer;
 mod plain;
 mod pocketbase;
