@@ -61,6 +61,21 @@ pub(crate) struct WebhookFollower {
     wanted: Vec<WantedNews>,
     receiver: WebhookReceiver,
     kept: Option<KeptLink>,
+    /// What it has missed, for people, until it ends or is changed.
+    missed: Option<String>,
+}
+
+/// A request, and what it means for the progress.
+struct Parcel {
+    message: WebhookMessage,
+    /// The number that is listed.
+    seq: i64,
+    /// Where the webhook goes on when it is taken.
+    cursor: i64,
+    /// How many events it has.
+    events: usize,
+    /// When its first and its last event happened. `None`: it has none.
+    happened: Option<[Timestamp; 2]>,
 }
 
 /// What a webhook does next.
@@ -146,7 +161,7 @@ impl WebhookFollower {
     fn of(world: WebhookWorld, row: WebhookRow, id: WebhookId) -> Result<Self, Vec<Invalid>> {
         let wanted = wanted_by_webhook(&world.shared.store.classes(), &row.webhook)?;
         let receiver = WebhookReceiver::of(&row).map_err(|invalid| vec![invalid])?;
-        Ok(Self { world, row, id, wanted, receiver, kept: None })
+        Ok(Self { world, row, id, wanted, receiver, kept: None, missed: None })
     }
 
     async fn run(&mut self) {
@@ -185,11 +200,10 @@ impl WebhookFollower {
                     }
                 }
                 Ok(NewsPage::Trimmed { oldest }) => {
-                    let reason = format!(
-                        "events were lost: what follows the cursor {cursor} is no longer kept. \
-                         Read the entities anew, and enable the webhook: it goes on behind {oldest}"
-                    );
-                    return self.go_on_elsewhere(oldest, reason).await;
+                    return match self.tell_missed(news.after(), oldest).await {
+                        Ok(()) => WhatNext::Pause(Duration::ZERO),
+                        Err(not_taken) => self.failed(not_taken).await,
+                    };
                 }
                 Ok(NewsPage::Unknown { newest }) => {
                     let reason = format!(
@@ -267,6 +281,35 @@ impl WebhookFollower {
             false => format!("{}_{first_seq}_{last_seq}", self.id),
         };
         let message = WebhookMessage { id, at, body: body.to_string().into() };
+        let happened = Some([oldest, last.at]);
+        let (seq, cursor, events) = (first_seq, last_seq, events.len());
+        self.hand_over(Parcel { message, seq, cursor, events, happened }).await
+    }
+
+    /// Tells the receiver that changes are no longer kept which it was not told of. Once it has
+    /// taken that, the webhook goes on with what is kept.
+    async fn tell_missed(&mut self, cursor: i64, oldest: i64) -> Result<(), NotTaken> {
+        let text = format!(
+            "events were missed: the changes behind {cursor} up to {oldest} are no longer kept. \
+             Read the entities anew. What came later is sent as ever"
+        );
+        tracing::warn!(webhook = %self.id, text, "a webhook has missed events");
+        let at = self.now();
+        let body = json!({
+            "type": "missed", "timestamp": at.to_string(),
+            "data": {"webhook": self.id.to_string(), "after": cursor, "to": oldest, "text": text},
+        });
+        let id = format!("{}_missed_{cursor}", self.id);
+        let message = WebhookMessage { id, at, body: body.to_string().into() };
+        let parcel = Parcel { message, seq: cursor, cursor: oldest, events: 0, happened: None };
+        self.missed = Some(text);
+        self.hand_over(parcel).await
+    }
+
+    /// Sends a request, and notes what came back.
+    async fn hand_over(&mut self, parcel: Parcel) -> Result<(), NotTaken> {
+        let Parcel { message, seq, cursor, events, happened } = parcel;
+        let at = message.at;
         let (begun, dialer) = (Instant::now(), dialer(&self.world.shared));
         let answered = self.receiver.send(&dialer, &mut self.kept, &message).await;
         let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -277,19 +320,19 @@ impl WebhookFollower {
         };
         let is_taken = status.is_some_and(|status| (200..300).contains(&status));
         let error = error.as_deref();
-        let count = events.len();
-        let attempt =
-            WebhookAttempt { at, seq: first_seq, events: count, status, duration_ms, error };
+        let attempt = WebhookAttempt { at, seq, events, status, duration_ms, error };
         self.world.table.note(self.id, ToWrite::Sent, |noted| {
             noted.add(&attempt);
             let progress = &mut noted.progress;
-            let since = if is_taken { last.at } else { oldest };
-            progress.lag_seconds = now.as_ms().saturating_sub(since.as_ms()).max(0) / 1000;
+            if let Some([oldest, newest]) = happened {
+                let since = if is_taken { newest } else { oldest };
+                progress.lag_seconds = now.as_ms().saturating_sub(since.as_ms()).max(0) / 1000;
+            }
             if is_taken {
-                progress.cursor = last_seq;
+                progress.cursor = cursor;
                 progress.last_delivery_at = Some(now);
                 (progress.failures, progress.failing_since) = (0, None);
-                progress.status_text = None;
+                progress.status_text.clone_from(&self.missed);
             } else {
                 progress.failures = progress.failures.saturating_add(1);
                 progress.failing_since.get_or_insert(at);

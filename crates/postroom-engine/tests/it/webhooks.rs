@@ -13,6 +13,7 @@ use postroom_net::Dialer;
 use postroom_net::Network;
 use postroom_net::Trust;
 use postroom_store::EntityPlace;
+use postroom_store::FeedRetention;
 use postroom_store::NewsPage;
 use postroom_store::WebhookProgress;
 use serde_json::Value as Json;
@@ -116,7 +117,8 @@ impl Net {
     fn taken(&self, host: &str) -> Vec<i64> {
         let takes = |one: &Heard| matches!(one.did, Does::Takes | Does::TalksOn);
         let heard = self.heard(host).into_iter().filter(takes);
-        let data = heard.map(|one| one.json()["data"].take());
+        let told = heard.map(|one| one.json()).filter(|json| json["type"] != "missed");
+        let data = told.map(|mut json| json["data"].take());
         let events = data.flat_map(|data| data.as_array().cloned().unwrap_or(vec![data]));
         events.map(|event| event["seq"].as_i64().unwrap()).collect()
     }
@@ -186,10 +188,13 @@ impl Network for Net {
 
 /// A world whose connections lead to these receivers.
 async fn place() -> (World, Net, Settings) {
-    let (world, net) = (World::new().await, Net(Arc::default()));
-    let mut settings = world.settings();
-    let dialer = Dialer::new(&Trust::default()).unwrap();
-    settings.dialing.dialer = dialer.over(Arc::new(net.clone()));
+    place_keeping(FeedRetention::default()).await
+}
+
+/// The same with a feed that keeps changes otherwise.
+async fn place_keeping(feed: FeedRetention) -> (World, Net, Settings) {
+    let (world, net) = (World::keeping(feed).await, Net(Arc::default()));
+    let settings = place_settings(&world, &net);
     (world, net, settings)
 }
 
@@ -426,5 +431,81 @@ async fn a_cursor_of_other_data_disables_with_the_reason_and_is_moved() {
     let want = changes(&world, 2).await;
     until("the next events", || net.taken("lost.test").len() == 2).await;
     assert_eq!(net.taken("lost.test"), want);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_was_away_for_too_long_is_told_what_it_missed_and_then_what_is_kept() {
+    const KEPT: u64 = 1_000;
+    let feed = FeedRetention::new(None, Some(KEPT)).unwrap();
+    let (world, net, settings) = place_keeping(feed).await;
+    let hook = webhook(&world, "away.test", json!({"classes": [PROFILES]})).await;
+    let engine = world.start(settings).await;
+    let first = changes(&world, 2).await;
+    until("the first events", || net.taken("away.test") == first).await;
+    net.always("away.test", Does::IsDown);
+    for number in 0..1_500 {
+        world.create(PROFILES, json!({"name": number.to_string()})).await;
+    }
+    // The feed is trimmed once an hour.
+    let began = Instant::now();
+    while world.store.feed_bounds().await.unwrap().oldest <= first[1] + 10 {
+        assert!(began.elapsed() < PATIENCE, "nothing is trimmed");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    let requests = net.heard("away.test").len();
+    net.then("away.test", &[Does::Says(500), Does::Cuts]);
+    net.always("away.test", Does::Takes);
+    let oldest = world.store.feed_bounds().await.unwrap().oldest;
+    let kept = world.store.feed_list(&Domain::default_domain(), oldest, 5_000).await.unwrap();
+    let want: Vec<_> = kept.iter().filter(|row| row.class == PROFILES).map(|row| row.seq).collect();
+    assert!((500..1_500).contains(&want.len()), "{} are kept", want.len());
+    until("what is kept", || net.taken("away.test").len() >= first.len() + want.len()).await;
+    assert_eq!(net.taken("away.test").split_off(first.len()), want);
+    // It was told first, under one id until it took it.
+    let heard = net.heard("away.test").split_off(requests);
+    let told: Vec<_> = heard.iter().take_while(|one| one.json()["type"] == "missed").collect();
+    assert_eq!(told.len(), 3, "{:?}", heard.first());
+    assert!(told.iter().all(|one| one.fields["webhook-id"] == told[0].fields["webhook-id"]));
+    let data = told[2].json()["data"].take();
+    assert_eq!((&data["webhook"], &data["to"]), (&json!(hook.to_string()), &json!(oldest)));
+    let after = data["after"].as_i64().unwrap();
+    assert!((first[1]..first[1] + 10).contains(&after), "{after}");
+    assert!(data["text"].as_str().unwrap().contains("Read the entities anew"), "{data}");
+    let it = until_it(&world, hook, |it| it.number("cursor") >= want.last().copied()).await;
+    assert!(is_on(&it), "{it:?}");
+    assert!(it.text("statusText").unwrap().starts_with("events were missed"), "{it:?}");
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_thousand_webhooks_a_dead_one_and_a_slow_one_delay_nobody() {
+    const COUNT: usize = 1_000;
+    let (world, net, settings) = place().await;
+    let mut good = vec![];
+    for number in 0..COUNT {
+        let host = match number {
+            0 => "dead.test".to_owned(),
+            1 => "slow.test".to_owned(),
+            _ => format!("good{number}.test"),
+        };
+        let more = json!({"classes": [PROFILES], "batch": if number % 2 == 0 { 1 } else { 100 }});
+        webhook(&world, &host, more).await;
+        good.extend(Some(host).filter(|_| number > 1));
+    }
+    net.always("dead.test", Does::IsDown);
+    net.always("slow.test", Does::IsSilent);
+    let engine = world.start(settings).await;
+    let began = Instant::now();
+    let want = changes(&world, 5).await;
+    until("all events", || good.iter().all(|host| net.taken(host).len() >= want.len())).await;
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(good.iter().all(|host| net.taken(host) == want));
+    // Those two are told too, when they are back.
+    for host in ["dead.test", "slow.test"] {
+        net.always(host, Does::Takes);
+        until(host, || net.taken(host).len() >= want.len()).await;
+        assert_eq!(net.taken(host), want);
+    }
     engine.stop().await;
 }

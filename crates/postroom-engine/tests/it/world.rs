@@ -93,6 +93,11 @@ pub struct World {
 impl World {
     /// Without an engine so far.
     pub async fn new() -> Self {
+        Self::keeping(FeedRetention::default()).await
+    }
+
+    /// The same with a feed that keeps changes otherwise.
+    pub async fn keeping(feed: FeedRetention) -> Self {
         let users = [ANNA, BEN].map(|user| (user.to_owned(), PASSWORD.to_owned()));
         let config =
             SandboxConfig { users: users.to_vec(), tls: false, ..SandboxConfig::default() };
@@ -108,7 +113,7 @@ impl World {
             work: Work::Inline,
             member: postroom_store::Member::alone(),
             objects: ObjectsAccess::None,
-            feed: FeedRetention::default(),
+            feed,
         };
         let store = Store::open(database, &config_of_store).await.unwrap();
         Self { sandbox: Arc::new(Sandbox::in_memory(&config).unwrap()), store, directory }
