@@ -1,10 +1,11 @@
 //! Rows: the entities as an answer shows them. A row has the properties of an entity. If the mask
-//! asks for them, it also has the entities to which the entity refers, and the descriptions of its
-//! files.
+//! asks for them, it also has the entities to which the entity refers, the descriptions of its
+//! files, and who has claimed it.
 //!
-//! These are read with one query for each reference and one for the files, however many entities a
-//! page has.
+//! These are read with one query for each reference, one for the files and one for the claims,
+//! however many entities a page has.
 
+use postroom_model::CLAIM_FIELDS;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -15,6 +16,7 @@ use postroom_model::Mask;
 use postroom_model::MaskedReference;
 use postroom_model::Query;
 use postroom_store::Error;
+use postroom_store::ListedClaim;
 use postroom_store::ListedFile;
 use postroom_store::Store;
 use serde_json::Map;
@@ -53,6 +55,7 @@ pub(crate) struct Companions {
     /// For each reference of the mask, the other entities by id.
     others: Vec<HashMap<EntityId, Json>>,
     files: HashMap<EntityId, Vec<ListedFile>>,
+    claims: HashMap<EntityId, ListedClaim>,
 }
 
 impl Rows {
@@ -69,12 +72,14 @@ impl Rows {
         for reference in mask.references() {
             companions.others.push(self.others(reference, entities).await?);
         }
-        if mask.has_files() {
-            let ids: Vec<_> = entities.iter().map(|entity| entity.id).collect();
-            for ids in ids.chunks(AT_ONCE) {
-                companions
-                    .files
-                    .extend(self.store.file_page(&self.domain, &self.class, ids).await?);
+        let ids: Vec<_> = entities.iter().map(|entity| entity.id).collect();
+        for ids in ids.chunks(AT_ONCE) {
+            let (store, domain, class) = (&self.store, &self.domain, &self.class);
+            if mask.has_files() {
+                companions.files.extend(store.file_page(domain, class, ids).await?);
+            }
+            if mask.has_claim() {
+                companions.claims.extend(store.claim_page(domain, class, ids).await?);
             }
         }
         Ok(companions)
@@ -142,6 +147,14 @@ impl Rows {
                 let files = companions.files.get(&entity.id);
                 let files = files.map(|files| files.iter().map(described).collect());
                 members.insert(FILES.to_owned(), Json::Array(files.unwrap_or_default()));
+            }
+            if mask.has_claim() {
+                let claim = companions.claims.get(&entity.id).cloned().unwrap_or_default();
+                let ListedClaim { by, until, claims } = claim;
+                let until = until.map(|until| until.to_string());
+                let values = [json!(by), json!(until), json!(claims)];
+                let names = CLAIM_FIELDS.into_iter().map(str::to_owned);
+                members.extend(names.zip(values));
             }
         }
         self.flattened(mask.apply(&row))

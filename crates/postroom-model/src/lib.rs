@@ -136,6 +136,7 @@ pub use json_problem::json_problem;
 pub use limits::PROBLEMS_MAX;
 pub use limits::QUOTED_CHARS_MAX;
 pub use mailbox_id::MailboxId;
+pub use mask::CLAIM_FIELDS;
 pub use mask::FILES;
 pub use mask::Mask;
 pub use mask::MaskedReference;

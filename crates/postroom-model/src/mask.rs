@@ -1,7 +1,8 @@
 //! The parameter `mask`: which fields of an entity are shown.
 //!
 //! A dot leads into JSON (`recipients.address`), into the entity that a property refers to
-//! (`account_id.address`), and into the descriptions of the files (`files.name`).
+//! (`account_id.address`), and into the descriptions of the files (`files.name`). The state of the
+//! work claim of an entity has names too.
 
 use crate::class::Class;
 use crate::class::OF_EVERY_ENTITY;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 
 /// The field with the descriptions of all files of an entity.
 pub const FILES: &str = "files";
+/// The fields with the state of the work claim of an entity. No property has such a name.
+pub const CLAIM_FIELDS: [&str; 3] = ["claimedBy", "claimedUntil", "claims"];
 /// How many fields a mask may name.
 const FIELDS_MAX: usize = 256;
 /// How deep a dotted field may go.
@@ -30,6 +33,8 @@ pub struct Mask {
     references: Vec<MaskedReference>,
     /// Whether the files are shown.
     has_files: bool,
+    /// Whether the state of the work claim is shown, at least a part of it.
+    has_claim: bool,
 }
 
 /// A property that shows the entity to which it refers.
@@ -77,12 +82,16 @@ impl Mask {
             let is_shown = match property {
                 Some(property) => !property.is_file() && !property.write_only(),
                 None if first == FILES => class.properties.iter().any(Property::is_file),
-                None => OF_EVERY_ENTITY.contains(&first.as_str()),
+                None => {
+                    let name = first.as_str();
+                    OF_EVERY_ENTITY.contains(&name) || CLAIM_FIELDS.contains(&name)
+                }
             };
             if !is_shown {
                 return Err(format!("{} shows no property `{first}`", class.classname));
             }
             mask.has_files |= property.is_none() && first == FILES;
+            mask.has_claim |= property.is_none() && CLAIM_FIELDS.contains(&first.as_str());
             let refers = |property: &&Property| property.data_type == DataType::Entity;
             match property.filter(refers).filter(|_| !deeper.is_empty()) {
                 None => mask.paths.push(path.clone()),
@@ -133,6 +142,12 @@ impl Mask {
     #[must_use]
     pub fn has_files(&self) -> bool {
         self.has_files
+    }
+
+    /// Whether a part of the state of the work claim is shown.
+    #[must_use]
+    pub fn has_claim(&self) -> bool {
+        self.has_claim
     }
 
     /// The fields with those of the other entities, in the order in which they were asked for.

@@ -88,8 +88,9 @@ pub fn wanted_class(
 /// As [`Mask::parse`]; a mask that names files or other entities.
 pub fn wanted_mask(class: &Class, classes: &[Arc<Class>], text: &str) -> Result<Mask, Invalid> {
     let mask = Mask::parse(class, classes, text)?;
-    if mask.has_files() || !mask.references().is_empty() {
-        let reason = "names properties of the entity alone: an event has neither files nor others";
+    if mask.has_files() || mask.has_claim() || !mask.references().is_empty() {
+        let reason = "names properties of the entity alone: an event has neither files nor others, \
+                      and a claim is no event";
         return Err(Invalid::new("mask", reason));
     }
     Ok(mask)

@@ -74,7 +74,7 @@ impl Store {
 }
 
 /// The ids, the last one repeated up to a power of two, so that there are few different statements.
-fn padded(ids: &[EntityId]) -> Vec<Value> {
+pub(crate) fn padded(ids: &[EntityId]) -> Vec<Value> {
     let last = ids.last().into_iter().cycle();
     ids.iter().chain(last).take(ids.len().next_power_of_two()).map(|id| Value::Id(*id)).collect()
 }

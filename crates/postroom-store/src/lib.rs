@@ -175,6 +175,8 @@ mod aggregate;
 
 mod file_page;
 
+mod claim_page;
+
 mod purge;
 
 mod change;
@@ -267,6 +269,7 @@ pub use bulk::BulkWork;
 pub use change::ChangeTerms;
 pub use change::Updated;
 pub use chunk::BlobId;
+pub use claim_page::ListedClaim;
 pub use claim_row::ClaimStep;
 pub use claim_row::ClaimThen;
 pub use class_sync::Synced;

@@ -8,6 +8,7 @@
 //! ```
 //! Names of classes have no minus sign, so these names are never those of other classes.
 
+use postroom_model::CLAIM_FIELDS;
 use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::Property;
@@ -87,6 +88,11 @@ fn shown(class: &Class, purpose: SchemaUse) -> Json {
     if is_row && has_files && !properties.contains_key("files") {
         let file = json!({"$ref": "#/components/schemas/FileOfEntity"});
         properties.insert("files".to_owned(), json!({"type": "array", "items": file}));
+    }
+    if is_row {
+        let moment = json!({"type": ["string", "null"], "format": "date-time"});
+        let values = [json!({"type": ["string", "null"]}), moment, json!({"type": "integer"})];
+        properties.extend(CLAIM_FIELDS.into_iter().map(str::to_owned).zip(values));
     }
     let required: Vec<_> = properties.keys().cloned().collect();
     let mut schema = json!({

@@ -113,6 +113,38 @@ async fn a_patch_with_the_token_ends_the_claim_and_may_be_repeated() {
 }
 
 #[on_both]
+async fn who_has_an_entity_is_shown_if_the_mask_asks_for_it() {
+    let server = tasks(&["new", "new"]).await;
+    let body = json!({"filter": new(), "order": "rank", "lease": 600, "claimedBy": "w"});
+    let mine = claim(&server, &body).await.remove(0);
+    let mask = "mask=rank,claimedBy,claimedUntil,claims";
+    let none = json!({"rank": 1, "claimedBy": null, "claimedUntil": null, "claims": 0});
+    let had =
+        json!({"rank": 0, "claimedBy": "w", "claimedUntil": mine["claimedUntil"], "claims": 1});
+    let list = server.get(&format!("{TASKS}?order=rank&{mask}")).await.expect(200);
+    assert_eq!(list, json!([had, none]));
+    let path = format!("{TASKS}/{}", mine["id"].as_str().unwrap());
+    let one = || async { server.get(&format!("{path}?{mask}")).await.expect(200) };
+    assert_eq!(one().await, had);
+    assert!(server.get(&path).await.expect(200).get("claims").is_none());
+    // Given back for later, it was claimed once, and nobody has it.
+    with_token(&server, "NACK", &mine, &json!({"delay": 600})).await.expect(204);
+    let back = json!({"rank": 0, "claimedBy": null, "claimedUntil": null, "claims": 1});
+    assert_eq!(one().await, back);
+    // Acknowledged, the count begins anew.
+    let other = claim(&server, &body).await.remove(0);
+    with_token(&server, "PATCH", &other, &json!({})).await.expect(200);
+    let list = server.get(&format!("{TASKS}?order=rank&{mask}")).await.expect(200);
+    assert_eq!(list, json!([back, none]));
+    // The token is nobody else's, and a claim is no event.
+    let refused = server.get(&format!("{TASKS}?mask=claimToken")).await.expect(422);
+    assert!(refused["detail"].as_str().unwrap().contains("claimToken"), "{refused}");
+    let events = format!("/rest/v1/events?after=now&class={TASKS}&mask=claims");
+    let refused = answer(server.request("GET", &events)).await.expect(422);
+    assert!(refused["detail"].as_str().unwrap().contains("no event"), "{refused}");
+}
+
+#[on_both]
 async fn an_expired_claim_is_lost_when_another_worker_has_the_entity() {
     let server = tasks(&["new"]).await;
     let body = json!({"filter": new(), "lease": 1});

@@ -115,6 +115,8 @@ pub(super) async fn claims(world: &World) {
     let claims = store.work_claim(domain, &class, wanted).await.unwrap();
     assert_eq!(claims.len(), 3);
     assert_eq!(store.claims_under(domain, &class, token).await.unwrap().len(), 3);
+    let ids: Vec<_> = claims.iter().map(|claim| claim.entity).collect();
+    assert_eq!(store.claim_page(domain, &class, &ids).await.unwrap().len(), 3);
     let place = |at: usize| EntityPlace::new(domain, &class, claims[at].entity);
     store.claim_extend(place(0), token, 90_000).await.unwrap();
     store.claim_acknowledge(place(0), token).await.unwrap();
