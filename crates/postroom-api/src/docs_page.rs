@@ -189,15 +189,18 @@ fn html(markdown: &str) -> String {
     for at in 0..events.len() {
         let (before, rest) = events.split_at_mut(at + 1);
         let Some(event) = before.last_mut() else { continue };
-        match event {
-            Event::Start(Tag::Heading { id, .. }) => *id = Some(slug(rest).into()),
-            Event::Start(Tag::Link { dest_url, .. }) => match linked(dest_url) {
-                Some(to) => (*dest_url, is_within_link) = (to.into(), true),
-                None => (*event, is_within_link) = (Event::Text("".into()), false),
-            },
-            Event::End(TagEnd::Link) if !is_within_link => *event = Event::Text("".into()),
-            Event::Html(_) | Event::InlineHtml(_) => *event = Event::Text("".into()),
-            _ => {}
+        let is_dropped_end = !is_within_link && matches!(event, Event::End(TagEnd::Link));
+        if let Event::Start(Tag::Heading { id, .. }) = event {
+            *id = Some(slug(rest).into());
+        } else if let Event::Start(Tag::Link { dest_url, .. }) = event {
+            let to = linked(dest_url);
+            is_within_link = to.is_some();
+            match to {
+                Some(to) => *dest_url = to.into(),
+                None => *event = Event::Text("".into()),
+            }
+        } else if is_dropped_end || matches!(event, Event::Html(_) | Event::InlineHtml(_)) {
+            *event = Event::Text("".into());
         }
     }
     let mut html = String::new();
