@@ -45,8 +45,8 @@ impl Store {
             proxy_password: sealed(&profiles, &mut profile, names::PROXY_PASSWORD),
         };
         let tokens = TokenSlot::ALL.map(|slot| {
-            let refresh_token = sealed(slot.refresh_token());
-            let access_token = sealed(slot.access_token());
+            let refresh_token = sealed(&accounts, &mut account, slot.refresh_token());
+            let access_token = sealed(&accounts, &mut account, slot.access_token());
             Some(AccountTokens { app: None, refresh_token, access_token })
         });
         let (domain, folders, saved) = (domain.clone(), vec![], [0; 16]);

@@ -171,13 +171,9 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
     environment.extend([("RUST_LOG", "trace"), ("AWS_SESSION_TOKEN", SESSION)].map(owned));
     let trust_ca_pem = sandbox.ca_pem().to_owned();
     let endpoint = s3.endpoint();
-    let arguments = ["--blobs", "s3://mail", "--blobs-endpoint", &endpoint];
-    let arguments = [
-        &arguments[..],
-        &["--blobs-allow-http", "--blobs-path-style", "--webhooks-to-private-addresses"],
-    ]
-    .concat();
-    let arguments = arguments.into_iter().map(str::to_owned).collect();
+    let place = ["--blobs", "s3://mail", "--blobs-endpoint", &endpoint];
+    let allowed = ["--blobs-allow-http", "--blobs-path-style", "--webhooks-to-private-addresses"];
+    let arguments = place.into_iter().chain(allowed).map(str::to_owned).collect();
     let options =
         PostroomOptions { trust_ca_pem, environment, arguments, ..PostroomOptions::default() };
     let mut postroom = Postroom::start(Path::new(env!("CARGO_BIN_EXE_postroom")), options).unwrap();

@@ -22,6 +22,7 @@ use crate::token_step::TokenStep;
 use crate::webhook::WebhookProgress;
 use postroom_model::AccountId;
 use postroom_model::FolderId;
+use postroom_model::ProfileId;
 use postroom_model::Timestamp;
 use postroom_model::WebhookId;
 use postroom_model::builtin::ACCOUNTS;
