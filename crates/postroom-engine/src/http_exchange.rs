@@ -38,6 +38,8 @@ pub(crate) struct FormRequest<'a> {
     pub url: &'a Url,
     /// The form (`application/x-www-form-urlencoded`). It is sent by POST.
     pub form: SecretString,
+    /// Who asks, where that is not in the form (RFC 6750 §2.1).
+    pub bearer: Option<&'a SecretString>,
 }
 
 /// What came back.
@@ -96,13 +98,21 @@ pub(crate) async fn post(
 
 async fn exchange(
     dialer: &Dialer,
-    FormRequest { url, form }: FormRequest<'_>,
+    FormRequest { url, form, bearer }: FormRequest<'_>,
 ) -> Result<FormAnswer, ExchangeError> {
-    let request = Request::post(&url.path)
+    let mut request = Request::post(&url.path)
         .header(header::HOST, &url.authority)
         .header(header::USER_AGENT, USER_AGENT)
         .header(header::ACCEPT, "application/json")
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    if let Some(bearer) = bearer {
+        let text = SecretString::from(format!("Bearer {}", bearer.expose_secret()));
+        let value = header::HeaderValue::from_str(text.expose_secret());
+        let mut value = value.map_err(|error| ExchangeError::Unsendable(error.into()))?;
+        value.set_sensitive(true);
+        request = request.header(header::AUTHORIZATION, value);
+    }
+    let request = request
         .body(Full::new(Bytes::from(form.expose_secret().to_owned())))
         .map_err(ExchangeError::Unsendable)?;
     let security = if url.is_tls { Security::Tls } else { Security::None };

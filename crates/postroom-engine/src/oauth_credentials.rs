@@ -26,6 +26,7 @@ use crate::token_request::TokenFailure;
 use crate::token_request::TokenRequest;
 use postroom_model::AccountId;
 use postroom_model::Timestamp;
+use postroom_model::oauth::GrantKind;
 use postroom_model::oauth::OAuthApp;
 use postroom_model::oauth::TokenSlot;
 use postroom_model::oauth::TokenState;
@@ -175,16 +176,18 @@ impl TokenAsker {
             let reason = format!("the OAuth app of the account is gone: set `{}`", slot.app());
             return Err(CredentialError::NeedsPerson { reason });
         };
+        let oauth = OAuthApp::of(&app.app);
+        let needs_none = oauth.grant != GrantKind::RefreshToken;
         // What cannot be decrypted is replaced, if there is a refresh token.
         let access_token = match access_token.as_ref().map(Sealed::open).transpose() {
             Ok(token) => token,
-            Err(_) if refresh_token.is_some() => None,
+            Err(_) if refresh_token.is_some() || needs_none => None,
             Err(source) => {
                 let property = slot.access_token();
                 return Err(CredentialError::Unreadable { property, source });
             }
         };
-        Ok(FoundTokens { row, slot, app, refresh_token, access_token })
+        Ok(FoundTokens { row, slot, app, oauth, refresh_token, access_token })
     }
 
     /// Writes what a provider gave before, if the store did not take it then.
@@ -228,7 +231,7 @@ impl TokenAsker {
         known: &mut TokenMemory,
     ) -> Result<FoundTokens, CredentialError> {
         let (account, slot) = (found.account(), found.slot);
-        let app = OAuthApp::of(&found.app.app);
+        let app = &found.oauth;
         let Some(grant) = found.grant()? else {
             let state = TokenState::None;
             self.note(found, TokenStep::Failed { state, is_open: false }).await?;
@@ -236,7 +239,7 @@ impl TokenAsker {
         };
         let used = found.entitled_by();
         known.may_ask(used)?;
-        let asked = TokenRequest { app: &app, client_secret: found.client_secret()?, grant };
+        let asked = TokenRequest { app, client_secret: found.client_secret()?, grant };
         let since = found.row.account.text(slot.refreshing_since()).map(str::to_owned);
         if since.is_none() {
             self.note(found, TokenStep::Asking(self.now())).await?;

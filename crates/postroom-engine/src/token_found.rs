@@ -6,6 +6,8 @@ use crate::token_request::Grant;
 use postroom_model::AccountId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::names;
+use postroom_model::oauth::GrantKind;
+use postroom_model::oauth::OAuthApp;
 use postroom_model::oauth::TokenSlot;
 use postroom_store::AccountRow;
 use postroom_store::OAuthAppRow;
@@ -20,6 +22,8 @@ pub(crate) struct FoundTokens {
     pub row: AccountRow,
     pub slot: TokenSlot,
     pub app: Arc<OAuthAppRow>,
+    /// The app with what its provider adds.
+    pub oauth: OAuthApp,
     pub refresh_token: Option<Sealed>,
     pub access_token: Option<SecretString>,
 }
@@ -32,7 +36,11 @@ impl FoundTokens {
 
     /// What tells one entitlement to tokens from the next. `None`: there is none.
     pub(crate) fn entitled_by(&self) -> Option<SecretMark> {
-        self.refresh_token.as_ref().map(Sealed::mark)
+        let secret = match self.oauth.grant {
+            GrantKind::RefreshToken => self.refresh_token.as_ref(),
+            GrantKind::ClientCredentials | GrantKind::External => self.app.client_secret.as_ref(),
+        };
+        secret.map(Sealed::mark)
     }
 
     /// What entitles to a token. `None`: nobody has consented.
@@ -41,6 +49,14 @@ impl FoundTokens {
     ///
     /// It cannot be decrypted.
     pub(crate) fn grant(&self) -> Result<Option<Grant>, CredentialError> {
+        match self.oauth.grant {
+            GrantKind::RefreshToken => {}
+            GrantKind::ClientCredentials => return Ok(Some(Grant::ClientCredentials)),
+            GrantKind::External => {
+                let (account, address) = (self.account(), self.address().to_owned());
+                return Ok(Some(Grant::External { account, address }));
+            }
+        }
         let property = self.slot.refresh_token();
         let token = self.refresh_token.as_ref().map(|sealed| opened(sealed, property));
         Ok(token.transpose()?.map(Grant::RefreshToken))

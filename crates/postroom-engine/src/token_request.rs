@@ -6,6 +6,7 @@ use crate::http_exchange;
 use crate::http_exchange::FormAnswer;
 use crate::http_exchange::FormRequest;
 use crate::retry_after::RetryAfter;
+use postroom_model::AccountId;
 use postroom_model::oauth::OAuthApp;
 use postroom_net::Dialer;
 use secrecy::ExposeSecret;
@@ -37,6 +38,15 @@ pub(crate) struct TokenRequest<'a> {
 pub(crate) enum Grant {
     /// A refresh token (RFC 6749 §6).
     RefreshToken(SecretString),
+    /// The app itself (RFC 6749 §4.4).
+    ClientCredentials,
+    /// Software of a client has the tokens. The secret of the app says who asks.
+    External {
+        /// The account.
+        account: AccountId,
+        /// Its address.
+        address: String,
+    },
 }
 
 /// A token that was given.
@@ -94,7 +104,8 @@ pub(crate) async fn ask(
         return Err(TokenFailure::Refused { by: Consenter::Administrator, reason });
     };
     let form = request.form();
-    match http_exchange::post(dialer, FormRequest { url, form }).await {
+    let bearer = request.client_secret.as_ref().filter(|_| request.is_external());
+    match http_exchange::post(dialer, FormRequest { url, form, bearer }).await {
         Ok(answer) => request.read(&answer),
         Err(error) => {
             let is_open = error.may_be_sent();
@@ -113,6 +124,11 @@ impl TokenRequest<'_> {
                 form.add("grant_type", "refresh_token");
                 form.add("refresh_token", token.expose_secret());
             }
+            Grant::ClientCredentials => form.add("grant_type", "client_credentials"),
+            Grant::External { account, address } => {
+                form.add("account", &account.to_string());
+                form.add("address", address);
+            }
         }
         if !self.app.scope.is_empty() {
             form.add("scope", &self.app.scope);
@@ -120,10 +136,22 @@ impl TokenRequest<'_> {
         if let Some(id) = &self.app.client_id {
             form.add("client_id", id);
         }
-        if let Some(secret) = &self.client_secret {
+        if let Some(secret) = self.client_secret.as_ref().filter(|_| !self.is_external()) {
             form.add("client_secret", secret.expose_secret());
         }
         SecretString::from(form.0)
+    }
+
+    fn is_external(&self) -> bool {
+        matches!(self.grant, Grant::External { .. })
+    }
+
+    /// The secret of the grant.
+    fn entitlement(&self) -> Option<&SecretString> {
+        match &self.grant {
+            Grant::RefreshToken(token) => Some(token),
+            Grant::ClientCredentials | Grant::External { .. } => None,
+        }
     }
 
     /// What an answer means.
@@ -131,13 +159,17 @@ impl TokenRequest<'_> {
         let json: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
         let is_done = (200..300).contains(&answer.status);
         if is_done && let Some(granted) = granted(&json) {
-            return Ok(granted);
+            let refresh_token = granted.refresh_token.filter(|_| self.entitlement().is_some());
+            return Ok(GrantedToken { refresh_token, ..granted });
         }
         let error = json.get("error").and_then(Json::as_str);
         let words = self.words(error, &json);
         let reason = format!("it answers {}{words}", answer.status);
         let passes = matches!(answer.status, 408 | 425 | 429 | 500..);
         match error.and_then(who).filter(|_| !passes) {
+            Some(_) if self.entitlement().is_none() => {
+                Err(TokenFailure::Refused { by: Consenter::Administrator, reason })
+            }
             Some(by) => Err(TokenFailure::Refused { by, reason }),
             None => {
                 // An answer of 2yz that cannot be read, or a 5yz, may hide a token.
@@ -157,8 +189,7 @@ impl TokenRequest<'_> {
         if let Some(described) = described {
             let _ = write!(words, " ({})", described.trim());
         }
-        let Grant::RefreshToken(token) = &self.grant;
-        let secrets = [Some(token), self.client_secret.as_ref()];
+        let secrets = [self.entitlement(), self.client_secret.as_ref()];
         let is_echo = secrets.into_iter().flatten().any(|one| words.contains(one.expose_secret()));
         if is_echo {
             return ": (not shown)".to_owned();
@@ -294,6 +325,28 @@ mod tests {
             };
             assert_eq!(read, want, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn an_app_that_needs_no_consent_asks_by_itself() {
+        let app = app();
+        let asked = |grant| TokenRequest { grant, ..request(&app) };
+        let own = asked(Grant::ClientCredentials);
+        assert_eq!(
+            own.form().expose_secret(),
+            "grant_type=client_credentials&scope=x%20y&client_id=a%20b&client_secret=h%26sh"
+        );
+        let account = AccountId::of(EntityId::from_u128(7));
+        let external = asked(Grant::External { account, address: "a@b.test".to_owned() });
+        let form = external.form();
+        let form = form.expose_secret();
+        assert!(form.ends_with("&address=a%40b.test&scope=x%20y&client_id=a%20b"), "{form}");
+        // Nobody could consent, and a refresh token would be of no use.
+        let refused = own.read(&answer(400, r#"{"error": "invalid_grant"}"#));
+        let by = Consenter::Administrator;
+        assert!(matches!(refused, Err(TokenFailure::Refused { by: of, .. }) if of == by));
+        let granted = own.read(&answer(200, r#"{"access_token": "a", "refresh_token": "r"}"#));
+        assert!(granted.unwrap().refresh_token.is_none());
     }
 
     #[test]

@@ -55,13 +55,14 @@ pub const COMPOSED: [&str; 17] = [
 
 /// The enums whose values Postroom obeys. They take no items of extensions, because Postroom would
 /// not know what such a value means.
-pub const OBEYED: [&str; 6] = [
+pub const OBEYED: [&str; 7] = [
     names::IMAP_SECURITY,
     names::SMTP_SECURITY,
     names::TLS_MINIMUM,
     names::AUTH,
     names::MODE,
     names::PROVIDER,
+    names::GRANT,
 ];
 
 const DEFINITIONS: [&str; 6] = [

@@ -33,6 +33,8 @@ struct Preset {
     token_url: Option<String>,
     device_url: Option<String>,
     scopes: Vec<String>,
+    /// The scopes of an app that gets tokens by its own credentials.
+    application_scopes: Vec<String>,
     /// What its page of consent needs beyond RFC 6749 §4.1.1 to give a refresh token.
     authorize_parameters: BTreeMap<String, String>,
 }
@@ -138,6 +140,17 @@ impl TokenState {
     }
 }
 
+/// What entitles an app to tokens: the values of `grant`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrantKind {
+    /// The refresh token of each account.
+    RefreshToken,
+    /// The id and the secret of the app, for the mailboxes of its organisation (RFC 6749 §4.4).
+    ClientCredentials,
+    /// Nothing: software of the client has the tokens, and is asked for them.
+    External,
+}
+
 /// An app with what its provider adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OAuthApp {
@@ -151,6 +164,8 @@ pub struct OAuthApp {
     pub device_url: Option<Url>,
     /// Its id at the provider.
     pub client_id: Option<String>,
+    /// What entitles it to tokens.
+    pub grant: GrantKind,
     /// What tokens are good for, with spaces between.
     pub scope: String,
     /// Where people come back to after they consented.
@@ -172,6 +187,15 @@ impl OAuthApp {
             let url = text(name).map(str::to_owned).or_else(usual)?;
             Url::parse(&url).ok()
         };
+        let grant = match text(names::GRANT) {
+            Some("client_credentials") => GrantKind::ClientCredentials,
+            Some("external") => GrantKind::External,
+            _ => GrantKind::RefreshToken,
+        };
+        let usual = match grant {
+            GrantKind::ClientCredentials => &preset.application_scopes,
+            GrantKind::RefreshToken | GrantKind::External => &preset.scopes,
+        };
         let own: Vec<_> = app.texts(names::SCOPES).collect();
         Self {
             name: text(names::NAME).unwrap_or_default().to_owned(),
@@ -179,7 +203,8 @@ impl OAuthApp {
             token_url: url(names::TOKEN_URL, preset.token_url.as_ref()),
             device_url: url(names::DEVICE_URL, preset.device_url.as_ref()),
             client_id: text(names::CLIENT_ID).map(str::to_owned),
-            scope: if own.is_empty() { preset.scopes.join(" ") } else { own.join(" ") },
+            grant,
+            scope: if own.is_empty() { usual.join(" ") } else { own.join(" ") },
             redirect_uri: text(names::REDIRECT_URI).map(str::to_owned),
             authorize_parameters: preset
                 .authorize_parameters
@@ -306,6 +331,10 @@ mod tests {
             (at(app.authorize_url).as_str(), app.scope.as_str()),
             ("login.example/consent", "a b")
         );
+        let daemon = json!({"provider": "microsoft", "grant": "client_credentials"});
+        let daemon = OAuthApp::of(&entity(&daemon));
+        assert_eq!(daemon.grant, GrantKind::ClientCredentials);
+        assert!(daemon.scope.ends_with("/.default"), "{}", daemon.scope);
         let none = OAuthApp::of(&entity(&json!({"name": "x"})));
         assert_eq!((none.token_url, none.scope.as_str(), none.name.as_str()), (None, "", "x"));
     }

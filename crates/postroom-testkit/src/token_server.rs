@@ -68,6 +68,8 @@ struct ProviderState {
     running: usize,
     running_most: usize,
     on_token: Option<OnToken>,
+    /// Whose tokens an app gets by its own secret.
+    application: Option<(String, String)>,
 }
 
 /// A provider. Clones share everything.
@@ -102,6 +104,7 @@ impl Default for TokenServer {
             running: 0,
             running_most: 0,
             on_token: None,
+            application: None,
         })))
     }
 }
@@ -131,6 +134,12 @@ impl TokenServer {
     #[must_use]
     pub fn consent(&self, user: &str) -> String {
         self.state().new_refresh(user)
+    }
+
+    /// From now on, an app with this secret gets tokens of a user without a consent: by its
+    /// credentials, or by asking with the secret as its bearer.
+    pub fn entitle(&self, secret: &str, user: &str) {
+        self.state().application = Some((secret.to_owned(), user.to_owned()));
     }
 
     /// A user takes all consents back.
@@ -194,8 +203,11 @@ impl TokenServer {
     ///
     /// The connection is lost.
     pub async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
-        let (line, body) = request(&mut stream).await?;
-        let form = decoded(&body);
+        let (head, body) = request(&mut stream).await?;
+        let line = head.lines().next().unwrap_or_default();
+        let mut form = decoded(&body);
+        let bearer = head.lines().find_map(|line| line.strip_prefix("authorization: Bearer "));
+        form.extend(bearer.map(|secret| ("bearer".to_owned(), secret.to_owned())));
         let (status, body) = if line.contains("/introspect") {
             let query = line.split(['?', ' ']).find(|part| part.contains("token="));
             let form = query.map(decoded).unwrap_or(form);
@@ -268,8 +280,17 @@ impl ProviderState {
     fn answer(&mut self, form: &HashMap<String, String>) -> (u16, String) {
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         let refused = |error: &str| (400, format!(r#"{{"error":"{error}"}}"#));
-        if field("grant_type") != "refresh_token" {
-            return refused("unsupported_grant_type");
+        let secret = match (field("grant_type"), field("bearer")) {
+            ("refresh_token", _) => None,
+            ("client_credentials", _) => Some(field("client_secret")),
+            ("", bearer) if !bearer.is_empty() => Some(bearer),
+            _ => return refused("unsupported_grant_type"),
+        };
+        if let Some(secret) = secret {
+            return match self.application.clone() {
+                Some((right, user)) if right == secret => self.give(&user, ""),
+                _ => refused("invalid_client"),
+            };
         }
         let old = field("refresh_token");
         if let Some(user) = self.used.get(old).cloned() {
@@ -286,10 +307,14 @@ impl ProviderState {
             self.used.insert(old.to_owned(), user.clone());
             more = format!(r#","refresh_token":"{}""#, self.new_refresh(&user));
         }
+        self.give(&user, &more)
+    }
+
+    fn give(&mut self, user: &str, more: &str) -> (u16, String) {
         let token = self.next("access");
-        self.access.insert(token.clone(), (user.clone(), Instant::now() + self.life));
+        self.access.insert(token.clone(), (user.to_owned(), Instant::now() + self.life));
         if let Some(call) = &self.on_token {
-            call(&user, &token);
+            call(user, &token);
         }
         let life = self.life.as_secs_f64();
         let said = format!(
@@ -318,7 +343,7 @@ impl Drop for RunningQuestion<'_> {
     }
 }
 
-/// The first line and the body of a request.
+/// The head and the body of a request.
 async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(String, String)> {
     let mut read = vec![];
     loop {
@@ -330,8 +355,7 @@ async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(String, S
                 .nth(1)
                 .and_then(|rest| rest.lines().next().and_then(|length| length.trim().parse().ok()));
             if body.len() >= length.unwrap_or(0) {
-                let line = head.lines().next().unwrap_or_default();
-                return Ok((line.to_owned(), body.to_owned()));
+                return Ok((head.to_owned(), body.to_owned()));
             }
         }
         if read.len() > REQUEST_BYTES_MAX || stream.read_buf(&mut read).await? == 0 {

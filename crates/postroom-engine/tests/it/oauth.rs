@@ -354,3 +354,28 @@ async fn both_servers_may_have_tokens_of_their_own() {
     assert_eq!(world.provider.asked().len(), 2);
     engine.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_app_of_an_organisation_needs_no_consent() {
+    for grant in ["client_credentials", "external"] {
+        let world = OAuthWorld::new("XOAUTH2", LONG).await;
+        world.provider.entitle("hush", ANNA);
+        world.world.change(OAUTH_APPS, world.app, json!({"grant": grant})).await;
+        let account = json!({"address": ANNA, "oauthApp_id": world.app.to_string()});
+        let account = world.world.account(account).await;
+        let engine = world.world.start(world.settings()).await;
+        let ready = world.until(account, |it| is(it, "ready")).await;
+        assert_eq!(ready.text("tokenState"), Some("valid"), "{grant}");
+
+        // Another secret that is wrong is the business of the administrator.
+        world.provider.entitle("another", ANNA);
+        world.provider.live(Duration::from_secs(1));
+        world.world.sandbox.edit(|state| state.add_user(ANNA, "ended"));
+        world.world.sandbox.hang_up();
+        let failed = world.until(account, |it| is(it, "failed")).await;
+        assert!(says(&failed, "let its administrator check clientId"), "{grant} {failed:?}");
+        world.world.change(OAUTH_APPS, world.app, json!({"clientSecret": "another"})).await;
+        world.until(account, |it| is(it, "ready")).await;
+        engine.stop().await;
+    }
+}

@@ -71,6 +71,8 @@ pub const FOLDER_ID: &str = "folder_id";
 pub const FROM: &str = "from";
 /// `fromDisplayName` of an account and a message.
 pub const FROM_DISPLAY_NAME: &str = "fromDisplayName";
+/// `grant` of an OAuth app.
+pub const GRANT: &str = "grant";
 /// `headers` of a message and a webhook.
 pub const HEADERS: &str = "headers";
 /// `html` of a message.
