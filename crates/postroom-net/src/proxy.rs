@@ -271,11 +271,14 @@ mod tests {
         Proxy { protocol, host: "proxy.test".to_owned(), port: 1080, login }
     }
 
+    /// How many bytes the proxy waits for, and what it answers then.
+    type ScriptStep<'a> = (usize, &'a [u8]);
+
     /// What a proxy was told that answers these pieces, each after so many octets, and the outcome.
     async fn play(
         proxy: &Proxy,
         target: ProxyTarget,
-        script: &[(usize, &[u8])],
+        script: &[ScriptStep<'_>],
     ) -> (Vec<u8>, Result<Vec<u8>, String>) {
         let (mut ours, mut theirs) = tokio::io::duplex(16 * 1024);
         let server = async {
@@ -322,7 +325,7 @@ mod tests {
     async fn what_socks_refuses_is_said_in_words() {
         let name = || ProxyTarget::Name("mx.test".to_owned());
         #[rustfmt::skip]
-        let table: &[(Option<&str>, &[(usize, &[u8])], &str)] = &[
+        let table: &[(Option<&str>, &[ScriptStep], &str)] = &[
             (None,         &[(3, b"\x05\xff")],                      "demands a login"),
             (Some("hush"), &[(3, b"\x05\xff")],                      "takes no login by password"),
             (Some("hush"), &[(3, b"\x05\x02"), (11, b"\x01\x01")],   "refuses the login"),
