@@ -184,7 +184,7 @@ impl Store {
 
     /// Gives a message the account of its folder when it has none of its own. `before` is the
     /// stored message. `None`: a new one. Nothing is read for a new message that names both,
-    /// because the batch that creates it checks them ([`one_account`]).
+    /// because the batch that creates it checks them.
     ///
     /// # Errors
     ///

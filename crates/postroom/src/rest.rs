@@ -19,7 +19,7 @@ pub(crate) struct RestArguments {
     /// A file with the key of that certificate (PEM, without a password).
     #[arg(long, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// An origin whose pages may use REST in a browser: https://app.example; may be repeated. *
+    /// An origin (scheme, host and port) whose pages may use REST in a browser; may be repeated. *
     /// stands for all (default: none).
     #[arg(long, value_name = "ORIGIN")]
     pub cors_origin: Vec<String>,
