@@ -107,15 +107,16 @@ async fn the_number_of_a_change_is_known_at_once() {
     let (domain, class) = (Domain::default_domain(), store.class(builtin::PROFILES).unwrap());
     let older = database.dialect().seq_settled().map(|_| {
         let begun = Statement::new("SELECT CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)");
-        let lasts = Statement::new("SELECT CAST(1 AS BIGINT) FROM pg_sleep(2)");
+        let lasts = Statement::new("SELECT CAST(1 AS BIGINT) FROM pg_sleep(3)");
         tokio::spawn(database.write(vec![begun, lasts], Room::Free))
     });
-    while older.is_some() {
-        let FeedBounds { newest, given, .. } = store.feed_bounds().await.unwrap();
-        if newest < given {
+    let runs =
+        "SELECT CAST(1 AS BIGINT) FROM \"pg_stat_activity\" WHERE \"backend_xid\" IS NOT NULL
+        AND \"datname\" = current_database() AND \"pid\" <> pg_backend_pid()";
+    while older.as_ref().is_some_and(|older| !older.is_finished()) {
+        if !database.read(Statement::new(runs)).await.unwrap().is_empty() {
             break;
         }
-        tokio::task::yield_now().await;
     }
     let store = store.of_client("tester");
     let id = create(&store, builtin::PROFILES, &json!({"name": "a", "imapHost": "a.test"})).await;

@@ -158,7 +158,10 @@ async fn health_knows_a_full_disk_before_anything_is_written() {
     }
     std::fs::remove_file(&others).unwrap();
     drop(file);
-    assert_eq!(health().await, 200);
+    // The file system may take a moment to free the blocks.
+    wait_until("space", PATIENCE, async || Ok((health().await == 200).then_some(())))
+        .await
+        .unwrap();
     postroom.stop().unwrap();
     assert_eq!(said_of_space(&postroom.log()), [true, false]);
 }
