@@ -27,6 +27,31 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
     }
 }
 
+/// Runs a measurement again in a release build, because its clients must be as fast as they can.
+/// `None`: this is one.
+fn released(what: &str, arguments: &mut Arguments) -> Option<Result<()>> {
+    if !cfg!(debug_assertions) {
+        return None;
+    }
+    let mut cargo = workspace::cargo();
+    cargo.args(["run", "--release", "--quiet", "--package", "xtask", "--", "bench", what]);
+    Some(workspace::run(cargo.args(arguments.rest())))
+}
+
+/// Takes the option `--database`: the databases to measure, which are both without it.
+///
+/// # Errors
+///
+/// When it names another one.
+fn databases(arguments: &mut Arguments) -> Result<&'static [&'static str]> {
+    Ok(match arguments.option("--database", "both".to_owned())?.as_str() {
+        "both" => &["sqlite", "postgres"],
+        "sqlite" => &["sqlite"],
+        "postgres" => &["postgres"],
+        other => bail!("--database is sqlite, postgres or both, not {other}"),
+    })
+}
+
 /// Runs an example of a crate as a release build, with what is left of the arguments.
 ///
 /// # Errors

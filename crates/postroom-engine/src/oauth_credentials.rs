@@ -165,13 +165,8 @@ impl TokenAsker {
             self.forget(account);
             return Err(CredentialError::Changed);
         };
-        let [of_account, of_smtp] = row.tokens.clone();
-        let tokens = match slot {
-            TokenSlot::Account => of_account,
-            TokenSlot::Smtp => of_smtp,
-        };
-        let AccountTokens { app, refresh_token, access_token } =
-            tokens.ok_or(CredentialError::Changed)?;
+        let tokens = row.tokens_of(slot).cloned().ok_or(CredentialError::Changed)?;
+        let AccountTokens { app, refresh_token, access_token } = tokens;
         let Some(app) = app else {
             let reason = format!("the OAuth app of the account is gone: set `{}`", slot.app());
             return Err(CredentialError::NeedsPerson { reason });

@@ -20,7 +20,6 @@ use postroom_imap::ImapConnection;
 use postroom_imap::ImapDeadlines;
 use postroom_imap::ImapLimits;
 use postroom_imap::ImapOptions;
-use postroom_model::oauth::TokenSlot;
 use postroom_net::Credentials;
 use postroom_net::DialLog;
 use postroom_net::Dialer;
@@ -115,8 +114,10 @@ impl AccountVerifier {
         };
         steps.done(VerifyPhase::Greeting, connection.capabilities().to_string());
         let logged_in = match self.credentials(tried, kind).await {
-            Ok(credentials) => connection.login(&credentials).await.map_err(|it| text(&it)),
-            Err(error) => Err(text(&error)),
+            Ok(credentials) => {
+                connection.login(&credentials).await.map_err(|it| report::chain(&it))
+            }
+            Err(error) => Err(report::chain(&error)),
         };
         if let Err(error) = logged_in {
             let advice = advice(kind, VerifyPhase::Login);
@@ -131,7 +132,7 @@ impl AccountVerifier {
             }
             Err(error) => {
                 let advice = advice(kind, VerifyPhase::List);
-                return steps.fail(VerifyPhase::List, text(&error), advice);
+                return steps.fail(VerifyPhase::List, report::chain(&error), advice);
             }
         }
         // The answer to LOGOUT says nothing about the account.
@@ -184,8 +185,10 @@ impl AccountVerifier {
             }
             Some(credentials) => {
                 let logged_in = match credentials {
-                    Ok(credentials) => connection.login(&credentials).await.map_err(|it| text(&it)),
-                    Err(error) => Err(text(&error)),
+                    Ok(credentials) => {
+                        connection.login(&credentials).await.map_err(|it| report::chain(&it))
+                    }
+                    Err(error) => Err(report::chain(&error)),
                 };
                 if let Err(error) = logged_in {
                     let advice = advice(kind, VerifyPhase::Login);
@@ -218,12 +221,7 @@ impl AccountVerifier {
         if let Some(slot) = server.login.tokens {
             // A refresh token is not used for an account that is not kept, because the provider may
             // replace it.
-            let [of_account, of_smtp] = &row.tokens;
-            let tokens = match slot {
-                TokenSlot::Account => of_account,
-                TokenSlot::Smtp => of_smtp,
-            };
-            let token = tokens.as_ref().and_then(|tokens| tokens.access_token.as_ref());
+            let token = row.tokens_of(slot).and_then(|tokens| tokens.access_token.as_ref());
             let reason = "tokens are asked for once the account is saved: save it, and verify it \
                           then";
             let token =
@@ -266,9 +264,4 @@ fn imap_options(account: &Account) -> ImapOptions {
     let limits =
         ImapLimits { mailboxes_count_max: account.mailboxes_max(), ..ImapLimits::default() };
     account.imap_options(limits, deadlines)
-}
-
-/// An error with its causes.
-fn text(error: &dyn std::error::Error) -> String {
-    report::chain(error)
 }

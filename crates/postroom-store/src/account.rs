@@ -25,6 +25,7 @@ use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::names;
+use postroom_model::oauth::TokenSlot;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -50,6 +51,18 @@ pub struct AccountRow {
     /// A value that changes whenever its secrets or its profile are saved, even if they stay the
     /// same, and with each request to try the account at once.
     pub saved: [u8; 16],
+}
+
+impl AccountRow {
+    /// The tokens of a slot. `None`: the account has no app for them.
+    #[must_use]
+    pub fn tokens_of(&self, slot: TokenSlot) -> Option<&AccountTokens> {
+        let [of_account, of_smtp] = &self.tokens;
+        match slot {
+            TokenSlot::Account => of_account.as_ref(),
+            TokenSlot::Smtp => of_smtp.as_ref(),
+        }
+    }
 }
 
 /// The secrets of an account, which stay encrypted until they are used.

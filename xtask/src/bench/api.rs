@@ -16,6 +16,7 @@ mod pocketbase;
 mod world;
 
 use crate::arguments::Arguments;
+use crate::bench;
 use crate::bench::api::goals::Goals;
 use crate::bench::api::http::Ask;
 use crate::bench::api::http::Server;
@@ -34,7 +35,6 @@ use crate::terminal;
 use crate::workspace;
 use anyhow::Context;
 use anyhow::Result;
-use anyhow::bail;
 use postroom_testkit::Postgres;
 use postroom_testkit::PostgresOptions;
 use postroom_testkit::Postroom;
@@ -73,25 +73,16 @@ struct Plan {
 ///
 /// When a program is missing, or refuses a request.
 pub fn run(arguments: &mut Arguments) -> Result<()> {
-    // The clients, and the statements alone, must be as fast as they can.
-    if cfg!(debug_assertions) {
-        let mut cargo = workspace::cargo();
-        cargo.args(["run", "--release", "--quiet", "--package", "xtask", "--", "bench", "api"]);
-        return workspace::run(cargo.args(arguments.rest()));
+    if let Some(measured) = bench::released("api", arguments) {
+        return measured;
     }
     let rows = arguments.option("--rows", 100_000)?;
     let accounts = arguments.option("--accounts", 1_000)?;
     let seconds = arguments.option("--seconds", 2.0)?;
-    let database = arguments.option("--database", "both".to_owned())?;
+    let databases = bench::databases(arguments)?;
     let pocketbase = arguments.option("--pocketbase", String::new())?;
     let binary = arguments.option("--binary", String::new())?;
     arguments.end()?;
-    let databases: &[&str] = match database.as_str() {
-        "both" => &["sqlite", "postgres"],
-        "sqlite" => &["sqlite"],
-        "postgres" => &["postgres"],
-        other => bail!("--database is sqlite, postgres or both, not {other}"),
-    };
     let binary = workspace::release_or(&binary)?;
     let plan = Plan { binary, rows, accounts, time: Duration::from_secs_f64(seconds) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

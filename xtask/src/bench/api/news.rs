@@ -8,6 +8,7 @@
 //! figure is set beside.
 
 use crate::arguments::Arguments;
+use crate::bench;
 use crate::bench::api::goals::Goals;
 use crate::bench::api::http::Ask;
 use crate::bench::api::http::Connection;
@@ -20,7 +21,6 @@ use crate::terminal;
 use crate::workspace;
 use anyhow::Context;
 use anyhow::Result;
-use anyhow::bail;
 use anyhow::ensure;
 use postroom_testkit::Postgres;
 use postroom_testkit::PostgresOptions;
@@ -72,24 +72,15 @@ enum Lets {
 ///
 /// When a program is missing or refuses a request, or an event is not told, or told twice.
 pub fn run(arguments: &mut Arguments) -> Result<()> {
-    // The clients must be as fast as they can.
-    if cfg!(debug_assertions) {
-        let mut cargo = workspace::cargo();
-        cargo.args(["run", "--release", "--quiet", "--package", "xtask", "--", "bench", "news"]);
-        return workspace::run(cargo.args(arguments.rest()));
+    if let Some(measured) = bench::released("news", arguments) {
+        return measured;
     }
     let subscribers = arguments.option("--subscribers", 1_000)?;
     let rate = arguments.option("--rate", 1_000)?;
     let seconds = arguments.option("--seconds", 10.0)?;
-    let database = arguments.option("--database", "both".to_owned())?;
+    let databases = bench::databases(arguments)?;
     let binary = arguments.option("--binary", String::new())?;
     arguments.end()?;
-    let databases: &[&str] = match database.as_str() {
-        "both" => &["sqlite", "postgres"],
-        "sqlite" => &["sqlite"],
-        "postgres" => &["postgres"],
-        other => bail!("--database is sqlite, postgres or both, not {other}"),
-    };
     let binary = workspace::release_or(&binary)?;
     let plan = NewsPlan { binary, subscribers, rate, time: Duration::from_secs_f64(seconds) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
