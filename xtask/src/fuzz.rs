@@ -32,6 +32,12 @@ const INPUT_SECONDS_MAX: u32 = 10;
 /// Memory in MiB above which one input counts as bloat.
 const MEMORY_MIB_MAX: u32 = 1024;
 
+/// How many of its last lines a failed run shows.
+const LINES_OF_A_FAILURE: usize = 12;
+
+/// An input of more bytes is not shown.
+const INPUT_BYTES_SHOWN_MAX: usize = 8192;
+
 /// One built target.
 pub struct Target {
     name: String,
@@ -116,15 +122,30 @@ pub fn run_target(target: &Target, seconds: u32) -> Result<()> {
     let ran = command.stdin(Stdio::null()).output()?;
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
     if !ran.status.success() {
-        let tail: Vec<&str> = said.lines().rev().take(40).collect();
-        for line in tail.into_iter().rev() {
-            terminal::say(line);
-        }
+        tell_failure(&said);
         anyhow::bail!("fuzz target {name} failed; the input is below {}", artifacts.display());
     }
     let done = said.lines().rev().find(|line| line.starts_with("Done ")).unwrap_or_default();
     terminal::say(&format!("fuzz {name} ... ok ({})", done.to_lowercase()));
     Ok(())
+}
+
+/// Shows the panic of a failed run, its last lines and its input: the file of the input may be gone
+/// with the machine.
+fn tell_failure(said: &str) {
+    let is_panic = |line: &str| line.contains(" panicked at ");
+    let from_panic: Vec<&str> = said.lines().skip_while(|line| !is_panic(line)).take(10).collect();
+    let tail: Vec<&str> = said.lines().rev().take(LINES_OF_A_FAILURE).collect();
+    for line in from_panic.into_iter().chain(tail.into_iter().rev()) {
+        terminal::say(line);
+    }
+    let written = said.lines().find_map(|line| line.split_once("Test unit written to "));
+    if let Some((_, file)) = written
+        && let Ok(input) = fs::read(file)
+        && input.len() <= INPUT_BYTES_SHOWN_MAX
+    {
+        terminal::say(&format!("the input: b\"{}\"", input.escape_ascii()));
+    }
 }
 
 fn directory() -> PathBuf {

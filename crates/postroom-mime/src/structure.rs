@@ -135,7 +135,7 @@ impl<S: ByteSource> Scanner<'_, S> {
                 self.defects.note(Defect::BoundaryJunk);
             }
             if found.delimiter.is_close {
-                self.close(found.delimiter.level, found.end);
+                self.close(found.delimiter.level, found.end)?;
             } else if self.structure.entities.len() >= self.limits.parts_max {
                 self.rest(found.end);
                 return Ok(());
@@ -315,11 +315,15 @@ impl<S: ByteSource> Scanner<'_, S> {
         Ok(())
     }
 
-    fn close(&mut self, level: usize, end: u64) {
+    /// Ends the multipart whose close delimiter is the line before `at`. The end of that line may
+    /// belong to a delimiter of an outer multipart.
+    fn close(&mut self, level: usize, at: u64) -> io::Result<()> {
+        let end = self.before_line_end(at)?;
         if let Some(entity) = self.open.pop() {
             self.end_multipart(entity, end);
         }
         self.boundaries.truncate(level);
+        Ok(())
     }
 
     fn end_multipart(&mut self, entity: usize, end: u64) {

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use postroom_mime::Defect;
+use postroom_mime::Defects;
 use postroom_mime::Message;
 use postroom_mime::ParserLimits;
+use postroom_mime::Slice;
+use postroom_mime::structure;
 use std::io::Cursor;
 
 /// Text, html and files of a message, a line for each.
@@ -285,4 +288,26 @@ fn what_is_left_in_a_multipart_at_the_limit_is_one_file() {
     assert!(message.defects.contains(&Defect::PartsOver), "{:?}", message.defects);
     let sizes: Vec<_> = message.attachments.iter().map(|part| part.size_bytes).collect();
     assert_eq!((sizes.as_slice(), message.text), ([6].as_slice(), None));
+}
+
+#[test]
+fn every_part_lies_within_the_multipart_that_holds_it() {
+    let inner = "--b\nContent-Type: multipart/mixed; boundary=c\n\n";
+    let innermost = "--c\nContent-Type: multipart/mixed; boundary=d\n\n--d\n\none\n--d--\n";
+    for behind in ["--b\n\ntwo\n--b--\n", "\n--b\n\ntwo\n--b--\n", "--b--\n", "--c--\n--b--\n", ""]
+    {
+        for line_end in ["\n", "\r\n", "\r"] {
+            let text = multipart(&format!("{inner}{innermost}{behind}"));
+            let raw = String::from_utf8(text).unwrap().replace('\n', line_end).into_bytes();
+            let mut defects = Defects::default();
+            let limits = ParserLimits::default();
+            let found = structure::scan(&mut Slice(&raw), &limits, &mut defects).unwrap();
+            assert!(found.entities.len() > 3, "{}", raw.escape_ascii());
+            for entity in &found.entities {
+                let Some(parent) = entity.parent else { continue };
+                let parent = &found.entities[parent];
+                assert!(entity.body.end <= parent.body.end, "{}", raw.escape_ascii());
+            }
+        }
+    }
 }
