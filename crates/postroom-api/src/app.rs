@@ -16,6 +16,7 @@ use postroom_engine::WebhookTester;
 use postroom_engine::text::WholeTexts;
 use postroom_model::Class;
 use postroom_model::Domain;
+use postroom_model::Rights;
 use postroom_store::Store;
 use std::fmt;
 use std::sync::Arc;
@@ -152,10 +153,22 @@ pub(crate) struct Asked {
     pub app: App,
     /// The domain of the token.
     pub domain: Domain,
+    /// What the token may do.
+    pub rights: Arc<Rights>,
     /// The class that the path names.
     pub class: Arc<Class>,
     /// The path with its parameters.
     pub uri: Uri,
     /// The header fields.
     pub headers: HeaderMap,
+}
+
+impl Asked {
+    /// The classes through which filters and masks of this request may look.
+    #[must_use]
+    pub(crate) fn classes(&self) -> Vec<Arc<Class>> {
+        let classes = self.app.store.classes();
+        let may_read = |class: &&Arc<Class>| self.rights.reads(&class.classname);
+        classes.iter().filter(may_read).cloned().collect()
+    }
 }

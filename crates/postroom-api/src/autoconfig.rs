@@ -1,7 +1,7 @@
 //! `/rest/v1/autoconfig?address=…`: the servers of a well-known provider, as values of a profile.
 //! It comes from a table in the binary, so nobody outside learns of the address.
 
-use crate::caller::Caller;
+use crate::caller::AnyToken;
 use crate::parameters;
 use crate::problem::Problem;
 use axum::Json;
@@ -23,7 +23,7 @@ const ADDRESS: &str = "address";
 /// # Errors
 ///
 /// 404 if the table does not have it; 422 without an address, or for other parameters.
-pub(crate) async fn show(_: Caller, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn show(_: AnyToken, uri: Uri) -> Result<Response, Problem> {
     let sent = parameters::of(&uri, &[ADDRESS])?;
     let sent = sent.into_iter().next().map(|(_, address)| address).unwrap_or_default();
     if sent.is_empty() {

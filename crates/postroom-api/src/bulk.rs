@@ -129,7 +129,7 @@ impl BulkRequest {
         for (name, text) in parameters::of(&asked.uri, names)? {
             if name == "filter" {
                 let json = parameters::filter(&text)?;
-                let classes = asked.app.store.classes();
+                let classes = asked.classes();
                 filter = Some(filter::parse(Names::among(&asked.class, &classes), &json)?);
                 sent = Some(json);
             } else {

@@ -1,4 +1,4 @@
-//! The caller: the bearer token, and its domain.
+//! The caller: the bearer token, its domain, and what it may do there.
 //!
 //! Standards: RFC 6750.
 
@@ -14,24 +14,81 @@ use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::http::request::Parts;
-use postroom_model::Domain;
+use postroom_model::Class;
+use postroom_model::MissingRight;
+use postroom_model::RightAction;
+use postroom_model::Rights;
 use postroom_store::Bearer;
+use postroom_store::Listener;
+use postroom_store::Topic;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The challenge to a client whose token is not known.
 const UNKNOWN_TOKEN: &str = "Bearer realm=\"postroom\", error=\"invalid_token\"";
+/// How often a long request looks whether its token has expired.
+const LOOKED_WITHIN: Duration = Duration::from_secs(15);
 
 /// An authorised caller. A function that takes one cannot be reached without a good token.
+///
+/// It gives the bearer, and so the domain, only for what a request does: [`Self::may`]. So no
+/// handler can leave out the check of rights.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    /// The domain of the token. The caller sees no other domain.
-    pub domain: Domain,
-    /// The name of the token. The feed has it in the changes that the caller makes.
-    pub name: String,
+pub(crate) struct Caller(Bearer);
+
+/// A caller of what every token may see: it depends neither on a domain nor on rights.
+#[derive(Debug)]
+pub(crate) struct AnyToken;
+
+impl Caller {
+    /// The bearer, if it may do this with entities of a class.
+    ///
+    /// # Errors
+    ///
+    /// 403 with the right that is missing.
+    pub(crate) fn may(self, actions: &[RightAction], classname: &str) -> Result<Bearer, Problem> {
+        for action in actions {
+            self.0.rights.check(*action, classname)?;
+        }
+        Ok(self.0)
+    }
+
+    /// The bearer, if it may read entities of some class. The answer must leave out all others.
+    ///
+    /// # Errors
+    ///
+    /// 403 if it may read none.
+    pub(crate) fn reads_some(self, classes: &[Arc<Class>]) -> Result<Bearer, Problem> {
+        if readable(&self.0.rights, classes).is_empty() {
+            let detail = "this token lacks the right `read` for every class";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+        }
+        Ok(self.0)
+    }
+
+    /// The bearer, for a handler that checks the rights when it knows the class.
+    #[must_use]
+    pub(crate) fn unchecked(self) -> Bearer {
+        self.0
+    }
+}
+
+/// The classes whose entities may be read. Filters and masks can look through no others.
+#[must_use]
+pub(crate) fn readable(rights: &Rights, classes: &[Arc<Class>]) -> Vec<Arc<Class>> {
+    classes.iter().filter(|class| rights.reads(&class.classname)).cloned().collect()
+}
+
+impl FromRequestParts<App> for AnyToken {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        Caller::from_request_parts(parts, app).await.map(|_| Self)
+    }
 }
 
 impl FromRequestParts<App> for Caller {
@@ -43,14 +100,14 @@ impl FromRequestParts<App> for Caller {
         if let Some(wait) = app.lockout.refused(shown, Instant::now()) {
             return Err(locked_out(wait.as_secs() + 1));
         }
-        if let Some(Bearer { domain, name }) = app.store.token_verify(token).await? {
+        if let Some(found) = app.store.token_verify(token).await? {
             app.lockout.accepted(shown, Instant::now());
             if let Some(seat) = parts.extensions.get::<Arc<Seat>>() {
                 seat.connection.is_known();
             }
-            let rated = RatedToken { domain: domain.clone(), name: name.clone() };
+            let rated = RatedToken { domain: found.domain.clone(), name: found.name.clone() };
             app.rates.take(rated, app.limits.requests_per_second)?;
-            return Ok(Self { domain, name });
+            return Ok(Self(found));
         }
         if let Some(wait) = app.lockout.failed(shown, Instant::now()) {
             return Err(locked_out(wait.as_secs() + 1));
@@ -59,15 +116,58 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
-/// Checks that the token of a long request is still valid.
-///
-/// # Errors
-///
-/// 401 when it no longer is; when the store fails.
-pub(crate) async fn is_known(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
-    let known = app.store.token_verify(bearer(headers)?).await?;
-    let gone = || Problem::unauthenticated(UNKNOWN_TOKEN, "the token is no longer known");
-    known.map(drop).ok_or_else(gone)
+impl From<MissingRight> for Problem {
+    fn from(missing: MissingRight) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", missing.to_string())
+    }
+}
+
+/// Watches the token of a long request.
+pub(crate) struct TokenWatch {
+    app: App,
+    headers: HeaderMap,
+    bearer: Bearer,
+    news: Listener,
+    /// When it looked last. `None`: it must look.
+    looked: Option<Instant>,
+}
+
+impl TokenWatch {
+    /// Watches the token of a request from now on. `bearer` is its holder.
+    pub(crate) fn new(app: &App, headers: HeaderMap, bearer: Bearer) -> Self {
+        let (news, looked) = (app.store.listen(Topic::Tokens), Some(Instant::now()));
+        Self { app: app.clone(), headers, bearer, news, looked }
+    }
+
+    /// Waits until tokens were changed. It also ends once a minute.
+    pub(crate) async fn changed(&mut self) {
+        self.news.rung().await;
+        self.looked = None;
+    }
+
+    /// Checks that the token is still valid, and allows what it allowed at the beginning. It looks
+    /// when tokens were changed, and from time to time, because a token may expire.
+    ///
+    /// # Errors
+    ///
+    /// 401 when it is not; when the store fails.
+    pub(crate) async fn check(&mut self) -> Result<(), Problem> {
+        let is_recent = self.looked.is_some_and(|looked| looked.elapsed() < LOOKED_WITHIN);
+        if is_recent && !self.news.has_rung() {
+            return Ok(());
+        }
+        self.news.catch_up();
+        self.looked = Some(Instant::now());
+        let found = self.app.store.token_verify(bearer(&self.headers)?).await?;
+        match found {
+            Some(found) if found == self.bearer => Ok(()),
+            Some(_) => {
+                let detail = "the token has other rights by now: connect again";
+                Err(Problem::unauthenticated(UNKNOWN_TOKEN, detail))
+            }
+            None => Err(Problem::unauthenticated(UNKNOWN_TOKEN, "the token is no longer known")),
+        }
+    }
 }
 
 /// The token of `Authorization: Bearer <token>`.

@@ -30,6 +30,7 @@ use postroom_model::ClaimToken;
 use postroom_model::Class;
 use postroom_model::EntityId;
 use postroom_model::Filter;
+use postroom_model::RightAction;
 use postroom_store::EntityPlace;
 use postroom_store::Error;
 use postroom_store::Failed;
@@ -62,8 +63,11 @@ pub(crate) async fn claim(
     // The share of the memory is held until everything is claimed.
     let sent = body::json(&asked.headers, body, &asked.app).await?;
     exact::refuse(&sent.document.rounded)?;
-    let classes = asked.app.store.classes();
+    let classes = asked.classes();
     let wanted = ClaimRequest::read(&asked.class, &classes, &sent.document.json)?;
+    if wanted.set.is_some() || wanted.dead_letter.is_some() {
+        asked.rights.check(RightAction::Change, &asked.class.classname)?;
+    }
     let once = key(&asked, sent.document.digest)?;
     if let Some(once) = &once
         && let Some(before) = claimed_before(&asked, once).await?

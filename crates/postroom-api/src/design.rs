@@ -1,7 +1,7 @@
 //! `/rest/v1/design/classes`: the classes. A class is named by its name, with slashes, or its id.
 //!
 //! Classes belong to all domains. Every token may read them. Only tokens of the domains `default`
-//! and `master` may change them.
+//! and `master` with the right `design` may change them.
 
 use crate::app::App;
 use crate::body;
@@ -28,10 +28,12 @@ use postroom_model::ClassChange;
 use postroom_model::Domain;
 use postroom_model::Invalid;
 use postroom_model::Property;
+use postroom_model::RightAction;
 use postroom_model::as_sent;
 use postroom_model::created;
 use postroom_model::patched;
 use postroom_model::replaced;
+use postroom_store::Bearer;
 use postroom_store::Classes;
 use postroom_store::Error;
 use postroom_store::Failed;
@@ -57,6 +59,7 @@ const ADMINISTRATIVE: [&str; 2] = ["default", "master"];
 /// A request about classes, without its body.
 struct Asking {
     store: Store,
+    bearer: Bearer,
     uri: Uri,
     headers: HeaderMap,
 }
@@ -68,9 +71,10 @@ struct Asking {
 /// 403 for a domain that may not change classes, 404, 405, 409, 412, 422.
 pub(crate) async fn classes(
     State(app): State<App>,
-    Caller { domain, name }: Caller,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
+    let bearer = caller.unchecked();
     let (head, body) = request.into_parts();
     let path = head.uri.path().strip_prefix(CLASSES).unwrap_or_default().to_owned();
     let split = path.rsplit_once(':');
@@ -81,8 +85,8 @@ pub(crate) async fn classes(
         Some(Some(name)) => Some(name),
         None => None,
     };
-    let store = app.store.of_client(&name);
-    let asking = Asking { store, uri: head.uri, headers: head.headers };
+    let store = app.store.of_client(&bearer.name);
+    let asking = Asking { store, bearer, uri: head.uri, headers: head.headers };
     let syncs = head.method.as_str() == SYNC || word.is_some();
     match (class, word, &head.method) {
         (None, Some(word), _) if word != TWIN => {
@@ -98,30 +102,28 @@ pub(crate) async fn classes(
         }
         (None, _, &Method::GET | &Method::HEAD) => asking.list(),
         (None, _, &Method::POST) => {
-            administrates(&domain)?;
             let sent = body::json(&asking.headers, body, &app).await?;
             exact::refuse(&sent.document.rounded)?;
+            let named = sent.document.json.get("classname").and_then(Value::as_str);
+            asking.designs(named.unwrap_or_default())?;
             asking.create(&sent.document.json).await
         }
         (None, ..) => Err(Problem::method_not_allowed("GET, HEAD, POST, SYNC")),
         (Some(name), _, &Method::GET | &Method::HEAD) => asking.show(&name),
-        (Some(name), _, &Method::DELETE) => {
-            administrates(&domain)?;
-            asking.delete(&name).await
-        }
-        (Some(name), _, &Method::PATCH) => {
-            administrates(&domain)?;
-            asking.change(&name, &app, body, patched).await
-        }
-        (Some(name), _, &Method::PUT) => {
-            administrates(&domain)?;
-            asking.change(&name, &app, body, replaced).await
-        }
+        (Some(name), _, &Method::DELETE) => asking.delete(&name).await,
+        (Some(name), _, &Method::PATCH) => asking.change(&name, &app, body, patched).await,
+        (Some(name), _, &Method::PUT) => asking.change(&name, &app, body, replaced).await,
         (Some(_), ..) => Err(Problem::method_not_allowed("GET, HEAD, PATCH, PUT, DELETE")),
     }
 }
 
 impl Asking {
+    /// Checks that the token may change a class.
+    fn designs(&self, classname: &str) -> Result<(), Problem> {
+        administrates(&self.bearer.domain)?;
+        Ok(self.bearer.rights.check(RightAction::Design, classname)?)
+    }
+
     /// `GET` of all classes.
     fn list(&self) -> Result<Response, Problem> {
         parameters::of(&self.uri, &[])?;
@@ -180,8 +182,9 @@ impl Asking {
         body: Body,
         read: fn(&Class, &Value) -> Result<ClassChange, Vec<Invalid>>,
     ) -> Result<Response, Problem> {
+        administrates(&self.bearer.domain)?;
         let confirm = confirm(&self.uri)?;
-        find(&self.store.classes(), name)?;
+        self.designs(&find(&self.store.classes(), name)?.classname)?;
         let sent = body::json(&self.headers, body, app).await?;
         exact::refuse(&sent.document.rounded)?;
         for _ in 0..TRIES_MAX {
@@ -189,6 +192,8 @@ impl Asking {
             let class = find(&classes, name)?;
             etag::check(&self.headers, class.revision)?;
             let change = read(class, &sent.document.json)?;
+            self.designs(&class.classname)?;
+            self.designs(&change.class.classname)?;
             if change.class == **class && change.renamed.is_empty() {
                 return Ok(shown(StatusCode::OK, class));
             }
@@ -204,10 +209,12 @@ impl Asking {
 
     /// `DELETE` of a class with its entities.
     async fn delete(&self, name: &str) -> Result<Response, Problem> {
+        administrates(&self.bearer.domain)?;
         let confirm = confirm(&self.uri)?;
         for _ in 0..TRIES_MAX {
             let classes = self.store.classes();
             let class = find(&classes, name)?;
+            self.designs(&class.classname)?;
             etag::check(&self.headers, class.revision)?;
             match self.store.class_delete(&classes, class.id, confirm).await {
                 Err(Error::Condition(Failed::OtherClasses)) => {}

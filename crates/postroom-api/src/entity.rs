@@ -55,7 +55,7 @@ pub(crate) async fn listed(
     following: Following,
 ) -> Result<Response, Problem> {
     let (store, class) = (&asked.app.store, &asked.class);
-    let mut listing = listing::parse(class, &store.classes(), pairs)?;
+    let mut listing = listing::parse(class, &asked.classes(), pairs)?;
     let format = Format::accepted(&asked.headers);
     if let Some(aggregate) = &listing.aggregate {
         return sums::answer(&asked, listing.counted.as_ref(), aggregate, format).await;
@@ -128,7 +128,7 @@ async fn last_of(asked: &Asked, query: &Query) -> Result<Option<Entity>, Problem
 /// 404 when the domain has none of that id.
 pub(crate) async fn show(asked: Asked, id: EntityId) -> Result<Response, Problem> {
     let pairs = parameters::of(&asked.uri, &["mask"])?;
-    let classes = asked.app.store.classes();
+    let classes = asked.classes();
     let mask = |text: &str| Mask::parse(&asked.class, &classes, text);
     let mask = pairs.first().map(|(_, text)| mask(text)).transpose()?;
     let entity = change::find(&asked, id).await?;

@@ -1,5 +1,6 @@
 //! Which news a client asks for, and how an event is shown.
 
+use crate::caller::readable;
 use crate::parameters;
 use crate::problem::Problem;
 use axum::http::Uri;
@@ -8,6 +9,8 @@ use postroom_model::Class;
 use postroom_model::EventName;
 use postroom_model::Invalid;
 use postroom_model::Operation;
+use postroom_model::RightAction;
+use postroom_model::Rights;
 use postroom_model::WantedNews;
 use postroom_model::wanted_class;
 use postroom_model::wanted_filter;
@@ -37,6 +40,22 @@ pub(crate) enum After {
     Seq(i64),
 }
 
+/// Who asks for news.
+#[derive(Debug)]
+pub(crate) struct NewsReader {
+    /// The classes whose entities it may read.
+    pub classes: Vec<Arc<Class>>,
+    /// What it may do.
+    pub rights: Arc<Rights>,
+}
+
+impl NewsReader {
+    /// A reader with these rights. `classes` are all present ones.
+    pub(crate) fn new(rights: &Arc<Rights>, classes: &[Arc<Class>]) -> Self {
+        Self { classes: readable(rights, classes), rights: Arc::clone(rights) }
+    }
+}
+
 /// Which news a client asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct EventRequest {
@@ -48,6 +67,8 @@ pub(crate) struct EventRequest {
     pub wait: Duration,
     /// Which news.
     pub wanted: WantedNews,
+    /// What the client may read.
+    pub rights: Arc<Rights>,
 }
 
 impl EventRequest {
@@ -56,8 +77,8 @@ impl EventRequest {
     /// # Errors
     ///
     /// 422 with every parameter that is unknown or wrong; 400 when `filter` is no JSON.
-    pub(crate) fn parse(classes: &[Arc<Class>], uri: &Uri) -> Result<Self, Problem> {
-        Self::of(classes, &parameters::of(uri, &PARAMETERS)?)
+    pub(crate) fn parse(reader: &NewsReader, uri: &Uri) -> Result<Self, Problem> {
+        Self::of(reader, &parameters::of(uri, &PARAMETERS)?)
     }
 
     /// Reads parameters. None of them occurs twice.
@@ -65,11 +86,15 @@ impl EventRequest {
     /// # Errors
     ///
     /// As [`Self::parse`].
-    pub(crate) fn of(classes: &[Arc<Class>], pairs: &[(String, String)]) -> Result<Self, Problem> {
+    pub(crate) fn of(reader: &NewsReader, pairs: &[(String, String)]) -> Result<Self, Problem> {
+        let NewsReader { classes, rights } = reader;
         let value = |name: &str| pairs.iter().find(|(n, _)| n == name).map(|(_, text)| text);
+        if let Some(class) = value("class") {
+            rights.check(RightAction::Read, class)?;
+        }
         let mut problems = vec![];
-        let mut read =
-            Self { after: None, limit: LIMIT, wait: Duration::ZERO, wanted: WantedNews::default() };
+        let (rights, wanted) = (Arc::clone(rights), WantedNews::default());
+        let mut read = Self { after: None, limit: LIMIT, wait: Duration::ZERO, wanted, rights };
         let mut note = |done: Result<(), Invalid>| problems.extend(done.err());
         note(or_none(value("after"), after).map(|after| read.after = after));
         note(or_none(value("limit"), limit).map(|limit| read.limit = limit.unwrap_or(LIMIT)));
@@ -105,7 +130,8 @@ impl EventRequest {
 
     /// The event of a change, if the client asks for it. `classes` are the present ones.
     pub(crate) fn event(&self, classes: &[Arc<Class>], news: &EntityNews) -> Option<ShownEvent> {
-        ShownEvent::of(&self.wanted, classes, news)
+        let may_read = self.rights.reads(&news.row.class);
+        may_read.then(|| ShownEvent::of(&self.wanted, classes, news)).flatten()
     }
 }
 

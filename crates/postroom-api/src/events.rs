@@ -10,11 +10,12 @@
 //! Standards: Server-Sent Events of the HTML standard (§9.2): `Last-Event-ID`.
 
 use crate::app::App;
-use crate::caller;
 use crate::caller::Caller;
+use crate::caller::TokenWatch;
 use crate::event_request;
 use crate::event_request::After;
 use crate::event_request::EventRequest;
+use crate::event_request::NewsReader;
 use crate::format::media_ranges;
 use crate::problem::Problem;
 use axum::Json;
@@ -67,14 +68,17 @@ pub(crate) async fn show(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let mut request = EventRequest::parse(&app.store.classes(), &uri)?;
+    let classes = app.store.classes();
+    let bearer = caller.reads_some(&classes)?;
+    let mut request = EventRequest::parse(&NewsReader::new(&bearer.rights, &classes), &uri)?;
     let is_stream = is_stream(&headers);
     if let Some(seen) = headers.get(LAST_EVENT_ID).filter(|_| is_stream) {
         let seen = seen.to_str().map_err(|_| Invalid::new("after", "is no number"))?;
         request.after = Some(event_request::after(seen)?);
     }
-    let follower = Follower::new(app, caller.domain, request).await?;
-    if is_stream { follower.stream(headers).await } else { follower.answer().await }
+    let watch = TokenWatch::new(&app, headers, bearer.clone());
+    let follower = Follower::new(watch, app, &bearer.domain, request).await?;
+    if is_stream { follower.stream().await } else { follower.answer().await }
 }
 
 fn is_stream(headers: &HeaderMap) -> bool {
@@ -84,6 +88,7 @@ fn is_stream(headers: &HeaderMap) -> bool {
 
 /// A request for news that is being answered.
 struct Follower {
+    watch: TokenWatch,
     app: App,
     request: EventRequest,
     news: NewsFollower,
@@ -97,10 +102,15 @@ struct EventPage {
 }
 
 impl Follower {
-    async fn new(app: App, domain: Domain, request: EventRequest) -> Result<Self, Problem> {
+    async fn new(
+        watch: TokenWatch,
+        app: App,
+        domain: &Domain,
+        request: EventRequest,
+    ) -> Result<Self, Problem> {
         let after = request.after.ok_or_else(no_beginning)?;
-        let news = follow(&app, &domain, after).await?;
-        Ok(Self { app, request, news })
+        let news = follow(&app, domain, after).await?;
+        Ok(Self { watch, app, request, news })
     }
 
     /// An answer with the next events. It waits for the first of them.
@@ -129,12 +139,12 @@ impl Follower {
     }
 
     /// A stream of the events.
-    async fn stream(mut self, headers: HeaderMap) -> Result<Response, Problem> {
+    async fn stream(mut self) -> Result<Response, Problem> {
         // The first page is read before the stream begins, so that a problem is a plain answer.
         let first = self.read(STREAMED_AT_ONCE).await?;
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
-            if let Err(problem) = self.send(first, &sender, &headers).await {
+            if let Err(problem) = self.send(first, &sender).await {
                 let told = format!("event: problem\ndata: {}\n\n", problem.to_json());
                 let told = Bytes::from(told);
                 // A client that no longer listens comes back with its number.
@@ -150,12 +160,7 @@ impl Follower {
     }
 
     /// Sends events until the client is gone, Postroom ends, or the token is no longer valid.
-    async fn send(
-        &mut self,
-        mut page: EventPage,
-        to: &mpsc::Sender<Bytes>,
-        headers: &HeaderMap,
-    ) -> Result<(), Problem> {
+    async fn send(&mut self, mut page: EventPage, to: &mpsc::Sender<Bytes>) -> Result<(), Problem> {
         let mut told = Instant::now();
         loop {
             let mut text = String::new();
@@ -163,7 +168,6 @@ impl Follower {
                 text.push_str(&format!("id: {seq}\nevent: {name}\ndata: {json}\n\n"));
             }
             if text.is_empty() && told.elapsed() >= HEARTBEAT {
-                caller::is_known(&self.app, headers).await?;
                 // A number alone is no event, but the client keeps it.
                 text = format!("id: {}\n\n", self.news.after());
             }
@@ -190,6 +194,7 @@ impl Follower {
     async fn wait_until(&mut self, deadline: Instant) {
         tokio::select! {
             () = self.news.changed() => {}
+            () = self.watch.changed() => {}
             () = tokio::time::sleep_until(deadline) => {}
             () = self.app.ending.cancelled() => {}
         }
@@ -197,6 +202,7 @@ impl Follower {
 
     /// Reads the next changes, at most so many.
     async fn read(&mut self, limit: u32) -> Result<EventPage, Problem> {
+        self.watch.check().await?;
         let ReadNews { news, is_full } = read(&mut self.news, limit).await?;
         let classes = self.app.store.classes();
         let event = |news: &EntityNews| self.request.event(&classes, news);

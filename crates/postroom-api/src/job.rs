@@ -18,8 +18,10 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_model::JobId;
+use postroom_model::RightAction;
 use postroom_model::filter;
 use postroom_model::filter::Names;
+use postroom_store::Bearer;
 use postroom_store::Job;
 
 /// The path of the jobs.
@@ -40,7 +42,7 @@ pub(crate) async fn redecompose(asked: Asked, body: Body) -> Result<Response, Pr
     let mut wanted = None;
     for (_, text) in pairs {
         let json = parameters::filter(&text)?;
-        let classes = asked.app.store.classes();
+        let classes = asked.classes();
         wanted = Some((filter::parse(Names::among(&asked.class, &classes), &json)?, json));
     }
     let store = &asked.app.store;
@@ -69,7 +71,9 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Result<Response, Problem> {
     parameters::of(&uri, &[])?;
-    let jobs = app.store.job_list(&caller.domain, LIST_MAX).await?;
+    let bearer = caller.reads_some(&app.store.classes())?;
+    let mut jobs = app.store.job_list(&bearer.domain, LIST_MAX).await?;
+    jobs.retain(|job| bearer.rights.reads(&job.class));
     Ok(Json(jobs.iter().map(Job::to_json).collect::<Vec<_>>()).into_response())
 }
 
@@ -85,8 +89,8 @@ pub(crate) async fn show(
     uri: Uri,
 ) -> Result<Response, Problem> {
     parameters::of(&uri, &[])?;
-    let job = app.store.job_get(&caller.domain, id_of(&id)?).await?;
-    Ok(Json(job.ok_or_else(missing)?.to_json()).into_response())
+    let bearer = caller.reads_some(&app.store.classes())?;
+    Ok(Json(find(&app, &bearer, &id).await?.to_json()).into_response())
 }
 
 /// `DELETE` of a job: stops and removes it. Its finished work stays.
@@ -101,10 +105,19 @@ pub(crate) async fn delete(
     uri: Uri,
 ) -> Result<Response, Problem> {
     parameters::of(&uri, &[])?;
-    if app.store.job_delete(&caller.domain, id_of(&id)?).await? {
+    let bearer = caller.reads_some(&app.store.classes())?;
+    let job = find(&app, &bearer, &id).await?;
+    bearer.rights.check(RightAction::Operate, &job.class)?;
+    if app.store.job_delete(&bearer.domain, job.id).await? {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     Err(missing())
+}
+
+/// A job of a class that the bearer may read, or 404.
+async fn find(app: &App, bearer: &Bearer, id: &str) -> Result<Job, Problem> {
+    let job = app.store.job_get(&bearer.domain, id_of(id)?).await?;
+    job.filter(|job| bearer.rights.reads(&job.class)).ok_or_else(missing)
 }
 
 fn id_of(text: &str) -> Result<JobId, Problem> {

@@ -90,6 +90,8 @@ mod body;
 
 mod form;
 
+mod made_secrets;
+
 mod webhook;
 
 mod view;

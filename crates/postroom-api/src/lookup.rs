@@ -41,7 +41,7 @@ pub(crate) async fn lookup(asked: Asked, body: Body) -> Result<Response, Problem
         );
         return Err(Invalid::new(KEY, reason).into());
     }
-    let classes = asked.app.store.classes();
+    let classes = asked.classes();
     let (mut can_have_it, mut problems) = (false, vec![]);
     for property in &properties {
         let filter = match has(Names::among(class, &classes), property, &key) {

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::app::Asked;
 use crate::autoconfig;
 use crate::bulk;
+use crate::caller::AnyToken;
 use crate::caller::Caller;
 use crate::change;
 use crate::children;
@@ -27,6 +28,7 @@ use crate::lookup;
 use crate::message_text;
 use crate::openapi;
 use crate::place;
+use crate::place::Place;
 use crate::place::Target;
 use crate::problem::Problem;
 use crate::query;
@@ -54,6 +56,9 @@ use axum::routing::any;
 use axum::routing::get;
 use axum::routing::post;
 use postroom_model::EntityId;
+use postroom_model::RightAction;
+use postroom_model::builtin::WEBHOOKS;
+use postroom_store::Bearer;
 use std::sync::Arc;
 
 /// How often a request is answered again when the classes were changed at the same moment.
@@ -124,7 +129,7 @@ async fn model(
 
 async fn answer(
     app: App,
-    Caller { domain, name }: Caller,
+    caller: Caller,
     head: axum::http::Request<()>,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -135,6 +140,7 @@ async fn answer(
     }
     let place = place::find(path, &app.store.classes())?;
     let (verb, methods) = (Verb::of(&head.method, &place)?, verb::methods(&place));
+    let Bearer { domain, name, rights, .. } = allowed(caller, verb, &place)?;
     let (class, uri, mut headers) = (place.class, head.uri, head.headers);
     if head.method == Method::HEAD {
         // Only GET has ranges (RFC 9110 §14.2).
@@ -147,7 +153,7 @@ async fn answer(
         claim_token::none(&headers)?;
     }
     let claimed_by = ClaimedBy { name: &name, scans: &scans, listed: by.clone() };
-    let asked = Asked { app, domain, class, uri, headers };
+    let asked = Asked { app, domain, rights, class, uri, headers };
     let target = place.target;
     #[rustfmt::skip]
     let answered = match (&target, verb) {
@@ -182,11 +188,25 @@ async fn answer(
     answered
 }
 
+/// The bearer, if it may do this at a place. This is the check of every request for entities.
+fn allowed(caller: Caller, verb: Verb, place: &Place) -> Result<Bearer, Problem> {
+    let (actions, classname) = (verb.actions(&place.target), place.class.classname.as_str());
+    let bearer = caller.may(actions, classname)?;
+    let writes = [RightAction::Create, RightAction::Change];
+    let is_told = classname == WEBHOOKS && actions.iter().any(|action| writes.contains(action));
+    if is_told && !bearer.rights.reads_all() {
+        let detail = "this token lacks the right `read` for all classes (`*`), which a webhook \
+                      tells about";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    }
+    Ok(bearer)
+}
+
 fn at<'a>(entity: EntityId, property: &'a str, name: &'a Option<String>) -> FilePlace<'a> {
     FilePlace { entity, property, name: name.as_deref() }
 }
 
-async fn nothing(_: Caller) -> Problem {
+async fn nothing(_: AnyToken) -> Problem {
     Problem::not_found("this path does not exist; the model is under /rest/v1/model/<class>")
 }
 

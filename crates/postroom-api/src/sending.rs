@@ -10,6 +10,8 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use postroom_model::RightAction;
+use postroom_model::builtin::MESSAGES;
 use serde_json::json;
 
 /// The path.
@@ -22,7 +24,12 @@ pub(crate) const RESUME: &str = "/rest/v1/sending:resume";
 /// # Errors
 ///
 /// When the store fails.
-pub(crate) async fn show(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    caller.may(&[RightAction::Read], MESSAGES)?;
     parameters::of(&uri, &[])?;
     answer(&app).await
 }
@@ -34,9 +41,10 @@ pub(crate) async fn show(State(app): State<App>, _: Caller, uri: Uri) -> Result<
 /// When the store fails.
 pub(crate) async fn resume(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     uri: Uri,
 ) -> Result<Response, Problem> {
+    caller.may(&[RightAction::Operate], MESSAGES)?;
     parameters::of(&uri, &[])?;
     app.store.sending_resume().await?;
     answer(&app).await

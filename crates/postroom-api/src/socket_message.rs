@@ -7,13 +7,12 @@
 //! ```
 
 use crate::event_request::EventRequest;
+use crate::event_request::NewsReader;
 use crate::exact;
 use crate::problem::Problem;
-use postroom_model::Class;
 use postroom_model::Invalid;
 use serde_json::Map;
 use serde_json::Value as Json;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The name of the only event of `subscribe`.
@@ -76,7 +75,7 @@ impl SocketMessage {
     /// # Errors
     ///
     /// What is wrong with it, by its place.
-    pub(crate) fn parse(classes: &[Arc<Class>], text: &str) -> Result<Self, Box<Refused>> {
+    pub(crate) fn parse(reader: &NewsReader, text: &str) -> Result<Self, Box<Refused>> {
         let refused = |problem| Box::new(Refused { qid: Json::Null, id: Json::Null, problem });
         let pair: Json = serde_json::from_str(text)
             .map_err(|error| refused(Problem::not_json("the message", &error)))?;
@@ -88,12 +87,12 @@ impl SocketMessage {
         let known = |name: &str| members.get(name).cloned().unwrap_or_default();
         let (qid, id) = (known("qid"), known("id"));
         let read = exact::refuse(&exact::rounded(text.as_bytes()));
-        let read = read.and_then(|()| Self::read(classes, &method, members));
+        let read = read.and_then(|()| Self::read(reader, &method, members));
         read.map_err(|problem| Box::new(Refused { qid, id, problem }))
     }
 
     fn read(
-        classes: &[Arc<Class>],
+        reader: &NewsReader,
         method: &str,
         mut members: Map<String, Json>,
     ) -> Result<Self, Problem> {
@@ -116,8 +115,8 @@ impl SocketMessage {
             return Err(odd.into());
         }
         let wish = match method {
-            "follow" => Wish::Follow(Box::new(EventRequest::of(classes, &texts(members))?)),
-            "subscribe" => Wish::Subscribe(Subscription::read(classes, members)?),
+            "follow" => Wish::Follow(Box::new(EventRequest::of(reader, &texts(members))?)),
+            "subscribe" => Wish::Subscribe(Subscription::read(reader, members)?),
             _ => Wish::Unsubscribe,
         };
         Ok(Self { qid, id, wish })
@@ -125,7 +124,7 @@ impl SocketMessage {
 }
 
 impl Subscription {
-    fn read(classes: &[Arc<Class>], members: Map<String, Json>) -> Result<Self, Problem> {
+    fn read(reader: &NewsReader, members: Map<String, Json>) -> Result<Self, Problem> {
         let asked = {
             let mut asked = members.clone();
             asked.remove("expires");
@@ -157,7 +156,7 @@ impl Subscription {
             let mut members = more.clone();
             members.insert("class".to_owned(), Json::from(*class));
             members.insert("after".to_owned(), Json::from("now"));
-            EventRequest::of(classes, &texts(members))
+            EventRequest::of(reader, &texts(members))
         };
         let requests = objects.iter().map(of_class).collect::<Result<_, _>>()?;
         let expires = Some(member("expires")).filter(|seconds| !seconds.is_null());

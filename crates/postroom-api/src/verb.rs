@@ -9,6 +9,7 @@ use crate::place::Target;
 use crate::problem::Problem;
 use axum::http::Method;
 use postroom_model::Class;
+use postroom_model::RightAction;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
 
@@ -43,6 +44,26 @@ pub(crate) enum Verb {
     Verify,
     /// Loads a message that was too large.
     Fetch,
+}
+
+impl Verb {
+    /// What the verb does at a target, as rights name it. All of it must be allowed.
+    #[must_use]
+    pub(crate) fn actions(self, target: &Target) -> &'static [RightAction] {
+        let is_file = matches!(target, Target::File(..) | Target::FileList(..));
+        match self {
+            Self::Get | Self::Query | Self::Lookup => &[RightAction::Read],
+            Self::Post if *target == Target::Collection => &[RightAction::Create],
+            Self::Post if matches!(target, Target::WebhookTest(_)) => &[RightAction::Operate],
+            Self::Post | Self::Patch => &[RightAction::Change],
+            Self::Put | Self::Delete if is_file => &[RightAction::Change],
+            // It creates an entity whose id does not exist.
+            Self::Put => &[RightAction::Change, RightAction::Create],
+            Self::Delete | Self::Clear => &[RightAction::Delete],
+            Self::Claim | Self::Nack => &[RightAction::Claim],
+            Self::Redecompose | Self::Try | Self::Verify | Self::Fetch => &[RightAction::Operate],
+        }
+    }
 }
 
 /// A verb of Postroom, and the places that accept it.

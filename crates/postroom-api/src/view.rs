@@ -2,7 +2,7 @@
 
 use crate::etag;
 use crate::format::Format;
-use crate::webhook::MadeSecrets;
+use crate::made_secrets::MadeSecrets;
 use axum::Json;
 use axum::body::Body;
 use axum::http::HeaderValue;

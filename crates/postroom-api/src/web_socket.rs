@@ -11,11 +11,12 @@
 //! Standards: RFC 6455.
 
 use crate::app::App;
-use crate::caller;
 use crate::caller::Caller;
+use crate::caller::TokenWatch;
 use crate::connections::Seat;
 use crate::event_request::After;
 use crate::event_request::EventRequest;
+use crate::event_request::NewsReader;
 use crate::events;
 use crate::events::HEARTBEAT;
 use crate::events::STREAMED_AT_ONCE;
@@ -37,7 +38,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use postroom_engine::NewsFollower;
 use postroom_engine::ShownEvent;
-use postroom_model::Domain;
+use postroom_store::Bearer;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::HashMap;
@@ -70,6 +71,7 @@ pub(crate) async fn open(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
+    let bearer = caller.reads_some(&app.store.classes())?;
     let upgrade = upgrade.map_err(|refused| {
         let detail = format!("this path is for WebSockets: {}", refused.body_text());
         Problem::new(refused.status(), "no-web-socket", detail)
@@ -77,9 +79,9 @@ pub(crate) async fn open(
     let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let (tells, told) = mpsc::channel(1);
-        let domain = caller.domain;
+        let watch = TokenWatch::new(&app, headers, bearer.clone());
         let conversation =
-            Conversation { app, domain, headers, tells, subscriptions: HashMap::new() };
+            Conversation { app, bearer, watch, tells, subscriptions: HashMap::new() };
         conversation.run(socket, told).await;
         // The connection has its place until here.
         drop(seat);
@@ -89,8 +91,8 @@ pub(crate) async fn open(
 /// A conversation with one client.
 struct Conversation {
     app: App,
-    domain: Domain,
-    headers: HeaderMap,
+    bearer: Bearer,
+    watch: TokenWatch,
     /// Takes the messages of the subscriptions, page by page.
     tells: mpsc::Sender<Vec<Json>>,
     subscriptions: HashMap<String, Subscribed>,
@@ -146,20 +148,21 @@ impl Conversation {
                     if heard.elapsed() > SILENCE_MAX {
                         return farewell(close_code::POLICY, "no answer to any ping for a minute");
                     }
-                    if let Err(problem) = caller::is_known(&self.app, &self.headers).await {
-                        let problem = problem.to_json();
-                        let why = problem.get("detail").and_then(Json::as_str).unwrap_or_default();
-                        return farewell(close_code::POLICY, why);
-                    }
                     if socket.send(Message::Ping(axum::body::Bytes::new())).await.is_err() {
                         return None;
                     }
                     vec![]
                 }
+                () = self.watch.changed() => vec![],
                 () = self.app.ending.cancelled() => {
                     return farewell(close_code::AWAY, "Postroom ends; come back with your number");
                 }
             };
+            if let Err(problem) = self.watch.check().await {
+                let problem = problem.to_json();
+                let why = problem.get("detail").and_then(Json::as_str).unwrap_or_default();
+                return farewell(close_code::POLICY, why);
+            }
             for one in page {
                 if socket.send(Message::text(one.to_string())).await.is_err() {
                     return None;
@@ -170,7 +173,8 @@ impl Conversation {
 
     /// The answer to a message.
     async fn hear(&mut self, text: &str) -> Json {
-        let message = SocketMessage::parse(&self.app.store.classes(), text);
+        let reader = NewsReader::new(&self.bearer.rights, &self.app.store.classes());
+        let message = SocketMessage::parse(&reader, text);
         let message = match message {
             Ok(message) => message,
             Err(refused) => return refusal(&refused.qid, &refused.id, &refused.problem),
@@ -193,7 +197,7 @@ impl Conversation {
 
     async fn follow(&mut self, id: &str, request: EventRequest) -> Result<Json, Problem> {
         let after = request.after.ok_or_else(events::no_beginning)?;
-        let news = events::follow(&self.app, &self.domain, after).await?;
+        let news = events::follow(&self.app, &self.bearer.domain, after).await?;
         let begun = news.after();
         let told =
             move |id: &str, event: ShownEvent| json!(["event", {"id": id, "event": event.json}]);
@@ -211,7 +215,7 @@ impl Conversation {
         {
             return Ok(answer);
         }
-        let news = events::follow(&self.app, &self.domain, After::Now).await?;
+        let news = events::follow(&self.app, &self.bearer.domain, After::Now).await?;
         self.begin(id, Telling { requests, news, told: platform_event }, Some(until), asked)?;
         Ok(answer)
     }

@@ -1,4 +1,4 @@
-//! Webhooks: the secrets that new ones get, and `POST …/<id>/test`.
+//! Webhooks: `POST …/<id>/test`, a ping to the receiver.
 
 use crate::app::Asked;
 use crate::parameters;
@@ -6,50 +6,8 @@ use crate::problem::Problem;
 use axum::Json;
 use axum::response::IntoResponse;
 use axum::response::Response;
-use postroom_model::Class;
-use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::WebhookId;
-use postroom_model::builtin::WEBHOOKS;
-use postroom_model::builtin::names;
-use postroom_store::NewEntity;
-use postroom_store::webhook_secret;
-use secrecy::ExposeSecret;
-use secrecy::SecretString;
-use serde_json::Value;
-use serde_json::json;
-use std::collections::HashMap;
-
-/// The secrets that Postroom has made for new webhooks. Only the answer to their creation has them.
-#[derive(Debug, Default)]
-pub(crate) struct MadeSecrets(HashMap<EntityId, SecretString>);
-
-impl MadeSecrets {
-    /// Makes a secret for each new webhook without one. Entities of other classes are not changed.
-    pub(crate) fn give(class: &Class, new: &mut [NewEntity]) -> Self {
-        let mut made = HashMap::new();
-        if class.classname == WEBHOOKS {
-            for NewEntity { entity, .. } in new {
-                if entity.get(names::SECRET).is_null() {
-                    let secret = webhook_secret();
-                    let shown = json!(secret.expose_secret());
-                    entity.properties.insert(names::SECRET.to_owned(), shown);
-                    made.insert(entity.id, secret);
-                }
-            }
-        }
-        Self(made)
-    }
-
-    /// A new entity as the answer to its creation shows it.
-    pub(crate) fn shown(&self, class: &Class, entity: &Entity) -> Value {
-        let mut shown = entity.to_json(class);
-        if let (Some(secret), Some(members)) = (self.0.get(&entity.id), shown.as_object_mut()) {
-            members.insert(names::SECRET.to_owned(), json!(secret.expose_secret()));
-        }
-        shown
-    }
-}
 
 /// `POST`: sends a ping to the receiver, and returns what the receiver answered.
 ///

@@ -1,4 +1,4 @@
-//! The six classes that exist from the start, as JSON definitions.
+//! The seven classes that exist from the start, as JSON definitions.
 
 pub mod names;
 
@@ -16,6 +16,8 @@ pub const MESSAGES: &str = "email/Messages";
 pub const WEBHOOKS: &str = "email/Webhooks";
 /// The class name of OAuth apps.
 pub const OAUTH_APPS: &str = "email/OAuthApps";
+/// The class name of tokens.
+pub const TOKENS: &str = "iam/Tokens";
 
 /// The files of a message, by the name of their property.
 pub mod files {
@@ -55,7 +57,7 @@ pub const COMPOSED: [&str; 17] = [
 
 /// The enums whose values Postroom obeys. They take no items of extensions, because Postroom would
 /// not know what such a value means.
-pub const OBEYED: [&str; 7] = [
+pub const OBEYED: [&str; 8] = [
     names::IMAP_SECURITY,
     names::SMTP_SECURITY,
     names::TLS_MINIMUM,
@@ -63,18 +65,20 @@ pub const OBEYED: [&str; 7] = [
     names::MODE,
     names::PROVIDER,
     names::GRANT,
+    names::ROLE,
 ];
 
-const DEFINITIONS: [&str; 6] = [
+const DEFINITIONS: [&str; 7] = [
     include_str!("builtin/profiles.json"),
     include_str!("builtin/accounts.json"),
     include_str!("builtin/folders.json"),
     include_str!("builtin/messages.json"),
     include_str!("builtin/webhooks.json"),
     include_str!("builtin/oauth_apps.json"),
+    include_str!("builtin/tokens.json"),
 ];
 
-/// The built-in classes: profiles, accounts, folders, messages, webhooks, OAuth apps.
+/// The built-in classes: profiles, accounts, folders, messages, webhooks, OAuth apps, tokens.
 ///
 /// # Errors
 ///
@@ -95,7 +99,8 @@ mod tests {
     fn definitions_are_classes() {
         let classes = classes().unwrap();
         let names: Vec<_> = classes.iter().map(|class| class.classname.as_str()).collect();
-        assert_eq!(names, [PROFILES, ACCOUNTS, FOLDERS, MESSAGES, WEBHOOKS, OAUTH_APPS]);
+        let all = [PROFILES, ACCOUNTS, FOLDERS, MESSAGES, WEBHOOKS, OAUTH_APPS, TOKENS];
+        assert_eq!(names, all);
         for class in &classes {
             for property in &class.properties {
                 let at = format!("{}.{}", class.classname, property.name);

@@ -7,6 +7,7 @@
 use crate::builtin::FOLDERS;
 use crate::builtin::MESSAGES;
 use crate::builtin::OAUTH_APPS;
+use crate::builtin::TOKENS;
 use crate::builtin::WEBHOOKS;
 use crate::builtin::files;
 use crate::builtin::names;
@@ -17,6 +18,7 @@ use crate::invalid::Invalid;
 use crate::oauth;
 use crate::property::DataType;
 use crate::property::Property;
+use crate::rights;
 use crate::standing;
 use crate::standing::Standing;
 use crate::state;
@@ -35,7 +37,9 @@ const RECIPIENTS: &str = "recipients";
 /// What is wrong with a new entity of a client.
 #[must_use]
 pub fn create_problems(class: &Class, new: &Entity) -> Vec<Invalid> {
-    let own = class.columns().filter(|p| p.read_only() && !new.get(&p.name).is_null());
+    // What is hashed is given by Postroom before: `validate` refuses it in the JSON of a client.
+    let is_ours = |p: &&Property| p.read_only() && !p.hashed() && !new.get(&p.name).is_null();
+    let own = class.columns().filter(is_ours);
     let mut problems: Vec<_> = own.map(|property| only_ours(&property.name)).collect();
     problems.extend(type_problems(class, &new.properties));
     problems.extend(of_any(class, new));
@@ -181,6 +185,9 @@ fn of_any(class: &Class, entity: &Entity) -> Vec<Invalid> {
     }
     if class.classname == OAUTH_APPS {
         problems.extend(oauth::problems(entity));
+    }
+    if class.classname == TOKENS {
+        problems.extend(rights::token_problems(entity));
     }
     problems
 }

@@ -46,6 +46,8 @@ pub mod webhook;
 
 pub mod oauth;
 
+mod rights;
+
 pub mod state;
 
 pub mod standing;
@@ -161,6 +163,13 @@ pub use query::Query;
 pub use query::parse_order;
 pub use query::steps;
 pub use recipient_state::RecipientState;
+pub use rights::ADMINISTRATOR;
+pub use rights::GrantedRight;
+pub use rights::MissingRight;
+pub use rights::RightAction;
+pub use rights::Rights;
+pub use rights::TokenRole;
+pub use rights::is_administrative;
 pub use standing::Standing;
 pub use state::MessageState;
 pub use timestamp::NotATimestamp;

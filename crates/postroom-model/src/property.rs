@@ -66,8 +66,9 @@ pub struct Property {
     /// What it means, for people.
     #[serde(default)]
     pub caption: String,
-    /// Further rules, by name: `read_only`, `write_only`, `single_line`, `minimum`, `maximum`,
-    /// `max_length`, `max_bytes`, `format` (`address`, `host`, `filled`), `alias`, `options`.
+    /// Further rules, by name: `read_only`, `write_only`, `hashed`, `single_line`, `minimum`,
+    /// `maximum`, `max_length`, `max_bytes`, `format` (`address`, `host`, `filled`), `alias`,
+    /// `options`.
     #[serde(default)]
     pub opts: Map<String, Json>,
 }
@@ -83,6 +84,12 @@ impl Property {
     #[must_use]
     pub fn write_only(&self) -> bool {
         self.flag("write_only")
+    }
+
+    /// Whether the store keeps only a hash of it, by which it is found again. Postroom makes it.
+    #[must_use]
+    pub fn hashed(&self) -> bool {
+        self.flag("hashed")
     }
 
     /// Whether a line break or another control character is refused.

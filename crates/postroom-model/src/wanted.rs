@@ -12,6 +12,7 @@ use crate::mask::Mask;
 use crate::news::Changed;
 use crate::news::EventName;
 use crate::news::Operation;
+use crate::rights::is_administrative;
 use serde_json::Value as Json;
 use std::sync::Arc;
 
@@ -141,7 +142,13 @@ pub fn wanted_by_webhook(
     }
     let mut all = vec![];
     for (at, name) in names.iter().enumerate() {
-        let class = match wanted_class(classes, &format!("{}[{at}]", names::CLASSES), name) {
+        let place = format!("{}[{at}]", names::CLASSES);
+        if is_administrative(name) {
+            let reason = "is told to no webhook: follow it with GET /rest/v1/events";
+            problems.push(Invalid::new(place, reason));
+            continue;
+        }
+        let class = match wanted_class(classes, &place, name) {
             Ok(class) => class,
             Err(invalid) => {
                 problems.push(invalid);
@@ -192,6 +199,7 @@ mod tests {
             (json!({"classes": ["email/Messages"], "filter": of_subject, "mask": "id"}), Ok(1)),
             (json!({"filter": of_subject, "mask": "id"}),                                Err("filter,mask")),
             (json!({"classes": ["email/Messages", "email/Nope"]}),                       Err("classes[1]")),
+            (json!({"classes": ["iam/Tokens"]}),                                         Err("classes[0]")),
             (json!({"classes": ["email/Folders"], "filter": of_subject}),                Err("filter[1]")),
             (json!({"classes": ["email/Accounts"], "mask": "password"}),                 Err("mask")),
             (json!({"classes": ["email/Messages"], "mask": "files.name"}),               Err("mask")),

@@ -8,6 +8,7 @@ use postroom_model::Class;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::TOKENS;
 
 /// The indexes of messages that earlier versions had in place of the present ones.
 const FORMER_INDEXES: &[&str] =
@@ -48,7 +49,14 @@ pub(crate) fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
     // For a survey, which looks for folders that clients made.
     let unmet = (class.classname == FOLDERS)
         .then(|| index("not surveyed", "(\"account_id\") WHERE \"mailbox\" IS NULL"));
-    whole.chain(references).chain(login).chain(unmet).collect()
+    let tokens = (class.classname == TOKENS).then(|| {
+        let each = quoted(&format!("{TOKENS} one each"));
+        let each =
+            format!("CREATE UNIQUE INDEX IF NOT EXISTS {each} ON {table} (\"domain\", \"name\")");
+        [index("by token", "(\"token\") WHERE \"token\" IS NOT NULL"), each]
+    });
+    let tokens = tokens.into_iter().flatten();
+    whole.chain(references).chain(login).chain(unmet).chain(tokens).collect()
 }
 
 /// The indexes of messages.

@@ -89,7 +89,7 @@ pub(crate) fn secret_place(class: &Class, id: EntityId, property: &str) -> Strin
     format!("{}/{id}/{property}", class.classname)
 }
 
-/// The value that is bound for a property of an entity. Secrets are encrypted on the way.
+/// The value that is bound for a property of an entity. Secrets are encrypted or hashed on the way.
 ///
 /// # Errors
 ///
@@ -105,7 +105,9 @@ pub(crate) fn to_value(
         return Ok(Value::Null);
     }
     let text = || json.as_str();
-    let value = if property.write_only() {
+    let value = if property.hashed() {
+        text().map(|text| Value::Bytes(key.token_hash(text).to_vec()))
+    } else if property.write_only() {
         let seal = |secret: &str| key.seal(&secret_place(class, id, &property.name), secret);
         let any = (property.data_type == DataType::Any).then(|| json.to_string());
         any.as_deref().or_else(text).map(seal).map(Value::Bytes)

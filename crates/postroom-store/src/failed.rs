@@ -108,6 +108,7 @@ impl Failed {
     pub(crate) fn of_constraint(name: &str) -> Self {
         match name {
             "email/Folders one each" => Self::OneFolder,
+            "iam/Tokens(domain, name)" | "iam/Tokens one each" => exists("a token of this name"),
             "receipt(folder, epoch, key)" | "receipt_pkey" => Self::Recorded,
             "once(domain, class, key)" | "once_pkey" => Self::KeyUsed,
             "delivery(message)" | "delivery_pkey" => Self::Queued,
@@ -195,6 +196,8 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             ("email/Folders one each",           Failed::OneFolder),
+            ("iam/Tokens(domain, name)",         exists("a token of this name")),
+            ("iam/Tokens one each",              exists("a token of this name")),
             ("receipt(folder, epoch, key)", Failed::Recorded),
             ("receipt_pkey",                     Failed::Recorded),
             ("once(domain, class, key)",         Failed::KeyUsed),

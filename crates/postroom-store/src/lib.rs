@@ -114,6 +114,8 @@ mod being_claimed;
 
 mod store;
 
+mod told;
+
 mod sweep;
 
 mod class_sync;

@@ -2,8 +2,12 @@
 
 use crate::bell::Listener;
 use postroom_model::Domain;
+use postroom_model::EntityId;
+use postroom_model::Rights;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 /// Who changed an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +50,45 @@ impl Modifier {
     }
 }
 
-/// All tokens, as they were read from the database.
+/// The hash of a token.
+pub(crate) type TokenHash = [u8; 32];
+
+/// The valid tokens that were used lately, as they were read from the database.
 #[derive(Debug)]
 pub(crate) struct KnownTokens {
     /// Who has each, by its hash.
-    pub by_hash: HashMap<Vec<u8>, Bearer>,
+    pub by_hash: HashMap<TokenHash, KnownToken>,
     /// Tells when there may be others, also those that another process has set.
     pub news: Listener,
+}
+
+/// A token as it was read from the database.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownToken {
+    /// Who has it.
+    pub bearer: Bearer,
+    /// When it ends, in milliseconds since 1970. `None`: never.
+    pub ends_ms: Option<i64>,
+}
+
+/// When tokens were used, in milliseconds since 1970, as long as it is not written.
+#[derive(Debug, Default)]
+pub(crate) struct TokenUses(Mutex<HashMap<EntityId, i64>>);
+
+impl TokenUses {
+    /// Notes that a token was used.
+    pub(crate) fn note(&self, token: EntityId, now_ms: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(token, now_ms);
+    }
+
+    /// Takes out what is noted. The map gives back its memory.
+    pub(crate) fn take(&self) -> Vec<(EntityId, i64)> {
+        let taken = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut taken: Vec<_> = taken.into_iter().collect();
+        // The order of rows that are locked is the same in each process.
+        taken.sort_unstable();
+        taken
+    }
 }
 
 /// Who has a token.
@@ -62,4 +98,8 @@ pub struct Bearer {
     pub domain: Domain,
     /// The name of the token there.
     pub name: String,
+    /// The token. `None`: it is the administrator's, which is no entity.
+    pub token: Option<EntityId>,
+    /// What its holder may do.
+    pub rights: Arc<Rights>,
 }

@@ -29,6 +29,7 @@ use crate::lease::Lease;
 use crate::lease::Member;
 use crate::modifier::KnownTokens;
 use crate::modifier::Modifier;
+use crate::modifier::TokenUses;
 use crate::moving;
 use crate::object_place;
 use crate::object_place::ObjectsHeld;
@@ -37,13 +38,10 @@ use crate::poll_times::Unwritten;
 use crate::seq;
 use crate::set_up;
 use crate::work::Work;
-use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Entity;
-use postroom_model::MessageDirection;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
-use postroom_model::builtin::names;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -98,8 +96,10 @@ pub(crate) struct Inner {
     pub unwritten: Unwritten,
     /// The last chunk of a version that wrote no checksums. 0: there is none.
     pub unsummed: i64,
-    /// The domains by the hashes of their tokens. `None` until somebody asks.
+    /// The tokens that were used lately, by their hashes. `None` until somebody asks.
     pub tokens: RwLock<Option<KnownTokens>>,
+    /// When tokens were used, as long as it is not written.
+    pub token_uses: TokenUses,
     pub classes: std::sync::RwLock<Classes>,
     pub being_claimed: BeingClaimed,
     /// The classes that are built in.
@@ -155,6 +155,7 @@ impl Store {
                 unwritten: Unwritten::default(),
                 unsummed: unsummed.and_then(|row| row.whole(0)).unwrap_or(0),
                 tokens: RwLock::default(),
+                token_uses: TokenUses::default(),
                 classes: std::sync::RwLock::new(classes),
                 being_claimed: BeingClaimed::default(),
                 built_in: config.classes.clone(),
@@ -245,28 +246,6 @@ impl Store {
         }
         let closed = self.work().spawn(move || self.inner.database.close()).await;
         closed.map_err(|_| Error::Closed)
-    }
-
-    /// Wakes those who wait for a client's change of an entity. A received message wakes nobody.
-    pub(crate) fn changed(&self, class: &Class, entity: &Entity) {
-        if class.classname != builtin::MESSAGES {
-            // The engine does not use the classes of clients.
-            if class.is_built_in() {
-                self.reconfigured();
-            }
-            return;
-        }
-        if !MessageDirection::Out.is_of(entity) {
-            return;
-        }
-        let account = entity.reference(names::ACCOUNT_ID).map(AccountId::of);
-        let topics = account.map(Topic::Outgoing).into_iter().chain([Topic::AnyOutgoing]);
-        topics.for_each(|topic| self.inner.database.ring(topic));
-    }
-
-    /// Wakes those who wait for a change of a profile, an account or a folder.
-    pub(crate) fn reconfigured(&self) {
-        self.inner.database.ring(Topic::Configuration);
     }
 
     /// Runs a query. If it was built with a former definition of a class, and names a column that

@@ -88,6 +88,9 @@ impl Store {
                 tracing::error!(%error, "jobs that ended long ago were not thrown away");
             }
         }
+        if let Err(error) = own.token_uses_write().await {
+            tracing::warn!(%error, "the times at which tokens were used were not written");
+        }
         let swept = own.blob_sweep_abandoned(ABANDONED_AFTER).await;
         if let Err(error) = swept.and(own.blob_sweep().await) {
             tracing::error!(%error, "contents that nothing refers to were not thrown away");
@@ -101,6 +104,10 @@ impl Store {
 
     /// Writes the times that are only in memory, before the process ends.
     pub(crate) async fn sweep_last(&self) {
+        let own = Self { lease: None, ..self.clone() };
+        if let Err(error) = own.token_uses_write().await {
+            tracing::warn!(%error, "the times at which tokens were last used were not written");
+        }
         let leader = Self { lease: self.inner.lease(), ..self.clone() };
         if leader.lease.is_none() || leader.is_deposed() {
             return;

@@ -1,15 +1,34 @@
 //! Tokens: each gives access to one domain. Only their hashes are stored.
+//!
+//! The administrator's token is in the table `token`. All others are entities of `iam/Tokens`.
 
 use crate::bell::Topic;
+use crate::columns;
 use crate::database::Statement;
+use crate::database::Value;
 use crate::error::Error;
 use crate::modifier::Bearer;
+use crate::modifier::KnownToken;
 use crate::modifier::KnownTokens;
+use crate::modifier::TokenHash;
+use crate::record;
 use crate::store::Store;
 use postroom_model::Domain;
+use postroom_model::EntityId;
+use postroom_model::Rights;
+use postroom_model::Timestamp;
+use postroom_model::TokenRole;
+use postroom_model::builtin::TOKENS;
+use postroom_model::builtin::names;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How many tokens are in memory. Beyond that, all are forgotten, and read when they are used.
+const KNOWN_MAX: usize = 10_000;
+/// The uses of how many tokens are written in one transaction.
+const USES_AT_ONCE: usize = 100;
 
 impl Store {
     /// Sets the token of a name in a domain. The former token of that name is no longer valid. If
@@ -25,9 +44,6 @@ impl Store {
         token: &SecretString,
     ) -> Result<(), Error> {
         let hash = self.inner.key.token_hash(token.expose_secret()).to_vec();
-        // Who verifies meanwhile waits, and reads the tokens anew.
-        let mut known = self.inner.tokens.write().await;
-        *known = None;
         let same =
             "SELECT 1 FROM \"token\" WHERE \"domain\" = $1 AND \"name\" = $2 AND \"hash\" = $3";
         let same = Statement::new(same).bind(domain.as_str()).bind(name).bind(hash.clone());
@@ -54,35 +70,100 @@ impl Store {
         Ok(!self.read(statement).await?.is_empty())
     }
 
-    /// The holder of a token. `None`: the token is not valid. The hashes are in memory, so that
-    /// wrong tokens cost little. They are read again when tokens were set, and at least once a
-    /// minute.
+    /// The holder of a token. `None`: the token is not valid. Valid ones are in memory after their
+    /// first use. They are read again when tokens were changed, and at least once a minute.
     ///
     /// # Errors
     ///
     /// When the store fails.
     pub async fn token_verify(&self, token: &str) -> Result<Option<Bearer>, Error> {
-        let hash = self.inner.key.token_hash(token);
-        let is_new = |known: &&KnownTokens| !known.news.has_rung();
-        if let Some(known) = self.inner.tokens.read().await.as_ref().filter(is_new) {
-            return Ok(known.by_hash.get(hash.as_slice()).cloned());
+        let now_ms = self.clock().now_ms();
+        let known = self.token_known(self.inner.key.token_hash(token)).await?;
+        let known = known.filter(|known| known.ends_ms.is_none_or(|end_ms| now_ms < end_ms));
+        let bearer = known.map(|known| known.bearer);
+        if let Some(id) = bearer.as_ref().and_then(|bearer| bearer.token) {
+            self.inner.token_uses.note(id, now_ms);
         }
-        let mut known = self.inner.tokens.write().await;
+        Ok(bearer)
+    }
+
+    /// The token of a hash, whether it has ended or not.
+    async fn token_known(&self, hash: TokenHash) -> Result<Option<KnownToken>, Error> {
+        let is_new = |known: &&KnownTokens| !known.news.has_rung();
+        if let Some(known) = self.inner.tokens.read().await.as_ref().filter(is_new)
+            && let Some(known) = known.by_hash.get(&hash)
+        {
+            return Ok(Some(known.clone()));
+        }
         // It listens before it reads, so that nothing is missed in between.
         let news = self.inner.database.listen(Topic::Tokens);
-        let sql = "SELECT \"hash\", \"domain\", \"name\" FROM \"token\"";
-        let rows = self.read(Statement::new(sql)).await?;
-        let mut by_hash = HashMap::new();
-        for row in rows {
-            let domain = row.text(1).and_then(|name| Domain::new(name).ok());
-            let (Some(hash), Some(domain), Some(name)) = (row.bytes(0), domain, row.text(2)) else {
-                return Err(Error::Damaged { what: "a token" });
-            };
-            by_hash.insert(hash.to_vec(), Bearer { domain, name: name.to_owned() });
+        let Some(found) = self.token_find(&hash).await? else {
+            return Ok(None);
+        };
+        let mut known = self.inner.tokens.write().await;
+        if news.has_rung() {
+            return Ok(Some(found));
         }
-        let found = by_hash.get(hash.as_slice()).cloned();
-        *known = Some(KnownTokens { by_hash, news });
-        Ok(found)
+        match known.as_mut().filter(|known| !known.news.has_rung()) {
+            Some(known) => {
+                if known.by_hash.len() >= KNOWN_MAX {
+                    known.by_hash.clear();
+                }
+                known.by_hash.insert(hash, found.clone());
+            }
+            None => {
+                let by_hash = HashMap::from([(hash, found.clone())]);
+                *known = Some(KnownTokens { by_hash, news });
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Reads the token of a hash, if it is enabled.
+    async fn token_find(&self, hash: &TokenHash) -> Result<Option<KnownToken>, Error> {
+        const DAMAGED: Error = Error::Damaged { what: "a token" };
+        let sql = "SELECT \"domain\", \"name\" FROM \"token\" WHERE \"hash\" = $1";
+        let rows = self.read(Statement::new(sql).bind(hash.to_vec())).await?;
+        if let Some(row) = rows.first() {
+            let name = row.text(1).ok_or(DAMAGED)?.to_owned();
+            let rights = Arc::new(Rights::Role(TokenRole::Admin));
+            let bearer = Bearer { domain: columns::domain(row)?, name, token: None, rights };
+            return Ok(Some(KnownToken { bearer, ends_ms: None }));
+        }
+        let class = self.builtin(TOKENS)?;
+        let sql = format!("{} WHERE \"token\" = $1 AND \"enabled\"", Self::select(&class));
+        let rows = self.read(Statement::new(sql).bind(hash.to_vec()).of_class(&*class)).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let (domain, token) = (columns::domain(row)?, self.entity_of(&class, row)?);
+        let Ok(rights) = Rights::of_token(&token) else {
+            // Another version wrote rights that this one does not know: it must allow nothing.
+            tracing::error!(token = %token.id, "the rights of a token are not understood");
+            return Ok(None);
+        };
+        let name = token.text(names::NAME).ok_or(DAMAGED)?.to_owned();
+        let ends = token.text(names::EXPIRES_AT).map(Timestamp::parse).transpose();
+        let ends_ms = ends.map_err(|_| DAMAGED)?.map(Timestamp::as_ms);
+        let (token, rights) = (Some(token.id), Arc::new(rights));
+        Ok(Some(KnownToken { bearer: Bearer { domain, name, token, rights }, ends_ms }))
+    }
+
+    /// Writes when tokens were used. The feed does not tell it.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails. The times are lost then, and later ones follow.
+    pub(crate) async fn token_uses_write(&self) -> Result<(), Error> {
+        let class = self.builtin(TOKENS)?;
+        for some in self.inner.token_uses.take().chunks(USES_AT_ONCE) {
+            let used = |(token, at_ms): &(EntityId, i64)| {
+                let at = vec![(names::LAST_USED_AT, Value::Moment(*at_ms))];
+                record::set_untold(&class, *token, at)
+            };
+            self.write(some.iter().map(used).collect()).await?;
+        }
+        Ok(())
     }
 }
 
@@ -115,8 +196,8 @@ mod tests {
         let before = changes(&store, sqlite.as_ref()).await;
         store.token_set(&domain, "admin", &first).await.unwrap();
         assert_eq!(changes(&store, sqlite.as_ref()).await, before);
-        let admin = Some(Bearer { domain: domain.clone(), name: "admin".to_owned() });
-        assert_eq!(store.token_verify("first").await.unwrap(), admin);
+        let admin = store.token_verify("first").await.unwrap();
+        assert_eq!(admin.as_ref().map(|admin| (&admin.domain, admin.token)), Some((&domain, None)));
         store.token_set(&domain, "admin", &second).await.unwrap();
         assert_ne!(changes(&store, sqlite.as_ref()).await, before);
         assert_eq!(store.token_verify("first").await.unwrap(), None);

@@ -22,7 +22,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// The problems of all operations.
-const ALWAYS: [u16; 11] = [400, 401, 404, 405, 414, 422, 429, 431, 500, 501, 503];
+const ALWAYS: [u16; 12] = [400, 401, 403, 404, 405, 414, 422, 429, 431, 500, 501, 503];
 /// The problems of operations with a body.
 const WITH_BODY: [u16; 3] = [408, 413, 415];
 /// Where the classes are.

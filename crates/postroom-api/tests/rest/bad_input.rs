@@ -37,6 +37,10 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"headers\":{\"host\":\"x\"}}", 422, "headers: names `host`"),
     ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"batch\":101}", 422, "batch: takes a whole number from 1 to 100"),
     ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"cursor\":1}", 422, "cursor: is set by Postroom alone"),
+    ("POST",   "iam/Tokens",                  "{\"name\":\"a\"}", 422, "role: is required, unless"),
+    ("POST",   "iam/Tokens",                  "{\"name\":\"a\",\"role\":\"king\"}", 422, "role: takes one of"),
+    ("POST",   "iam/Tokens",                  "{\"name\":\"admin\",\"role\":\"admin\"}", 422, "name: is that of the administrator's"),
+    ("POST",   "iam/Tokens",                  "{\"name\":\"a\",\"rights\":[{}]}", 422, "rights[0]: takes in `actions`"),
     ("POST",   "email/OAuthApps",             "{\"name\":\"a\"}", 422, "tokenUrl: is required, unless"),
     ("POST",   "email/OAuthApps",             "{\"name\":\"a\",\"tokenUrl\":\"http://a.test\"}", 422, "tokenUrl: begins with http://, by which"),
     ("POST",   "email/OAuthApps",             "{\"name\":\"a\",\"provider\":\"x\"}", 422, "provider: takes one of"),
@@ -415,7 +419,7 @@ async fn a_slash_at_the_end_lists_the_collections_below() {
         list.iter().map(|child| child["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let root = server.get("/rest/v1/model/").await.expect(200);
-    assert_eq!(names(&root), ["/rest/v1/model/email/"]);
+    assert_eq!(names(&root), ["/rest/v1/model/email/", "/rest/v1/model/iam/"]);
     let email = server.get("email/").await.expect(200);
     let want = ["Accounts", "Folders", "Messages", "OAuthApps", "Profiles", "Webhooks"];
     assert_eq!(names(&email), want.map(|name| format!("/rest/v1/model/email/{name}")));
@@ -429,7 +433,8 @@ async fn a_slash_at_the_end_lists_the_collections_below() {
         server.send("POST", "/rest/v1/design/classes", &class).await.expect(201);
     }
     let root = server.get("/rest/v1/model/").await.expect(200);
-    assert_eq!(names(&root), ["/rest/v1/model/crm/", "/rest/v1/model/email/"]);
+    let want = ["crm", "email", "iam"].map(|name| format!("/rest/v1/model/{name}/"));
+    assert_eq!(names(&root), want);
     let below = server.get("crm/Tickets/").await.expect(200);
     assert_eq!(names(&below), ["/rest/v1/model/crm/Tickets/Notes"]);
     server.get("nope/").await.expect(404);

@@ -3,6 +3,7 @@
 
 mod autoconfig;
 mod server;
+mod walk;
 
 mod access;
 mod accounts;
@@ -18,6 +19,7 @@ mod contract;
 mod cors;
 mod damage;
 mod docs_page;
+mod domains;
 mod entities;
 mod events;
 mod files;
@@ -35,6 +37,7 @@ mod schemathesis;
 mod shown;
 mod tls;
 mod together;
+mod tokens;
 mod web_socket;
 
 mod verify;

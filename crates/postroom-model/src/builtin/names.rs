@@ -47,7 +47,7 @@ pub const DELETE_ON_SERVER: &str = "deleteOnServer";
 pub const DELIMITER: &str = "delimiter";
 /// `deviceUrl` of an OAuth app.
 pub const DEVICE_URL: &str = "deviceUrl";
-/// `enabled` of an account, a folder and a webhook.
+/// `enabled` of an account, a folder, a token and a webhook.
 pub const ENABLED: &str = "enabled";
 /// `errorCode` of a message.
 pub const ERROR_CODE: &str = "errorCode";
@@ -55,6 +55,8 @@ pub const ERROR_CODE: &str = "errorCode";
 pub const ERROR_TEXT: &str = "errorText";
 /// `events` of a webhook.
 pub const EVENTS: &str = "events";
+/// `expiresAt` of a token.
+pub const EXPIRES_AT: &str = "expiresAt";
 /// `failingSince` of a webhook.
 pub const FAILING_SINCE: &str = "failingSince";
 /// `failures` of a webhook.
@@ -103,6 +105,8 @@ pub const LAST_DELIVERY_AT: &str = "lastDeliveryAt";
 pub const LAST_POLL_AT: &str = "lastPollAt";
 /// `lastProofAt` of a folder.
 pub const LAST_PROOF_AT: &str = "lastProofAt";
+/// `lastUsedAt` of a token.
+pub const LAST_USED_AT: &str = "lastUsedAt";
 /// `login` of an account.
 pub const LOGIN: &str = "login";
 /// `mailbox` of a folder.
@@ -161,6 +165,10 @@ pub const REFRESH_TOKEN: &str = "refreshToken";
 pub const REPLY_TO: &str = "replyTo";
 /// `retryFor` of a webhook.
 pub const RETRY_FOR: &str = "retryFor";
+/// `rights` of a token.
+pub const RIGHTS: &str = "rights";
+/// `role` of a token.
+pub const ROLE: &str = "role";
 /// `scopes` of an OAuth app.
 pub const SCOPES: &str = "scopes";
 /// `secondSecret` of a webhook.
@@ -223,6 +231,8 @@ pub const TLS_FINGERPRINT: &str = "tlsFingerprint";
 pub const TLS_MINIMUM: &str = "tlsMinimum";
 /// `to` of a message.
 pub const TO: &str = "to";
+/// `token` of a token.
+pub const TOKEN: &str = "token";
 /// `tokenExpiresAt` of an account.
 pub const TOKEN_EXPIRES_AT: &str = "tokenExpiresAt";
 /// `tokenState` of an account.

@@ -32,6 +32,7 @@ pub(super) async fn live(store: &Store) {
     upkeep::surveys(&world).await;
     upkeep::webhooks(&world).await;
     upkeep::tokens(&world).await;
+    upkeep::rights(&world).await;
     upkeep::retention(&world).await;
     upkeep::backups(&world).await;
     words::words(&world).await;

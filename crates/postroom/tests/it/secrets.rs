@@ -128,6 +128,20 @@ async fn an_account_has_tokens(
     listening
 }
 
+/// A token is made and used. Gives its value, which no later answer has.
+async fn a_token_is_used(postroom: &Postroom) -> String {
+    let token = json!({"name": "crm", "role": "admin"});
+    let token = postroom.post("iam/Tokens", &token).await.unwrap();
+    let value = token["token"].as_str().unwrap().to_owned();
+    for path in ["iam/Tokens", "email/Profiles"] {
+        let url = format!("{}/rest/v1/model/{path}", postroom.url());
+        let answer = reqwest::Client::new().get(url).bearer_auth(&value).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(!answer.text().await.unwrap().contains(&value), "{path}");
+    }
+    value
+}
+
 /// Waits until these accounts say what is wrong, and asks for what is refused.
 async fn accounts_are_refused(postroom: &Postroom, refused: &[String]) {
     for account in refused {
@@ -210,10 +224,12 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
     accounts_are_refused(&postroom, &refused).await;
     accounts_are_verified(&postroom, &profile, &[&[good], &refused[..]].concat()).await;
     let _provider = an_account_has_tokens(&postroom, &sandbox, profile).await;
-    for list in ["Profiles", "Accounts", "Folders", "Messages", "Webhooks", "OAuthApps"] {
-        let answer = postroom.bytes(&format!("email/{list}")).await.unwrap();
+    let token = a_token_is_used(&postroom).await;
+    let lists = ["Profiles", "Accounts", "Folders", "Messages", "Webhooks", "OAuthApps"];
+    for list in lists.map(|name| format!("email/{name}")).into_iter().chain(["iam/Tokens".into()]) {
+        let answer = postroom.bytes(&list).await.unwrap();
         assert!(answer.len() > 2, "{list} is empty");
-        assert_absent(list, &answer);
+        assert_absent(&list, &answer);
     }
     postroom.stop().unwrap();
     assert!(postroom.log().contains("TRACE"), "the log is not at its most verbose");
@@ -222,6 +238,8 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
     let stored = TestDatabase::stored_bytes(&postroom.data_directory()).unwrap();
     assert!(stored.windows(5).any(|word| word == b"hello"), "all of it was read");
     assert_absent("what is stored", &stored);
+    assert!(!postroom.log().contains(&token), "the log has a token");
+    assert!(!String::from_utf8_lossy(&stored).contains(&token), "a token is stored");
 }
 
 #[test]

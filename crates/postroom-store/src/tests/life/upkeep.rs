@@ -30,6 +30,7 @@ use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::OAUTH_APPS;
 use postroom_model::builtin::PROFILES;
+use postroom_model::builtin::TOKENS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::oauth::TokenSlot;
 use serde_json::json;
@@ -143,6 +144,22 @@ pub(super) async fn tokens(world: &World) {
         let place = EntityPlace::new(domain, &class, entity.id);
         assert_eq!(store.entity_delete(place, None).await.is_ok(), is_gone);
     }
+}
+
+/// A token with rights is used, and its use is written.
+pub(super) async fn rights(world: &World) {
+    let store = &world.store;
+    let value = "a token with rights, long enough for all of them";
+    let values = json!({"name": "t", "role": "reader", "enabled": true, "token": value});
+    let token = world.create(TOKENS, values).await;
+    for _ in 0..2 {
+        let bearer = store.token_verify(value).await.unwrap().unwrap();
+        assert_eq!(bearer.token, Some(token.id));
+    }
+    store.token_uses_write().await.unwrap();
+    let class = store.builtin(TOKENS).unwrap();
+    let used = store.entity_get(&world.domain, &class, token.id).await.unwrap().unwrap();
+    assert!(used.text("lastUsedAt").is_some() && used.version == token.version, "{used:?}");
 }
 
 /// Messages expire.

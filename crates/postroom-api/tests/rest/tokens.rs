@@ -1,0 +1,213 @@
+//! Tokens with rights: who may do what, and when that ends.
+
+use crate::server::OTHER_TOKEN;
+use crate::server::Server;
+use crate::server::answer;
+use crate::walk;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::PROFILES;
+use postroom_model::builtin::TOKENS;
+use postroom_model::builtin::WEBHOOKS;
+use postroom_testkit::on_both;
+use serde_json::Value as Json;
+use serde_json::json;
+
+/// A new token, and its value.
+async fn token(server: &Server, values: &Json) -> (String, String) {
+    let made = server.send("POST", TOKENS, values).await.expect(201);
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    (format!("{TOKENS}/{}", text("id")), text("token"))
+}
+
+fn granting(name: &str, actions: &[&str], classes: &[&str]) -> Json {
+    json!({"name": name, "rights": [{"actions": actions, "classes": classes}]})
+}
+
+async fn status(server: &Server, token: &str, method: &str, path: &str) -> u16 {
+    answer(server.anonymous(method, path).bearer_auth(token)).await.status
+}
+
+#[on_both]
+async fn the_value_of_a_token_is_shown_once_and_only_its_hash_is_stored() {
+    let server = Server::start().await;
+    let (path, value) = token(&server, &json!({"name": "crm", "role": "operator"})).await;
+    assert_eq!(value.len(), 64);
+    let shown = server.get(&path).await.expect(200);
+    let list = server.get(TOKENS).await.expect(200);
+    let events = server.get("/rest/v1/events?after=first").await.expect(200);
+    for seen in [&shown, &list, &events] {
+        assert!(!seen.to_string().contains(&value), "{seen}");
+    }
+    assert_eq!(
+        (&shown["name"], &shown["role"], &shown["enabled"]),
+        (&json!("crm"), &json!("operator"), &json!(true))
+    );
+    assert_eq!(shown.get("token"), None);
+    let stored = server.stored_bytes();
+    assert!(!stored.windows(value.len()).any(|bytes| bytes == value.as_bytes()));
+    // The feed names its holder.
+    let profile = json!({"name": "by the CRM"});
+    let request = server.anonymous("POST", PROFILES).bearer_auth(&value).json(&profile);
+    let profile = answer(request).await.expect(201);
+    let feed = server.feed(shown["seq"].as_i64().unwrap(), 1).await;
+    assert_eq!(feed[0].entity.to_string(), profile["id"].as_str().unwrap());
+    assert_eq!(feed[0].modifier.as_ref().and_then(|who| who.id()), Some("crm"));
+    // Its use is written by the minute, and is no change.
+    assert_eq!(shown["lastUsedAt"], Json::Null);
+    for wrong in
+        [json!({"token": "mine"}), json!({"token": null, "lastUsedAt": "2026-01-01T00:00:00Z"})]
+    {
+        server.send("PATCH", &path, &wrong).await.expect(422);
+    }
+    let mine = json!({"name": "mine", "role": "admin", "token": "a value that a client chose"});
+    server.send("POST", TOKENS, &mine).await.expect(422);
+    let same = json!({"name": "crm", "role": "reader"});
+    let refused = server.send("POST", TOKENS, &same).await.expect(409);
+    assert!(refused["detail"].as_str().unwrap().contains("a token of this name"), "{refused}");
+    let other = server.anonymous("POST", TOKENS).bearer_auth(OTHER_TOKEN).json(&same);
+    assert_eq!(answer(other).await.status, 201, "another domain has its own names");
+}
+
+#[on_both]
+async fn a_token_ends_at_once() {
+    let server = Server::start().await;
+    let (path, value) = token(&server, &json!({"name": "crm", "role": "operator"})).await;
+    let works = async || status(&server, &value, "GET", PROFILES).await;
+    let patch = async |values: Json| server.send("PATCH", &path, &values).await.expect(200);
+    assert_eq!(works().await, 200);
+    patch(json!({"enabled": false})).await;
+    assert_eq!(works().await, 401);
+    patch(json!({"enabled": true})).await;
+    assert_eq!(works().await, 200);
+    patch(json!({"expiresAt": "2020-01-01T00:00:00Z"})).await;
+    assert_eq!(works().await, 401);
+    patch(json!({"expiresAt": "2999-01-01T00:00:00Z"})).await;
+    assert_eq!(works().await, 200);
+    patch(json!({"role": null, "rights": [{"actions": ["read"], "classes": [ACCOUNTS]}]})).await;
+    assert_eq!(works().await, 403);
+    answer(server.request("DELETE", &path)).await.expect(204);
+    assert_eq!(works().await, 401);
+}
+
+#[on_both]
+async fn a_stream_ends_with_its_token() {
+    let server = Server::start().await;
+    for end in ["delete", "disable", "role"] {
+        let values = json!({"name": end, "role": "operator"});
+        let (path, value) = token(&server, &values).await;
+        let stream = server.anonymous("GET", "/rest/v1/events?after=now").bearer_auth(&value);
+        let mut stream = stream.header("accept", "text/event-stream").send().await.unwrap();
+        let poll = server.anonymous("GET", "/rest/v1/events?after=now&wait=60&class=email/Folders");
+        let poll = tokio::spawn(answer(poll.bearer_auth(&value)));
+        server.create(PROFILES, &json!({"name": end})).await;
+        let first = stream.chunk().await.unwrap().unwrap();
+        assert!(String::from_utf8_lossy(&first).contains("profile.created"), "{first:?}");
+        match end {
+            "delete" => answer(server.request("DELETE", &path)).await.expect(204),
+            "disable" => server.send("PATCH", &path, &json!({"enabled": false})).await.expect(200),
+            _ => server.send("PATCH", &path, &json!({"role": "reader"})).await.expect(200),
+        };
+        server.create(PROFILES, &json!({"name": "after the end"})).await;
+        let mut rest = vec![];
+        while let Some(chunk) = stream.chunk().await.unwrap() {
+            rest.extend_from_slice(&chunk);
+        }
+        let rest = String::from_utf8_lossy(&rest);
+        assert!(rest.contains("event: problem") && rest.contains("1401"), "{end}: {rest}");
+        assert!(!rest.contains("after the end"), "{end}: {rest}");
+        assert_eq!(poll.await.unwrap().status, 401, "{end}");
+    }
+}
+
+#[on_both]
+async fn every_operation_asks_for_a_right() {
+    let server = Server::start().await;
+    let ids = walk::filled(&server, "word").await;
+    let (_, value) = token(&server, &granting("nothing", &["create"], &["none/Such"])).await;
+    // What depends on no entity, and shows the classes at most.
+    let of_any = [
+        ("GET", "/rest/v1/version"),
+        ("GET", "/rest/v1/openapi.json"),
+        ("GET", "/rest/v1/autoconfig"),
+        ("GET", "/rest/v1/model/"),
+        ("GET", "/rest/v1/model/{prefix}/"),
+        ("GET", "/rest/v1/design/classes"),
+        ("POST", "/rest/v1/design/classes:sync"),
+        ("GET", "/rest/v1/design/classes/{classname}"),
+    ];
+    let mut open = vec![];
+    for walked in walk::operations(&server, &ids).await {
+        let at = (walked.method.as_str(), walked.template.as_str());
+        let answered = walked.ask(&server, &value, "").await;
+        if walked.is_open || of_any.contains(&at) {
+            open.push(walked.template.clone());
+            assert_ne!(answered.status, 403, "{at:?}");
+            continue;
+        }
+        let problem = answered.expect(403);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("lacks the right `"), "{at:?}: {problem}");
+    }
+    assert!(
+        of_any.iter().all(|(_, template)| open.iter().any(|seen| seen == template)),
+        "{open:?}"
+    );
+}
+
+#[on_both]
+async fn a_reader_changes_nothing() {
+    let server = Server::start().await;
+    let ids = walk::filled(&server, "word").await;
+    let (_, value) = token(&server, &json!({"name": "reader", "role": "reader"})).await;
+    let before = walk::everything(&server).await;
+    let reads = ["GET", "POST …:query", "POST …:lookup", "POST …:sync"];
+    let mut read = 0;
+    for walked in walk::operations(&server, &ids).await {
+        let twin = walked.path.rsplit_once(':').map(|(_, verb)| format!("POST …:{verb}"));
+        let does = twin.unwrap_or_else(|| walked.method.clone());
+        let answered = walked.ask(&server, &value, "").await;
+        let is_allowed = reads.contains(&does.as_str()) && !walked.template.contains("iam/Tokens");
+        let at = format!("{does} {}: {:?}", walked.template, answered.bytes);
+        assert_eq!(answered.status != 403, is_allowed || walked.is_open, "{at}");
+        read += usize::from(answered.status == 200);
+    }
+    assert!(read > 25, "{read}");
+    assert_eq!(walk::everything(&server).await, before);
+}
+
+#[on_both]
+async fn what_may_not_be_read_is_reached_by_no_way_round() {
+    let server = Server::start().await;
+    let (account, folder) = server.account().await;
+    server.received(&account, &folder).await;
+    let rights = granting("few", &["read", "create", "change"], &[MESSAGES, WEBHOOKS]);
+    let (_, value) = token(&server, &rights).await;
+    let ask = async |path: &str| answer(server.anonymous("GET", path).bearer_auth(&value)).await;
+    ask(MESSAGES).await.expect(200);
+    // Neither a mask nor a filter looks through a reference.
+    ask(&format!("{MESSAGES}?mask=account_id.address")).await.expect(422);
+    let filter = json!(["==", ["property", "account_id.address"], "anna@b.test"]).to_string();
+    let request = server.anonymous("GET", MESSAGES).query(&[("filter", &filter)]);
+    answer(request.bearer_auth(&value)).await.expect(422);
+    answer(server.request("GET", MESSAGES).query(&[("filter", &filter)])).await.expect(200);
+    // Events are of these classes alone.
+    let events = ask("/rest/v1/events?after=first").await.expect(200);
+    let classes: Vec<_> =
+        events["events"].as_array().unwrap().iter().map(|e| &e["class"]).collect();
+    assert_eq!(classes, [&json!(MESSAGES)]);
+    ask(&format!("/rest/v1/events?after=first&class={ACCOUNTS}")).await.expect(403);
+    // A webhook would tell everything.
+    let hook = json!({"url": "https://elsewhere.example/", "classes": [MESSAGES]});
+    let made = server.anonymous("POST", WEBHOOKS).bearer_auth(&value).json(&hook);
+    let refused = answer(made).await.expect(403);
+    assert!(refused["detail"].as_str().unwrap().contains("webhook"), "{refused}");
+    let of_tokens = json!({"url": "https://elsewhere.example/", "classes": [TOKENS]});
+    server.send("POST", WEBHOOKS, &of_tokens).await.expect(422);
+    // Claims that change entities need that right too.
+    let (_, claims) = token(&server, &granting("worker", &["read", "claim"], &["*"])).await;
+    let claim =
+        |body: Json| answer(server.anonymous("CLAIM", MESSAGES).bearer_auth(&claims).json(&body));
+    claim(json!({"lease": 60, "set": {"subject": "mine"}})).await.expect(403);
+    claim(json!({"lease": 60})).await.expect(200);
+}

@@ -1,0 +1,444 @@
+//! Rights: what the holder of a token may do.
+//!
+//! ```text
+//!   action (what a request does) × class ──► Rights::check ──► yes, or the right that is missing
+//! ```
+//! A token has a role, or rights of its own. [`Rights::check`] is the only place that decides.
+
+use crate::builtin::names;
+use crate::entity::Entity;
+use crate::invalid::Invalid;
+use serde_json::Map;
+use serde_json::Value as Json;
+use std::fmt;
+
+/// The name of the administrator's token, which is no entity.
+pub const ADMINISTRATOR: &str = "admin";
+/// How the names of classes begin that say who may do what.
+const ADMINISTRATIVE: &str = "iam/";
+/// How many rights a token may have.
+const RIGHTS_MAX: usize = 50;
+/// How many classes a right may name.
+const CLASSES_MAX: usize = 100;
+
+/// What a request does with entities of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RightAction {
+    /// Reads, lists, counts and follows entities, and their files.
+    Read,
+    /// Makes entities.
+    Create,
+    /// Changes entities, and their files.
+    Change,
+    /// Deletes entities.
+    Delete,
+    /// Claims entities for a worker, and gives them back.
+    Claim,
+    /// Starts work: tries accounts, loads and parses messages again, ends jobs.
+    Operate,
+    /// Changes the class itself.
+    Design,
+}
+
+impl RightAction {
+    /// All actions.
+    pub const ALL: [Self; 7] = [
+        Self::Read,
+        Self::Create,
+        Self::Change,
+        Self::Delete,
+        Self::Claim,
+        Self::Operate,
+        Self::Design,
+    ];
+
+    /// Its name in `rights` and in problems.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Create => "create",
+            Self::Change => "change",
+            Self::Delete => "delete",
+            Self::Claim => "claim",
+            Self::Operate => "operate",
+            Self::Design => "design",
+        }
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == text)
+    }
+
+    /// Whether its answer or its result tells about entities that exist, so that it needs the right
+    /// to read them too. What is created is known to its maker, and every token knows the classes.
+    fn tells(self) -> bool {
+        !matches!(self, Self::Create | Self::Design)
+    }
+}
+
+/// A usual set of rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenRole {
+    /// Everything in the domain.
+    Admin,
+    /// Everything but the classes that say who may do what, and changes of classes.
+    Operator,
+    /// Reads what an operator reads.
+    Reader,
+}
+
+impl TokenRole {
+    /// All roles.
+    pub const ALL: [Self; 3] = [Self::Admin, Self::Operator, Self::Reader];
+
+    /// Its name in `role`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+            Self::Reader => "reader",
+        }
+    }
+
+    fn has(self, action: RightAction, classname: &str) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Operator => !is_administrative(classname) && action != RightAction::Design,
+            Self::Reader => !is_administrative(classname) && action == RightAction::Read,
+        }
+    }
+}
+
+/// Some actions with the entities of some classes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantedRight {
+    /// The actions.
+    pub actions: Vec<RightAction>,
+    /// The classes: a name, a beginning (`email/*`), or `*` for all. `*` leaves out `iam/…`.
+    pub classes: Vec<String>,
+}
+
+impl GrantedRight {
+    fn has(&self, action: RightAction, classname: &str) -> bool {
+        let is_of = |pattern: &String| match pattern.strip_suffix('*') {
+            Some("") => !is_administrative(classname),
+            Some(beginning) => classname.starts_with(beginning),
+            None => pattern == classname,
+        };
+        self.actions.contains(&action) && self.classes.iter().any(is_of)
+    }
+}
+
+/// What the holder of a token may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rights {
+    /// What the role has.
+    Role(TokenRole),
+    /// What is listed.
+    Granted(Vec<GrantedRight>),
+}
+
+/// The right that a request needs and its token lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingRight {
+    /// The action.
+    pub action: RightAction,
+    /// The class.
+    pub classname: String,
+}
+
+impl fmt::Display for MissingRight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { action, classname } = self;
+        write!(f, "this token lacks the right `{}` for {classname}", action.as_str())
+    }
+}
+
+impl Rights {
+    /// The rights that a token of the class `iam/Tokens` has.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with its role and its rights.
+    pub fn of_token(token: &Entity) -> Result<Self, Vec<Invalid>> {
+        let (role, rights) = (token.text(names::ROLE), token.get(names::RIGHTS));
+        match (role, rights.is_null()) {
+            (Some(role), true) => {
+                let known = TokenRole::ALL.into_iter().find(|known| known.as_str() == role);
+                let unknown = || vec![Invalid::new(names::ROLE, "is a role that does not exist")];
+                known.map(Self::Role).ok_or_else(unknown)
+            }
+            (None, false) => granted(rights).map(Self::Granted),
+            (None, true) => {
+                let reason = "is required, unless `rights` say what the token may do";
+                Err(vec![Invalid::new(names::ROLE, reason)])
+            }
+            (Some(_), false) => {
+                let reason = "goes without `role`: give one of the two, and unset the other";
+                Err(vec![Invalid::new(names::RIGHTS, reason)])
+            }
+        }
+    }
+
+    /// Whether an action with entities of a class is allowed.
+    ///
+    /// # Errors
+    ///
+    /// The right that is missing.
+    pub fn check(&self, action: RightAction, classname: &str) -> Result<(), MissingRight> {
+        let needed = [action, RightAction::Read];
+        let needed = if action.tells() { needed.as_slice() } else { &needed[..1] };
+        match needed.iter().find(|action| !self.has(**action, classname)) {
+            Some(action) => Err(MissingRight { action: *action, classname: classname.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether entities of a class may be read.
+    #[must_use]
+    pub fn reads(&self, classname: &str) -> bool {
+        self.check(RightAction::Read, classname).is_ok()
+    }
+
+    /// Whether everything may be read that a webhook tells.
+    #[must_use]
+    pub fn reads_all(&self) -> bool {
+        match self {
+            Self::Role(_) => true,
+            Self::Granted(all) => {
+                let is_all = |right: &GrantedRight| {
+                    let every = right.classes.iter().any(|pattern| pattern == "*");
+                    every && right.actions.contains(&RightAction::Read)
+                };
+                all.iter().any(is_all)
+            }
+        }
+    }
+
+    fn has(&self, action: RightAction, classname: &str) -> bool {
+        match self {
+            Self::Role(role) => role.has(action, classname),
+            Self::Granted(all) => all.iter().any(|right| right.has(action, classname)),
+        }
+    }
+}
+
+/// Whether a class says who may do what.
+#[must_use]
+pub fn is_administrative(classname: &str) -> bool {
+    classname.starts_with(ADMINISTRATIVE)
+}
+
+/// What is wrong with a token, new or changed.
+pub(crate) fn token_problems(token: &Entity) -> Vec<Invalid> {
+    let mut problems = Rights::of_token(token).err().unwrap_or_default();
+    if token.text(names::NAME) == Some(ADMINISTRATOR) {
+        let reason = "is that of the administrator's token: choose another name";
+        problems.push(Invalid::new(names::NAME, reason));
+    }
+    problems
+}
+
+fn granted(json: &Json) -> Result<Vec<GrantedRight>, Vec<Invalid>> {
+    let list = json.as_array().filter(|list| (1..=RIGHTS_MAX).contains(&list.len()));
+    let Some(list) = list else {
+        let reason = format!(
+            "takes a list of 1 to {RIGHTS_MAX} rights: [{{\"actions\": [\"read\"], \
+             \"classes\": [\"email/Messages\"]}}]"
+        );
+        return Err(vec![Invalid::new(names::RIGHTS, reason)]);
+    };
+    let (mut all, mut problems) = (vec![], vec![]);
+    for (at, one) in list.iter().enumerate() {
+        match right(one) {
+            Ok(right) => all.push(right),
+            Err(reason) => {
+                problems.push(Invalid::new(format!("{}[{at}]", names::RIGHTS), reason));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(all) } else { Err(problems) }
+}
+
+fn right(json: &Json) -> Result<GrantedRight, String> {
+    let members = json.as_object().ok_or("takes an object with `actions` and `classes`")?;
+    if let Some(other) =
+        members.keys().find(|name| !["actions", "classes"].contains(&name.as_str()))
+    {
+        return Err(format!("takes `actions` and `classes`, and no `{other}`"));
+    }
+    let actions = texts(members, "actions", RightAction::ALL.len())?;
+    let action = |text: &&str| {
+        let known: Vec<_> = RightAction::ALL.into_iter().map(RightAction::as_str).collect();
+        let unknown = || format!("has the action `{text}`, but there are {}", known.join(", "));
+        RightAction::from_text(text).ok_or_else(unknown)
+    };
+    let actions: Vec<_> = actions.iter().map(action).collect::<Result<_, _>>()?;
+    let classes = texts(members, "classes", CLASSES_MAX)?;
+    let is_odd = |name: &&str| name.is_empty() || name.trim_end_matches('*').contains('*');
+    if let Some(odd) = classes.iter().copied().find(is_odd) {
+        return Err(format!("has the class `{odd}`: give a name, a beginning with * behind, or *"));
+    }
+    // Who writes tokens could give itself all rights.
+    let writes = actions.iter().any(|action| *action != RightAction::Read);
+    if let Some(name) = classes.iter().find(|name| writes && may_be_administrative(name)) {
+        return Err(format!(
+            "lets its holder change `{name}`: only the role `{}` does that, and a right can only \
+             read it",
+            TokenRole::Admin.as_str()
+        ));
+    }
+    let classes = classes.into_iter().map(str::to_owned).collect();
+    Ok(GrantedRight { actions, classes })
+}
+
+/// Whether a pattern other than `*` may mean a class that says who may do what.
+fn may_be_administrative(pattern: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some("") => false,
+        Some(beginning) => {
+            beginning.starts_with(ADMINISTRATIVE) || ADMINISTRATIVE.starts_with(beginning)
+        }
+        None => is_administrative(pattern),
+    }
+}
+
+fn texts<'a>(
+    members: &'a Map<String, Json>,
+    name: &str,
+    count_max: usize,
+) -> Result<Vec<&'a str>, String> {
+    let list = members.get(name).and_then(Json::as_array);
+    let texts = list.map(|list| list.iter().map(Json::as_str).collect::<Option<Vec<_>>>());
+    let texts = texts.flatten().filter(|texts| (1..=count_max).contains(&texts.len()));
+    texts.ok_or_else(|| format!("takes in `{name}` a list of 1 to {count_max} texts"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builtin::MESSAGES;
+    use crate::builtin::TOKENS;
+    use crate::id::EntityId;
+    use serde_json::json;
+
+    fn token(values: &Json) -> Entity {
+        Entity::new(EntityId::nil(), values.as_object().unwrap().clone())
+    }
+
+    fn rights(json: Json) -> Rights {
+        Rights::of_token(&token(&json!({"rights": json}))).unwrap()
+    }
+
+    #[test]
+    fn each_role_has_its_rights_cell_by_cell() {
+        use RightAction::{Change, Claim, Create, Delete, Design, Operate, Read};
+        use TokenRole::{Admin, Operator, Reader};
+        const ACTIONS: [RightAction; 7] = [Read, Create, Change, Delete, Claim, Operate, Design];
+        assert_eq!(ACTIONS, RightAction::ALL);
+        let (yes, no) = (true, false);
+        #[rustfmt::skip]
+        let table = [
+            // role      class      read create change delete claim operate design
+            (Admin,    MESSAGES,   [yes, yes,   yes,   yes,   yes,  yes,    yes]),
+            (Admin,    "crm/Deal", [yes, yes,   yes,   yes,   yes,  yes,    yes]),
+            (Admin,    TOKENS,     [yes, yes,   yes,   yes,   yes,  yes,    yes]),
+            (Operator, MESSAGES,   [yes, yes,   yes,   yes,   yes,  yes,    no ]),
+            (Operator, "crm/Deal", [yes, yes,   yes,   yes,   yes,  yes,    no ]),
+            (Operator, TOKENS,     [no,  no,    no,    no,    no,   no,     no ]),
+            (Reader,   MESSAGES,   [yes, no,    no,    no,    no,   no,     no ]),
+            (Reader,   "crm/Deal", [yes, no,    no,    no,    no,   no,     no ]),
+            (Reader,   TOKENS,     [no,  no,    no,    no,    no,   no,     no ]),
+        ];
+        for (role, classname, cells) in table {
+            for (action, want) in ACTIONS.into_iter().zip(cells) {
+                let found = Rights::Role(role).check(action, classname).is_ok();
+                assert_eq!(found, want, "{role:?} {action:?} {classname}");
+            }
+        }
+        let rows: Vec<_> = table.iter().map(|(role, ..)| *role).collect();
+        assert!(TokenRole::ALL.iter().all(|role| rows.contains(role)));
+    }
+
+    #[test]
+    fn each_action_of_a_right_is_of_its_classes_cell_by_cell() {
+        // What is granted for `email/*` beside reading, and what is allowed then.
+        for granted in RightAction::ALL {
+            let with_read = rights(json!([
+                {"actions": ["read"], "classes": ["email/Messages"]},
+                {"actions": [granted.as_str()], "classes": ["email/*"]},
+            ]));
+            let alone = rights(json!([{"actions": [granted.as_str()], "classes": ["email/*"]}]));
+            for asked in RightAction::ALL {
+                let (is_read, is_same) = (asked == RightAction::Read, asked == granted);
+                let at = format!("{granted:?} granted, {asked:?} asked");
+                assert_eq!(with_read.check(asked, MESSAGES).is_ok(), is_same || is_read, "{at}");
+                let tells = !matches!(asked, RightAction::Create | RightAction::Design);
+                let by_itself = is_same && (is_read || !tells);
+                assert_eq!(alone.check(asked, MESSAGES).is_ok(), by_itself, "{at}, alone");
+                assert!(with_read.check(asked, "crm/Deal").is_err(), "{at}, another class");
+                assert!(with_read.check(asked, TOKENS).is_err(), "{at}, tokens");
+            }
+        }
+        let missing = rights(json!([{"actions": ["change"], "classes": ["email/Messages"]}]));
+        let missing = missing.check(RightAction::Change, MESSAGES).unwrap_err();
+        assert_eq!(missing.to_string(), "this token lacks the right `read` for email/Messages");
+    }
+
+    #[test]
+    fn a_class_is_named_whole_or_by_its_beginning() {
+        #[rustfmt::skip]
+        let table = [
+            ("email/Messages", "email/Messages",  true),
+            ("email/Messages", "email/Messages2", false),
+            ("email/*",        "email/Messages",  true),
+            ("email/*",        "emails/Messages", false),
+            ("*",              "crm/Deal",        true),
+            ("*",              "iam/Tokens",      false),
+            ("iam/*",          "iam/Tokens",      true),
+            ("iam/Tokens",     "iam/Tokens",      true),
+        ];
+        for (pattern, classname, want) in table {
+            let one = rights(json!([{"actions": ["read"], "classes": [pattern]}]));
+            assert_eq!(one.reads(classname), want, "{pattern} {classname}");
+            assert_eq!(one.reads_all(), pattern == "*", "{pattern}");
+        }
+        assert!(!rights(json!([{"actions": ["create"], "classes": ["*"]}])).reads_all());
+    }
+
+    #[test]
+    fn a_token_that_says_nothing_or_too_much_is_refused() {
+        let of = |actions: Json, classes: Json| json!([{"actions": actions, "classes": classes}]);
+        #[rustfmt::skip]
+        let table = [
+            (json!({"role": "admin"}),                                                     ""),
+            (json!({"rights": of(json!(["read", "claim"]), json!(["*"]))}),                ""),
+            (json!({"rights": of(json!(["read"]), json!(["iam/Tokens"]))}),                ""),
+            (json!({}),                                                                    "role: is required, unless"),
+            (json!({"role": "admin", "name": "admin"}),                                    "name: is that of"),
+            (json!({"role": "king"}),                                                      "role: is a role that does not exist"),
+            (json!({"role": "admin", "rights": of(json!(["read"]), json!(["*"]))}),        "rights: goes without `role`"),
+            (json!({"rights": {}}),                                                        "rights: takes a list of 1 to 50"),
+            (json!({"rights": []}),                                                        "rights: takes a list of 1 to 50"),
+            (json!({"rights": ["read"]}),                                                  "rights[0]: takes an object"),
+            (json!({"rights": [{"actions": ["read"]}]}),                                   "rights[0]: takes in `classes`"),
+            (json!({"rights": of(json!([]), json!(["*"]))}),                               "rights[0]: takes in `actions`"),
+            (json!({"rights": of(json!(["fly"]), json!(["*"]))}),                          "rights[0]: has the action `fly`"),
+            (json!({"rights": of(json!(["read"]), json!([7]))}),                           "rights[0]: takes in `classes`"),
+            (json!({"rights": of(json!(["read"]), json!(["*/x"]))}),                       "rights[0]: has the class `*/x`"),
+            (json!({"rights": of(json!(["create"]), json!(["iam/Tokens"]))}),              "rights[0]: lets its holder change `iam/Tokens`"),
+            (json!({"rights": of(json!(["create"]), json!(["i*"]))}),                      "rights[0]: lets its holder change `i*`"),
+            (json!({"rights": [{"actions": ["read"], "classes": ["*"], "filter": []}]}),   "rights[0]: takes `actions` and `classes`, and no `filter`"),
+        ];
+        for (values, want) in table {
+            let problems = token_problems(&token(&values));
+            let found = problems.first().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                found.starts_with(want) && found.is_empty() == want.is_empty(),
+                "{values}: {found}"
+            );
+        }
+    }
+}

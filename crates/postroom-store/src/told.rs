@@ -1,0 +1,38 @@
+//! Wakes those who wait for changes of clients.
+
+use crate::bell::Topic;
+use crate::store::Store;
+use postroom_model::AccountId;
+use postroom_model::Class;
+use postroom_model::Entity;
+use postroom_model::MessageDirection;
+use postroom_model::builtin;
+use postroom_model::builtin::names;
+
+impl Store {
+    /// Wakes those who wait for a client's change of an entity. A received message wakes nobody.
+    pub(crate) fn changed(&self, class: &Class, entity: &Entity) {
+        if class.classname == builtin::TOKENS {
+            self.inner.database.ring(Topic::Tokens);
+            return;
+        }
+        if class.classname != builtin::MESSAGES {
+            // The engine does not use the classes of clients.
+            if class.is_built_in() {
+                self.reconfigured();
+            }
+            return;
+        }
+        if !MessageDirection::Out.is_of(entity) {
+            return;
+        }
+        let account = entity.reference(names::ACCOUNT_ID).map(AccountId::of);
+        let topics = account.map(Topic::Outgoing).into_iter().chain([Topic::AnyOutgoing]);
+        topics.for_each(|topic| self.inner.database.ring(topic));
+    }
+
+    /// Wakes those who wait for a change of a profile, an account or a folder.
+    pub(crate) fn reconfigured(&self) {
+        self.inner.database.ring(Topic::Configuration);
+    }
+}
