@@ -10,12 +10,12 @@ use crate::rates::Rates;
 use crate::scans::Scans;
 use axum::http::HeaderMap;
 use axum::http::Uri;
-use postroom_engine::AccountVerifier;
 use postroom_engine::NewsBoard;
-use postroom_engine::WebhookTester;
+use postroom_engine::NodeView;
 use postroom_engine::text::WholeTexts;
 use postroom_model::Class;
 use postroom_model::Domain;
+use postroom_model::InstanceRole;
 use postroom_model::Rights;
 use postroom_store::Store;
 use std::fmt;
@@ -44,10 +44,8 @@ pub struct App {
     pub looking: Arc<Mutex<()>>,
     /// Reads the news once for all who follow them.
     pub news: NewsBoard,
-    /// Sends pings to receivers of webhooks. `None`: there is no engine.
-    pub webhooks: Option<WebhookTester>,
-    /// Tries the servers of accounts. `None`: there is no engine.
-    pub verifier: Option<AccountVerifier>,
+    /// This process among those that share its database.
+    pub node: NodeView,
     /// Finds the whole texts of messages.
     pub texts: Arc<WholeTexts>,
     /// The description of the interface.
@@ -87,8 +85,7 @@ impl App {
             engine,
             looking,
             news,
-            webhooks: None,
-            verifier: None,
+            node: NodeView::new(InstanceRole::Api),
             texts,
             described: Arc::default(),
             ending,
@@ -103,16 +100,11 @@ impl App {
         Self { texts: Arc::new(texts), ..self }
     }
 
-    /// The same, with what sends pings to receivers of webhooks.
+    /// The same, of a process that may have an engine.
     #[must_use]
-    pub fn with_webhooks(self, tester: WebhookTester) -> Self {
-        Self { webhooks: Some(tester), ..self }
-    }
-
-    /// The same, with what tries the servers of accounts.
-    #[must_use]
-    pub fn with_verifier(self, verifier: AccountVerifier) -> Self {
-        Self { verifier: Some(verifier), ..self }
+    pub fn with_node(self, node: NodeView) -> Self {
+        let health = node.clone();
+        Self { node, ..self }.with_engine(move || health.problem())
     }
 
     /// The same, which pages of other origins may use.

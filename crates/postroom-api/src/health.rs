@@ -14,13 +14,24 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::Uri;
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use postroom_model::Invalid;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
 use postroom_store::Error;
+use serde_json::Map;
+use serde_json::Value;
 use serde_json::json;
 use std::time::Duration;
+
+/// The parameter that names what a node must do.
+const FOR: &str = "for";
+/// It answers requests.
+const REST: &str = "rest";
+/// It receives and sends.
+const MAIL: &str = "mail";
 
 /// How long the store may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -33,10 +44,42 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// 503 when the store does not answer in time or the engine does not work, 507 when the disk is
 /// full; 401 for a token that is not known.
 pub(crate) async fn show(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let (mut parts, _) = request.into_parts();
+    let (parts, _) = request.into_parts();
     parameters::of(&parts.uri, &[])?;
+    Ok(Json(Value::Object(checked(&app, parts).await?)).into_response())
+}
+
+/// `GET`: the same for a load balancer. `can` lists what this node does: `rest`, and `mail` while
+/// it receives and sends. With `for`, a node that does not do that is not ready.
+///
+/// # Errors
+///
+/// As [`show`]; 503 when it does not do what `for` names.
+pub(crate) async fn ready(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let wanted = parameters::of(&parts.uri, &[FOR])?;
+    let is_active = app.node.is_active();
+    if let Some((_, wanted)) = wanted.first() {
+        match wanted.as_str() {
+            REST => {}
+            MAIL if is_active => {}
+            MAIL => {
+                let detail = "this node does not receive and send mail now";
+                return Err(unavailable(detail, "it is not active".to_owned()));
+            }
+            _ => return Err(Invalid::new(FOR, format!("takes {REST} or {MAIL}")).into()),
+        }
+    }
+    let mut shown = checked(&app, parts).await?;
+    let can = if is_active { vec![REST, MAIL] } else { vec![REST] };
+    shown.insert("can".to_owned(), json!(can));
+    Ok(Json(Value::Object(shown)).into_response())
+}
+
+/// Checks that everything works. Returns what there is to show.
+async fn checked(app: &App, mut parts: Parts) -> Result<Map<String, Value>, Problem> {
     let caller = if parts.headers.contains_key(header::AUTHORIZATION) {
-        Some(Caller::from_request_parts(&mut parts, &app).await?)
+        Some(Caller::from_request_parts(&mut parts, app).await?)
     } else {
         None
     };
@@ -55,25 +98,24 @@ pub(crate) async fn show(State(app): State<App>, request: Request) -> Result<Res
         let told = if caller.is_some() { problem.as_str() } else { "the engine does not work" };
         return Err(unavailable(told, problem.clone()));
     }
-    let mut shown = json!({"status": "ok"});
+    let mut shown = Map::from_iter([("status".to_owned(), json!("ok"))]);
     // The overview counts accounts and messages.
     let counts = [ACCOUNTS, MESSAGES];
     let bearer = caller.map(Caller::unchecked);
-    let bearer = bearer.filter(|bearer| counts.iter().all(|class| bearer.rights.reads(class)));
-    if let (Some(bearer), Some(members)) = (bearer, shown.as_object_mut()) {
+    if let Some(bearer) = bearer.filter(|it| counts.iter().all(|class| it.rights.reads(class))) {
         match app.store.overview(&bearer.domain).await {
-            Ok(overview) => members.extend(overview.as_object().cloned().unwrap_or_default()),
+            Ok(overview) => shown.extend(overview.as_object().cloned().unwrap_or_default()),
             // The check below reports it.
             Err(Error::Damaged { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
     // This is not an error of the process, because a restart would not help.
-    if let (Some(damage), Some(members)) = (app.store.damage().await?, shown.as_object_mut()) {
-        members.insert("status".to_owned(), json!("damaged"));
-        members.insert("damage".to_owned(), json!(damage));
+    if let Some(damage) = app.store.damage().await? {
+        shown.insert("status".to_owned(), json!("damaged"));
+        shown.insert("damage".to_owned(), json!(damage));
     }
-    Ok(Json(shown).into_response())
+    Ok(shown)
 }
 
 /// `GET`: 200 as long as the process answers at all, whatever the store and the engine do.

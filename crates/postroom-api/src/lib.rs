@@ -162,6 +162,8 @@ mod health;
 
 mod sending;
 
+mod node;
+
 mod docs_page;
 
 mod openapi;

@@ -26,6 +26,7 @@ use crate::host;
 use crate::job;
 use crate::lookup;
 use crate::message_text;
+use crate::node;
 use crate::openapi;
 use crate::place;
 use crate::place::Place;
@@ -85,7 +86,7 @@ pub fn router(app: App) -> Router {
 fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
     vec![
         ("/healthz", get(health::show)),
-        ("/readyz", get(health::show)),
+        ("/readyz", get(health::ready)),
         ("/livez", get(health::alive)),
         ("/rest/v1/version", get(health::version)),
         (openapi::OPENAPI, get(openapi::show)),
@@ -100,6 +101,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         (autoconfig::AUTOCONFIG, get(autoconfig::show)),
         (job::JOBS, get(job::list)),
         ("/rest/v1/jobs/{id}", get(job::show).delete(job::delete)),
+        (node::NODES, get(node::list)),
         (sending::SENDING, get(sending::show)),
         (sending::RESUME, post(sending::resume)),
         (MODEL, any(model)),

@@ -74,9 +74,10 @@ pub(crate) async fn unsaved(asked: Asked, body: Body) -> Result<Response, Proble
     Ok(shown(&verifier(&asked)?.verify_unsaved(&row).await))
 }
 
-fn verifier(asked: &Asked) -> Result<&AccountVerifier, Problem> {
-    asked.app.verifier.as_ref().ok_or_else(|| {
-        let detail = "this process has no engine, so it connects to no mail server";
+fn verifier(asked: &Asked) -> Result<AccountVerifier, Problem> {
+    asked.app.node.account_verifier().ok_or_else(|| {
+        let detail = "this node is not active, so it connects to no mail server: ask the active \
+                      one, which /rest/v1/nodes names";
         Problem::conflict("no-engine", detail)
     })
 }

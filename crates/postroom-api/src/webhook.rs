@@ -16,8 +16,9 @@ use postroom_model::WebhookId;
 /// 404 when the domain has no webhook of that id; 409 without an engine; 422 for parameters.
 pub(crate) async fn test(asked: Asked, id: EntityId) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
-    let Some(tester) = &asked.app.webhooks else {
-        let detail = "this process has no engine, so it sends nothing";
+    let Some(tester) = asked.app.node.webhook_tester() else {
+        let detail = "this node is not active, so it sends nothing: ask the active one, which \
+                      /rest/v1/nodes names";
         return Err(Problem::conflict("no-engine", detail));
     };
     let ping = tester.ping(&asked.domain, WebhookId::of(id)).await?;

@@ -118,15 +118,22 @@ mod supervisor;
 
 mod for_clients;
 
+mod node_view;
+
+mod group_node;
+
 pub use account::ServerKind;
 pub use credentials::CredentialAnswer;
 pub use credentials::CredentialError;
 pub use credentials::CredentialRequest;
 pub use credentials::CredentialSource;
 pub use error::Error;
+pub use group_node::GroupNode;
+pub use group_node::NodeTerms;
 pub use news_board::NewsBoard;
 pub use news_board::NewsFollower;
 pub use news_event::ShownEvent;
+pub use node_view::NodeView;
 pub use report::chain;
 pub use settings::Dialing;
 pub use settings::Settings;

@@ -1,6 +1,7 @@
 //! The settings of the engine, which are given once at start.
 
 use crate::credentials::CredentialSource;
+use crate::error::Error;
 use postroom_net::Dialer;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,6 +86,19 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Makes an empty spool directory.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    pub(crate) fn spool_begin(&self) -> Result<(), Error> {
+        let spool = &self.spool_directory;
+        if spool.exists() {
+            std::fs::remove_dir_all(spool).map_err(Error::Spool)?;
+        }
+        std::fs::create_dir_all(spool).map_err(Error::Spool)
+    }
+
     /// Usual settings.
     #[must_use]
     pub fn new(dialing: Dialing, spool_directory: PathBuf) -> Self {

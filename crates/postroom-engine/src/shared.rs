@@ -82,18 +82,19 @@ impl Shared {
     ///
     /// When the spool directory cannot be made, or the store fails.
     pub async fn new(store: Store, settings: Settings) -> Result<Arc<Self>, Error> {
-        let store = store.lead().await?;
-        let spool = &settings.spool_directory;
-        if spool.exists() {
-            std::fs::remove_dir_all(spool).map_err(Error::Spool)?;
-        }
-        std::fs::create_dir_all(spool).map_err(Error::Spool)?;
+        settings.spool_begin()?;
+        Ok(Self::of_leader(store.lead().await?, settings))
+    }
+
+    /// Makes the budgets for a store that leads. The spool directory exists.
+    #[must_use]
+    pub(crate) fn of_leader(store: Store, settings: Settings) -> Arc<Self> {
         let (dialing, asking) = (CurrentDialing::new(settings.dialing.clone()), TaskTracker::new());
         let stored = || {
             let (store, dialing) = (store.clone(), dialing.clone());
             Arc::new(OAuthCredentials::new(store, dialing, asking.clone())) as _
         };
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             credentials: settings.credentials.clone().unwrap_or_else(stored),
             lanes: Lanes::new(settings.decompositions_max, store.work()),
             bytes_in_flight: Arc::new(Semaphore::new(settings.bytes_in_flight_max)),
@@ -106,7 +107,7 @@ impl Shared {
             clock: store.clock().clone(),
             store,
             settings,
-        }))
+        })
     }
 
     /// The login of an account at one of its servers.

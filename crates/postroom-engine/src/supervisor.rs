@@ -53,7 +53,15 @@ impl Supervisor {
     ///
     /// The spool directory cannot be made, or the store fails.
     pub async fn start(store: Store, settings: Settings) -> Result<Self, Error> {
-        let shared = Shared::new(store, settings).await?;
+        Self::start_on(Shared::new(store, settings).await?).await
+    }
+
+    /// Starts the engine on a store that leads. The spool directory exists.
+    pub(crate) async fn start_leading(store: Store, settings: Settings) -> Result<Self, Error> {
+        Self::start_on(Shared::of_leader(store, settings)).await
+    }
+
+    async fn start_on(shared: Arc<Shared>) -> Result<Self, Error> {
         // No sender runs yet, so nothing may stay claimed, even if its account will have no sender.
         shared.store.delivery_recover(None).await?;
         let stop = CancellationToken::new();
@@ -257,7 +265,10 @@ impl Fleet {
         let former = self.stopping.remove(&account);
         let (shared, is_ending) = (Arc::clone(&self.shared), self.is_ending);
         let stopping = tokio::spawn(async move {
-            running.stop(shared.settings.stop_within).await;
+            // The result of a message that is being sent would be refused.
+            let is_over = is_ending && shared.store.is_deposed();
+            let within = if is_over { Duration::ZERO } else { shared.settings.stop_within };
+            running.stop(within).await;
             wait_for(former).await;
             if !is_ending && let Err(error) = orphaned::take_up(&shared, account).await {
                 let error = chain(&error);

@@ -54,6 +54,8 @@ pub mod standing;
 
 mod news;
 
+mod instance;
+
 pub mod client;
 
 pub mod autoconfig;
@@ -133,6 +135,12 @@ pub use id::MessageEntityId;
 pub use id::OAuthAppId;
 pub use id::ProfileId;
 pub use id::WebhookId;
+pub use instance::GROUP_MAX;
+pub use instance::INSTANCE_NAME_CHARS_MAX;
+pub use instance::Instance;
+pub use instance::InstanceRole;
+pub use instance::NotARole;
+pub use instance::ORDER_MAX;
 pub use invalid::Invalid;
 pub use json_problem::json_problem;
 pub use limits::PROBLEMS_MAX;

@@ -133,7 +133,7 @@ impl Store {
 
     /// Records which version of the classes this process uses.
     pub(crate) async fn classes_used(&self) -> Result<(), Error> {
-        let until = lease::until(self.inner.database.as_ref());
+        let until = lease::present_until(self.inner.database.as_ref());
         let sql =
             format!("UPDATE \"owner\" SET \"classes\" = $1, \"until\" = {until} WHERE \"id\" = $2");
         let used = Statement::new(sql).bind(self.classes().version()).bind(self.inner.owner);

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -39,7 +40,7 @@ pub(crate) fn has_space(directory: &Path, bytes: usize) -> bool {
 
 /// A data directory that no other process uses until this value is dropped.
 #[derive(Debug)]
-pub struct DirectoryLock(#[expect(dead_code, reason = "it is unlocked when it is closed")] File);
+pub struct DirectoryLock(File);
 
 impl DirectoryLock {
     /// Locks a directory for this process. A store with a SQLite database needs no call of this,
@@ -50,6 +51,15 @@ impl DirectoryLock {
     /// [`Error::Locked`] when another process has it.
     pub fn take(directory: &Path) -> Result<Self, Error> {
         lock(directory).map(Self)
+    }
+
+    /// What identifies the directory until the next start of this host, so that a process knows
+    /// that whoever had the same directory before has ended. `None`: the host does not tell.
+    #[must_use]
+    pub fn seat(&self) -> Option<String> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let at = self.0.metadata().ok()?;
+        Some(format!("{} {}:{}", boot.trim(), at.dev(), at.ino()))
     }
 }
 

@@ -154,7 +154,10 @@ pub enum Error {
         reason: &'static str,
     },
     /// The database was made by a later version.
-    #[error("the database has schema {found}; this version knows {known}: use a newer Postroom")]
+    #[error(
+        "the database has schema {found}, and this version knows {known}: it is too old for it, and \
+         stops. Use a newer Postroom"
+    )]
     Newer {
         /// The version of its schema.
         found: i64,

@@ -205,7 +205,12 @@ pub(crate) struct Two {
 
 impl Two {
     pub(crate) async fn open() -> Self {
-        Self::open_with(Arc::clone).await
+        Self::open_with(Arc::clone, [Member::alone(), Member::alone()]).await
+    }
+
+    /// Two stores of these processes.
+    pub(crate) async fn open_as(members: [Member; 2]) -> Self {
+        Self::open_with(Arc::clone, members).await
     }
 
     /// Two stores that do not hear each other's rings.
@@ -213,10 +218,13 @@ impl Two {
         let unheard = |database: &Arc<dyn Database>| -> Arc<dyn Database> {
             Arc::new(Unheard { database: Arc::clone(database), bell: Bell::default() })
         };
-        Self::open_with(unheard).await
+        Self::open_with(unheard, [Member::alone(), Member::alone()]).await
     }
 
-    async fn open_with(of: impl Fn(&Arc<dyn Database>) -> Arc<dyn Database>) -> Self {
+    async fn open_with(
+        of: impl Fn(&Arc<dyn Database>) -> Arc<dyn Database>,
+        members: [Member; 2],
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let time = Arc::new(Time::default());
         let config = config(directory.path(), time.clock(), Work::Inline);
@@ -231,8 +239,11 @@ impl Two {
             }
         };
         set_time(&time, &clock, 1_000_000).await;
-        let open = |at: usize| Store::open(of(&databases[at]), &config);
-        let (one, other) = (open(0).await.unwrap(), open(1).await.unwrap());
+        let open = async |at: usize| {
+            let config = StoreConfig { member: members[at].clone(), ..config.clone() };
+            Store::open(of(&databases[at]), &config).await.unwrap()
+        };
+        let (one, other) = (open(0).await, open(1).await);
         Self { _directory: directory, time, clock, one, other }
     }
 

@@ -25,22 +25,35 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn lead(&self) -> Result<Self, Error> {
-        let database = &*self.inner.database;
-        let member = &self.inner.member;
+        let batch = vec![Lease::awaits_all(), self.take_lease()];
+        let taken = self.inner.database.write(batch, Room::Reserve).await?;
+        Ok(self.leading(number(&taken)?))
+    }
+
+    /// The statement that takes the next epoch, and returns it. The epochs of all groups are one
+    /// row of numbers, because deliveries are recovered by them.
+    pub(crate) fn take_lease(&self) -> Statement {
+        let (database, member) = (&*self.inner.database, &self.inner.member);
+        let (now, until) = (database.dialect().now(), until(database));
         let sql = format!(
-            "INSERT INTO \"lease\" (\"group\", \"holder\", \"epoch\", \"until\")
-               VALUES ($1, $2, 1, {})
+            "INSERT INTO \"lease\" (\"group\", \"holder\", \"epoch\", \"until\", \"seat\", \"since\")
+               VALUES ($1, $2, 1 + COALESCE((SELECT MAX(\"epoch\") FROM \"lease\"), 0), {until}, $3,
+                 {now})
              ON CONFLICT (\"group\") DO UPDATE SET \"holder\" = excluded.\"holder\",
-               \"epoch\" = \"lease\".\"epoch\" + 1, \"until\" = excluded.\"until\"
-             RETURNING \"epoch\"",
-            until(database)
+               \"epoch\" = excluded.\"epoch\", \"until\" = excluded.\"until\",
+               \"seat\" = excluded.\"seat\", \"since\" = excluded.\"since\"
+             RETURNING \"epoch\""
         );
-        let take = Statement::new(sql).bind(member.group.as_str()).bind(self.inner.owner);
-        let epoch = number(&database.write(vec![Lease::awaits_all(), take], Room::Reserve).await?)?;
-        let group = member.group.clone();
+        let take = Statement::new(sql).bind(member.group()).bind(self.inner.owner);
+        take.bind(member.seat.clone())
+    }
+
+    /// The store that leads in an epoch.
+    pub(crate) fn leading(&self, epoch: i64) -> Self {
+        let group = self.inner.member.group();
         let lease = Arc::new(Lease { group, epoch, is_over: Watched::new(false) });
-        self.inner.set_lease(&lease);
-        Ok(Self { inner: Arc::clone(&self.inner), modifier: Modifier::Engine, lease: Some(lease) })
+        self.inner.set_lease(Some(&lease));
+        Self { inner: Arc::clone(&self.inner), modifier: Modifier::Engine, lease: Some(lease) }
     }
 
     /// The epoch in which this store leads.
@@ -82,7 +95,7 @@ impl Store {
 
     /// The statement that renews the row of this process.
     pub(crate) fn present(&self) -> Statement {
-        present(&*self.inner.database, self.inner.owner, &self.inner.member.name)
+        present(&*self.inner.database, self.inner.owner, &self.inner.member)
     }
 
     /// Deletes the row of this process and ends its lease, so that others need not wait for it.
@@ -142,6 +155,8 @@ mod tests {
     use tokio::time::Instant;
 
     const MINUTE_MS: i64 = 60_000;
+    /// How long a lease is valid.
+    const LEASE_MS: i64 = 10_000;
     /// More than is held back before it is written ahead.
     const LARGE_BYTES: usize = 5 << 20;
 
@@ -192,13 +207,14 @@ mod tests {
     }
 
     #[on_both]
-    async fn groups_have_leaders_of_their_own() {
+    async fn the_epochs_of_all_groups_are_one_row_of_numbers() {
         let two = Two::open().await;
-        let other = "INSERT INTO \"lease\" VALUES ('another', 7, 9, $1)";
+        let other = "INSERT INTO \"lease\" (\"group\", \"holder\", \"epoch\", \"until\")
+            VALUES ('another', 7, 9, $1)";
         let other = Statement::new(other).bind(Value::Moment(0));
         two.other.write(vec![other]).await.unwrap();
         let leader = two.one.lead().await.unwrap();
-        assert_eq!(leader.epoch().unwrap(), 1);
+        assert_eq!(leader.epoch().unwrap(), 10);
         write_nothing(&leader).await.unwrap();
         let epoch = "SELECT \"epoch\" FROM \"lease\" WHERE \"group\" = 'another'";
         assert_eq!(number_of(&leader, epoch).await, 9);
@@ -210,7 +226,7 @@ mod tests {
         let leader = two.one.lead().await.unwrap();
         let until = "SELECT \"until\" FROM \"lease\"";
         let first = number_of(&leader, until).await;
-        assert_eq!(first, 1_000_000 + 3 * MINUTE_MS);
+        assert_eq!(first, 1_000_000 + LEASE_MS);
         two.set_time(1_000_000 + MINUTE_MS).await;
         leader.sweep().await;
         assert_eq!(number_of(&leader, until).await, first + MINUTE_MS);
@@ -226,9 +242,9 @@ mod tests {
         write_nothing(&leader).await.unwrap_err();
         two.set_time(1_000_000 + 5 * MINUTE_MS).await;
         leader.sweep().await;
-        assert_eq!(number_of(&next, until).await, 1_000_000 + 7 * MINUTE_MS);
+        assert_eq!(number_of(&next, until).await, 1_000_000 + 4 * MINUTE_MS + LEASE_MS);
         leader.resign().await.unwrap();
-        assert_eq!(number_of(&next, until).await, 1_000_000 + 7 * MINUTE_MS);
+        assert_eq!(number_of(&next, until).await, 1_000_000 + 4 * MINUTE_MS + LEASE_MS);
         next.resign().await.unwrap();
         assert_eq!(number_of(&next, until).await, 1_000_000 + 5 * MINUTE_MS);
         assert_eq!(number_of(&next, owners).await, 0);

@@ -17,29 +17,40 @@ use crate::database::Room;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
+use postroom_model::Instance;
 use postroom_watch::Watched;
 use std::time::Duration;
 
-/// How long the rows of an owner and of a lease are valid after a renewal. Each sweep renews them.
+/// How long the row of an owner is valid after a renewal. Each sweep renews it.
 const GOOD_FOR: Duration = Duration::from_secs(180);
+/// How long a lease is valid after a renewal. Each beat of a node renews it.
+const LEASE_FOR: Duration = Duration::from_secs(10);
+/// How long a node counts as there after a beat.
+const ALIVE_FOR: Duration = Duration::from_secs(5);
 
 /// The name of the lock of batches that assert an epoch, and of the batch that takes the next one.
-const LEASE: &str = "lease";
+pub(crate) const LEASE: &str = "lease";
 
 /// Which process this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// The name of the group. The processes of one group take over from each other.
-    pub group: String,
-    /// The name of the process, for people.
-    pub name: String,
+    /// Its name, and its place among the others.
+    pub instance: Instance,
+    /// What identifies the data directory that it has locked, until the next start of its host.
+    /// Whoever has the same seat runs after the former one has ended. `None`: nothing does.
+    pub seat: Option<String>,
 }
 
 impl Member {
     /// A process that is alone in its group.
     #[must_use]
     pub fn alone() -> Self {
-        Self { group: "alone".to_owned(), name: "postroom".to_owned() }
+        Self { instance: Instance::named("postroom"), seat: None }
+    }
+
+    /// The name of its group in the database.
+    pub(crate) fn group(&self) -> String {
+        self.instance.group.to_string()
     }
 }
 
@@ -87,8 +98,13 @@ impl Lease {
     }
 }
 
-/// The SQL of the time that is [`GOOD_FOR`] later than now, by the database's clock.
+/// The SQL of the time until which a lease is valid that is renewed now, by the database's clock.
 pub(crate) fn until(database: &dyn Database) -> String {
+    database.dialect().after_now(LEASE_FOR.as_millis())
+}
+
+/// The SQL of the time until which the row of an owner is valid that is renewed now.
+pub(crate) fn present_until(database: &dyn Database) -> String {
     database.dialect().after_now(GOOD_FOR.as_millis())
 }
 
@@ -107,28 +123,45 @@ pub(crate) fn number(outcomes: &[Outcome]) -> Result<i64, Error> {
     row.and_then(|row| row.whole(0)).ok_or(Error::Damaged { what: "a counter" })
 }
 
+/// A number of an instance, as the database keeps it.
+pub(crate) fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 /// Registers a new owner of the database. If no other process can have the database open, all other
-/// owners have ended, and their rows are deleted.
+/// owners have ended, and their rows are deleted. Otherwise this is known of those with its seat.
 pub(crate) async fn register(database: &dyn Database, member: &Member) -> Result<i64, Error> {
     let taken = database.write(vec![numbers("owners", 1)], Room::Reserve).await?;
     let owner = number(&taken)?;
-    let mut batch = vec![present(database, owner, &member.name)];
+    let mut batch = vec![present(database, owner, member)];
     if database.is_first() {
         let others = "DELETE FROM \"owner\" WHERE \"id\" <> $1";
         batch.push(Statement::new(others).bind(owner));
+    } else if let Some(seat) = &member.seat {
+        let former = "DELETE FROM \"owner\" WHERE \"seat\" = $1 AND \"id\" <> $2";
+        batch.push(Statement::new(former).bind(seat.as_str()).bind(owner));
     }
     database.write(batch, Room::Reserve).await?;
     Ok(owner)
 }
 
 /// The statement that makes the row of an owner valid for [`GOOD_FOR`] from now on.
-pub(crate) fn present(database: &dyn Database, owner: i64, name: &str) -> Statement {
-    let until = until(database);
+pub(crate) fn present(database: &dyn Database, owner: i64, member: &Member) -> Statement {
+    let dialect = database.dialect();
+    let (now, until) = (dialect.now(), present_until(database));
+    let alive = dialect.after_now(ALIVE_FOR.as_millis());
     let sql = format!(
-        "INSERT INTO \"owner\" (\"id\", \"name\", \"until\") VALUES ($1, $2, {until})
-         ON CONFLICT (\"id\") DO UPDATE SET \"until\" = excluded.\"until\""
+        "INSERT INTO \"owner\" (\"id\", \"name\", \"group\", \"order\", \"role\", \"failback\",
+           \"version\", \"seat\", \"until\", \"since\", \"seen\", \"alive\")
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, {until}, {now}, {now}, {alive})
+         ON CONFLICT (\"id\") DO UPDATE SET \"until\" = excluded.\"until\",
+           \"seen\" = excluded.\"seen\", \"alive\" = excluded.\"alive\""
     );
-    Statement::new(sql).bind(owner).bind(name)
+    let instance = &member.instance;
+    let order = whole(instance.order);
+    let row = Statement::new(sql).bind(owner).bind(instance.name.as_str()).bind(member.group());
+    let row = row.bind(order).bind(instance.role.as_str()).bind(instance.failback);
+    row.bind(env!("CARGO_PKG_VERSION")).bind(member.seat.clone())
 }
 
 /// Begins the counter of blob ids above all ids that an earlier version gave out. Each of those is

@@ -122,6 +122,10 @@ mod class_sync;
 
 mod leading;
 
+mod handover;
+
+mod node;
+
 #[cfg(test)]
 mod fixture;
 
@@ -339,6 +343,9 @@ pub use moving::nobody_uses;
 pub use news::EntityNews;
 pub use news::FeedBounds;
 pub use news::NewsPage;
+pub use node::BEAT;
+pub use node::NodeRow;
+pub use node::NodeState;
 pub use oauth_app::AccountTokens;
 pub use oauth_app::OAuthAppRow;
 pub use object::KeptObjects;

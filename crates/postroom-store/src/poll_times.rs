@@ -87,6 +87,11 @@ impl Unwritten {
         unwritten.iter().map(|(folder, times)| (*folder, *times)).collect()
     }
 
+    /// Forgets all times.
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Forgets times that were written, unless later ones came meanwhile.
     pub(crate) fn forget(&self, written: &[(FolderId, PollTimes)]) {
         let mut unwritten = self.0.lock().unwrap_or_else(PoisonError::into_inner);

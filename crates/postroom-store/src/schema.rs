@@ -24,6 +24,7 @@ use postroom_model::standing::TIME_SOURCE;
 mod bulk_jobs;
 mod extensions;
 mod full_text;
+mod nodes;
 mod numbered;
 mod objects;
 mod purges;
@@ -33,6 +34,12 @@ mod work_claims;
 /// The version of the schema that this program knows.
 #[expect(clippy::cast_possible_wrap, reason = "a few steps")]
 pub(crate) const VERSION: i64 = STEPS.len() as i64;
+
+/// The least version whose programs can use the tables of this version. Programs of both run side
+/// by side while a group is upgraded, so a step only adds what older programs need not know. What
+/// they used is taken away by a step of a later release, which raises this number. A program that
+/// is too old for it says so and stops.
+pub(crate) const OLDEST: i64 = 24;
 
 /// The table that has the version of all others. It is made before the first step.
 pub(crate) fn meta_table(dialect: &dyn Dialect) -> Statement {
@@ -97,6 +104,7 @@ const STEPS: &[&[&str]] = &[
     objects::STEP,
     full_text::STEP,
     work_claims::STEP,
+    nodes::STEP,
 ];
 
 const OWN: &[&str] = &[

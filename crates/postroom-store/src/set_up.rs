@@ -55,7 +55,7 @@ async fn step(database: &dyn Database, key: &MasterKey) -> Result<bool, Error> {
     let version = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'schema'";
     let found = read_one(database, version).await?.and_then(|row| row.whole(0)).unwrap_or(0);
     if found > schema::VERSION {
-        return Err(Error::Newer { found, known: schema::VERSION });
+        check_version(database).await?;
     }
     if found > 0 {
         check_key(database, key).await?;
@@ -78,7 +78,33 @@ async fn step(database: &dyn Database, key: &MasterKey) -> Result<bool, Error> {
     let put = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('schema', $1)
         ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
     batch.push(Statement::new(put).bind(version));
+    let oldest = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('oldest schema', $1)
+        ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
+    batch.push(Statement::new(oldest).bind(schema::OLDEST.min(version)));
     none_faster(database.write(batch, Room::Free).await).map(|_| false)
+}
+
+/// Checks that this program can use the tables of the present version. A newer program may have
+/// changed them while this one runs.
+///
+/// # Errors
+///
+/// [`Error::Newer`] if it cannot.
+pub(crate) async fn check_version(database: &dyn Database) -> Result<(), Error> {
+    let sql =
+        "SELECT \"name\", \"number\" FROM \"meta\" WHERE \"name\" IN ('schema', 'oldest schema')";
+    let rows = database.read(Statement::new(sql)).await?;
+    let number = |name: &str| {
+        let row = rows.iter().find(|row| row.text(0) == Some(name));
+        row.and_then(|row| row.whole(1))
+    };
+    let (found, known) = (number("schema").unwrap_or(0), schema::VERSION);
+    // Versions before this number existed take no newer tables.
+    let oldest = number("oldest schema").unwrap_or(found);
+    match found > known && oldest > known {
+        true => Err(Error::Newer { found, known }),
+        false => Ok(()),
+    }
 }
 
 /// `false`: another process took the same step first.

@@ -84,7 +84,7 @@ impl Sqlite {
     fn try_open(file: &Path, readers: usize, clock: &Clock) -> Result<Self, Error> {
         let writer = Writer::open(file, clock)?;
         // This comes before the thread starts, because nothing else may take space when it fails.
-        let lanes = ReadLanes::open(file, readers)?;
+        let lanes = ReadLanes::open(file, readers, clock)?;
         let (writes, asked) = mpsc::channel();
         let thread = thread::Builder::new().name("postroom-write".to_owned());
         let thread = thread.spawn(move || writer.run(&asked));

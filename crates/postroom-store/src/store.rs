@@ -371,9 +371,9 @@ impl Inner {
         self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes that the engine of this process leads.
-    pub(crate) fn set_lease(&self, lease: &Arc<Lease>) {
+    /// Notes that the engine of this process leads. `None`: it does not lead any more.
+    pub(crate) fn set_lease(&self, lease: Option<&Arc<Lease>>) {
         let mut present = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
-        *present = Some(Arc::clone(lease));
+        *present = lease.cloned();
     }
 }

@@ -7,6 +7,7 @@ use crate::command_help::MOVE_HELP;
 use crate::command_help::REDECOMPOSE_HELP;
 use crate::command_help::RESTORE_HELP;
 use crate::feed::FeedArguments;
+use crate::instance_arguments::InstanceArguments;
 use crate::rest::RestArguments;
 use crate::sandbox_help::SANDBOX_HELP;
 use clap::Args;
@@ -151,9 +152,16 @@ pub(crate) struct ServeArguments {
     /// A configuration file: JSON with a section `roles` that holds this instance.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The instance to run, if the configuration file has several of type `email`.
+    /// The instance to run, if the configuration file has several of type `email` or `api`.
     #[arg(long, value_name = "NAME")]
     pub instance: Option<String>,
+    /// Which instance this is.
+    #[command(flatten)]
+    pub node: InstanceArguments,
+    /// Without --database: wait while another process uses the data directory, and take over when
+    /// it is gone.
+    #[arg(long)]
+    pub standby: bool,
     /// Certificates (PEM) of authorities to trust in addition to those of the system.
     #[arg(long, value_name = "FILE")]
     pub trust_ca: Option<PathBuf>,

@@ -10,10 +10,12 @@
 use crate::blobs::BlobsAccess;
 use crate::blobs::BlobsArguments;
 use crate::feed::FeedArguments;
+use crate::instance_arguments::InstanceArguments;
 use crate::rest::RestArguments;
 use anyhow::Context;
 use anyhow::anyhow;
 use anyhow::bail;
+use postroom_model::InstanceRole;
 use postroom_model::json_problem;
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -21,23 +23,25 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// The role type of the instances that this program runs.
-const ROLE_TYPE: &str = "email";
-
-/// One instance of the role `email`.
+/// One instance of a role that this program runs.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Instance {
+pub(crate) struct FileInstance {
     /// The name of the instance, unique in the file.
     pub name: String,
-    /// Always `email`.
+    /// `email` or `api`.
     pub roletype: String,
     /// The network interface of the instance; informative.
     pub iface: Option<String>,
     /// The group of instances that take over from each other (active-passive).
     pub group: Option<u64>,
     /// The order in which they take over.
-    pub order: Option<u32>,
+    pub order: Option<u64>,
+    /// Whether it takes the work back from one with a higher order.
+    pub failback: Option<bool>,
+    /// Whether it waits while another process uses the data directory.
+    #[serde(default)]
+    pub standby: bool,
     /// The data directory.
     pub data: Option<PathBuf>,
     /// The PostgreSQL database, as `postgresql://user@host:port/database`.
@@ -87,7 +91,18 @@ pub(crate) struct Instance {
     pub webhooks_to_private_addresses: bool,
 }
 
-impl Instance {
+impl FileInstance {
+    /// Which instance it is.
+    pub(crate) fn node(&self) -> InstanceArguments {
+        InstanceArguments {
+            name: (!self.name.is_empty()).then(|| self.name.clone()),
+            group: self.group,
+            order: self.order,
+            role: self.roletype.parse().ok(),
+            failback: self.failback,
+        }
+    }
+
     /// What the feed keeps.
     pub(crate) fn feed(&self) -> FeedArguments {
         FeedArguments { feed_days: self.feed_days, feed_changes: self.feed_changes }
@@ -126,22 +141,23 @@ struct File {
 }
 
 /// Reads the file and finds this instance: the one with the name `name`, or the only one of type
-/// `email`.
-pub(crate) fn instance(path: &Path, name: Option<&str>) -> anyhow::Result<Instance> {
+/// `email` or `api`.
+pub(crate) fn instance(path: &Path, name: Option<&str>) -> anyhow::Result<FileInstance> {
     let at = || format!("configuration file {}", path.display());
     let text = std::fs::read_to_string(path).with_context(at)?;
     parse(&text, name).with_context(at)
 }
 
-fn parse(text: &str, name: Option<&str>) -> anyhow::Result<Instance> {
+fn parse(text: &str, name: Option<&str>) -> anyhow::Result<FileInstance> {
     let file: File = serde_json::from_str(text)
         .map_err(|error| anyhow!("it is not valid JSON: {}", json_problem(&error)))?;
     let mut found = vec![];
     for (at, role) in file.roles.into_iter().enumerate() {
-        if role.get("roletype").and_then(Json::as_str) != Some(ROLE_TYPE) {
+        let role_type = role.get("roletype").and_then(Json::as_str);
+        if role_type.is_none_or(|word| word.parse::<InstanceRole>().is_err()) {
             continue;
         }
-        let instance: Instance =
+        let instance: FileInstance =
             serde_json::from_value(role).with_context(|| format!("roles[{at}]"))?;
         if name.is_none_or(|name| name == instance.name) {
             found.push(instance);
@@ -153,8 +169,10 @@ fn parse(text: &str, name: Option<&str>) -> anyhow::Result<Instance> {
         (Some(_), false, _) => {
             bail!("it has several instances ({}): choose one with --instance", names.join(", "))
         }
-        (None, _, Some(name)) => bail!("it has no instance `{name}` of the role type `email`"),
-        (None, _, None) => bail!("it has no instance of the role type `email` in `roles`"),
+        (None, _, Some(name)) => {
+            bail!("it has no instance `{name}` of the role type `email` or `api`")
+        }
+        (None, _, None) => bail!("it has no instance of the role type `email` or `api` in `roles`"),
     }
 }
 

@@ -172,6 +172,7 @@ pub(crate) async fn open_postgres(
         );
     }
     let key = key_of(data, master_key)?;
+    let by = OpenedBy { member: Member { seat: lock.seat(), ..by.member }, ..by };
     let database = PostgresDatabase::open(config).await.context("--database")?;
     Ok((open_in(database, key, by, contents).await?, lock))
 }

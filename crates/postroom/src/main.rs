@@ -14,6 +14,7 @@
 mod blobs;
 
 mod feed;
+mod instance_arguments;
 mod rest;
 
 mod config;
@@ -33,6 +34,8 @@ mod dialing;
 mod data;
 
 mod setup;
+
+mod standby;
 
 mod serve;
 

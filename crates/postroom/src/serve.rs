@@ -8,19 +8,22 @@ use crate::data::OpenedBy;
 use crate::logging;
 use crate::secrets;
 use crate::setup::Setup;
+use crate::standby;
 use anyhow::Context;
 use anyhow::anyhow;
 use anyhow::bail;
 use futures_util::future::OptionFuture;
 use postroom_api::Listening;
+use postroom_engine::GroupNode;
+use postroom_engine::NodeTerms;
 use postroom_engine::Settings;
-use postroom_engine::Supervisor;
 use postroom_engine::text::WholeTexts;
 use postroom_model::Domain;
 use postroom_model::MessageEntityId;
 use postroom_net::Certificates;
 use postroom_net::Dialer;
 use postroom_store::DirectoryLock;
+use postroom_store::Member;
 use postroom_store::Store;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
@@ -56,13 +59,23 @@ pub(crate) async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let input = arguments.end_with_stdin.then(end_of_input);
     let mut input = pin!(OptionFuture::from(input));
-    let running = start(&arguments).await?;
+    let started = tokio::select! {
+        started = start_in_turn(&arguments) => started,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    let mut running = started?;
     logging::announce(arguments.log_json, &format!("listening on {}", running.url()));
     loop {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
             _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
             Some(_) = &mut input => tracing::info!("stopping: standard input has ended"),
+            error = running.node.ended() => {
+                // Why it ended is the cause. A store that cannot be closed tells nothing new.
+                let _ = running.stop().await;
+                return Err(error.into());
+            }
             _ = hangup.recv() => {
                 running.reload(&arguments);
                 running.reload_token(&mut arguments).await;
@@ -105,7 +118,7 @@ struct Running {
     store: Store,
     /// Of the data directory, where the database does not have it.
     _lock: Option<DirectoryLock>,
-    supervisor: Supervisor,
+    node: GroupNode,
     api: tokio::task::JoinHandle<()>,
     stop_api: tokio::sync::oneshot::Sender<()>,
 }
@@ -133,17 +146,18 @@ impl Running {
         let kept = |setup: &Setup| {
             let (blobs, rest) = (setup.blobs.clone(), setup.rest.clone());
             let rest = (setup.listen.clone(), rest);
-            (setup.data.clone(), setup.database.clone(), rest, blobs, setup.feed)
+            let node = (setup.instance.clone(), setup.standby);
+            (setup.data.clone(), setup.database.clone(), rest, blobs, setup.feed, node)
         };
         if kept(&setup) != kept(&self.setup) {
             tracing::warn!(
-                "SIGHUP: `data`, `database`, `blobs`, `feed_…`, `listen`, `tls_…`, `cors_origin` \
-                 and `requests_per_second` change only with a restart"
+                "SIGHUP: the instance, `data`, `database`, `blobs`, `feed_…`, `listen`, `tls_…`, \
+                 `cors_origin` and `requests_per_second` change only with a restart"
             );
         }
         let trust_ca = setup.trust_ca.as_deref().unwrap_or(Path::new("-")).display().to_string();
         let ehlo_name = dialing.ehlo_name.clone();
-        self.supervisor.dial_by(dialing);
+        self.node.dial_by(dialing);
         tracing::info!(
             trust_ca,
             ehlo_name,
@@ -183,19 +197,18 @@ impl Running {
 
     /// Ends it in order.
     async fn stop(self) -> anyhow::Result<()> {
-        let Self { store, supervisor, api, stop_api, .. } = self;
+        let Self { store, node, api, stop_api, .. } = self;
         // The API may have ended already; its result below says so.
         let _ = stop_api.send(());
-        let within = supervisor.stops_within();
-        tell_under_way(&supervisor.under_way(), within);
+        let (within, view) = (node.stops_within(), node.view());
+        tell_under_way(&view.under_way(), within);
         let begun = Instant::now();
-        let under_way = supervisor.watch_under_way();
-        let mut stopping = pin!(supervisor.stop());
+        let mut stopping = pin!(node.stop());
         loop {
             tokio::select! {
                 () = &mut stopping => break,
                 () = tokio::time::sleep(TELL_AGAIN) => {
-                    tell_under_way(&under_way(), within.saturating_sub(begun.elapsed()));
+                    tell_under_way(&view.under_way(), within.saturating_sub(begun.elapsed()));
                 }
             }
         }
@@ -228,6 +241,20 @@ fn tell_under_way(under_way: &[(String, MessageEntityId)], within: Duration) {
     }
 }
 
+/// Starts a Postroom. A standby waits before that until the data directory is free.
+async fn start_in_turn(arguments: &ServeArguments) -> anyhow::Result<Running> {
+    let setup = Setup::of(arguments)?;
+    loop {
+        if setup.standby {
+            standby::wait(&setup.data).await?;
+        }
+        match Box::pin(start(arguments)).await {
+            Err(error) if setup.standby && standby::is_taken(&error) => {}
+            started => return started,
+        }
+    }
+}
+
 /// Starts a Postroom.
 async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let setup = Setup::of(arguments)?;
@@ -253,12 +280,12 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
         ..Settings::new(dialing, setup.data.join("spool"))
     };
     let texts = WholeTexts::new(settings.spool_directory.clone());
-    let supervisor = Supervisor::start(store.clone(), settings).await.context("engine")?;
+    let (role, is_alone) = (setup.instance.role, setup.database.is_none());
+    let terms = NodeTerms { settings, role, is_alone };
+    let node = GroupNode::start(store.clone(), terms).await.context("engine")?;
     let app = postroom_api::App::with_limits(store.clone(), setup.rest.limits())
         .with_origins(origins)
-        .with_engine(supervisor.watch_health())
-        .with_webhooks(supervisor.webhook_tester())
-        .with_verifier(supervisor.account_verifier())
+        .with_node(node.view())
         .with_texts(texts);
     let (stop_api, stopped) = tokio::sync::oneshot::channel::<()>();
     let listening = match &certificates {
@@ -271,7 +298,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     }));
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, data = %setup.data.display(), %address, "started");
-    Ok(Running { address, certificates, setup, store, _lock: lock, supervisor, api, stop_api })
+    Ok(Running { address, certificates, setup, store, _lock: lock, node, api, stop_api })
 }
 
 /// Why the address cannot be used, and what to do.
@@ -305,7 +332,8 @@ async fn open_store(
     dialer: &Dialer,
 ) -> anyhow::Result<(Store, Option<DirectoryLock>)> {
     let (data, key) = (&setup.data, arguments.master_key.as_ref());
-    let by = OpenedBy { member: setup.member.clone(), feed: setup.feed };
+    let member = Member { instance: setup.instance.clone(), seat: None };
+    let by = OpenedBy { member, feed: setup.feed };
     let contents = match setup.blobs.objects(setup.trust_ca.as_deref())? {
         Some(objects) => Contents::At(objects),
         None => Contents::InDatabase,

@@ -3,13 +3,13 @@
 use crate::blobs::BlobsArguments;
 use crate::cli::ServeArguments;
 use crate::config;
-use crate::config::Instance;
+use crate::config::FileInstance;
 use crate::dialing;
 use crate::rest::RestArguments;
 use anyhow::bail;
 use postroom_engine::Dialing;
+use postroom_model::Instance;
 use postroom_store::FeedRetention;
-use postroom_store::Member;
 use std::path::PathBuf;
 
 /// The default address.
@@ -29,7 +29,8 @@ pub(crate) struct Setup {
     pub ehlo_name: Option<String>,
     pub mail_to_public_addresses_only: bool,
     pub webhooks_to_private_addresses: bool,
-    pub member: Member,
+    pub instance: Instance,
+    pub standby: bool,
 }
 
 impl Setup {
@@ -41,23 +42,28 @@ impl Setup {
     pub(crate) fn of(arguments: &ServeArguments) -> anyhow::Result<Self> {
         let instance = match &arguments.config {
             Some(path) => config::instance(path, arguments.instance.as_deref())?,
-            None => Instance::default(),
+            None => FileInstance::default(),
         };
+        let in_node = instance.node();
         let (in_file, rest) = (instance.blobs(), arguments.rest.clone().or(instance.rest()));
         let feed = arguments.feed.or(instance.feed()).retention()?;
         let Some(data) = arguments.data.clone().or(instance.data) else {
             bail!("the data directory is missing: give it with --data DIR");
         };
         let listen = arguments.listen.clone().or(instance.listen);
-        let alone = Member::alone();
-        let member = Member {
-            group: instance.group.map_or(alone.group, |group| group.to_string()),
-            name: if instance.name.is_empty() { dialing::host_name() } else { instance.name },
-        };
+        let node = arguments.node.clone().or(in_node).instance(dialing::host_name)?;
+        let database = arguments.database.clone().or(instance.database);
+        let standby = arguments.standby || instance.standby;
+        if standby && database.is_some() {
+            bail!(
+                "--standby is for a data directory without --database: the instances of a group \
+                 that share a PostgreSQL database wait for each other anyway"
+            );
+        }
         let password_file = arguments.database_password_file.clone();
         Ok(Self {
             data,
-            database: arguments.database.clone().or(instance.database),
+            database,
             database_password_file: password_file.or(instance.database_password_file),
             blobs: arguments.blobs.clone().or(in_file),
             feed,
@@ -69,7 +75,8 @@ impl Setup {
                 || instance.mail_to_public_addresses_only,
             webhooks_to_private_addresses: arguments.webhooks_to_private_addresses
                 || instance.webhooks_to_private_addresses,
-            member,
+            instance: node,
+            standby,
         })
     }
 

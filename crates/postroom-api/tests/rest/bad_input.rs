@@ -374,6 +374,7 @@ async fn every_verb_of_every_path_refuses_parameters_that_it_does_not_know() {
         "/rest/v1/design/classes/email/Messages".to_owned(),
         "/rest/v1/jobs".to_owned(),
         format!("/rest/v1/jobs/{}", job["id"].as_str().unwrap()),
+        "/rest/v1/nodes".to_owned(),
         "/rest/v1/sending".to_owned(),
         "/rest/v1/sending:resume".to_owned(),
         "/healthz".to_owned(),

@@ -40,6 +40,28 @@ async fn a_process_is_alive_also_when_it_is_not_ready() {
 }
 
 #[on_both]
+async fn a_node_says_what_it_can_do_and_which_nodes_there_are() {
+    let server = Server::start().await;
+    let ready = answer(server.anonymous("GET", "/readyz")).await.expect(200);
+    assert_eq!(ready, json!({"status": "ok", "can": ["rest"]}));
+    let at = |path: &str| answer(server.anonymous("GET", path));
+    at("/readyz?for=rest").await.expect(200);
+    let not_active = at("/readyz?for=mail").await.expect(503);
+    assert_eq!(not_active["detail"], "this node does not receive and send mail now");
+    at("/readyz?for=x").await.expect(422);
+    at("/rest/v1/nodes").await.expect(401);
+    let nodes = server.get("/rest/v1/nodes").await.expect(200);
+    let node = &nodes[0];
+    assert_eq!(nodes.as_array().unwrap().len(), 1, "{nodes}");
+    assert_eq!((&node["name"], &node["group"]), (&json!("postroom"), &json!(1)));
+    assert_eq!((&node["state"], &node["epoch"]), (&json!("waiting"), &json!(null)));
+    assert_eq!((&node["role"], &node["self"]), (&json!("email"), &json!(true)));
+    let _leader = server.store.lead().await.unwrap();
+    let nodes = server.get("/rest/v1/nodes").await.expect(200);
+    assert_eq!((&nodes[0]["state"], &nodes[0]["epoch"]), (&json!("active"), &json!(1)));
+}
+
+#[on_both]
 async fn with_a_token_health_tells_what_there_is_to_do() {
     let server = Server::start().await;
     let (account, _) = server.account().await;

@@ -1,12 +1,17 @@
-//! Two engines on one database: the one that starts later takes over, and the former one stops.
+//! Two engines on one database: one of them leads, and the other one does not.
 
 use postroom_engine::Dialing;
+use postroom_engine::GroupNode;
+use postroom_engine::NodeTerms;
 use postroom_engine::Settings;
 use postroom_engine::Supervisor;
+use postroom_model::Instance;
+use postroom_model::InstanceRole;
 use postroom_model::builtin;
 use postroom_net::Dialer;
 use postroom_net::Trust;
 use postroom_store::Clock;
+use postroom_store::Database;
 use postroom_store::FeedRetention;
 use postroom_store::MasterKey;
 use postroom_store::Member;
@@ -18,6 +23,7 @@ use postroom_store::Work;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::TempDir;
 
 fn settings(directory: &Path, spool: &str) -> Settings {
     let dialer = Dialer::new(&Trust::default()).unwrap();
@@ -25,21 +31,76 @@ fn settings(directory: &Path, spool: &str) -> Settings {
     Settings::new(dialing, directory.join(spool))
 }
 
+/// A database that several stores share, as several processes share one.
+struct SharedDatabase {
+    directory: TempDir,
+    database: Arc<dyn Database>,
+}
+
+impl SharedDatabase {
+    fn open() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // A key is made only where there is no database yet.
+        MasterKey::in_directory(directory.path()).unwrap();
+        let database = SqliteDirectory::open_inline(directory.path(), Clock::system()).unwrap();
+        Self { directory, database }
+    }
+
+    /// The store of a process with this place in its group.
+    async fn store(&self, order: u64) -> Store {
+        let instance = Instance { order, ..Instance::named(format!("node {order}")) };
+        let config = StoreConfig {
+            key: MasterKey::in_directory(self.directory.path()).unwrap(),
+            classes: builtin::classes().unwrap(),
+            clock: Clock::system(),
+            work: Work::Inline,
+            member: Member { instance, seat: None },
+            objects: ObjectsAccess::None,
+            feed: FeedRetention::default(),
+        };
+        Store::open(Arc::clone(&self.database), &config).await.unwrap()
+    }
+
+    async fn node(&self, store: &Store, spool: &str) -> GroupNode {
+        let settings = settings(self.directory.path(), spool);
+        let terms = NodeTerms { settings, role: InstanceRole::Email, is_alone: false };
+        GroupNode::start(store.clone(), terms).await.unwrap()
+    }
+}
+
+/// Waits until just these of the nodes are active.
+async fn until(nodes: [&GroupNode; 2], want: [bool; 2]) {
+    let reached = async {
+        while nodes.map(|node| node.view().is_active()) != want {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let reached = tokio::time::timeout(Duration::from_secs(60), reached).await;
+    assert!(reached.is_ok(), "{:?} instead of {want:?}", nodes.map(GroupNode::view));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_hands_over_to_a_preferred_one_and_waits_again_when_it_is_deposed() {
+    let shared = SharedDatabase::open();
+    let later = shared.node(&shared.store(2).await, "later").await;
+    assert!(later.view().is_active());
+    let preferred = shared.node(&shared.store(1).await, "preferred").await;
+    assert!(!preferred.view().is_active(), "it waits until the other one has finished");
+    until([&preferred, &later], [true, false]).await;
+    // A process that does not wait takes the lease away.
+    let leader = shared.store(3).await.lead().await.unwrap();
+    until([&preferred, &later], [false, false]).await;
+    assert_eq!(preferred.view().problem(), None, "it waits, which is no problem");
+    leader.give_up().await.unwrap();
+    until([&preferred, &later], [true, false]).await;
+    preferred.stop().await;
+    later.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_engine_stops_and_says_so_when_another_process_has_taken_over() {
-    let directory = tempfile::tempdir().unwrap();
-    let config = StoreConfig {
-        key: MasterKey::in_directory(directory.path()).unwrap(),
-        classes: builtin::classes().unwrap(),
-        clock: Clock::system(),
-        work: Work::Inline,
-        member: Member::alone(),
-        objects: ObjectsAccess::None,
-        feed: FeedRetention::default(),
-    };
-    let database = SqliteDirectory::open_inline(directory.path(), Clock::system()).unwrap();
-    let one = Store::open(Arc::clone(&database), &config).await.unwrap();
-    let other = Store::open(database, &config).await.unwrap();
+    let shared = SharedDatabase::open();
+    let (one, other, directory) = (shared.store(1).await, shared.store(2).await, &shared.directory);
     let former = Supervisor::start(one, settings(directory.path(), "one")).await.unwrap();
     let health = former.watch_health();
     tokio::time::sleep(Duration::from_secs(120)).await;

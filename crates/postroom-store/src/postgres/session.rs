@@ -35,13 +35,13 @@ const VERSION_MIN: i32 = 150_000;
 ///
 /// - Even if the server is configured to commit without waiting for the disk, it waits in
 ///   sessions that Postroom opens, because a 2xx answer promises that a change is durable.
-/// - The locks of a process that hangs are released after a time, and nobody waits longer for a
-///   lock.
+/// - The locks of a process that hangs are released after the time of a lease, so that another one
+///   can take over. Nobody waits much longer for a lock.
 /// - Long texts are compressed by LZ4 if the server has it, because the default compression costs
 ///   more than the rest of receiving a message.
 const SESSION: &str = "SET default_transaction_isolation = 'read committed';
     SET client_min_messages = warning; SET jit = off; SET TIME ZONE 'UTC';
-    SET lock_timeout = '20s'; SET idle_in_transaction_session_timeout = '60s';
+    SET lock_timeout = '20s'; SET idle_in_transaction_session_timeout = '10s';
     SELECT set_config('synchronous_commit', 'on', false)
       WHERE current_setting('synchronous_commit') = 'off';
     SELECT set_config('default_toast_compression', 'lz4', false) FROM pg_settings

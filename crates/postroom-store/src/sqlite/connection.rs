@@ -1,9 +1,11 @@
 //! Connections to the file of a database.
 
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::sqlite::statement;
 use crate::sqlite::texts;
 use crate::sqlite::texts::IsOver;
+use crate::sqlite::time;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
@@ -29,7 +31,7 @@ pub(super) fn make(file: &Path) -> Result<(), Error> {
 }
 
 /// Opens a connection with the settings that all connections have.
-pub(super) fn connect(file: &Path) -> Result<Connection, Error> {
+pub(super) fn connect(file: &Path, clock: &Clock) -> Result<Connection, Error> {
     let connection = Connection::open(file).map_err(statement::failed)?;
     connection.busy_timeout(BUSY).map_err(statement::failed)?;
     for (pragma, value) in [
@@ -62,6 +64,7 @@ pub(super) fn connect(file: &Path) -> Result<Connection, Error> {
     // A reader replaces these functions by ones that obey its limit of time.
     let never: IsOver = Arc::new(|| false);
     texts::teach(&connection, &never)?;
+    time::teach(&connection, clock.clone())?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
 }
@@ -74,7 +77,7 @@ mod tests {
     #[test]
     fn a_statement_is_prepared_once_for_all_values() {
         let directory = tempfile::tempdir().unwrap();
-        let connection = connect(&directory.path().join("db")).unwrap();
+        let connection = connect(&directory.path().join("db"), &Clock::system()).unwrap();
         let table = "CREATE TABLE t (a INTEGER, b TEXT);
             CREATE INDEX sending ON t (a) WHERE b = 'sending';
             CREATE INDEX t_b ON t (b)";

@@ -45,7 +45,7 @@ impl Inline {
     /// When the file cannot be opened, is no database, or is without the log that it had.
     pub(crate) fn open(file: &Path, clock: Clock) -> Result<Self, Error> {
         let writer = Writer::open(file, &clock)?;
-        let connection = connect(file)?;
+        let connection = connect(file, &clock)?;
         connection.pragma_update(None, "query_only", true).map_err(statement::failed)?;
         let (writes, asked) = mpsc::unbounded_channel();
         tokio::spawn(run(writer, asked, clock.clone()));

@@ -11,6 +11,7 @@
 //! slow lane starts again there. Its time limit counts from the request, so that the time in the
 //! slow lane's queue is limited too.
 
+use crate::clock::Clock;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
@@ -83,16 +84,17 @@ enum LanePace {
 
 impl ReadLanes {
     /// Starts the threads: `readers` for the own lane, and those of the others.
-    pub(super) fn open(file: &Path, readers: usize) -> Result<Self, Error> {
+    pub(super) fn open(file: &Path, readers: usize, clock: &Clock) -> Result<Self, Error> {
         let lanes = Self {
             senders: Mutex::default(),
             threads: Mutex::default(),
             ending: Arc::new(AtomicBool::new(false)),
         };
-        let own = lanes.lane(file, readers.max(1), LanePace::Short, None)?;
-        let slow = lanes.lane(file, SLOW_THREADS, LanePace::Long, None)?;
-        let quick = lanes.lane(file, QUICK_THREADS, LanePace::Short, Some(&slow))?;
-        let search = lanes.lane(file, SEARCH_THREADS, LanePace::Long, Some(&slow))?;
+        let new = || connect(file, clock);
+        let own = lanes.lane(new, readers.max(1), LanePace::Short, None)?;
+        let slow = lanes.lane(new, SLOW_THREADS, LanePace::Long, None)?;
+        let quick = lanes.lane(new, QUICK_THREADS, LanePace::Short, Some(&slow))?;
+        let search = lanes.lane(new, SEARCH_THREADS, LanePace::Long, Some(&slow))?;
         *lanes.senders.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Senders { own, quick, search });
         Ok(lanes)
@@ -100,7 +102,7 @@ impl ReadLanes {
 
     fn lane(
         &self,
-        file: &Path,
+        new: impl Fn() -> Result<Connection, Error>,
         threads: usize,
         pace: LanePace,
         slower: Option<&mpsc::Sender<Question>>,
@@ -108,7 +110,7 @@ impl ReadLanes {
         let (sender, questions) = mpsc::channel();
         let questions = Arc::new(Mutex::new(questions));
         for _ in 0..threads {
-            let mut connection = connect(file)?;
+            let mut connection = new()?;
             connection.pragma_update(None, "query_only", true).map_err(statement::failed)?;
             let patience = Patience::of(&mut connection, Arc::clone(&self.ending))?;
             let questions = Arc::clone(&questions);

@@ -12,7 +12,6 @@ use crate::sqlite::connection::make;
 use crate::sqlite::reserve::Reserve;
 use crate::sqlite::space;
 use crate::sqlite::statement;
-use crate::sqlite::time;
 use crate::sqlite::wal;
 use crate::sqlite::wal::Checkpoint;
 use crate::sqlite::wal::Wal;
@@ -50,8 +49,7 @@ impl Writer {
         make(file)?;
         let number = wal::before_open(file)?;
         space::prepare(file)?;
-        let mut connection = connect(file)?;
-        time::teach(&connection, clock.clone())?;
+        let mut connection = connect(file, clock)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(statement::failed)?;
         let reserve = Reserve::beside(file);
         let wal = Wal::of(&mut connection, file, number)?.at_most(reserve.holds());
@@ -255,7 +253,7 @@ mod tests {
     #[test]
     fn a_full_disk_refuses_what_is_lost_and_no_more() {
         let directory = tempfile::tempdir().unwrap();
-        let connection = connect(&directory.path().join("db")).unwrap();
+        let connection = connect(&directory.path().join("db"), &Clock::system()).unwrap();
         connection.execute_batch("CREATE TABLE t (b BLOB); PRAGMA max_page_count = 20").unwrap();
         let asked = [10, 10_000_000, 20, 30].map(insert);
         let (group, answers): (Vec<_>, Vec<_>) = asked.into_iter().unzip();

@@ -254,5 +254,17 @@ pub(super) async fn sweeps(world: &World) {
     store.trim_to(100).await.unwrap();
     store.sweep_last().await;
     store.damage().await.unwrap();
+    Box::pin(nodes(world)).await;
     store.resign().await.unwrap();
+}
+
+/// A process of a group leads, lists the others, and gives the lease up.
+async fn nodes(world: &World) {
+    let (engine, store) = (&world.engine, &world.store);
+    engine.beat(Some(std::time::Duration::ZERO)).await.unwrap();
+    store.nodes().await.unwrap();
+    assert!(!engine.preferred_waits().await.unwrap());
+    engine.give_up().await.unwrap();
+    let engine = store.lead_if_free().await.unwrap().unwrap();
+    engine.stand_back().await.unwrap();
 }

@@ -1,0 +1,384 @@
+//! This process among those that share its database. One of them is active: its engine runs.
+//!
+//! ```text
+//!   waiting ── the lease is free, and it is our turn ──► active: the engine runs, a beat renews the
+//!      ▲                                                    │    lease every two seconds
+//!      ├── another process took over (the engine is cut off)┤
+//!      └── a preferred one waits (the engine ends first) ───┘
+//! ```
+//! Whoever waits says every two seconds that it is there, so that all know whose turn it is. A stop
+//! ends the engine and gives the lease up, so the next one takes over at once.
+
+use crate::error::Error;
+use crate::node_view::EngineParts;
+use crate::node_view::NodeView;
+use crate::report::chain;
+use crate::settings::Dialing;
+use crate::settings::Settings;
+use crate::supervisor::Supervisor;
+use postroom_model::InstanceRole;
+use postroom_store::BEAT;
+use postroom_store::Store;
+use postroom_watch::Watched;
+use postroom_watch::Watcher;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How often a waiting process looks whether the lease is free.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a look or a beat may take. The next one has a new connection.
+const ANSWER_WITHIN: Duration = Duration::from_secs(8);
+/// The time between two beats of an active process while the database does not answer.
+const BEAT_AGAIN: Duration = Duration::from_millis(500);
+/// How long a waiting process leaves a lease alone after the database did not answer. The active
+/// process could not renew it meanwhile, and is given the time to do so.
+const GRACE: Duration = Duration::from_secs(4);
+/// How many beats in a row must see a preferred process before it gets the lease.
+const PREFERRED_BEATS: u32 = 2;
+/// How long a process whose engine does not start leaves the lease to others.
+const ENGINE_AGAIN: Duration = Duration::from_secs(60);
+
+/// How a process is started as one of several.
+#[derive(Debug)]
+pub struct NodeTerms {
+    /// The settings of its engine.
+    pub settings: Settings,
+    /// What it does.
+    pub role: InstanceRole,
+    /// Whether no other process can have the database. Then it waits for nobody, and nobody needs
+    /// its beats.
+    pub is_alone: bool,
+}
+
+/// This process among those that share its database.
+#[derive(Debug)]
+pub struct GroupNode {
+    view: NodeView,
+    dialing: Watched<Dialing>,
+    stop: CancellationToken,
+    /// `None`: it has ended, and somebody knows why.
+    task: Option<JoinHandle<Result<(), Error>>>,
+    stops_within: Duration,
+}
+
+/// Why an active process ends its engine.
+enum LeadEnd {
+    /// The process ends.
+    Stop,
+    /// Another process has taken over.
+    Deposed,
+    /// A preferred process waits.
+    HandOver,
+    /// The tables are of a later version.
+    TooOld(Error),
+}
+
+impl GroupNode {
+    /// Starts it. If the lease is free, it is active when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The spool directory cannot be made, or the store fails.
+    pub async fn start(store: Store, terms: NodeTerms) -> Result<Self, Error> {
+        let (stop, view) = (CancellationToken::new(), NodeView::new(terms.role));
+        let dialing = Watched::new(terms.settings.dialing.clone());
+        let stops_within = terms.settings.stop_within;
+        terms.settings.spool_begin()?;
+        let (redialed, stopped) = (dialing.subscribe(), stop.clone());
+        let mut runner = NodeRunner { store, terms, view, redialed, stop: stopped, leader: None };
+        let engine = match runner.look().await? {
+            Some(leader) => Some(runner.engage(leader).await?),
+            None => None,
+        };
+        if engine.is_none() {
+            runner.tell_waiting();
+        }
+        let view = runner.view.clone();
+        let task = tokio::spawn(runner.run(engine));
+        view.watch(task.abort_handle());
+        Ok(Self { view, dialing, stop, task: Some(task), stops_within })
+    }
+
+    /// What requests of clients ask of it.
+    #[must_use]
+    pub fn view(&self) -> NodeView {
+        self.view.clone()
+    }
+
+    /// Changes how connections are made, now and after each take-over. Open connections are made
+    /// again.
+    pub fn dial_by(&self, dialing: Dialing) {
+        self.dialing.send_replace(dialing);
+    }
+
+    /// How long stopping waits at most for messages that are being sent.
+    #[must_use]
+    pub fn stops_within(&self) -> Duration {
+        self.stops_within
+    }
+
+    /// Waits until it has ended by itself. Returns why.
+    pub async fn ended(&mut self) -> Error {
+        let Some(task) = &mut self.task else {
+            return std::future::pending().await;
+        };
+        let ended = task.await;
+        self.task = None;
+        match ended {
+            Ok(Err(error)) => error,
+            // It ends without an error only when it is asked to.
+            Ok(Ok(())) => std::future::pending().await,
+            Err(fault) => Error::Fault(fault),
+        }
+    }
+
+    /// Stops the engine if it runs, and waits until it has ended. Messages after their final dot
+    /// are finished, within a limit.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let Some(task) = self.task else {
+            return;
+        };
+        match task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(error = chain(&error), "this process had ended"),
+            Err(error) => {
+                tracing::error!(%error, "the task of the lease failed, a fault of Postroom");
+            }
+        }
+    }
+}
+
+/// What the task of a node has.
+struct NodeRunner {
+    store: Store,
+    terms: NodeTerms,
+    view: NodeView,
+    redialed: Watcher<Dialing>,
+    stop: CancellationToken,
+    /// The store of the engine that runs.
+    leader: Option<Store>,
+}
+
+impl NodeRunner {
+    async fn run(mut self, mut engine: Option<Supervisor>) -> Result<(), Error> {
+        loop {
+            let running = match engine.take() {
+                Some(running) => running,
+                None => match self.wait().await? {
+                    Some(running) => running,
+                    None => return Ok(()),
+                },
+            };
+            let Some(leader) = self.leader.take() else {
+                return Ok(());
+            };
+            let ending = self.lead(&running, &leader).await;
+            self.end(running, &leader, &ending).await;
+            match ending {
+                LeadEnd::Stop => return Ok(()),
+                LeadEnd::TooOld(error) => return Err(error),
+                LeadEnd::Deposed | LeadEnd::HandOver => self.tell_waiting(),
+            }
+        }
+    }
+
+    /// Takes the lease if it is free and it is our turn.
+    async fn look(&self) -> Result<Option<Store>, Error> {
+        if self.terms.role == InstanceRole::Api {
+            return Ok(None);
+        }
+        if self.terms.is_alone {
+            return Ok(Some(self.store.lead().await?));
+        }
+        Ok(self.store.lead_if_free().await?)
+    }
+
+    /// Starts the engine, which this process has the lease for.
+    async fn engage(&mut self, leader: Store) -> Result<Supervisor, Error> {
+        self.terms.settings.dialing = self.redialed.borrow_and_update().clone();
+        let engine = Supervisor::start_leading(leader.clone(), self.terms.settings.clone()).await?;
+        self.view.engaged(EngineParts::of(&engine));
+        tracing::info!("this process is active: it receives and sends mail");
+        self.leader = Some(leader);
+        Ok(engine)
+    }
+
+    /// Waits for the lease. `None`: the process ends.
+    async fn wait(&mut self) -> Result<Option<Supervisor>, Error> {
+        let mut beats = Beats::of(&self.terms);
+        let (mut alone_until, mut is_answered) = (Instant::now(), true);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(None),
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let may_take = Instant::now() >= alone_until;
+            let asked = async {
+                beats.beat_if_due(&self.store).await?;
+                if may_take { self.look().await } else { Ok(None) }
+            };
+            let asked = tokio::time::timeout(ANSWER_WITHIN, asked).await;
+            match asked.unwrap_or(Err(Error::Store(postroom_store::Error::TooSlow))) {
+                Ok(None) => is_answered = true,
+                Ok(Some(leader)) => match self.engage(leader.clone()).await {
+                    Ok(engine) => return Ok(Some(engine)),
+                    Err(error) => {
+                        let error = chain(&error);
+                        tracing::error!(error, "the engine did not start: others may take over");
+                        self.give_up(&leader).await;
+                        beats.pause(ENGINE_AGAIN);
+                        alone_until = Instant::now() + ENGINE_AGAIN;
+                    }
+                },
+                Err(error @ Error::Store(postroom_store::Error::Newer { .. })) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    if is_answered {
+                        let error = chain(&error);
+                        tracing::warn!(error, "waiting for the lease: the database did not answer");
+                    }
+                    is_answered = false;
+                    alone_until = alone_until.max(Instant::now() + GRACE);
+                }
+            }
+        }
+    }
+
+    /// Renews the lease until the engine has to end.
+    async fn lead(&mut self, engine: &Supervisor, leader: &Store) -> LeadEnd {
+        let (mut beats, mut pause, mut preferred) = (Beats::of(&self.terms), Duration::ZERO, 0);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return LeadEnd::Stop,
+                () = leader.deposed() => return LeadEnd::Deposed,
+                Ok(()) = self.redialed.changed() => {
+                    engine.dial_by(self.redialed.borrow_and_update().clone());
+                    continue;
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+            match beats.beat(leader).await {
+                Ok(()) => pause = BEAT,
+                Err(error @ Error::Store(postroom_store::Error::Newer { .. })) => {
+                    return LeadEnd::TooOld(error);
+                }
+                Err(error) => {
+                    if pause != BEAT_AGAIN && !leader.is_deposed() {
+                        let error = chain(&error);
+                        tracing::warn!(error, "the lease was not renewed: tried again");
+                    }
+                    pause = BEAT_AGAIN;
+                    continue;
+                }
+            }
+            // A question that fails is asked again at the next beat.
+            let waits = !self.terms.is_alone && leader.preferred_waits().await.unwrap_or(false);
+            preferred = if waits { preferred + 1 } else { 0 };
+            if preferred >= PREFERRED_BEATS {
+                return LeadEnd::HandOver;
+            }
+        }
+    }
+
+    /// Ends the engine, and keeps the lease until it has ended.
+    async fn end(&self, engine: Supervisor, leader: &Store, ending: &LeadEnd) {
+        match ending {
+            LeadEnd::HandOver => {
+                tracing::info!(
+                    "a process that comes first in the group waits: it takes over when what has \
+                     begun is finished"
+                );
+            }
+            LeadEnd::TooOld(error) => {
+                tracing::error!(error = chain(error), "this process stops");
+            }
+            LeadEnd::Stop | LeadEnd::Deposed => {}
+        }
+        let mut beats = Beats::of(&self.terms);
+        let mut stopping = std::pin::pin!(engine.stop());
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stopping => break,
+                () = tokio::time::sleep(BEAT) => {
+                    // If it fails, the batches of the engine tell.
+                    let _ = beats.beat(leader).await;
+                }
+            }
+        }
+        self.view.disengaged();
+        match ending {
+            // The store gives it up when it is closed, after its last batch.
+            LeadEnd::Stop => {}
+            LeadEnd::HandOver | LeadEnd::TooOld(_) => self.give_up(leader).await,
+            LeadEnd::Deposed => {
+                if let Err(error) = self.store.stand_back().await {
+                    tracing::warn!(%error, "the database was not told that this process waits");
+                }
+            }
+        }
+    }
+
+    async fn give_up(&self, leader: &Store) {
+        if let Err(error) = leader.give_up().await {
+            tracing::warn!(%error, "the lease was not given up: others wait until it expires");
+        }
+    }
+
+    fn tell_waiting(&self) {
+        match self.terms.role {
+            InstanceRole::Api => tracing::info!("this process answers REST alone"),
+            InstanceRole::Email => tracing::info!(
+                "this process answers REST, and waits until it can take over: another one is \
+                 active"
+            ),
+        }
+    }
+}
+
+/// The beats of a node.
+#[derive(Default)]
+struct Beats {
+    /// Whether nobody would see them.
+    is_alone: bool,
+    /// How long the last one took.
+    lag: Option<Duration>,
+    /// When the next one is due. `None`: now.
+    due: Option<Instant>,
+}
+
+impl Beats {
+    fn of(terms: &NodeTerms) -> Self {
+        Self { is_alone: terms.is_alone, ..Self::default() }
+    }
+
+    async fn beat(&mut self, store: &Store) -> Result<(), Error> {
+        if self.is_alone {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let beat = tokio::time::timeout(ANSWER_WITHIN, store.beat(self.lag)).await;
+        beat.unwrap_or(Err(postroom_store::Error::TooSlow))?;
+        self.lag = Some(begun.elapsed());
+        self.due = Some(begun + BEAT);
+        Ok(())
+    }
+
+    async fn beat_if_due(&mut self, store: &Store) -> Result<(), Error> {
+        match self.due {
+            Some(due) if Instant::now() < due => Ok(()),
+            Some(_) | None => self.beat(store).await,
+        }
+    }
+
+    /// Says nothing for so long.
+    fn pause(&mut self, time: Duration) {
+        self.due = Some(Instant::now() + time);
+    }
+}

@@ -1,0 +1,113 @@
+//! What requests of clients ask of this process as one of several.
+
+use crate::supervisor::Supervisor;
+use crate::verify::AccountVerifier;
+use crate::webhooks::WebhookTester;
+use postroom_model::InstanceRole;
+use postroom_model::MessageEntityId;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use tokio::task::AbortHandle;
+
+/// What an engine that runs offers to clients.
+pub(crate) struct EngineParts {
+    health: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    under_way: Box<dyn Fn() -> Vec<(String, MessageEntityId)> + Send + Sync>,
+    webhooks: WebhookTester,
+    verifier: AccountVerifier,
+}
+
+impl EngineParts {
+    pub(crate) fn of(engine: &Supervisor) -> Self {
+        Self {
+            health: Box::new(engine.watch_health()),
+            under_way: Box::new(engine.watch_under_way()),
+            webhooks: engine.webhook_tester(),
+            verifier: engine.account_verifier(),
+        }
+    }
+}
+
+/// This process as requests see it. Clones share it.
+#[derive(Clone)]
+pub struct NodeView(Arc<NodeSeen>);
+
+struct NodeSeen {
+    role: InstanceRole,
+    engine: Mutex<Option<EngineParts>>,
+    /// The task that waits for the lease and renews it.
+    task: Mutex<Option<AbortHandle>>,
+}
+
+impl fmt::Debug for NodeView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeView").field("is_active", &self.is_active()).finish_non_exhaustive()
+    }
+}
+
+impl NodeView {
+    /// A process without an engine.
+    #[must_use]
+    pub fn new(role: InstanceRole) -> Self {
+        Self(Arc::new(NodeSeen { role, engine: Mutex::default(), task: Mutex::default() }))
+    }
+
+    pub(crate) fn engaged(&self, engine: EngineParts) {
+        *self.0.engine.lock().unwrap_or_else(PoisonError::into_inner) = Some(engine);
+    }
+
+    pub(crate) fn disengaged(&self) {
+        *self.0.engine.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(crate) fn watch(&self, task: AbortHandle) {
+        *self.0.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    fn of_engine<T>(&self, part: impl FnOnce(&EngineParts) -> T) -> Option<T> {
+        self.0.engine.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(part)
+    }
+
+    /// Its role.
+    #[must_use]
+    pub fn role(&self) -> InstanceRole {
+        self.0.role
+    }
+
+    /// Whether its engine runs.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.of_engine(|_| ()).is_some()
+    }
+
+    /// What is wrong with it, for people. `None`: nothing.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let task = self.0.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_some_and(AbortHandle::is_finished) {
+            return Some("the engine has stopped: restart Postroom".to_owned());
+        }
+        drop(task);
+        self.of_engine(|engine| (engine.health)()).flatten()
+    }
+
+    /// The messages that are being sent now: the address of the account and the id of the message.
+    #[must_use]
+    pub fn under_way(&self) -> Vec<(String, MessageEntityId)> {
+        self.of_engine(|engine| (engine.under_way)()).unwrap_or_default()
+    }
+
+    /// What tests webhooks. `None`: no engine runs here.
+    #[must_use]
+    pub fn webhook_tester(&self) -> Option<WebhookTester> {
+        self.of_engine(|engine| engine.webhooks.clone())
+    }
+
+    /// What tries the servers of accounts. `None`: no engine runs here.
+    #[must_use]
+    pub fn account_verifier(&self) -> Option<AccountVerifier> {
+        self.of_engine(|engine| engine.verifier.clone())
+    }
+}

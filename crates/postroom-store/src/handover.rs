@@ -1,0 +1,281 @@
+//! How the processes of a group hand the lease over.
+//!
+//! ```text
+//!   waiting ─ the lease is free, and nobody before it in the order waits ─► active (epoch n + 1)
+//!      ▲ └─ the lease belongs to an earlier process on the same data directory ─► active    │
+//!      └──────────── given up (clean stop, failback), or deposed ◄──────────────────────────┘
+//! ```
+//! All times are those of the database's clock. The lease of another group counts too: one database
+//! has one active process, because two of them would send the same messages.
+
+use crate::database::Lock;
+use crate::database::Room;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::failed::Failed;
+use crate::lease::LEASE;
+use crate::lease::number;
+use crate::lease::whole;
+use crate::store::Store;
+use postroom_model::InstanceRole;
+
+/// What stands for the seat of a process that has none. No seat is equal to it.
+const NO_SEAT: &str = "none";
+
+impl Store {
+    /// Takes the next epoch if no process leads, and no process waits that comes before this one in
+    /// the order of the group. Returns the store that the engine of this process uses. `None`: it
+    /// has to wait.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn lead_if_free(&self) -> Result<Option<Self>, Error> {
+        // Most looks find that it is not free, and lock nothing.
+        if self.read(self.may_lead()).await?.is_empty() {
+            return Ok(None);
+        }
+        let free = self.may_lead().assert(Failed::Deposed, Lock::Name(LEASE));
+        let took = self.inner.database.write(vec![free, self.take_lease()], Room::Reserve).await;
+        match took {
+            Ok(taken) => Ok(Some(self.leading(number(&taken)?))),
+            Err(Error::Condition(Failed::Deposed)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The query that finds a row if this process may take the lease.
+    fn may_lead(&self) -> Statement {
+        let now = self.inner.database.dialect().now();
+        let (instance, owner) = (&self.inner.member.instance, self.inner.owner);
+        let email = InstanceRole::Email.as_str();
+        let sql = format!(
+            "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"lease\" WHERE \"until\" > {now}
+               AND \"holder\" <> $1 AND COALESCE(\"seat\", '') <> $2)
+             AND (EXISTS (SELECT 1 FROM \"lease\" WHERE \"until\" > {now})
+               OR NOT EXISTS (SELECT 1 FROM \"owner\" WHERE \"group\" = $3 AND \"role\" = '{email}'
+                 AND (\"order\", \"id\") < ($4, $1) AND \"alive\" > {now}))"
+        );
+        let seat = self.inner.member.seat.clone().unwrap_or_else(|| NO_SEAT.to_owned());
+        let group = self.inner.member.group();
+        Statement::new(sql).bind(owner).bind(seat).bind(group).bind(whole(instance.order))
+    }
+
+    /// Whether a process waits that comes before this one in the order of the group, and wants the
+    /// lease back.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn preferred_waits(&self) -> Result<bool, Error> {
+        let now = self.inner.database.dialect().now();
+        let email = InstanceRole::Email.as_str();
+        let sql = format!(
+            "SELECT 1 FROM \"owner\" WHERE \"group\" = $1 AND \"role\" = '{email}' AND \"failback\"
+               AND \"order\" < $2 AND \"id\" <> $3 AND \"alive\" > {now} LIMIT 1"
+        );
+        let order = whole(self.inner.member.instance.order);
+        let waits = Statement::new(sql).bind(self.inner.member.group()).bind(order);
+        Ok(!self.read(waits.bind(self.inner.owner)).await?.is_empty())
+    }
+
+    /// Gives up the lease of this store, so that another process can take it at once. The engine
+    /// must have ended.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails. Then others wait until the lease has expired.
+    pub async fn give_up(&self) -> Result<(), Error> {
+        self.sweep_last().await;
+        self.inner.set_lease(None);
+        let Some(lease) = &self.lease else {
+            return Ok(());
+        };
+        let now = self.inner.database.dialect().now();
+        let batch = vec![lease.good_until(now), self.waits_again()];
+        self.inner.database.write(batch, Room::Reserve).await.map(drop)
+    }
+
+    /// Notes that another process has taken the lease of this store.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn stand_back(&self) -> Result<(), Error> {
+        self.inner.set_lease(None);
+        // The active process knows later ones.
+        self.inner.unwritten.clear();
+        self.inner.database.write(vec![self.waits_again()], Room::Reserve).await.map(drop)
+    }
+
+    fn waits_again(&self) -> Statement {
+        let now = self.inner.database.dialect().now();
+        let sql = format!("UPDATE \"owner\" SET \"since\" = {now} WHERE \"id\" = $1");
+        Statement::new(sql).bind(self.inner.owner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Value;
+    use crate::fixture::Two;
+    use crate::lease::Member;
+    use crate::node::NodeState;
+    use crate::schema;
+    use postroom_model::Instance;
+    use postroom_testkit::on_both;
+
+    const START_MS: i64 = 1_000_000;
+    /// How long a lease is valid.
+    const LEASE_MS: i64 = 10_000;
+    /// How long a node counts as there.
+    const ALIVE_MS: i64 = 5_000;
+
+    fn member(name: &str, order: u64) -> Member {
+        Member { instance: Instance { order, ..Instance::named(name) }, seat: None }
+    }
+
+    async fn write_nothing(store: &Store) -> Result<(), Error> {
+        store.write(vec![Statement::new("DELETE FROM \"once\"")]).await.map(drop)
+    }
+
+    #[on_both]
+    async fn a_lease_is_taken_when_it_has_expired_by_the_clock_of_the_database() {
+        let two = Two::open_as([member("a", 1), member("b", 2)]).await;
+        let former = two.one.lead_if_free().await.unwrap().unwrap();
+        two.set_time(START_MS + LEASE_MS / 2).await;
+        former.beat(None).await.unwrap();
+        for late_ms in [0, LEASE_MS - 1] {
+            two.set_time(START_MS + LEASE_MS / 2 + late_ms).await;
+            assert!(two.other.lead_if_free().await.unwrap().is_none(), "{late_ms}");
+        }
+        write_nothing(&former).await.unwrap();
+        two.set_time(START_MS + LEASE_MS / 2 + LEASE_MS).await;
+        let next = two.other.lead_if_free().await.unwrap().unwrap();
+        assert_eq!((former.epoch().unwrap(), next.epoch().unwrap()), (1, 2));
+        for late in [write_nothing(&former).await, former.beat(None).await] {
+            assert!(matches!(late, Err(Error::Condition(Failed::Deposed))), "{late:?}");
+        }
+        former.stand_back().await.unwrap();
+        next.beat(None).await.unwrap();
+        assert!(two.one.lead_if_free().await.unwrap().is_none());
+    }
+
+    #[on_both]
+    async fn the_first_in_the_order_takes_it_and_the_next_one_only_without_it() {
+        let two = Two::open_as([member("a", 2), member("b", 1)]).await;
+        assert!(two.one.lead_if_free().await.unwrap().is_none(), "the other one comes first");
+        two.set_time(START_MS + ALIVE_MS - 1).await;
+        assert!(two.one.lead_if_free().await.unwrap().is_none());
+        two.set_time(START_MS + ALIVE_MS).await;
+        let former = two.one.lead_if_free().await.unwrap().unwrap();
+        // It comes back, waits, and gets it without waiting for the end of the lease.
+        two.other.beat(None).await.unwrap();
+        assert!(two.other.lead_if_free().await.unwrap().is_none());
+        assert!(former.preferred_waits().await.unwrap());
+        former.give_up().await.unwrap();
+        assert!(two.one.lead_if_free().await.unwrap().is_none());
+        let next = two.other.lead_if_free().await.unwrap().unwrap();
+        assert!(!next.preferred_waits().await.unwrap());
+        assert_eq!(next.epoch().unwrap(), 2);
+    }
+
+    #[on_both]
+    async fn who_does_not_want_it_back_is_not_waited_for() {
+        let mut second = member("b", 1);
+        second.instance.failback = false;
+        let two = Two::open_as([member("a", 2), second]).await;
+        let active = two.one.lead().await.unwrap();
+        two.other.beat(None).await.unwrap();
+        assert!(!active.preferred_waits().await.unwrap());
+    }
+
+    #[on_both]
+    async fn a_process_on_the_same_directory_does_not_wait_for_the_one_before_it() {
+        let seat = |seat: &str| Member { seat: Some(seat.to_owned()), ..member("a", 1) };
+        for (second, is_taken) in [("boot 1:2", true), ("boot 1:3", false)] {
+            let two = Two::open_as([seat("boot 1:2"), seat(second)]).await;
+            // As if the first one had taken it, and were killed.
+            let holder = if is_taken { &two.other } else { &two.one };
+            let former = "UPDATE \"lease\" SET \"holder\" = 77";
+            holder.lead().await.unwrap();
+            two.one.write(vec![Statement::new(former)]).await.unwrap();
+            let taken = two.other.lead_if_free().await.unwrap();
+            assert_eq!(taken.is_some(), is_taken, "{second}");
+            let nodes = two.other.nodes().await.unwrap();
+            assert_eq!(nodes.len(), if is_taken { 1 } else { 2 }, "{nodes:?}");
+        }
+    }
+
+    #[on_both]
+    async fn one_database_has_one_active_process_also_with_two_groups() {
+        let mut second = member("b", 1);
+        second.instance.group = 2;
+        let two = Two::open_as([member("a", 1), second]).await;
+        let active = two.one.lead_if_free().await.unwrap().unwrap();
+        assert!(two.other.lead_if_free().await.unwrap().is_none());
+        active.give_up().await.unwrap();
+        let next = two.other.lead_if_free().await.unwrap().unwrap();
+        assert_eq!(next.epoch().unwrap(), 2);
+        assert!(two.one.lead_if_free().await.unwrap().is_none());
+    }
+
+    #[on_both]
+    async fn nodes_are_listed_with_what_they_do() {
+        let mut api = member("c", 7);
+        api.instance.role = InstanceRole::Api;
+        let two = Two::open_as([member("a", 1), api]).await;
+        let active = two.one.lead_if_free().await.unwrap().unwrap();
+        active.beat(Some(std::time::Duration::from_millis(5))).await.unwrap();
+        let earlier = "INSERT INTO \"owner\" (\"id\", \"name\", \"until\") VALUES (0, 'old', $1)";
+        let earlier = Statement::new(earlier).bind(Value::Moment(START_MS + 180_000));
+        two.one.write(vec![earlier]).await.unwrap();
+        let shown = async || {
+            let nodes = two.other.nodes().await.unwrap();
+            let of = |node: &crate::NodeRow| (node.name.clone(), node.state, node.epoch);
+            let mut shown: Vec<_> = nodes.iter().map(of).collect();
+            shown.sort_by(|one, other| one.0.cmp(&other.0));
+            (shown, nodes)
+        };
+        let row = |name: &str, state, epoch| (name.to_owned(), state, epoch);
+        let (states, nodes) = shown().await;
+        let want = [
+            row("a", NodeState::Active, Some(1)),
+            row("c", NodeState::Passive, None),
+            row("old", NodeState::Waiting, None),
+        ];
+        assert_eq!(states, want);
+        let own = nodes.iter().find(|node| node.is_own).unwrap();
+        assert_eq!((own.name.as_str(), own.role.as_deref()), ("c", Some("api")));
+        let of = nodes.iter().find(|node| node.name == "a").unwrap();
+        assert_eq!((of.group.as_deref(), of.order, of.lag_ms), (Some("1"), Some(1), Some(5)));
+        assert_eq!(of.version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
+        assert_eq!(of.since.unwrap().as_ms(), START_MS);
+        two.set_time(START_MS + LEASE_MS).await;
+        let (states, _) = shown().await;
+        assert_eq!(states[0], row("a", NodeState::Lost, None));
+    }
+
+    #[on_both]
+    async fn who_is_too_old_for_the_tables_is_told_and_who_is_not_goes_on() {
+        let two = Two::open().await;
+        let leader = two.one.lead().await.unwrap();
+        for (oldest, is_old) in [(schema::VERSION, false), (schema::VERSION + 1, true)] {
+            let put = "INSERT INTO \"meta\" (\"name\", \"number\")
+                VALUES ('schema', $1), ('oldest schema', $2)
+                ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
+            let put = Statement::new(put).bind(schema::VERSION + 1).bind(oldest);
+            two.other.write(vec![put]).await.unwrap();
+            let beat = leader.beat(None).await;
+            assert_eq!(beat.is_err(), is_old, "{beat:?}");
+            if let Err(error) = beat {
+                let found = schema::VERSION + 1;
+                let known = schema::VERSION;
+                assert!(matches!(error, Error::Newer { .. }), "{error}");
+                assert!(error.to_string().contains(&format!("schema {found}")), "{error}");
+                assert!(error.to_string().contains(&format!("knows {known}")), "{error}");
+            }
+        }
+    }
+}
