@@ -7,6 +7,7 @@ mod workspace;
 mod arguments;
 mod bench;
 mod bridge_loop;
+mod failover;
 mod fuzz;
 mod kill_loop;
 mod planted;
@@ -33,6 +34,9 @@ cargo xtask CHORE
               [--count N] [--arriving N] [--answered N] [--kills N] [--seed N] [--binary FILE]
                               kill Postroom and a bridge of examples/ again and again while
                               mailboxes load: each message becomes one ticket
+  failover [--takeovers N] [--restarts N] [--count N] [--sent N] [--seed N] [--binary FILE]
+                              two nodes on one PostgreSQL: the active one is killed, paused, cut
+                              off or stopped again and again, while mail arrives and is sent
   simulate [--seeds N] [--first N] [--threads N] [--log]
                               the engine in simulated time with seeded faults (default 100 seeds)
   simulate --planted [WORD]   proves that the simulator finds faults that are planted on purpose
@@ -70,6 +74,7 @@ fn run(arguments: &mut Arguments) -> Result<()> {
         "fuzz" => fuzz::run(arguments),
         "kill-loop" => kill_loop::run(arguments),
         "bridge-loop" => bridge_loop::run(arguments),
+        "failover" => failover::run(arguments),
         "simulate" => simulate::run(arguments),
         "bench" => bench::run(arguments),
         "oracle" => bench::example("postroom-mime", "oracle", arguments),

@@ -35,6 +35,11 @@ mod kill_loop;
 
 mod database_loop;
 
+mod database_proxy;
+mod failover_world;
+
+mod failover_loop;
+
 mod bridge;
 mod bridge_loop;
 
@@ -49,6 +54,8 @@ pub use database_loop::DatabaseLoop;
 pub use database_loop::DatabaseLoopResult;
 pub use dovecot::Dovecot;
 pub use dovecot::DovecotOptions;
+pub use failover_loop::FailoverLoop;
+pub use failover_loop::FailoverLoopResult;
 pub use imap::FetchedMessage;
 pub use imap::ImapClient;
 pub use imap::sha256;

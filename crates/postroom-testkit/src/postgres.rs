@@ -239,6 +239,21 @@ impl Postgres {
         Administrator::connect(self.port).await
     }
 
+    /// Runs statements in a database, as the superuser.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses one.
+    pub async fn execute(&self, database: &str, sql: &str) -> Result<()> {
+        let client = self.administrator_of(database).await?;
+        client.batch_execute(sql).await.with_context(|| sql.to_owned())
+    }
+
+    /// A connection of the superuser to a database.
+    pub(crate) async fn administrator_of(&self, database: &str) -> Result<tokio_postgres::Client> {
+        Ok(Administrator::connect_to(self.port, database).await?.client)
+    }
+
     fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
@@ -308,7 +323,7 @@ fn ask(port: u16, data: &Path) -> Result<bool> {
     })
 }
 
-/// A connection of the superuser to the database `postgres`.
+/// A connection of the superuser.
 pub(crate) struct Administrator {
     client: tokio_postgres::Client,
 }
@@ -316,8 +331,13 @@ pub(crate) struct Administrator {
 impl Administrator {
     /// Connects to what listens on this port.
     pub(crate) async fn connect(port: u16) -> Result<Self> {
-        let config =
-            format!("host=127.0.0.1 port={port} user=postgres dbname=postgres connect_timeout=10");
+        Self::connect_to(port, "postgres").await
+    }
+
+    async fn connect_to(port: u16, database: &str) -> Result<Self> {
+        let config = format!(
+            "host=127.0.0.1 port={port} user=postgres dbname={database} connect_timeout=10"
+        );
         let (client, connection) = tokio_postgres::connect(&config, NoTls).await?;
         tokio::spawn(connection);
         Ok(Self { client })

@@ -9,6 +9,7 @@ mod clients;
 mod demo;
 mod documents;
 mod log;
+mod nodes;
 mod sandbox_fails;
 mod signals;
 mod verify;

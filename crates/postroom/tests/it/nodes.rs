@@ -1,0 +1,191 @@
+//! Several nodes on one database, and a standby of a data directory.
+
+use postroom_testkit::FailoverLoop;
+use postroom_testkit::Need;
+use postroom_testkit::Postgres;
+use postroom_testkit::PostgresOptions;
+use postroom_testkit::Postroom;
+use postroom_testkit::PostroomOptions;
+use postroom_testkit::require;
+use postroom_testkit::wait_until;
+use reqwest::Method;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The name of the database.
+const DATABASE: &str = "mail";
+/// The key of all nodes.
+const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_postroom"))
+}
+
+/// A server with a database for nodes. `None`: it is not installed.
+async fn database() -> Option<Postgres> {
+    if !require(&[Need::Postgres]) {
+        return None;
+    }
+    let postgres = Postgres::start(&PostgresOptions::default()).unwrap();
+    postgres.database_create(DATABASE).await.unwrap();
+    Some(postgres)
+}
+
+fn options(postgres: &Postgres, arguments: &[&str]) -> PostroomOptions {
+    PostroomOptions {
+        database: Some(postgres.url(DATABASE)),
+        arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+        environment: vec![("POSTROOM_MASTER_KEY".to_owned(), KEY.to_owned())],
+        ..PostroomOptions::default()
+    }
+}
+
+fn node(postgres: &Postgres, arguments: &[&str]) -> Postroom {
+    Postroom::start(binary(), options(postgres, arguments)).unwrap()
+}
+
+/// The state of each node by its name.
+async fn states(postroom: &Postroom) -> Vec<(String, String)> {
+    let nodes = postroom.get("/rest/v1/nodes").await.unwrap();
+    let text = |node: &Json, member: &str| node[member].as_str().unwrap().to_owned();
+    let nodes = nodes.as_array().unwrap().iter();
+    nodes.map(|node| (text(node, "name"), text(node, "state"))).collect()
+}
+
+async fn until_states(postroom: &Postroom, want: &[(&str, &str)]) {
+    let want: Vec<_> =
+        want.iter().map(|(name, state)| ((*name).to_owned(), (*state).to_owned())).collect();
+    let reached = wait_until("the states of nodes", PATIENCE, async || {
+        Ok((states(postroom).await == want).then_some(()))
+    });
+    if let Err(error) = reached.await {
+        panic!("{error}: {:?}\n{}", states(postroom).await, postroom.log());
+    }
+}
+
+// PostgreSQL alone: with SQLite one process has the database.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_take_over_loses_and_repeats_nothing() {
+    if !require(&[Need::Dovecot, Need::Postgres]) {
+        return;
+    }
+    let plan = FailoverLoop { count: 600, sent: 30, takeovers: 4, restarts: 1, seed: 1 };
+    let result = plan.run(binary()).await.unwrap();
+    assert_eq!((result.lost.len(), result.handed_over.len()), (3, 1), "{result:?}");
+    assert!(result.engine_writes > 600 && result.sent > result.uncertain, "{result:?}");
+    assert!(result.median() <= Duration::from_secs(15), "{result:?}");
+}
+
+// PostgreSQL alone: with SQLite one process has the database.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preferred_node_takes_the_work_back_and_others_take_it_in_their_order() {
+    let Some(postgres) = database().await else {
+        return;
+    };
+    let third = node(&postgres, &["--name", "c", "--order", "3"]);
+    until_states(&third, &[("c", "active")]).await;
+    let mut second = node(&postgres, &["--name", "b", "--order", "2"]);
+    until_states(&third, &[("b", "active"), ("c", "waiting")]).await;
+    // This one does not want it.
+    let mut first = node(&postgres, &["--name", "a", "--order", "1", "--failback", "false"]);
+    until_states(&third, &[("a", "waiting"), ("b", "active"), ("c", "waiting")]).await;
+    let api = node(&postgres, &["--name", "d", "--role", "api"]);
+    second.stop().unwrap();
+    let want = [("a", "active"), ("d", "passive"), ("c", "waiting")];
+    until_states(&third, &want).await;
+    // All of them answer, each for what it can do.
+    let profile = third.post("email/Profiles", &json!({"name": "p"})).await.unwrap();
+    let path = format!("email/Profiles/{}", profile["id"].as_str().unwrap());
+    for (node, can) in [(&first, json!(["rest", "mail"])), (&third, json!(["rest"]))] {
+        assert_eq!(node.get(&path).await.unwrap()["name"], "p");
+        assert_eq!(node.get("/readyz").await.unwrap()["can"], can);
+    }
+    let not_here = third.request(Method::GET, "/readyz?for=mail", None).await.unwrap();
+    assert_eq!(not_here.status(), 503);
+    let account =
+        json!({"profile": {"name": "p", "imapHost": "imap.a.test"}, "address": "a@a.test"});
+    let tried = third.request(Method::POST, "email/Accounts:verify", Some(&account)).await.unwrap();
+    assert_eq!(tried.status(), 409, "{}", tried.text().await.unwrap());
+    // A process that was killed takes its own lease at once.
+    first.kill().unwrap();
+    let begun = std::time::Instant::now();
+    first.restart().unwrap();
+    until_states(&api, &want).await;
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+}
+
+// PostgreSQL alone: with SQLite one process has the database.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_too_old_for_the_tables_says_so_and_stops() {
+    let Some(postgres) = database().await else {
+        return;
+    };
+    let mut old = node(&postgres, &["--name", "old"]);
+    postgres
+        .execute(
+            DATABASE,
+            "UPDATE meta SET number = number + 1 WHERE name IN ('schema', 'oldest schema');
+             UPDATE meta SET number = (SELECT number FROM meta WHERE name = 'schema')
+               WHERE name = 'oldest schema'",
+        )
+        .await
+        .unwrap();
+    let status = old.ended().await.unwrap();
+    assert_eq!(status.code(), Some(1), "{}", old.log());
+    assert!(old.log().contains("it is too old for it, and stops"), "{}", old.log());
+    let again = Postroom::start(binary(), options(&postgres, &["--name", "old"]));
+    let Err(error) = again else {
+        panic!("it started");
+    };
+    assert!(format!("{error:#}").contains("it is too old for it, and stops"), "{error:#}");
+}
+
+// SQLite alone: nodes on PostgreSQL wait for each other anyway.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_waits_for_the_data_directory_and_goes_on_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = |arguments: &[&str]| PostroomOptions {
+        arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+        data_within: Some(PathBuf::from(directory.path())),
+        ..PostroomOptions::default()
+    };
+    let mut first = Postroom::start(binary(), options(&[])).unwrap();
+    let refused = Postroom::start(binary(), options(&[]));
+    assert!(refused.is_err(), "without --standby it does not wait");
+    let profile = first.post("email/Profiles", &json!({"name": "p"})).await.unwrap();
+    let mut standby = tokio::process::Command::new(binary());
+    standby.arg("serve").arg("--data").arg(first.data_directory());
+    standby.args(["--listen", "127.0.0.1:0", "--standby"]).kill_on_drop(true);
+    standby.env("POSTROOM_ADMIN_TOKEN", Postroom::TOKEN);
+    let said = directory.path().join("said");
+    let file = std::fs::File::create(&said).unwrap();
+    standby.stdout(file.try_clone().unwrap()).stderr(file);
+    let _standby = standby.spawn().unwrap();
+    line(&said, "standing by").await;
+    first.get("/readyz").await.unwrap();
+    first.kill().unwrap();
+    let listening = line(&said, "listening on ").await;
+    let url = listening.split("listening on ").nth(1).unwrap().trim();
+    let path = format!("email/Profiles/{}", profile["id"].as_str().unwrap());
+    let answer = async |path: &str| {
+        let request = reqwest::Client::new().get(format!("{url}{path}"));
+        request.bearer_auth(Postroom::TOKEN).send().await.unwrap().json::<Json>().await.unwrap()
+    };
+    assert_eq!(answer(&format!("/rest/v1/model/{path}")).await["name"], "p");
+    assert_eq!(answer("/readyz").await["can"], json!(["rest", "mail"]));
+    assert_eq!(answer("/rest/v1/nodes").await[0]["state"], "active");
+}
+
+/// The first line of a file that has these words.
+async fn line(file: &Path, words: &str) -> String {
+    let found = wait_until(words, PATIENCE, async || {
+        let text = std::fs::read_to_string(file)?;
+        Ok(text.lines().find(|line| line.contains(words)).map(str::to_owned))
+    });
+    found.await.unwrap_or_else(|error| panic!("{error}: {:?}", std::fs::read_to_string(file)))
+}
