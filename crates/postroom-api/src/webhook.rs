@@ -17,7 +17,7 @@ use postroom_model::WebhookId;
 pub(crate) async fn test(asked: Asked, id: EntityId) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     let Some(tester) = asked.app.node.webhook_tester() else {
-        let detail = "this node is not active, so it sends nothing: ask the active one, which \
+        let detail = "this node has no engine now, so it sends nothing: ask the active one, which \
                       /rest/v1/nodes names";
         return Err(Problem::conflict("no-engine", detail));
     };
