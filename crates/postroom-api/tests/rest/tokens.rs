@@ -128,6 +128,7 @@ async fn every_operation_asks_for_a_right() {
     // What depends on no entity, and shows the classes at most.
     let of_any = [
         ("GET", "/rest/v1/version"),
+        ("GET", "/rest/v1/nodes"),
         ("GET", "/rest/v1/openapi.json"),
         ("GET", "/rest/v1/autoconfig"),
         ("GET", "/rest/v1/model/"),
