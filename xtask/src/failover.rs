@@ -1,4 +1,5 @@
-//! `cargo xtask failover`: the proof that a take-over loses and repeats nothing, with large figures.
+//! `cargo xtask failover`: the proof that a take-over loses and repeats nothing, with large
+//! figures.
 
 use crate::arguments::Arguments;
 use crate::terminal;

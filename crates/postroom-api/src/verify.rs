@@ -76,8 +76,8 @@ pub(crate) async fn unsaved(asked: Asked, body: Body) -> Result<Response, Proble
 
 fn verifier(asked: &Asked) -> Result<AccountVerifier, Problem> {
     asked.app.node.account_verifier().ok_or_else(|| {
-        let detail = "this node has no engine now, so it connects to no mail server: ask the active \
-                      one, which /rest/v1/nodes names";
+        let detail = "this node has no engine now, so it connects to no mail server: ask the \
+                      active one, which /rest/v1/nodes names";
         Problem::conflict("no-engine", detail)
     })
 }

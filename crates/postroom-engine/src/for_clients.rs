@@ -1,11 +1,25 @@
-//! What requests of clients ask of the engine at once, beside its own work.
+//! What clients, and whoever stops the engine, ask of it at once, beside its own work.
 
 use crate::supervisor::Supervisor;
 use crate::verify::AccountVerifier;
 use crate::webhooks::WebhookTester;
+use postroom_model::MessageEntityId;
 use std::sync::Arc;
 
 impl Supervisor {
+    /// The messages that are being sent now: the address of the account and the id of the message.
+    /// A stop waits for them.
+    #[must_use]
+    pub fn under_way(&self) -> Vec<(String, MessageEntityId)> {
+        self.shared.under_way.list()
+    }
+
+    /// A function that gives the same while the engine stops.
+    pub fn watch_under_way(&self) -> impl Fn() -> Vec<(String, MessageEntityId)> + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.under_way.list()
+    }
+
     /// What tests webhooks.
     #[must_use]
     pub fn webhook_tester(&self) -> WebhookTester {

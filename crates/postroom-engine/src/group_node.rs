@@ -1,8 +1,8 @@
 //! This process among those that share its database. One of them is active: its engine runs.
 //!
 //! ```text
-//!   waiting ── the lease is free, and it is our turn ──► active: the engine runs, a beat renews the
-//!      ▲                                                    │    lease every two seconds
+//!   waiting ── the lease is free, and it is our turn ──► active: the engine runs, and a beat
+//!      ▲                                                    │    renews the lease every 2 s
 //!      ├── another process took over (the engine is cut off)┤
 //!      └── a preferred one waits (the engine ends first) ───┘
 //! ```

@@ -22,7 +22,6 @@ use crate::shared::Shared;
 use crate::source::imap::connect::ImapConnector;
 use crate::webhooks;
 use postroom_model::AccountId;
-use postroom_model::MessageEntityId;
 use postroom_store::AccountRow;
 use postroom_store::Store;
 use postroom_store::Topic;
@@ -77,20 +76,7 @@ impl Supervisor {
         self.dialing.send_modify(|count| *count += 1);
     }
 
-    /// The messages that are being sent now: the address of the account and the id of the message.
-    /// A stop waits for them.
-    #[must_use]
-    pub fn under_way(&self) -> Vec<(String, MessageEntityId)> {
-        self.shared.under_way.list()
-    }
-
-    /// A function that gives the same while the engine stops.
-    pub fn watch_under_way(&self) -> impl Fn() -> Vec<(String, MessageEntityId)> + use<> {
-        let shared = Arc::clone(&self.shared);
-        move || shared.under_way.list()
-    }
-
-    /// How long stopping waits for them at most.
+    /// How long stopping waits at most for messages that are being sent.
     #[must_use]
     pub fn stops_within(&self) -> Duration {
         self.shared.settings.stop_within

@@ -155,8 +155,8 @@ pub enum Error {
     },
     /// The database was made by a later version.
     #[error(
-        "the database has schema {found}, and this version knows {known}: it is too old for it, and \
-         stops. Use a newer Postroom"
+        "the database has schema {found}, and this version knows {known}: it is too old for it, \
+         and stops. Use a newer Postroom"
     )]
     Newer {
         /// The version of its schema.

@@ -36,7 +36,8 @@ impl Store {
         let (database, member) = (&*self.inner.database, &self.inner.member);
         let (now, until) = (database.dialect().now(), until(database));
         let sql = format!(
-            "INSERT INTO \"lease\" (\"group\", \"holder\", \"epoch\", \"until\", \"seat\", \"since\")
+            "INSERT INTO \"lease\"
+               (\"group\", \"holder\", \"epoch\", \"until\", \"seat\", \"since\")
                VALUES ($1, $2, 1 + COALESCE((SELECT MAX(\"epoch\") FROM \"lease\"), 0), {until}, $3,
                  {now})
              ON CONFLICT (\"group\") DO UPDATE SET \"holder\" = excluded.\"holder\",

@@ -1,6 +1,6 @@
 //! The proof that a take-over loses and repeats nothing. Two nodes share a PostgreSQL. While mail
-//! arrives and is sent, the active one is killed, paused, cut off from the database, or stopped, again
-//! and again, and the database is restarted.
+//! arrives and is sent, the active one is killed, paused, cut off from the database, or stopped,
+//! again and again, and the database is restarted.
 
 use crate::corpus::sample;
 use crate::database_loop::random_next;

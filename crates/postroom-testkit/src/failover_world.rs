@@ -1,4 +1,5 @@
-//! Two nodes on one PostgreSQL, each behind a network that can be cut, and the servers of an account.
+//! Two nodes on one PostgreSQL, each behind a network that can be cut, and the servers of an
+//! account.
 
 use crate::database_proxy::DatabaseProxy;
 use crate::dovecot::Dovecot;
@@ -31,16 +32,15 @@ const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccdde
 const NAMES: [&str; 2] = ["n1", "n2"];
 
 /// Notes each change that an engine writes: which node wrote it, and which one was active then.
-const AUDIT: &str = "CREATE SCHEMA audit;
-    CREATE TABLE audit.writes (writer TEXT, active TEXT);
-    CREATE FUNCTION audit.note() RETURNS TRIGGER LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+const AUDIT: &str = "CREATE TABLE \"audit\" (writer TEXT, active TEXT);
+    CREATE FUNCTION audit_note() RETURNS TRIGGER LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
       IF NEW.\"modifier_type\" = 'engine' THEN
-        INSERT INTO audit.writes SELECT current_setting('application_name'),
-          (SELECT o.\"name\" FROM public.\"lease\" l JOIN public.\"owner\" o ON o.\"id\" = l.\"holder\");
+        INSERT INTO \"audit\" SELECT current_setting('application_name'),
+          (SELECT o.\"name\" FROM \"lease\" l JOIN \"owner\" o ON o.\"id\" = l.\"holder\");
       END IF;
       RETURN NEW; END $$;
-    CREATE TRIGGER audit AFTER INSERT ON public.\"change\" FOR EACH ROW
-      EXECUTE FUNCTION audit.note()";
+    CREATE TRIGGER audit AFTER INSERT ON \"change\" FOR EACH ROW
+      EXECUTE FUNCTION audit_note()";
 
 /// Two nodes, and what they need.
 pub(crate) struct FailoverWorld {
@@ -246,7 +246,7 @@ impl FailoverWorld {
     pub(crate) async fn audit(&self) -> Result<Audit> {
         let client = self.postgres.administrator_of(DATABASE).await?;
         let sql = "SELECT count(*), count(*) FILTER (WHERE writer IS DISTINCT FROM active)
-            FROM audit.writes";
+            FROM \"audit\"";
         let row = client.query_one(sql, &[]).await?;
         let (all, deposed): (i64, i64) = (row.get(0), row.get(1));
         Ok(Audit { engine_writes: u64::try_from(all)?, deposed_writes: u64::try_from(deposed)? })
