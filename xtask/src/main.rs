@@ -14,6 +14,7 @@ mod planted;
 mod simulate;
 mod test;
 mod tidy;
+mod token_loop;
 
 use crate::arguments::Arguments;
 use anyhow::Result;
@@ -26,6 +27,10 @@ cargo xtask CHORE
   test [--fuzz-seconds N]     all tests, then each fuzz target for N seconds; one closing line
   test --planted [WORD]       proves that tests find faults that are planted on purpose
   fuzz [NAME] [--seconds N]   one fuzz target, or all, for N seconds each (default 60)
+  token-loop [--accounts N] [--refreshes N] [--kills N] [--grace-seconds N] [--seed N]
+             [--mechanism xoauth2|oauthbearer] [--database sqlite|postgres] [--binary FILE]
+                              tokens that live 2 s are replaced while mail flows, and Postroom is
+                              killed just after answers of their provider
   kill-loop [--kills N] [--count N] [--seed N]
                               kill Postroom again and again while it loads a mailbox
   kill-loop --database postgres [--restarts N] [--cut-offs N] [--sent N]
@@ -72,6 +77,7 @@ fn run(arguments: &mut Arguments) -> Result<()> {
         "tidy" => tidy::run(),
         "test" => test::run(arguments),
         "fuzz" => fuzz::run(arguments),
+        "token-loop" => token_loop::run(arguments),
         "kill-loop" => kill_loop::run(arguments),
         "bridge-loop" => bridge_loop::run(arguments),
         "failover" => failover::run(arguments),

@@ -135,6 +135,17 @@ impl CredentialError {
         Self::NeedsPerson { reason }
     }
 
+    /// The policy of a server forbids the login by any access token.
+    #[must_use]
+    pub(crate) fn token_forbidden(words: &dyn fmt::Display) -> Self {
+        let reason = format!(
+            "the server's policy forbids this login, although the access token of the account may \
+             be good: {words}; let the administrator of the mailbox allow the protocol for it at \
+             the provider"
+        );
+        Self::NeedsPerson { reason }
+    }
+
     /// How long to wait before the next attempt at least.
     #[must_use]
     pub(crate) fn hint(&self) -> Duration {

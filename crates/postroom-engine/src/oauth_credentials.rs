@@ -255,8 +255,9 @@ impl TokenAsker {
                 Err(known.wait(used, after, reason))
             }
             Err(TokenFailure::Refused { by, reason }) => {
-                let state = TokenState::Refused;
-                self.note(found, TokenStep::Failed { state, is_open: false }).await?;
+                // An answer that may be lost is named until somebody consents again.
+                let (state, is_open) = (TokenState::Refused, since.is_some());
+                self.note(found, TokenStep::Failed { state, is_open }).await?;
                 let reason = found.refusal(by, &reason, since.as_deref());
                 Err(CredentialError::NeedsPerson { reason })
             }

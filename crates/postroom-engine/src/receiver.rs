@@ -91,7 +91,7 @@ pub(crate) async fn run<C: Connector>(
             }
             Ok(Ended::Idle(until)) => (until, true),
             Err(Error::Superseded | Error::OtherClasses) => (Instant::now() + CHANGED_AGAIN, false),
-            Err(error) => (receiver.failed(&error).await, false),
+            Err(error) => (receiver.failed(&error.told_by(&account)).await, false),
         };
         loop {
             tokio::select! {

@@ -1,6 +1,7 @@
 //! Reports: writes `state` and `statusText` of accounts.
 
 use crate::account::Account;
+use crate::credentials::CredentialError;
 use crate::error::Error;
 use crate::journal;
 use postroom_model::AccountId;
@@ -268,6 +269,21 @@ pub(crate) fn is_wrong_login(error: &Error) -> bool {
     needs_a_person(error) && !no_login
 }
 
+impl Error {
+    /// The error of a receiver as its account tells it. An account without a password has none to
+    /// check.
+    #[must_use]
+    pub(crate) fn told_by(self, account: &Account) -> Self {
+        // QUIRK(Exchange): it takes the token of another mailbox at the login, and refuses what
+        // follows.
+        let is_token = account.imap.as_ref().is_some_and(|imap| imap.login.is_oauth);
+        if is_token && is_wrong_login(&self) {
+            return CredentialError::token_refused(&chain(&self)).into();
+        }
+        self
+    }
+}
+
 /// How long the server, or the source of the login, asks us to wait.
 #[must_use]
 pub(crate) fn hint(error: &Error) -> Duration {
@@ -305,7 +321,6 @@ pub(crate) fn leaves_others(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credentials::CredentialError;
 
     #[test]
     fn only_a_login_that_is_refused_is_to_be_checked() {

@@ -1,7 +1,6 @@
 //! The tokens of an account as they are stored, and what people are told of them.
 
 use crate::credentials::CredentialError;
-use crate::token_request::Consenter;
 use crate::token_request::Grant;
 use postroom_model::AccountId;
 use postroom_model::Timestamp;
@@ -9,6 +8,7 @@ use postroom_model::builtin::names;
 use postroom_model::oauth::GrantKind;
 use postroom_model::oauth::OAuthApp;
 use postroom_model::oauth::TokenSlot;
+use postroom_model::oauth_answer::Consenter;
 use postroom_store::AccountRow;
 use postroom_store::OAuthAppRow;
 use postroom_store::Sealed;
@@ -80,6 +80,11 @@ impl FoundTokens {
         Some(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
     }
 
+    /// Whether a question was interrupted, so that its answer may be lost.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.row.account.text(self.slot.refreshing_since()).is_some()
+    }
+
     pub(crate) fn without_consent(&self) -> String {
         let (slot, address) = (self.slot, self.address());
         let what = if self.access_token.is_some() {
@@ -109,6 +114,11 @@ impl FoundTokens {
                  {interrupted}): let the owner of {address} consent again, and save the new token \
                  as `{}`",
                 self.slot.refresh_token()
+            ),
+            Consenter::Organisation => format!(
+                "the organisation of this mailbox gives the OAuth app `{app}` no access to it \
+                 ({reason}{interrupted}): let the administrator of the organisation allow the app \
+                 for {address} at the provider. Postroom asks again by itself"
             ),
             Consenter::Administrator => format!(
                 "the provider refuses the OAuth app `{app}` ({reason}): let its administrator \

@@ -20,6 +20,10 @@ const AHEAD_PART: u32 = 10;
 const PAUSE_FIRST: Duration = Duration::from_secs(2);
 /// The longest one.
 const PAUSE_LONGEST: Duration = Duration::from_secs(300);
+/// The longest delay that a provider gets if it asks for one. Where it names a time of day and a
+/// clock is wrong, the delay is too.
+const ASKED_LONGEST: Duration = Duration::from_secs(3600);
+
 /// Tells one access token from others.
 pub(crate) type TokenMark = blake3::Hash;
 
@@ -75,7 +79,9 @@ impl KeptToken {
 
 impl TokenMemory {
     /// Whether a stored token is good for a while. One whose end nobody knows counts as good until
-    /// a server refuses it.
+    /// a server refuses it. After a question that was interrupted, a former process may have lost
+    /// its answer: the provider is asked at once, because it may take the former refresh token
+    /// again for a short time only.
     pub(crate) fn is_good(
         &self,
         token: &SecretString,
@@ -86,6 +92,7 @@ impl TokenMemory {
         match self.of(token) {
             Some(kept) if kept.renewed_at <= Instant::now() => false,
             Some(_) => found.left(now).is_none_or(|left| left > Duration::ZERO),
+            None if found.is_interrupted() => false,
             None => found.left(now).is_none_or(|left| left > ahead(AHEAD, chance)),
         }
     }
@@ -127,7 +134,7 @@ impl TokenMemory {
     ) -> CredentialError {
         let pause = PAUSE_FIRST.saturating_mul(1 << self.failures.min(16)).min(PAUSE_LONGEST);
         self.failures = self.failures.saturating_add(1);
-        let pause = asked.unwrap_or(pause);
+        let pause = asked.map_or(pause, |asked| asked.min(ASKED_LONGEST).max(pause));
         let until = Instant::now() + pause;
         self.not_before = Some(ProviderPause { until, reason: reason.clone(), of });
         CredentialError::Temporary { reason, after: Some(pause) }

@@ -8,6 +8,8 @@ use crate::http_exchange::FormRequest;
 use crate::retry_after::RetryAfter;
 use postroom_model::AccountId;
 use postroom_model::oauth::OAuthApp;
+use postroom_model::oauth_answer::Consenter;
+use postroom_model::oauth_answer::TokenAnswer;
 use postroom_net::Dialer;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
@@ -15,10 +17,6 @@ use serde_json::Value as Json;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// How long a token lives whose provider does not say so.
-const LIFE_USUAL: Duration = Duration::from_secs(3600);
-/// No token counts as good for longer than this.
-const LIFE_LONGEST: Duration = Duration::from_secs(366 * 86_400);
 /// How many characters of an explanation are shown.
 const WORDS_CHARS_MAX: usize = 300;
 
@@ -79,15 +77,6 @@ pub(crate) enum TokenFailure {
         /// What the provider says.
         reason: String,
     },
-}
-
-/// Who has to do something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Consenter {
-    /// The owner of the mailbox, who has to consent again.
-    Owner,
-    /// Whoever has registered the app.
-    Administrator,
 }
 
 /// Asks for a token.
@@ -157,24 +146,24 @@ impl TokenRequest<'_> {
     /// What an answer means.
     fn read(&self, answer: &FormAnswer) -> Result<GrantedToken, TokenFailure> {
         let json: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let is_done = (200..300).contains(&answer.status);
-        if is_done && let Some(granted) = granted(&json) {
-            let refresh_token = granted.refresh_token.filter(|_| self.entitlement().is_some());
-            return Ok(GrantedToken { refresh_token, ..granted });
-        }
         let error = json.get("error").and_then(Json::as_str);
-        let words = self.words(error, &json);
-        let reason = format!("it answers {}{words}", answer.status);
-        let passes = matches!(answer.status, 408 | 425 | 429 | 500..);
-        match error.and_then(who).filter(|_| !passes) {
-            Some(_) if self.entitlement().is_none() => {
-                Err(TokenFailure::Refused { by: Consenter::Administrator, reason })
+        let reason = || format!("it answers {}{}", answer.status, self.words(error, &json));
+        match TokenAnswer::read(answer.status, &json) {
+            TokenAnswer::Granted(parts) => Ok(GrantedToken {
+                access_token: SecretString::from(parts.access_token),
+                life: parts.life,
+                refresh_token: parts
+                    .refresh_token
+                    .filter(|_| self.entitlement().is_some())
+                    .map(SecretString::from),
+            }),
+            TokenAnswer::Refused(by) => {
+                let by = if self.entitlement().is_none() { Consenter::Administrator } else { by };
+                Err(TokenFailure::Refused { by, reason: reason() })
             }
-            Some(by) => Err(TokenFailure::Refused { by, reason }),
-            None => {
-                // An answer of 2yz that cannot be read, or a 5yz, may hide a token.
-                let is_open = (is_done && error.is_none()) || answer.status >= 500;
-                Err(TokenFailure::Passing { reason, after: answer.retry_after, is_open })
+            TokenAnswer::Passing { is_open } => {
+                let after = answer.retry_after;
+                Err(TokenFailure::Passing { reason: reason(), after, is_open })
             }
         }
     }
@@ -196,41 +185,6 @@ impl TokenRequest<'_> {
         }
         let readable = |char: char| if char.is_control() { ' ' } else { char };
         words.chars().map(readable).take(WORDS_CHARS_MAX).collect()
-    }
-}
-
-/// A token of an answer. `None`: it has none that a header field or a line can carry.
-fn granted(json: &Json) -> Option<GrantedToken> {
-    let secret = |name: &str| {
-        let text = json.get(name)?.as_str()?;
-        let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        is_token.then(|| SecretString::from(text))
-    };
-    let life = json.get("expires_in").and_then(|life| {
-        let quoted = life.as_str().and_then(|text| text.parse().ok());
-        quoted.or_else(|| life.as_f64())
-    });
-    let life = life.and_then(|seconds: f64| Duration::try_from_secs_f64(seconds).ok());
-    Some(GrantedToken {
-        access_token: secret("access_token")?,
-        life: life.unwrap_or(LIFE_USUAL).min(LIFE_LONGEST),
-        refresh_token: secret("refresh_token"),
-    })
-}
-
-/// Who has to do something about an error (RFC 6749 §5.2, and OpenID Connect). `None`: it may pass.
-fn who(error: &str) -> Option<Consenter> {
-    match error {
-        "invalid_grant" | "interaction_required" | "login_required" | "consent_required" => {
-            Some(Consenter::Owner)
-        }
-        "invalid_client"
-        | "unauthorized_client"
-        | "invalid_scope"
-        | "invalid_request"
-        | "unsupported_grant_type"
-        | "access_denied" => Some(Consenter::Administrator),
-        _ => None,
     }
 }
 
@@ -288,43 +242,6 @@ mod tests {
             "grant_type=refresh_token&refresh_token=1%2F%2Fr%2Bt&scope=x%20y&client_id=a%20b\
              &client_secret=h%26sh"
         );
-    }
-
-    #[test]
-    fn an_answer_is_a_token_or_says_who_has_to_do_something_or_may_pass() {
-        let (owner, administrator) = ("Owner", "Administrator");
-        #[rustfmt::skip]
-        let table = [
-            (200, r#"{"access_token": "a", "expires_in": 2}"#,                         "2 s"),
-            (200, r#"{"access_token": "a", "expires_in": "2"}"#,                       "2 s"),
-            (200, r#"{"access_token": "a", "expires_in": -2}"#,                        "3600 s"),
-            (200, r#"{"access_token": "a", "expires_in": 1e300}"#,                     "3600 s"),
-            (200, r#"{"access_token": "a"}"#,                                          "3600 s"),
-            (200, r#"{"access_token": ""}"#,                                           "passing, open"),
-            (200, r#"{"access_token": "a\r\nb"}"#,                                     "passing, open"),
-            (200, "<html>",                                                            "passing, open"),
-            (200, r#"{"error": "invalid_grant"}"#,                                     owner),
-            (400, r#"{"error": "invalid_grant", "error_description": "expired"}"#,     owner),
-            (400, r#"{"error": "interaction_required"}"#,                              owner),
-            (401, r#"{"error": "invalid_client"}"#,                                    administrator),
-            (400, r#"{"error": "unauthorized_client"}"#,                               administrator),
-            (400, r#"{"error": "slow_down"}"#,                                         "passing"),
-            (400, "",                                                                  "passing"),
-            (404, "<html>",                                                            "passing"),
-            (429, r#"{"error": "invalid_grant"}"#,                                     "passing"),
-            (503, r#"{"error": "invalid_grant"}"#,                                     "passing, open"),
-            (500, "",                                                                  "passing, open"),
-        ];
-        let app = app();
-        for (status, body, want) in table {
-            let read = match request(&app).read(&answer(status, body)) {
-                Ok(granted) => format!("{} s", granted.life.as_secs()),
-                Err(TokenFailure::Refused { by, .. }) => format!("{by:?}"),
-                Err(TokenFailure::Passing { is_open: true, .. }) => "passing, open".to_owned(),
-                Err(TokenFailure::Passing { is_open: false, .. }) => "passing".to_owned(),
-            };
-            assert_eq!(read, want, "{status} {body}");
-        }
     }
 
     #[test]

@@ -44,6 +44,8 @@ mod direction;
 
 pub mod webhook;
 
+pub mod oauth_answer;
+
 pub mod oauth;
 
 mod rights;

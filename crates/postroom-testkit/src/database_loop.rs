@@ -8,7 +8,7 @@ use crate::kill_loop::USER;
 use crate::kill_loop::await_all;
 use crate::kill_loop::prove;
 use crate::kill_loop::stored_count;
-use crate::postfix::Postfix;
+use crate::mail_servers::MailServers;
 use crate::postfix::PostfixOptions;
 use crate::postgres::Postgres;
 use crate::postgres::PostgresEnd;
@@ -19,15 +19,10 @@ use crate::postroom::wait_until;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use serde_json::Value;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// Who the messages are sent to.
-const RECIPIENT: &str = "ben@demo.test";
 
 /// The name of the database.
 const DATABASE: &str = "mail";
@@ -80,9 +75,7 @@ enum Blow {
 
 /// The servers, and what is under test.
 struct TestServers {
-    // Postfix delivers to Dovecot: it is dropped first.
-    postfix: Postfix,
-    dovecot: Dovecot,
+    mail: MailServers,
     postroom: Postroom,
     postgres: Postgres,
 }
@@ -95,8 +88,8 @@ impl DatabaseLoop {
     /// When anything is lost, repeated or different, or a server does not work.
     pub async fn run(&self, binary: &Path) -> Result<DatabaseLoopResult> {
         let mut servers = TestServers::start(binary).await?;
-        servers.dovecot.fill_corpus(self.kind, USER, self.count)?;
-        let want = servers.dovecot.digests(USER, "INBOX")?;
+        servers.mail.dovecot.fill_corpus(self.kind, USER, self.count)?;
+        let want = servers.mail.dovecot.digests(USER, "INBOX")?;
         ensure!(want.len() == self.count, "the server holds {} messages", want.len());
         let begin = Instant::now();
         let account = servers.account().await?;
@@ -114,7 +107,8 @@ impl DatabaseLoop {
             let stored = servers.loaded(&folder, due).await?;
             faults_during_load += usize::from(stored < self.count);
             while sent.len() < self.sent * (number + 1) / faults.len() {
-                sent.push(servers.send(&account, sent.len()).await?);
+                let subject = format!("number {}", sent.len());
+                sent.push(servers.mail.send(&servers.postroom, &account, subject).await?);
             }
             tokio::time::sleep(Duration::from_micros(random_next(&mut random) % 40_000)).await;
             connections_ended += servers.suffer(*fault).await.with_context(|| {
@@ -123,7 +117,7 @@ impl DatabaseLoop {
         }
         await_all(&servers.postroom, &folder, self.count).await?;
         prove(&servers.postroom, &folder, &want).await?;
-        let uncertain = servers.prove_sent(&sent).await?;
+        let uncertain = servers.mail.prove_sent(&servers.postroom, &sent).await?;
         Ok(DatabaseLoopResult {
             faults_during_load,
             connections_ended,
@@ -157,24 +151,20 @@ pub(crate) fn random_next(random: &mut u64) -> u64 {
 
 impl TestServers {
     async fn start(binary: &Path) -> Result<Self> {
-        let dovecot = Dovecot::start(&DovecotOptions::default())?;
-        let postfix = Postfix::start(&dovecot, &PostfixOptions::default())?;
+        let mail = MailServers::start(&DovecotOptions::default(), &PostfixOptions::default())?;
         let durable = PostgresOptions { is_durable: true, ..PostgresOptions::default() };
         let postgres = Postgres::start(&durable)?;
         postgres.database_create(DATABASE).await?;
         let database = Some(postgres.url(DATABASE));
         let postroom =
             Postroom::start(binary, PostroomOptions { database, ..PostroomOptions::default() })?;
-        Ok(Self { postfix, dovecot, postroom, postgres })
+        Ok(Self { mail, postroom, postgres })
     }
 
     async fn account(&self) -> Result<String> {
         // Small portions: more commits, more places where a fault can hit.
-        let profile = json!({
-            "name": "both ways", "options": {"portion_limit": 20, "retry_first": 0.2},
-            "imapHost": "127.0.0.1", "imapPort": self.dovecot.imap_port(), "imapSecurity": "none",
-            "smtpHost": "127.0.0.1", "smtpPort": self.postfix.smtp_port(), "smtpSecurity": "none",
-        });
+        let options = json!({"portion_limit": 20, "retry_first": 0.2});
+        let profile = self.mail.profile(&options);
         let profile = self.postroom.post("email/Profiles", &profile).await?;
         let account = json!({
             "profile_id": profile["id"], "address": USER, "password": Dovecot::PASSWORD,
@@ -194,22 +184,6 @@ impl TestServers {
         stored.await.with_context(|| self.postroom.log())
     }
 
-    /// Sends a message, as a client does that repeats its request until it is answered. Returns its
-    /// id.
-    async fn send(&self, account: &str, number: usize) -> Result<String> {
-        let message = json!({
-            "account_id": account, "messageDirection": "out", "messageState": "sending",
-            "to": [RECIPIENT], "subject": subject(number), "text": "Hello.\n",
-        });
-        let key = format!("message-{number}");
-        let what = subject(number);
-        let created = wait_until(&what, PATIENCE, async || {
-            self.postroom.post_once("email/Messages", &message, &key).await
-        });
-        let created = created.await.with_context(|| self.postroom.log())?;
-        created["id"].as_str().map(str::to_owned).context("a message without id")
-    }
-
     /// Returns how many connections were ended.
     async fn suffer(&mut self, fault: Blow) -> Result<usize> {
         match fault {
@@ -225,47 +199,4 @@ impl TestServers {
         }
         Ok(0)
     }
-
-    /// Each message that was sent is there once, one in doubt at most once. Returns how many are
-    /// in doubt.
-    async fn prove_sent(&self, messages: &[String]) -> Result<usize> {
-        let mut uncertain = 0;
-        let mut states = vec![];
-        for id in messages {
-            let path = format!("email/Messages/{id}");
-            let ended = wait_until("the end of sending", PATIENCE, async || {
-                let message = self.postroom.get(&path).await?;
-                Ok((message["messageState"] != "sending").then_some(message))
-            });
-            states.push(ended.await.with_context(|| self.postroom.log())?);
-        }
-        let emptied = wait_until("an empty queue", PATIENCE, async || {
-            Ok((self.postfix.queued_count() == 0).then_some(()))
-        });
-        emptied.await?;
-        let mut copies = BTreeMap::<String, usize>::new();
-        for message in self.dovecot.fetch(RECIPIENT, "INBOX")?.into_values() {
-            let text = String::from_utf8_lossy(&message.bytes).into_owned();
-            let subject = text.lines().find_map(|line| line.strip_prefix("Subject: "));
-            *copies.entry(subject.unwrap_or_default().to_owned()).or_default() += 1;
-        }
-        for (number, message) in states.iter().enumerate() {
-            let count = copies.remove(&subject(number)).unwrap_or(0);
-            let is_right = match (&message["messageState"], &message["errorCode"]) {
-                (Value::String(state), _) if state == "sent" => count == 1,
-                (_, Value::String(code)) if code == "uncertain" => {
-                    uncertain += 1;
-                    count <= 1
-                }
-                _ => false,
-            };
-            ensure!(is_right, "{count} copies arrived of {message}");
-        }
-        ensure!(copies.is_empty(), "nobody sent {copies:?}");
-        Ok(uncertain)
-    }
-}
-
-fn subject(number: usize) -> String {
-    format!("number {number}")
 }

@@ -156,6 +156,19 @@ impl Dovecot {
         Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
     }
 
+    /// Ends all connections of a user.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be asked to.
+    pub fn hang_up(&self, user: &str) -> Result<()> {
+        // It fails if there is no connection.
+        let program = packages::program_path("doveadm").context("doveadm is not installed")?;
+        let config = self.directory.path().join("dovecot.conf");
+        Command::new(program).arg("-c").arg(config).args(["kick", user]).output()?;
+        Ok(())
+    }
+
     /// Adds messages to a mailbox by writing files. Much faster than IMAP; UIDs follow the order.
     /// Returns how many there were.
     ///

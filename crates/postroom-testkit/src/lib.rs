@@ -14,6 +14,7 @@
 mod packages;
 mod process;
 
+mod access_tokens;
 mod authority;
 mod corpus;
 mod imap;
@@ -24,6 +25,8 @@ mod test_database;
 mod dovecot;
 mod postfix;
 mod postroom;
+
+mod mail_servers;
 
 mod s3;
 
@@ -43,6 +46,11 @@ mod failover_loop;
 mod bridge;
 mod bridge_loop;
 
+mod provider_relay;
+mod refresh_loop;
+
+pub use access_tokens::TokenLogin;
+pub use access_tokens::TokenMechanism;
 pub use authority::Authority;
 pub use authority::Flaw;
 pub use authority::Identity;
@@ -79,6 +87,8 @@ pub use postroom::Postroom;
 pub use postroom::PostroomOptions;
 pub use postroom::wait_until;
 pub use postroom_on_both::on_both;
+pub use refresh_loop::TokenLoop;
+pub use refresh_loop::TokenLoopResult;
 pub use s3::S3;
 pub use scram::ScramServer;
 pub use test_database::TestDatabase;

@@ -180,13 +180,21 @@ async fn open_again(
         opened => return opened,
     };
     if !shared.refused(account, ServerKind::Smtp, &token) {
-        return Err(CredentialError::token_refused(&refused).into());
+        return Err(no_token_helps(&refused));
     }
     let credentials = shared.credentials(account, ServerKind::Smtp).await;
     match open_at_last(shared, account, credentials).await {
-        Err(error) => Err(CredentialError::token_refused(&refusal(error)?).into()),
+        Err(error) => Err(no_token_helps(&refusal(error)?)),
         opened => opened,
     }
+}
+
+/// What is to be done after this reply.
+fn no_token_helps(reply: &Reply) -> Error {
+    if reply.login_refusal() == LoginRefusal::Policy {
+        return CredentialError::token_forbidden(reply).into();
+    }
+    CredentialError::token_refused(reply).into()
 }
 
 /// The reply by which a server refuses a login for good. Other errors stay what they are.

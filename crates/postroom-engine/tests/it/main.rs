@@ -25,6 +25,10 @@ mod supervising;
 
 mod taken_over;
 
+mod token_faults;
+
+mod token_refusals;
+
 mod unasked;
 
 mod webhooks;

@@ -58,15 +58,15 @@ impl Network for Net {
 }
 
 /// A world whose servers take tokens alone, and end each after a while.
-struct OAuthWorld {
-    world: World,
-    provider: TokenServer,
-    app: EntityId,
+pub struct OAuthWorld {
+    pub world: World,
+    pub provider: TokenServer,
+    pub app: EntityId,
 }
 
 impl OAuthWorld {
     /// `life`: how long the mail servers take a token, whatever the provider says.
-    async fn new(mechanism: &str, life: Duration) -> Self {
+    pub async fn new(mechanism: &str, life: Duration) -> Self {
         let world = World::new().await;
         let provider = TokenServer::default();
         world.sandbox.edit(|state| {
@@ -102,7 +102,7 @@ impl OAuthWorld {
         Self { world, provider, app }
     }
 
-    fn settings(&self) -> Settings {
+    pub fn settings(&self) -> Settings {
         let dialer = Dialer::new(&Trust::default()).unwrap();
         let (sandbox, provider) = (Arc::clone(&self.world.sandbox), self.provider.clone());
         let dialer = dialer.over(Arc::new(Net { sandbox, provider }));
@@ -111,7 +111,7 @@ impl OAuthWorld {
     }
 
     /// An account of ANNA with this refresh token.
-    async fn account(&self, refresh_token: &str) -> EntityId {
+    pub async fn account(&self, refresh_token: &str) -> EntityId {
         let account = json!({
             "address": ANNA, "oauthApp_id": self.app.to_string(), "smtpLogin": ANNA,
             "refreshToken": refresh_token, "options": {"after_read_timeout": 1},
@@ -119,11 +119,11 @@ impl OAuthWorld {
         self.world.account(account).await
     }
 
-    async fn until(&self, account: EntityId, wanted: impl Fn(&Entity) -> bool) -> Entity {
+    pub async fn until(&self, account: EntityId, wanted: impl Fn(&Entity) -> bool) -> Entity {
         self.world.until(ACCOUNTS, account, wanted).await
     }
 
-    async fn send(&self, account: EntityId, subject: &str) -> EntityId {
+    pub async fn send(&self, account: EntityId, subject: &str) -> EntityId {
         let message = json!({
             "account_id": account.to_string(), "messageDirection": "out",
             "messageState": "sending", "to": [BEN], "subject": subject, "text": "Hello.\n",
@@ -131,21 +131,21 @@ impl OAuthWorld {
         self.world.create(MESSAGES, message).await
     }
 
-    async fn until_sent(&self, message: EntityId) {
+    pub async fn until_sent(&self, message: EntityId) {
         let is_sent = |it: &Entity| it.text("messageState") == Some("sent");
         self.world.until(MESSAGES, message, is_sent).await;
     }
 }
 
-fn is(account: &Entity, state: &str) -> bool {
+pub fn is(account: &Entity, state: &str) -> bool {
     account.text("state") == Some(state)
 }
 
-fn says(account: &Entity, text: &str) -> bool {
+pub fn says(account: &Entity, text: &str) -> bool {
     account.text("statusText").is_some_and(|said| said.contains(text))
 }
 
-const LONG: Duration = Duration::from_secs(1_000_000);
+pub const LONG: Duration = Duration::from_secs(1_000_000);
 
 #[tokio::test(start_paused = true)]
 async fn a_consent_is_enough_to_receive_and_to_send() {

@@ -34,6 +34,8 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -50,13 +52,17 @@ pub const PASSWORD: &str = "secret";
 /// How long a condition may take to hold, in paused time.
 const PATIENCE: Duration = Duration::from_secs(1200);
 
-/// The time of day follows the paused time.
+/// The time of day follows the paused time, and may be wrong.
 #[derive(Debug)]
-struct PausedTime(Instant);
+struct PausedTime {
+    began: Instant,
+    off_ms: Arc<AtomicI64>,
+}
 
 impl TimeAndChance for PausedTime {
     fn now_ms(&self) -> i64 {
-        1_748_736_000_000 + i64::try_from(self.0.elapsed().as_millis()).unwrap()
+        let passed_ms = i64::try_from(self.began.elapsed().as_millis()).unwrap();
+        1_748_736_000_000 + passed_ms + self.off_ms.load(Ordering::Relaxed)
     }
 
     fn random(&self) -> u64 {
@@ -87,6 +93,7 @@ pub struct World {
     pub sandbox: Arc<Sandbox>,
     /// The store.
     pub store: Store,
+    off_ms: Arc<AtomicI64>,
     directory: tempfile::TempDir,
 }
 
@@ -104,7 +111,9 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         // A reserve that is there is not made: it would take time and nothing else.
         std::fs::write(directory.path().join("reserve"), b".").unwrap();
-        let clock = Clock::of(Arc::new(PausedTime(Instant::now())));
+        let off_ms = Arc::<AtomicI64>::default();
+        let time = PausedTime { began: Instant::now(), off_ms: Arc::clone(&off_ms) };
+        let clock = Clock::of(Arc::new(time));
         let database = SqliteDirectory::open_inline(directory.path(), clock.clone()).unwrap();
         let config_of_store = StoreConfig {
             key: MasterKey::from_hex(&SecretString::from("5".repeat(64))).unwrap(),
@@ -116,7 +125,13 @@ impl World {
             feed,
         };
         let store = Store::open(database, &config_of_store).await.unwrap();
-        Self { sandbox: Arc::new(Sandbox::in_memory(&config).unwrap()), store, directory }
+        let sandbox = Arc::new(Sandbox::in_memory(&config).unwrap());
+        Self { sandbox, store, off_ms, directory }
+    }
+
+    /// From now on the time of day is wrong by so much.
+    pub fn set_clock_wrong(&self, off_ms: i64) {
+        self.off_ms.store(off_ms, Ordering::Relaxed);
     }
 
     /// Usual settings over the sandbox.

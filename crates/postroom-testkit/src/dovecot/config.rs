@@ -1,10 +1,12 @@
 //! The configuration of a private Dovecot, in the words of 2.3 and of 2.4.
 
+use crate::access_tokens::TokenLogin;
 use crate::authority::Flaw;
 use crate::packages;
 use crate::packages::Owner;
 use anyhow::Context;
 use anyhow::Result;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -18,15 +20,24 @@ pub struct DovecotOptions {
     pub user_connections_max: u32,
     /// What is wrong with its certificate.
     pub flaw: Flaw,
+    /// The mechanism by which it takes access tokens, beside passwords. `None`: it takes none.
+    pub tokens: Option<TokenLogin>,
     /// More lines of configuration, put at the end.
     pub extra: String,
 }
 
 impl Default for DovecotOptions {
     fn default() -> Self {
-        Self { user_connections_max: 2000, flaw: Flaw::None, extra: String::new() }
+        let (flaw, tokens, extra) = (Flaw::None, None, String::new());
+        Self { user_connections_max: 2000, flaw, tokens, extra }
     }
 }
+
+/// Writes the part about mail and passwords for a directory.
+type MailWords = fn(&str, Owner) -> String;
+
+/// Stands before everything else in 2.4.
+const HEAD_2_4: &str = "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0";
 
 /// Where it listens on 127.0.0.1.
 #[derive(Debug, Clone, Copy)]
@@ -48,9 +59,19 @@ pub(crate) fn text(
     owner: Owner,
     options: &DovecotOptions,
 ) -> Result<String> {
-    let words = if version()? >= (2, 4) { mail_2_4 } else { mail_2_3 };
+    let is_2_4 = version()? >= (2, 4);
+    let (head, words) =
+        if is_2_4 { (HEAD_2_4, mail_2_4 as MailWords) } else { ("", mail_2_3 as _) };
+    let at = directory.display().to_string();
+    let tokens = match options.tokens {
+        None => String::new(),
+        Some(tokens) if is_2_4 => tokens_2_4(tokens),
+        Some(tokens) => tokens_2_3(directory, tokens)?,
+    };
     let parts = [
-        words(&directory.display().to_string(), owner),
+        head.to_owned(),
+        tokens,
+        words(&at, owner),
         shared_part(directory, options),
         listeners(directory, ports, options.user_connections_max),
         if packages::is_root() { String::new() } else { without_root()? },
@@ -75,9 +96,7 @@ fn mail_2_3(at: &str, owner: Owner) -> String {
 fn mail_2_4(at: &str, owner: Owner) -> String {
     let (password, uid, gid) = (PASSWORD, owner.uid, owner.gid);
     format!(
-        "dovecot_config_version = 2.4.0\n\
-         dovecot_storage_version = 2.4.0\n\
-         ssl_server_cert_file = {at}/certificate.pem\n\
+        "ssl_server_cert_file = {at}/certificate.pem\n\
          ssl_server_key_file = {at}/key.pem\n\
          auth_allow_cleartext = yes\n\
          mail_driver = maildir\n\
@@ -88,10 +107,38 @@ fn mail_2_4(at: &str, owner: Owner) -> String {
     )
 }
 
+/// Its part about tokens is a file of its own.
+fn tokens_2_3(directory: &Path, TokenLogin { mechanism, provider }: TokenLogin) -> Result<String> {
+    let file = directory.join("dovecot-oauth2.conf");
+    fs::write(
+        &file,
+        format!(
+            "introspection_mode = post\n\
+             introspection_url = http://{provider}/introspect\n\
+             username_attribute = username\n\
+             active_attribute = active\n\
+             active_value = true\n"
+        ),
+    )?;
+    let (mechanism, file) = (mechanism.name(), file.display());
+    Ok(format!("passdb {{\n driver = oauth2\n mechanisms = {mechanism}\n args = {file}\n}}\n"))
+}
+
+fn tokens_2_4(TokenLogin { mechanism, provider }: TokenLogin) -> String {
+    let mechanism = mechanism.name();
+    format!(
+        "oauth2 {{\n introspection_mode = post\n \
+         introspection_url = http://{provider}/introspect\n username_attribute = username\n \
+         active_attribute = active\n active_value = true\n}}\n\
+         passdb oauth2 {{\n mechanisms_filter = {mechanism}\n}}\n"
+    )
+}
+
 fn shared_part(directory: &Path, options: &DovecotOptions) -> String {
     let at = directory.display();
     let greeting = greeting(directory);
     let connections_max = options.user_connections_max;
+    let tokens = options.tokens.map_or("", |tokens| tokens.mechanism.name());
     format!(
         "base_dir = {at}/run\n\
          state_dir = {at}/state\n\
@@ -100,7 +147,7 @@ fn shared_part(directory: &Path, options: &DovecotOptions) -> String {
          protocols = imap lmtp\n\
          listen = 127.0.0.1\n\
          ssl = yes\n\
-         auth_mechanisms = plain login\n\
+         auth_mechanisms = plain login {tokens}\n\
          auth_failure_delay = 0\n\
          first_valid_uid = 1\n\
          mail_max_userip_connections = {connections_max}\n\

@@ -30,6 +30,7 @@ mod objects;
 mod redecompose;
 
 mod tls;
+mod tokens;
 mod trouble;
 
 mod faults;

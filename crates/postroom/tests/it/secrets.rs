@@ -13,9 +13,14 @@ use postroom_testkit::S3;
 use postroom_testkit::TestDatabase;
 use postroom_testkit::TokenServer;
 use postroom_testkit::on_both;
+use postroom_testkit::skipped;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 const PASSWORD: &str = "canary-5d2c-password";
@@ -231,6 +236,10 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
         assert!(answer.len() > 2, "{list} is empty");
         assert_absent(&list, &answer);
     }
+    let events = postroom.bytes("/rest/v1/events?after=first&limit=1000").await.unwrap();
+    let told = String::from_utf8_lossy(&events);
+    assert!(told.contains("refused") && told.contains("OAuthApps"), "there are all events");
+    assert_absent("the events", &events);
     postroom.stop().unwrap();
     assert!(postroom.log().contains("TRACE"), "the log is not at its most verbose");
     assert_absent("the log", postroom.log().as_bytes());
@@ -270,4 +279,30 @@ async fn no_core_dump_is_written_and_the_key_may_come_from_a_credential() {
     postroom.stop().unwrap();
     // A clean stop leaves one whole file.
     assert!(!postroom.data_directory().join("postroom.db-wal").exists());
+}
+
+// SQLite alone: it is about the process.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_leaves_no_core_with_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path().display();
+    // Whoever starts it wants core dumps, and the working directory takes them.
+    let wants = format!("ulimit -c unlimited; cd {at}");
+    let control = Command::new("sh").args(["-c", &format!("{wants}; kill -ABRT $$")]).status();
+    let is_dumped = control.unwrap().core_dumped();
+    let program = directory.path().join("start");
+    let binary = env!("CARGO_BIN_EXE_postroom");
+    std::fs::write(&program, format!("#!/bin/sh\n{wants}\nexec {binary} \"$@\"\n")).unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o700)).unwrap();
+    let mut postroom = Postroom::start(&program, PostroomOptions::default()).unwrap();
+    let profile = json!({"name": "p", "imapHost": "localhost", "imapPort": 9});
+    let account = json!({"address": ANNA, "password": PASSWORD});
+    account_of(&postroom, profile, account).await;
+    postroom.signal("ABRT").unwrap();
+    let status = postroom.ended().await.unwrap();
+    assert_eq!(status.signal(), Some(6), "{status}");
+    assert!(!status.core_dumped(), "{status}, and the control: {is_dumped}");
+    if !is_dumped {
+        skipped("half of it: this system writes no core dump for any process");
+    }
 }
