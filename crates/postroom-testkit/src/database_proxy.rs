@@ -1,4 +1,5 @@
 //! The network between a process and its database, which a test can cut.
+#![expect(clippy::disallowed_methods, reason = "nothing of it is simulated")]
 
 use anyhow::Result;
 use tokio::io::AsyncReadExt;
