@@ -161,6 +161,9 @@ async fn fetch_one<S: Source>(
         let (mut fetched, committed) = tokio::join!(fetched, committing.all(receiver));
         let Committing { count, repeats, .. } = committing;
         committed?;
+        if !fetched.doubted.is_empty() {
+            shared.store.action_done(news.epoch, &fetched.doubted).await?;
+        }
         let check = RepeatCheck { shared, source, news, repeats };
         one.count += count;
         one.over = check.decide(&mut unsteady, &mut bytes, &mut plan, &mut fetched).await?;
@@ -214,6 +217,7 @@ pub(crate) async fn receive<S: Source>(
     let Committing { count, repeats, .. } = committing;
     known.recorded += count;
     known.withheld += fetched.withheld;
+    known.actions.doubt(std::mem::take(&mut fetched.doubted));
     let failure = fetched.result.as_ref().err().and_then(Error::source_failure);
     let stalls = failure == Some(SourceFailure::Silent);
     known.has_progressed |= count > 0;

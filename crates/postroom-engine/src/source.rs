@@ -13,6 +13,8 @@ pub(crate) mod message;
 
 pub(crate) mod joining;
 
+pub(crate) mod told;
+
 pub(crate) mod contract;
 
 pub(crate) mod imap;

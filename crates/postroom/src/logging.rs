@@ -38,6 +38,8 @@ pub(crate) fn start(json: bool, usual: LevelFilter) -> anyhow::Result<()> {
         // There are no colours, because colours are control characters, and ours could not be told
         // from those of a server.
         .with_ansi(false)
+        // It would tell of a failed line on standard error, and panic if that fails too.
+        .log_internal_errors(false)
         .with_writer(|| Escaping);
     // A second start keeps the first log. That is not an error.
     let _started = if json { log.json().try_init() } else { log.try_init() };
@@ -107,7 +109,8 @@ impl io::Write for Escaping {
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let mut line = escaped(text);
         line.push('\n');
-        io::stderr().lock().write_all(line.as_bytes())?;
+        // A full disk or a closed pipe costs lines of the log, and nothing else.
+        let _ = io::stderr().lock().write_all(line.as_bytes());
         Ok(bytes.len())
     }
 

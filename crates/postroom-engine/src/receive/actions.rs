@@ -65,6 +65,8 @@ pub(crate) struct ServerActions {
     pub trouble: Option<String>,
     /// Deletions that the server answered with OK.
     tried: BTreeSet<SourceKey>,
+    /// Recorded messages that are not certainly what the server has, so they are not deleted there.
+    doubted: BTreeSet<SourceKey>,
     failures: u32,
     due: Option<Instant>,
 }
@@ -106,6 +108,11 @@ impl ServerActions {
         Ok(())
     }
 
+    /// Takes note of recorded messages that are not certainly what the server has.
+    pub(crate) fn doubt(&mut self, keys: Vec<SourceKey>) {
+        self.doubted.extend(keys);
+    }
+
     fn refused(&mut self, clock: &Clock, trouble: String) {
         self.failures = self.failures.saturating_add(1);
         let delay = backoff::delay(clock, self.failures, RETRY_FIRST, RETRY_LONGEST);
@@ -138,6 +145,11 @@ pub(crate) async fn carry_out<S: Source>(
     actions: &mut ServerActions,
     unsteady: &mut Unsteady,
 ) -> Result<Option<Over>, Error> {
+    if !actions.doubted.is_empty() {
+        let doubted: Vec<_> = actions.doubted.iter().copied().collect();
+        shared.store.action_done(at.epoch, &doubted).await?;
+        actions.doubted.clear();
+    }
     if actions.due.is_some_and(|due| due > Instant::now()) {
         return Ok(None);
     }
@@ -274,8 +286,8 @@ impl<S: Source> ActionRun<'_, S> {
         let unsure = keys.len() - look.same.len();
         if unsure > 0 {
             done.trouble = Some(format!(
-                "the server does not show now where {} can be found, so nothing of it was deleted \
-                 there; Postroom tries again later",
+                "the server does not show now that it has {} as it is stored here, so nothing of it \
+                 was deleted there; Postroom tries again later",
                 counted(unsure as u64, "stored message")
             ));
         }

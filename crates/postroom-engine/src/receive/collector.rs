@@ -17,6 +17,7 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::options;
 use postroom_store::Clock;
 use postroom_store::ServerAction;
+use postroom_store::SourceKey;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
@@ -116,6 +117,13 @@ impl<'a> Collector<'a> {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// Takes a message back, if it was not handed on.
+    pub(crate) fn take_back(&mut self, key: SourceKey) -> bool {
+        let before = self.messages.len();
+        self.messages.retain(|message| message.key != key);
+        self.messages.len() < before
     }
 
     /// Takes a share of the memory. If none is left, the portion is handed on first, because

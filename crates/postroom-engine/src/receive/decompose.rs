@@ -121,7 +121,8 @@ pub(crate) fn decompose(
     let hash = arrived.original.hash().map_err(Error::Spool)?;
     let start = arrived.original.start().map_err(Error::Spool)?;
     let witness = Witness {
-        size_bytes: arrived.size_bytes,
+        // A server that tells the size only later must tell that of these bytes.
+        size_bytes: arrived.size_bytes.or(Some(arrived.original.size_bytes())),
         internal_date_ms: arrived.internal_date_ms,
         message_id: witness::message_id(&start),
     };

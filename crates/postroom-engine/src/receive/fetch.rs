@@ -21,9 +21,12 @@ use crate::source::contract::Source;
 use crate::source::joining::EventJoin;
 use crate::source::message::FetchScope;
 use crate::source::message::MessageEvent;
+use crate::source::told::Telling;
+use crate::source::told::Told;
 use crate::source_error::SourceFailure;
 use postroom_store::MissedMessage;
 use postroom_store::SourceKey;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -44,6 +47,9 @@ pub(crate) struct FetchOutcome {
     pub missed: Vec<MissedMessage>,
     /// How many messages are not deleted at the server because they may not be whole.
     pub withheld: u64,
+    /// The messages whose bytes were handed on before the server contradicted them in the same
+    /// answer. They must not be deleted there.
+    pub doubted: Vec<SourceKey>,
     /// The error that ended the fetch early. Complete messages that arrived before were handed on.
     pub result: Result<(), Error>,
 }
@@ -61,7 +67,8 @@ pub(crate) async fn fetch<S: Source>(
     if result.is_ok() {
         result = flushed;
     }
-    FetchOutcome { missed: fetching.intake.missed, withheld: fetching.intake.withheld, result }
+    let Intake { missed, withheld, doubted, .. } = fetching.intake;
+    FetchOutcome { missed, withheld, doubted, result }
 }
 
 /// A running fetch.
@@ -78,8 +85,10 @@ struct Fetching<'a, 'b, S> {
 /// What arrived of one set.
 #[derive(Default)]
 struct Got {
+    /// The messages whose bytes came, or the reason why there are none.
     keys: BTreeSet<SourceKey>,
     bytes: u64,
+    told: BTreeMap<SourceKey, Told>,
 }
 
 impl<S: Source> Fetching<'_, '_, S> {
@@ -285,12 +294,16 @@ impl<S: Source> Fetching<'_, '_, S> {
                 continue;
             };
             let key = joined.message.key;
-            if asked.binary_search(&key).is_err() || got.keys.contains(&key) {
+            if asked.binary_search(&key).is_err() {
                 continue;
             }
-            if let Some(bytes) = self.intake.come(joined).await? {
-                got.keys.insert(key);
-                got.bytes += bytes;
+            match got.told.entry(key).or_default().take(joined) {
+                Telling::Facts => {}
+                Telling::Content(joined) => {
+                    got.keys.insert(key);
+                    got.bytes += self.intake.come(joined).await?;
+                }
+                Telling::Contradiction => self.intake.doubt(key),
             }
         }
     }

@@ -8,6 +8,8 @@
 use crate::original::Original;
 use memchr::memmem;
 use std::io;
+use std::io::BufRead;
+use std::io::BufReader;
 
 /// The maximum size of a notice.
 const NOTICE_BYTES_MAX: u64 = 16 << 10;
@@ -40,17 +42,38 @@ pub(crate) fn may_be_deleted(announced: Option<u64>, original: &Original) -> io:
         return Ok(false);
     }
     let octets = original.size_bytes();
-    let missing = announced.unwrap_or(octets).saturating_sub(octets);
-    let explained = match original {
-        // Some servers count CR LF and give LF.
-        Original::Memory(bytes) if missing > 0 => bare_line_feeds(bytes),
-        Original::Memory(_) | Original::Spool { .. } => 0,
+    // A server that says 0 does not know the size.
+    let missing = match announced {
+        Some(0) if octets > 0 => return Ok(false),
+        announced => announced.unwrap_or(octets).saturating_sub(octets),
     };
-    Ok(missing <= explained.max(octets / 100))
+    // Some servers count CR LF and give LF.
+    Ok(missing == 0 || missing <= bare_line_feeds(original)?)
 }
 
-fn bare_line_feeds(bytes: &[u8]) -> u64 {
-    let is_bare = |at: &usize| at.checked_sub(1).and_then(|at| bytes.get(at)) != Some(&b'\r');
+/// How many lines end in LF alone.
+fn bare_line_feeds(original: &Original) -> io::Result<u64> {
+    let file = match original {
+        Original::Memory(bytes) => return Ok(bare_in(bytes, None)),
+        Original::Spool { file, .. } => file.reopen()?,
+    };
+    let (mut reader, mut count, mut before) = (BufReader::new(file), 0, None);
+    loop {
+        let piece = reader.fill_buf()?;
+        let Some(last) = piece.last().copied() else {
+            return Ok(count);
+        };
+        count += bare_in(piece, before);
+        before = Some(last);
+        let read = piece.len();
+        reader.consume(read);
+    }
+}
+
+/// How many LF have no CR before them; `before` is the byte before the first.
+fn bare_in(bytes: &[u8], before: Option<u8>) -> u64 {
+    let at_before = |at: &usize| at.checked_sub(1).map_or(before, |at| bytes.get(at).copied());
+    let is_bare = |at: &usize| at_before(at) != Some(b'\r');
     memchr::memchr_iter(b'\n', bytes).filter(is_bare).count() as u64
 }
 
@@ -148,7 +171,10 @@ fn has_all(bytes: &[u8], marks: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::original::Spool;
+    use crate::original::SpoolPlace;
     use bytes::Bytes;
+    use postroom_store::Work;
 
     fn memory(bytes: &'static [u8]) -> Original {
         Original::Memory(Bytes::from_static(bytes))
@@ -177,6 +203,8 @@ mod tests {
             (Some(16),   b"Subject: a\r\n\r\nb\r\n",       true),
             (None,       b"Subject: a\r\n\r\nb\r\n",       true),
             (Some(20),   b"Subject: a\n\nb\n\n\n",         true),
+            (Some(0),    b"Subject: a\r\n\r\nb\r\n",       false),
+            (Some(18),   b"Subject: a\r\n\r\nb\r\n",       false),
             (Some(40),   b"Subject: a\r\n\r\nb\r\n",       false),
             (Some(40),   b"From a@b.test\nSubject: a\n\nb", false),
             (Some(28),   b"From a@b.test\nSubject: a\n\nb", true),
@@ -188,6 +216,30 @@ mod tests {
         for (announced, bytes, want) in table {
             let may_be = may_be_deleted(*announced, &memory(bytes)).unwrap();
             assert_eq!(may_be, *want, "{}", bytes.escape_ascii());
+        }
+    }
+
+    /// However long a message is, a few octets that are missing keep it at the server.
+    #[tokio::test]
+    async fn of_a_large_message_only_line_ends_may_be_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        for (line_end, missing_max) in [("\n", 20_001), ("\r\n", 0)] {
+            let lines = format!("some words{line_end}").repeat(20_000);
+            let bytes = format!("Subject: a{line_end}{lines}").into_bytes();
+            let place = SpoolPlace::in_directory(directory.path(), Work::Inline);
+            let mut spool = Spool::create(place).unwrap();
+            // Pieces end at any place, such as between CR and LF.
+            for piece in bytes.chunks(1009) {
+                spool.write(piece.to_vec().into()).await.unwrap();
+            }
+            let originals = [spool.finish().await.unwrap(), Original::Memory(bytes.into())];
+            for original in &originals {
+                for missing in [0, 1, missing_max, missing_max + 1] {
+                    let announced = Some(original.size_bytes() + missing);
+                    let may_be = may_be_deleted(announced, original).unwrap();
+                    assert_eq!(may_be, missing <= missing_max, "{missing} {line_end:?}");
+                }
+            }
         }
     }
 

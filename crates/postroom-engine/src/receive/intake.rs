@@ -9,6 +9,7 @@ use crate::receive::incomplete;
 use crate::receive::news::News;
 use crate::source::joining::JoinedMessage;
 use crate::source::joining::NoContent;
+use crate::source::message::CONTRADICTION;
 use crate::source::message::SourceMessage;
 use postroom_model::MESSAGE_BYTES_LIMIT;
 use postroom_store::MissedMessage;
@@ -37,13 +38,16 @@ pub(crate) struct Intake<'a> {
     pub withheld: u64,
     /// Messages that did not arrive, or whose bytes cannot be the whole message.
     pub incomplete: Vec<IncompleteMessage>,
+    /// Messages whose bytes were handed on before the server contradicted them.
+    pub doubted: Vec<SourceKey>,
 }
 
 impl<'a> Intake<'a> {
     /// Makes an intake that has no messages yet.
     #[must_use]
     pub(crate) fn new(collector: Collector<'a>, news: &'a News) -> Self {
-        Self { collector, news, missed: vec![], withheld: 0, incomplete: vec![] }
+        let (missed, incomplete, doubted) = (vec![], vec![], vec![]);
+        Self { collector, news, missed, withheld: 0, incomplete, doubted }
     }
 
     /// How many bytes the message may have. The limit is that of the folder, unless a client asked
@@ -55,27 +59,27 @@ impl<'a> Intake<'a> {
     }
 
     /// Sorts a message of a fetch. If its bytes cannot be the whole message, it becomes one of
-    /// `incomplete`. Returns how many bytes came. `None`: the source said only something else about
-    /// the message, unasked, such as its flags.
+    /// `incomplete`. Returns how many bytes came.
     ///
     /// # Errors
     ///
     /// When the spool file cannot be read, or [`Error::Unheard`].
-    pub(crate) async fn come(&mut self, joined: JoinedMessage) -> Result<Option<u64>, Error> {
+    pub(crate) async fn come(&mut self, joined: JoinedMessage) -> Result<u64, Error> {
         let JoinedMessage { message, content } = joined;
         let key = message.key;
         let original = match content {
             Ok(original) => original,
-            Err(NoContent::Missing) => return Ok(None),
+            // Such a response has facts alone, and the message is asked for again.
+            Err(NoContent::Missing) => return Ok(0),
             Err(NoContent::TooBig { size_bytes }) => {
                 let bytes_max = self.bytes_max(key);
                 self.missed.push(too_big(key, size_bytes, bytes_max));
-                return Ok(Some(0));
+                return Ok(0);
             }
             Err(NoContent::Unusable(reason)) => {
                 let reason = reason.to_owned();
                 self.incomplete.push(IncompleteMessage { key, reason, came: None });
-                return Ok(Some(0));
+                return Ok(0);
             }
         };
         let size_bytes = original.size_bytes();
@@ -86,7 +90,25 @@ impl<'a> Intake<'a> {
                 self.incomplete.push(IncompleteMessage { key, reason, came });
             }
         }
-        Ok(Some(size_bytes))
+        Ok(size_bytes)
+    }
+
+    /// Takes back a message that the server contradicted in the answer that gave it, and asks for
+    /// it in other ways. If its bytes were handed on already, it is only not deleted at the server.
+    pub(crate) fn doubt(&mut self, key: SourceKey) {
+        let is_known = self.doubted.contains(&key)
+            || self.incomplete.iter().any(|incomplete| incomplete.key == key)
+            || self.missed.iter().any(|missed| missed.key == key);
+        if is_known {
+            return;
+        }
+        if self.collector.take_back(key) {
+            let reason = CONTRADICTION.to_owned();
+            self.incomplete.push(IncompleteMessage { key, reason, came: None });
+        } else {
+            self.withheld += u64::from(self.collector.deletes());
+            self.doubted.push(key);
+        }
     }
 
     /// Gives a message to the collector, unless it is too large. `is_whole`: nothing shows that
@@ -142,6 +164,10 @@ pub(crate) fn why_incomplete(
 ) -> Result<Option<String>, Error> {
     if incomplete::notice(original).map_err(Error::Spool)?.is_some() {
         let reason = "the server cannot read the message, and returned a notice instead";
+        return Ok(Some(reason.to_owned()));
+    }
+    if message.is_called_part && message.size_bytes != Some(original.size_bytes()) {
+        let reason = "the server calls what it returned a part of the message";
         return Ok(Some(reason.to_owned()));
     }
     Ok(incomplete::too_few(message.size_bytes, original.size_bytes()))

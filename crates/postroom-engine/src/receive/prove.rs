@@ -114,7 +114,8 @@ fn status(
     texts.extend(known.actions.trouble.clone());
     if known.withheld > 0 {
         texts.push(format!(
-            "not deleted at the server: {} that came without a header, or shorter than announced",
+            "not deleted at the server: {} that came without a header, shorter than announced, or \
+             contradicted by the server",
             counted(known.withheld, "message")
         ));
     }

@@ -8,8 +8,11 @@ use crate::source::contract::Source;
 use crate::source::joining::EventJoin;
 use crate::source::joining::JoinedMessage;
 use crate::source::joining::NoContent;
+use crate::source::message::CONTRADICTION;
 use crate::source::message::FetchScope;
 use crate::source::message::SourceMessage;
+use crate::source::told::Telling;
+use crate::source::told::Told;
 use postroom_store::SourceKey;
 
 /// The result of asking for one message.
@@ -46,14 +49,21 @@ async fn fetch<S: Source>(
 ) -> Result<Single, Error> {
     let mut join = EventJoin::new(place);
     let mut messages = source.fetch(&[key], scope).await?;
+    let mut told = Told::default();
     let mut single = Single::Missed("the server returns no body".to_owned());
     while let Some(event) = messages.next().await? {
-        let Some(JoinedMessage { message, content }) = join.take(event).await? else {
+        let Some(joined) = join.take(event).await?.filter(|joined| joined.message.key == key)
+        else {
             continue;
         };
-        if message.key != key || matches!(single, Single::Given(..)) {
-            continue;
-        }
+        let JoinedMessage { message, content } = match told.take(joined) {
+            Telling::Facts => continue,
+            Telling::Content(joined) => joined,
+            Telling::Contradiction => {
+                single = Single::Missed(CONTRADICTION.to_owned());
+                continue;
+            }
+        };
         single = match content {
             Ok(original) => Single::Given(message, original),
             Err(NoContent::Missing) => continue,

@@ -65,6 +65,8 @@ pub(crate) enum Likeness {
 pub(crate) enum Proof {
     /// They equal the recorded ones.
     Same,
+    /// They equal the recorded ones, but the server does not say that the message has no more.
+    Short,
     /// They differ from the recorded ones, so it is another message.
     Other,
     /// Nothing: they could not be fetched as a whole, or no hash is recorded.
@@ -81,9 +83,12 @@ pub(crate) fn compare(then: &Remembered, now: &Seen, unsteady: Unsteady) -> Like
     let date =
         agree(then.witness.internal_date_ms, now.witness.internal_date_ms, unsteady.internal_date);
     let id = agree(then.witness.message_id, now.witness.message_id, unsteady.message_id);
+    let is_sized = size == Some(true) || unsteady.size;
+    // A message without the fields that identify one may be any other of its size and date.
+    let is_identified = id == Some(true) || date == Some(true) && then.witness.message_id.is_some();
     if [size, date, id].contains(&Some(false)) {
         Likeness::Differs
-    } else if id == Some(true) || (size, date) == (Some(true), Some(true)) {
+    } else if is_sized && is_identified {
         Likeness::Same
     } else {
         Likeness::Likely
@@ -217,6 +222,7 @@ fn is_whole(announced: Option<u64>, bytes: &bytes::Bytes) -> bool {
 pub(crate) async fn prove<S: Source>(
     source: &mut S,
     then: &Remembered,
+    seen: &Seen,
     spool: SpoolPlace<'_>,
 ) -> Result<Proof, Error> {
     let Some(hash) = then.hash else {
@@ -229,8 +235,12 @@ pub(crate) async fn prove<S: Source>(
     };
     let is_incomplete = incomplete::too_few(message.size_bytes, original.size_bytes()).is_some()
         || incomplete::notice(&original).map_err(Error::Spool)?.is_some();
+    let announced = message.size_bytes.or(seen.witness.size_bytes);
+    let is_short = announced.is_none()
+        || !incomplete::may_be_deleted(announced, &original).map_err(Error::Spool)?;
     let now = original.hash().map_err(Error::Spool)?;
     Ok(match now == hash {
+        true if is_short => Proof::Short,
         true => Proof::Same,
         false if is_incomplete => Proof::None,
         false => Proof::Other,
@@ -256,7 +266,8 @@ mod tests {
         let table: &[(Witness, Likeness)] = &[
             (all,                                  Likeness::Same),
             (witness(Some(5), Some(6), None),      Likeness::Same),
-            (witness(None, None, Some(7)),         Likeness::Same),
+            (witness(Some(5), None, Some(7)),      Likeness::Same),
+            (witness(None, Some(6), Some(7)),      Likeness::Likely),
             (witness(Some(5), None, None),         Likeness::Likely),
             (witness(None, Some(6), None),         Likeness::Likely),
             (witness(None, None, None),            Likeness::Likely),
@@ -268,6 +279,10 @@ mod tests {
             let now = Seen { witness: *now, hash: None };
             assert_eq!(compare(&then(all), &now, Unsteady::default()), *want, "{now:?}");
         }
+        let unnamed = witness(Some(5), Some(6), None);
+        let got =
+            compare(&then(unnamed), &Seen { witness: unnamed, hash: None }, Unsteady::default());
+        assert_eq!(got, Likeness::Likely, "nothing of it identifies the message");
         let other_bytes = Seen { witness: all, hash: Some([8; 16]) };
         let got = compare(&then(all), &other_bytes, Unsteady::default());
         assert_eq!(got, Likeness::Differs, "bytes decide");

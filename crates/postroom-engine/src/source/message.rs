@@ -3,6 +3,9 @@
 use bytes::Bytes;
 use postroom_store::SourceKey;
 
+/// Why bytes are not used that other facts of the same answer contradict.
+pub(crate) const CONTRADICTION: &str = "the server contradicts itself in one answer about it";
+
 /// What is asked about messages. `F` is [`crate::source::contract::Source::Form`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FetchScope<F> {
@@ -35,6 +38,8 @@ pub(crate) struct SourceMessage {
     pub header: Option<Bytes>,
     /// Its bytes.
     pub body: SourceBody,
+    /// Whether the source calls the bytes a part of the message although all of it was asked for.
+    pub is_called_part: bool,
 }
 
 /// The bytes of a message.

@@ -14,18 +14,20 @@ use bytes::Bytes;
 /// What the server told of one message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fetched {
-    /// Its UID. `None`: the response was not asked for, or cannot be used.
+    /// Its UID. `None`: the response was not asked for, cannot be used, or has two UIDs.
     pub uid: Option<u64>,
     /// Its flags.
     pub flags: Vec<String>,
     /// INTERNALDATE in Unix milliseconds; `None` where it is missing or cannot be true.
     pub internal_date_ms: Option<i64>,
-    /// RFC822.SIZE: a hint, which servers get wrong.
+    /// RFC822.SIZE: a hint, which servers get wrong. `None`: it is missing, or there are two.
     pub size_bytes: Option<u64>,
     /// Its header, or the fields that were asked for; `None` where there are none.
     pub header: Option<Bytes>,
     /// Its bytes.
     pub body: Body,
+    /// Whether the server calls the bytes a part of the message, by an origin octet (`BODY[]<0>`).
+    pub is_called_part: bool,
 }
 
 /// The bytes of a message.
@@ -47,6 +49,8 @@ pub enum Body {
     },
     /// The server announced a wrong size, so the end of the message is not known.
     WrongSize,
+    /// The response contradicts itself: two bodies, or two sizes.
+    Contradictory,
 }
 
 /// Reads the items of a FETCH response. Unknown items are skipped. `None`: there is no list.
@@ -55,9 +59,10 @@ pub(crate) fn parse_fetch(tokens: &mut Tokens<'_>) -> Option<Fetched> {
         return None;
     }
     let mut fetched = Fetched::default();
+    let mut told = ToldOnce::default();
     while let Some(token) = tokens.next() {
         match token {
-            Token::Atom(name) => item(name, tokens, &mut fetched),
+            Token::Atom(name) => item(name, tokens, &mut fetched, &mut told),
             Token::Open => skip_list(tokens),
             Token::Close => break,
             Token::Quoted(_)
@@ -67,12 +72,40 @@ pub(crate) fn parse_fetch(tokens: &mut Tokens<'_>) -> Option<Fetched> {
             | Token::Skipped => {}
         }
     }
+    if told.uid.is_contradictory {
+        fetched.uid = None;
+    }
+    if told.size.is_contradictory {
+        (fetched.size_bytes, fetched.body) = (None, Body::Contradictory);
+    }
     Some(fetched)
+}
+
+/// The numbers that a response may tell only once.
+#[derive(Default)]
+struct ToldOnce {
+    uid: ToldNumber,
+    size: ToldNumber,
+}
+
+#[derive(Default)]
+struct ToldNumber {
+    value: Option<u64>,
+    is_contradictory: bool,
+}
+
+impl ToldNumber {
+    /// Takes note of a value; gives the one that was told last.
+    fn note(&mut self, value: Option<u64>) -> Option<u64> {
+        self.is_contradictory |= self.value.is_some() && self.value != value;
+        self.value = value;
+        value
+    }
 }
 
 /// Reads the value of one item. If the value is missing and the next item follows, nothing is
 /// consumed.
-fn item(name: &[u8], tokens: &mut Tokens<'_>, fetched: &mut Fetched) {
+fn item(name: &[u8], tokens: &mut Tokens<'_>, fetched: &mut Fetched, told: &mut ToldOnce) {
     let mut ahead = tokens.clone();
     let Some(value) = ahead.next() else {
         return;
@@ -85,14 +118,24 @@ fn item(name: &[u8], tokens: &mut Tokens<'_>, fetched: &mut Fetched) {
     match (kind(name), value) {
         (FetchedItem::Flags, Token::Open) => fetched.flags = strings(tokens),
         (_, Token::Open) => skip_list(tokens),
-        (FetchedItem::Uid, value) => fetched.uid = value.string().and_then(uid),
-        (FetchedItem::Size, value) => fetched.size_bytes = value.string().and_then(size),
+        (FetchedItem::Uid, value) => fetched.uid = told.uid.note(value.string().and_then(uid)),
+        (FetchedItem::Size, value) => {
+            fetched.size_bytes = told.size.note(value.string().and_then(size));
+        }
         (FetchedItem::Date, value) => {
             fetched.internal_date_ms = value.string().and_then(date::parse)
         }
-        (FetchedItem::Body, value) if fetched.body == Body::Missing => fetched.body = body(value),
+        (FetchedItem::Body, value) => {
+            fetched.is_called_part |= without_origin(name) != name;
+            let body = body(value);
+            if fetched.body == Body::Missing {
+                fetched.body = body;
+            } else if body != Body::Missing && body != fetched.body {
+                fetched.body = Body::Contradictory;
+            }
+        }
         (FetchedItem::Header, value) => fetched.header = header(value),
-        (FetchedItem::Body | FetchedItem::Flags | FetchedItem::Other, _) => {}
+        (FetchedItem::Flags | FetchedItem::Other, _) => {}
     }
 }
 
@@ -152,8 +195,13 @@ fn is_header(name: &[u8]) -> bool {
 
 /// Whether the item is the whole message.
 pub(crate) fn is_whole_body(name: &[u8]) -> bool {
-    let name = name.strip_suffix(b"<0>").unwrap_or(name);
+    let name = without_origin(name);
     [&b"BODY[]"[..], b"BODY.PEEK[]", b"BINARY[]", b"RFC822"]
         .iter()
         .any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// The name of an item without the origin octet of a part that begins at the first octet.
+fn without_origin(name: &[u8]) -> &[u8] {
+    name.strip_suffix(b"<0>").unwrap_or(name)
 }

@@ -46,6 +46,7 @@ fn messages_are_read_whatever_stands_around_their_items() {
         size_bytes: Some(3),
         header: None,
         body: Body::Bytes(Bytes::from_static(b"a\r\n")),
+        is_called_part: false,
     };
     assert_eq!(fetched(all), want);
     #[rustfmt::skip]
@@ -67,11 +68,20 @@ fn messages_are_read_whatever_stands_around_their_items() {
         ("an envelope",         b"* 1 FETCH (ENVELOPE (\"d\" {2}\r\n)( NIL) UID 5)\r\n", Some(5), Body::Missing),
         ("blanks",              b"*  1 FETCH ( FLAGS (\\Seen)  UID 5 ) \r\n", Some(5), Body::Missing),
         ("never closed",        b"* 1 FETCH (UID 5\n", Some(5), Body::Missing),
-        ("second body",         b"* 1 FETCH (UID 5 BODY[] {1}\r\na BODY[] {1}\r\nb)\r\n", Some(5), Body::Bytes(Bytes::from_static(b"a"))),
+        ("second body",         b"* 1 FETCH (UID 5 BODY[] {1}\r\na BODY[] {1}\r\nb)\r\n", Some(5), Body::Contradictory),
+        ("the same body twice", b"* 1 FETCH (UID 5 BODY[] {1}\r\na RFC822 {1}\r\na)\r\n", Some(5), Body::Bytes(Bytes::from_static(b"a"))),
+        ("NIL and a body",      b"* 1 FETCH (UID 5 BODY[] NIL BODY[] {1}\r\na)\r\n", Some(5), Body::Contradictory),
+        ("two UIDs",            b"* 1 FETCH (UID 5 BODY[] {1}\r\na UID 6)\r\n", None, Body::Bytes(Bytes::from_static(b"a"))),
+        ("the same UID twice",  b"* 1 FETCH (UID 5 BODY[] {1}\r\na UID 5)\r\n", Some(5), Body::Bytes(Bytes::from_static(b"a"))),
+        ("two sizes",           b"* 1 FETCH (RFC822.SIZE 9 UID 5 BODY[] {1}\r\na RFC822.SIZE 1)\r\n", Some(5), Body::Contradictory),
     ];
     for (why, bytes, uid, body) in table {
         let fetched = fetched(bytes);
         assert_eq!((fetched.uid, &fetched.body), (*uid, body), "{why}");
+    }
+    for (name, is_called_part) in [("BODY[]", false), ("BODY[]<0>", true), ("RFC822", false)] {
+        let bytes = format!("* 1 FETCH (UID 5 {name} {{2}}\r\nab)\r\n").into_bytes();
+        assert_eq!(fetched(&bytes).is_called_part, is_called_part, "{name}");
     }
     let fields = b"* 1 FETCH (UID 5 BODY[HEADER.FIELDS (MESSAGE-ID)] {2}\r\nab)\r\n";
     assert_eq!(fetched(fields).header.as_deref(), Some(&b"ab"[..]));

@@ -74,7 +74,8 @@ fn show(event: &SessionEvent) -> String {
             | Body::Nil
             | Body::Streamed
             | Body::TooBig { .. }
-            | Body::WrongSize) => format!("{uid} {body:?}"),
+            | Body::WrongSize
+            | Body::Contradictory) => format!("{uid} {body:?}"),
         };
     }
     if let SessionEvent::Completed(completion) = event {

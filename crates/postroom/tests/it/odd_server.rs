@@ -159,3 +159,35 @@ async fn what_changes_while_a_mailbox_is_fetched_is_noticed() {
         assert_eq!(subjects(&found), want);
     }
 }
+
+/// Whatever a server says in one answer beside the bytes must agree with them. Otherwise the message
+/// waits, and is not deleted there.
+#[on_both(flavor = "multi_thread")]
+async fn a_message_that_an_answer_contradicts_is_neither_taken_nor_deleted() {
+    let other = String::from_utf8(mail("another")).unwrap();
+    let contradictions = [
+        "* 1 FETCH (UID 1 RFC822.SIZE 999999)\r\n".to_owned(),
+        format!("* 1 FETCH (UID 1 BODY[] {{{}}}\r\n{other})\r\n", other.len()),
+        format!("* 1 FETCH (UID 1 BODY[] {{{0}}}\r\n{other} BODY[] {{3}}\r\nabc)\r\n", other.len()),
+    ];
+    for contradiction in contradictions {
+        let options = json!({"after_read_timeout": 0.1, "retry_first": 0.1});
+        let (sandbox, postroom, account) = sandbox(options).await;
+        sandbox.deliver(ANNA, "INBOX", mail("real")).unwrap();
+        let before = Action::Before(contradiction.clone().into_bytes());
+        let rule = always(&sandbox, Point::ImapCommand(ImapCommand::Fetch), before);
+        let folder = enable(&postroom, &account, "INBOX", json!({"deleteOnServer": true})).await;
+        let path = format!("email/Folders/{folder}");
+        let waits = |folder: &Json| {
+            let text = folder["statusText"].as_str().unwrap_or_default();
+            (text.contains("UID 1") && text.contains("contradicts itself")).then_some(())
+        };
+        until(&postroom, &path, "the message to wait", waits).await;
+        let uids = |state: &SandboxState| state.mailbox(ANNA, "INBOX").unwrap().messages().count();
+        assert_eq!(sandbox.look(uids), 1, "{contradiction}");
+        sandbox.unscript(rule);
+        let found = messages(&postroom, &folder, 1).await;
+        assert_eq!(subjects(&found), ["real"], "{contradiction}");
+        sandbox.wait_for(move |state| uids(state) == 0, PATIENCE).await.unwrap();
+    }
+}

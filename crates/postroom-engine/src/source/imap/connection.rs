@@ -107,13 +107,15 @@ impl Source for ImapSource {
             FetchScope::Form(FetchForm::Sequence(number)) => {
                 let uid = keys.first().copied().unwrap_or_default().uid();
                 let fetch = self.connection.fetch(number, uid, FetchItems::Message).await?;
-                return Ok(ImapMessages(fetch));
+                return Ok(ImapMessages { fetch, is_partial: false });
             }
             FetchScope::Header => FetchItems::Header,
             FetchScope::Witness => FetchItems::Witness,
             FetchScope::Sizes => FetchItems::Sizes,
         };
-        Ok(ImapMessages(self.connection.uid_fetch(&set_of(keys), items).await?))
+        let is_partial = scope == FetchScope::Form(FetchForm::Partial);
+        let fetch = self.connection.uid_fetch(&set_of(keys), items).await?;
+        Ok(ImapMessages { fetch, is_partial })
     }
 
     fn other_forms(&self, place: Option<u32>) -> Vec<FetchForm> {

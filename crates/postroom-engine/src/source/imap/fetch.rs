@@ -4,6 +4,7 @@
 
 use crate::error::Error;
 use crate::source::contract::MessageStream;
+use crate::source::message::CONTRADICTION;
 use crate::source::message::MessageEvent;
 use crate::source::message::SourceBody;
 use crate::source::message::SourceMessage;
@@ -25,18 +26,24 @@ pub(crate) enum FetchForm {
 }
 
 /// A running FETCH.
-pub(crate) struct ImapMessages<'a>(pub(super) Fetch<'a>);
+pub(crate) struct ImapMessages<'a> {
+    pub(super) fetch: Fetch<'a>,
+    /// Whether a part of each message is asked for, which begins at the first octet.
+    pub(super) is_partial: bool,
+}
 
 impl MessageStream for ImapMessages<'_> {
     async fn next(&mut self) -> Result<Option<MessageEvent>, Error> {
-        while let Some(event) = self.0.next().await? {
+        while let Some(event) = self.fetch.next().await? {
             match event {
                 FetchEvent::BodyStart { .. } => return Ok(Some(MessageEvent::Begin)),
                 FetchEvent::Chunk(bytes) => return Ok(Some(MessageEvent::Chunk(bytes))),
                 FetchEvent::BodyEnd => {}
                 FetchEvent::Message(message) => {
                     if let Some(uid) = message.uid {
-                        return Ok(Some(MessageEvent::Message(given(uid, message))));
+                        let mut message = given(uid, message);
+                        message.is_called_part &= !self.is_partial;
+                        return Ok(Some(MessageEvent::Message(message)));
                     }
                 }
             }
@@ -52,6 +59,7 @@ fn given(uid: u64, fetched: Fetched) -> SourceMessage {
         internal_date_ms: fetched.internal_date_ms,
         size_bytes: fetched.size_bytes,
         header: fetched.header,
+        is_called_part: fetched.is_called_part,
         body: match fetched.body {
             Body::Missing => SourceBody::Missing,
             Body::Bytes(bytes) => SourceBody::Bytes(bytes),
@@ -61,6 +69,7 @@ fn given(uid: u64, fetched: Fetched) -> SourceMessage {
             Body::WrongSize => {
                 SourceBody::Unusable("the server gave another size than it announced")
             }
+            Body::Contradictory => SourceBody::Unusable(CONTRADICTION),
         },
     }
 }

@@ -1,0 +1,119 @@
+//! What one answer tells of a message: a server may tell its facts and its bytes in several FETCH
+//! responses, in any order, and what they tell must agree.
+//!
+//! Standards: RFC 3501 §7.4.2.
+
+use crate::source::joining::JoinedMessage;
+use crate::source::joining::NoContent;
+use crate::source::message::CONTRADICTION;
+use crate::source::message::SourceMessage;
+
+/// What an answer has told of one message so far.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    facts: SourceMessage,
+    /// Whether the bytes came.
+    has_content: bool,
+    /// Whether two responses do not agree.
+    is_contradictory: bool,
+}
+
+/// What a further response about the message means.
+#[derive(Debug)]
+pub(crate) enum Telling {
+    /// It has facts alone, which agree with what was told.
+    Facts,
+    /// It has the bytes, or says why there are none. The facts of earlier responses are added.
+    Content(JoinedMessage),
+    /// The bytes came before, and it does not agree with them.
+    Contradiction,
+}
+
+impl Told {
+    /// Takes a further response about the message.
+    pub(crate) fn take(&mut self, joined: JoinedMessage) -> Telling {
+        let JoinedMessage { mut message, content } = joined;
+        let octets = content.as_ref().ok().map(|original| original.size_bytes());
+        let has_content = !matches!(content, Err(NoContent::Missing));
+        self.note(&message);
+        if self.has_content {
+            return match has_content || self.is_contradictory {
+                true => Telling::Contradiction,
+                false => Telling::Facts,
+            };
+        }
+        if !has_content {
+            if self.facts.flags.is_empty() {
+                self.facts.flags = message.flags;
+            }
+            return Telling::Facts;
+        }
+        self.has_content = true;
+        message.size_bytes = self.facts.size_bytes;
+        message.internal_date_ms = self.facts.internal_date_ms;
+        if message.flags.is_empty() {
+            message.flags = std::mem::take(&mut self.facts.flags);
+        }
+        // From now on, a size must be that of the bytes, if none was told before.
+        self.facts.size_bytes = self.facts.size_bytes.or(octets);
+        let content =
+            if self.is_contradictory { Err(NoContent::Unusable(CONTRADICTION)) } else { content };
+        Telling::Content(JoinedMessage { message, content })
+    }
+
+    fn note(&mut self, message: &SourceMessage) {
+        let differs =
+            |then: Option<u64>, now: Option<u64>| then.zip(now).is_some_and(|(a, b)| a != b);
+        self.is_contradictory |= differs(self.facts.size_bytes, message.size_bytes);
+        self.facts.size_bytes = self.facts.size_bytes.or(message.size_bytes);
+        self.facts.internal_date_ms = self.facts.internal_date_ms.or(message.internal_date_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::original::Original;
+
+    fn response(size_bytes: Option<u64>, bytes: Option<&'static [u8]>) -> JoinedMessage {
+        let message = SourceMessage { size_bytes, ..SourceMessage::default() };
+        let content = bytes.map(|bytes| Original::Memory(bytes.into()));
+        JoinedMessage { message, content: content.ok_or(NoContent::Missing) }
+    }
+
+    #[test]
+    fn responses_about_one_message_are_joined_and_must_agree() {
+        const FACTS: &str = "facts";
+        #[rustfmt::skip]
+        let table: &[(&[(Option<u64>, Option<&'static [u8]>)], &[&str])] = &[
+            (&[(Some(2), Some(b"ab"))],                    &["ab of 2"]),
+            (&[(Some(2), None), (None, Some(b"ab"))],      &[FACTS, "ab of 2"]),
+            (&[(None, None), (None, Some(b"ab"))],         &[FACTS, "ab of ?"]),
+            (&[(None, Some(b"ab")), (Some(2), None)],      &["ab of ?", FACTS]),
+            (&[(None, Some(b"ab")), (Some(9), None)],      &["ab of ?", "contradiction"]),
+            (&[(Some(9), Some(b"ab")), (Some(9), None)],   &["ab of 9", FACTS]),
+            (&[(Some(9), None), (Some(2), Some(b"ab"))],   &[FACTS, "unusable"]),
+            (&[(None, Some(b"ab")), (None, Some(b"ab"))],  &["ab of ?", "contradiction"]),
+        ];
+        for (responses, want) in table {
+            let mut told = Told::default();
+            let mut got = vec![];
+            for (size, bytes) in *responses {
+                got.push(match told.take(response(*size, *bytes)) {
+                    Telling::Facts => FACTS.to_owned(),
+                    Telling::Contradiction => "contradiction".to_owned(),
+                    Telling::Content(JoinedMessage { content: Err(_), .. }) => {
+                        "unusable".to_owned()
+                    }
+                    Telling::Content(JoinedMessage { message, content: Ok(original) }) => {
+                        let size =
+                            message.size_bytes.map_or("?".to_owned(), |size| size.to_string());
+                        let bytes = original.start().unwrap();
+                        format!("{} of {size}", String::from_utf8_lossy(&bytes))
+                    }
+                });
+            }
+            assert_eq!(got, *want, "{responses:?}");
+        }
+    }
+}
