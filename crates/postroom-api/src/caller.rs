@@ -15,6 +15,7 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::http::request::Parts;
 use postroom_model::Class;
+use postroom_model::Domain;
 use postroom_model::MissingRight;
 use postroom_model::RightAction;
 use postroom_model::Rights;
@@ -83,6 +84,21 @@ pub(crate) fn readable(rights: &Rights, classes: &[Arc<Class>]) -> Vec<Arc<Class
     classes.iter().filter(|class| rights.reads(&class.classname)).cloned().collect()
 }
 
+/// Checks that a domain may change what belongs to all domains.
+///
+/// # Errors
+///
+/// 403 for every domain but `default` and `master`.
+pub(crate) fn administrates(domain: &Domain, what: &str) -> Result<(), Problem> {
+    if Domain::of_the_start().contains(domain) {
+        return Ok(());
+    }
+    let detail = format!(
+        "{what} to all domains: only tokens of the domains `default` and `master` may change it"
+    );
+    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+}
+
 impl FromRequestParts<App> for AnyToken {
     type Rejection = Problem;
 
@@ -107,6 +123,10 @@ impl FromRequestParts<App> for Caller {
             }
             let rated = RatedToken { domain: found.domain.clone(), name: found.name.clone() };
             app.rates.take(rated, app.limits.requests_per_second)?;
+            if found.is_suspended {
+                let detail = "the domain of this token is suspended: ask those who run Postroom";
+                return Err(Problem::new(StatusCode::FORBIDDEN, "suspended", detail));
+            }
             return Ok(Self(found));
         }
         if let Some(wait) = app.lockout.failed(shown, Instant::now()) {

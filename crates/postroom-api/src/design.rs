@@ -6,6 +6,7 @@
 use crate::app::App;
 use crate::body;
 use crate::caller::Caller;
+use crate::caller::administrates;
 use crate::etag;
 use crate::exact;
 use crate::parameters;
@@ -25,7 +26,6 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_model::Class;
 use postroom_model::ClassChange;
-use postroom_model::Domain;
 use postroom_model::Invalid;
 use postroom_model::Property;
 use postroom_model::RightAction;
@@ -53,8 +53,6 @@ const TWIN: &str = "sync";
 const SYNC_WITHIN: Duration = Duration::from_secs(30);
 /// How many times a change is tried if others change classes meanwhile.
 const TRIES_MAX: usize = 20;
-/// The domains whose tokens may change classes.
-const ADMINISTRATIVE: [&str; 2] = ["default", "master"];
 
 /// A request about classes, without its body.
 struct Asking {
@@ -120,7 +118,7 @@ pub(crate) async fn classes(
 impl Asking {
     /// Checks that the token may change a class.
     fn designs(&self, classname: &str) -> Result<(), Problem> {
-        administrates(&self.bearer.domain)?;
+        administrates(&self.bearer.domain, "the classes belong")?;
         Ok(self.bearer.rights.check(RightAction::Design, classname)?)
     }
 
@@ -182,7 +180,7 @@ impl Asking {
         body: Body,
         read: fn(&Class, &Value) -> Result<ClassChange, Vec<Invalid>>,
     ) -> Result<Response, Problem> {
-        administrates(&self.bearer.domain)?;
+        administrates(&self.bearer.domain, "the classes belong")?;
         let confirm = confirm(&self.uri)?;
         self.designs(&find(&self.store.classes(), name)?.classname)?;
         let sent = body::json(&self.headers, body, app).await?;
@@ -209,7 +207,7 @@ impl Asking {
 
     /// `DELETE` of a class with its entities.
     async fn delete(&self, name: &str) -> Result<Response, Problem> {
-        administrates(&self.bearer.domain)?;
+        administrates(&self.bearer.domain, "the classes belong")?;
         let confirm = confirm(&self.uri)?;
         for _ in 0..TRIES_MAX {
             let classes = self.store.classes();
@@ -254,15 +252,6 @@ fn placed(error: Error, properties: &[Property], inherited: usize, sent: &Value)
 /// The problem if others change classes again and again.
 fn crowded() -> Problem {
     Error::Condition(Failed::OtherClasses).into()
-}
-
-fn administrates(domain: &Domain) -> Result<(), Problem> {
-    if ADMINISTRATIVE.contains(&domain.as_str()) {
-        return Ok(());
-    }
-    let detail = "the classes belong to all domains: only tokens of the domains `default` and \
-                  `master` change them";
-    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
 }
 
 /// The class of that name or id.

@@ -138,6 +138,8 @@ mod message_text;
 
 mod file;
 
+mod domain;
+
 mod job;
 
 mod lookup;

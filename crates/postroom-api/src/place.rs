@@ -6,6 +6,7 @@
 //!   email/Messages/<id>/html                          a property that holds one file
 //!   email/Messages/<id>/text                          the whole text of a message
 //!   email/Webhooks/<id>/test                          a ping to the receiver of a webhook
+//!   iam/Domains/<id>/tokens                           the tokens of a domain
 //!   email/Messages/<id>/attachments                   a property that holds a list of files
 //!   email/Messages/<id>/attachments/Summer%202026.pdf one of them
 //! ```
@@ -17,11 +18,14 @@ use crate::percent;
 use crate::problem::Problem;
 use postroom_model::Class;
 use postroom_model::EntityId;
+use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::builtin::names;
 use std::sync::Arc;
 
+/// The last segment of the tokens of a domain.
+pub(crate) const DOMAIN_TOKENS: &str = "tokens";
 /// The last segment of a ping.
 pub(crate) const WEBHOOK_TEST: &str = "test";
 
@@ -52,6 +56,8 @@ pub(crate) enum Target {
     Text(EntityId),
     /// A ping to the receiver of a webhook.
     WebhookTest(EntityId),
+    /// The tokens of a domain.
+    DomainTokens(EntityId),
 }
 
 /// Finds what a path names. `path` is what follows `/rest/v1/model/`, still percent-encoded.
@@ -87,6 +93,9 @@ fn named(segments: &[String], classes: &[Arc<Class>]) -> Result<Place, Problem> 
         }
         [id, test] if class.classname == WEBHOOKS && test == WEBHOOK_TEST => {
             Target::WebhookTest(id_of(id)?)
+        }
+        [id, tokens] if class.classname == DOMAINS && tokens == DOMAIN_TOKENS => {
+            Target::DomainTokens(id_of(id)?)
         }
         [id, property] => {
             let id = id_of(id)?;
@@ -196,6 +205,7 @@ mod tests {
             (format!("email/Messages/{ID}/inlines"),          "email/Messages", Target::FileList(id, "inlines".to_owned())),
             (format!("email/Messages/{ID}/html"),             "email/Messages", Target::File(id, "html".to_owned(), None)),
             (format!("email/Messages/{ID}/text"),             "email/Messages", Target::Text(id)),
+            (format!("iam/Domains/{ID}/tokens"),              "iam/Domains", Target::DomainTokens(id)),
             (format!("email/Webhooks/{ID}/test"),             "email/Webhooks", Target::WebhookTest(id)),
             (format!("email/Messages/{ID}/rawMessage"),       "email/Messages", Target::File(id, "rawMessage".to_owned(), None)),
             (format!("email/Messages/{ID}/file/a%2Fb%20%C3%BC.txt"), "email/Messages", Target::File(id, file(), Some("a/b ü.txt".to_owned()))),

@@ -16,6 +16,7 @@ use crate::cors;
 use crate::create;
 use crate::design;
 use crate::docs_page;
+use crate::domain;
 use crate::entity;
 use crate::events;
 use crate::fetch;
@@ -58,6 +59,7 @@ use axum::routing::get;
 use axum::routing::post;
 use postroom_model::EntityId;
 use postroom_model::RightAction;
+use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_store::Bearer;
 use std::sync::Arc;
@@ -180,6 +182,7 @@ async fn answer(
         (Target::Entity(id), Verb::Fetch)    => fetch::fetch(asked, *id).await,
         (Target::Text(id), Verb::Get)        => message_text::show(asked, *id).await,
         (Target::WebhookTest(id), Verb::Post) => webhook::test(asked, *id).await,
+        (Target::DomainTokens(id), Verb::Post) => domain::token(asked, *id, body).await,
         (Target::FileList(id, p), Verb::Get)  => file::list(asked, *id, p).await,
         (Target::FileList(id, p), Verb::Post) => file::add(asked, *id, p, body).await,
         (Target::File(id, p, n), Verb::Get)   => file::show(asked, at(*id, p, n)).await,
@@ -194,6 +197,9 @@ async fn answer(
 fn allowed(caller: Caller, verb: Verb, place: &Place) -> Result<Bearer, Problem> {
     let (actions, classname) = (verb.actions(&place.target), place.class.classname.as_str());
     let bearer = caller.may(actions, classname)?;
+    if classname == DOMAINS {
+        return domain::of_master(bearer, actions);
+    }
     let writes = [RightAction::Create, RightAction::Change];
     let is_told = classname == WEBHOOKS && actions.iter().any(|action| writes.contains(action));
     if is_told && !bearer.rights.reads_all() {

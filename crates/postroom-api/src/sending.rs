@@ -3,6 +3,7 @@
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::caller::administrates;
 use crate::parameters;
 use crate::problem::Problem;
 use axum::Json;
@@ -34,7 +35,7 @@ pub(crate) async fn show(
     answer(&app).await
 }
 
-/// `POST …:resume`: resumes sending. If sending is not suspended, this changes nothing.
+/// `POST …:resume`: resumes sending for all domains. If sending is not suspended, this changes nothing.
 ///
 /// # Errors
 ///
@@ -44,7 +45,8 @@ pub(crate) async fn resume(
     caller: Caller,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    caller.may(&[RightAction::Operate], MESSAGES)?;
+    let bearer = caller.may(&[RightAction::Operate], MESSAGES)?;
+    administrates(&bearer.domain, "sending belongs")?;
     parameters::of(&uri, &[])?;
     app.store.sending_resume().await?;
     answer(&app).await

@@ -133,7 +133,7 @@ pub(crate) fn methods(place: &Place) -> String {
         Target::Entity(_) => "GET, HEAD, PATCH, PUT, DELETE",
         Target::File(..) => "GET, HEAD, PUT, DELETE",
         Target::Text(_) => "GET, HEAD",
-        Target::WebhookTest(_) => "POST",
+        Target::WebhookTest(_) | Target::DomainTokens(_) => "POST",
     };
     let all = std::iter::once(common).chain(own(place).map(|own| own.method));
     all.collect::<Vec<_>>().join(", ")
@@ -144,7 +144,11 @@ fn own(place: &Place) -> impl Iterator<Item = &'static Own> {
     let of_entity = match place.target {
         Target::Collection => Some(false),
         Target::Entity(_) => Some(true),
-        Target::FileList(..) | Target::File(..) | Target::Text(_) | Target::WebhookTest(_) => None,
+        Target::FileList(..)
+        | Target::File(..)
+        | Target::Text(_)
+        | Target::WebhookTest(_)
+        | Target::DomainTokens(_) => None,
     };
     let classname = place.class.classname.as_str();
     OWN.iter().filter(move |own| {

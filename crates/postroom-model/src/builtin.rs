@@ -1,4 +1,4 @@
-//! The seven classes that exist from the start, as JSON definitions.
+//! The eight classes that exist from the start, as JSON definitions.
 
 pub mod names;
 
@@ -16,6 +16,8 @@ pub const MESSAGES: &str = "email/Messages";
 pub const WEBHOOKS: &str = "email/Webhooks";
 /// The class name of OAuth apps.
 pub const OAUTH_APPS: &str = "email/OAuthApps";
+/// The class name of domains.
+pub const DOMAINS: &str = "iam/Domains";
 /// The class name of tokens.
 pub const TOKENS: &str = "iam/Tokens";
 
@@ -68,7 +70,7 @@ pub const OBEYED: [&str; 8] = [
     names::ROLE,
 ];
 
-const DEFINITIONS: [&str; 7] = [
+const DEFINITIONS: [&str; 8] = [
     include_str!("builtin/profiles.json"),
     include_str!("builtin/accounts.json"),
     include_str!("builtin/folders.json"),
@@ -76,9 +78,10 @@ const DEFINITIONS: [&str; 7] = [
     include_str!("builtin/webhooks.json"),
     include_str!("builtin/oauth_apps.json"),
     include_str!("builtin/tokens.json"),
+    include_str!("builtin/domains.json"),
 ];
 
-/// The built-in classes: profiles, accounts, folders, messages, webhooks, OAuth apps, tokens.
+/// The built-in classes: profiles, accounts, folders, messages, webhooks, OAuth apps, tokens, domains.
 ///
 /// # Errors
 ///
@@ -99,7 +102,8 @@ mod tests {
     fn definitions_are_classes() {
         let classes = classes().unwrap();
         let names: Vec<_> = classes.iter().map(|class| class.classname.as_str()).collect();
-        let all = [PROFILES, ACCOUNTS, FOLDERS, MESSAGES, WEBHOOKS, OAUTH_APPS, TOKENS];
+        let mail = [PROFILES, ACCOUNTS, FOLDERS, MESSAGES, WEBHOOKS, OAUTH_APPS];
+        let all = [mail.as_slice(), &[TOKENS, DOMAINS]].concat();
         assert_eq!(names, all);
         for class in &classes {
             for property in &class.properties {

@@ -4,6 +4,7 @@
 //! write, and writes it only while the entity is still the one that they saw: so nothing passes
 //! them by. A client's JSON is checked before that, in `validate`.
 
+use crate::builtin::DOMAINS;
 use crate::builtin::FOLDERS;
 use crate::builtin::MESSAGES;
 use crate::builtin::OAUTH_APPS;
@@ -13,6 +14,7 @@ use crate::builtin::files;
 use crate::builtin::names;
 use crate::class::Class;
 use crate::direction::MessageDirection;
+use crate::domain::Domain;
 use crate::entity::Entity;
 use crate::invalid::Invalid;
 use crate::oauth;
@@ -46,6 +48,10 @@ pub fn create_problems(class: &Class, new: &Entity) -> Vec<Invalid> {
     if class.classname == MESSAGES {
         problems.extend(state_problem(None, new));
     }
+    let name = new.text(names::NAME).filter(|_| class.classname == DOMAINS);
+    if name.is_some_and(|name| Domain::of_the_start().iter().any(|one| one.as_str() == name)) {
+        problems.push(Invalid::new(names::NAME, "is that of a domain that exists from the start"));
+    }
     problems
 }
 
@@ -75,6 +81,11 @@ pub fn changed(
     if class.classname == MESSAGES {
         problems.extend(state_problem(Some(before), &after));
         problems.extend(standing::problems(before, &after));
+    }
+    if class.classname == DOMAINS && changes.contains_key(names::NAME) {
+        let reason =
+            "never changes, because all that the domain has is known by it: change `title`";
+        problems.push(Invalid::new(names::NAME, reason));
     }
     if class.classname == WEBHOOKS && changes.get(names::SECRET).is_some_and(Json::is_null) {
         let reason = "cannot be unset, because each request is signed; give another one";
@@ -185,6 +196,11 @@ fn of_any(class: &Class, entity: &Entity) -> Vec<Invalid> {
     }
     if class.classname == OAUTH_APPS {
         problems.extend(oauth::problems(entity));
+    }
+    if class.classname == DOMAINS {
+        let name = entity.text(names::NAME).unwrap_or_default();
+        let problem = Domain::new(name).err().map(|problem| problem.to_string());
+        problems.extend(problem.map(|problem| Invalid::new(names::NAME, problem)));
     }
     if class.classname == TOKENS {
         problems.extend(rights::token_problems(entity));

@@ -41,6 +41,12 @@ impl Domain {
         Self("master".to_owned())
     }
 
+    /// The domains that exist from the start.
+    #[must_use]
+    pub fn of_the_start() -> [Self; 2] {
+        [Self::default_domain(), Self::master()]
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

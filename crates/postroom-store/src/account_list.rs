@@ -23,6 +23,7 @@ use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::names;
 use postroom_model::oauth::TokenSlot;
+use serde_json::Value as Json;
 use std::collections::HashMap;
 
 /// An account with what it refers to.
@@ -37,7 +38,7 @@ const ROWS_BETWEEN_YIELDS: usize = 100;
 
 impl Store {
     /// All accounts of all domains, with their profiles, folders and secrets. Accounts without a
-    /// profile are left out.
+    /// profile are left out. Those of suspended domains are shown as disabled.
     ///
     /// # Errors
     ///
@@ -74,6 +75,7 @@ impl Store {
             }
         }
         let apps = self.oauth_apps().await?;
+        let suspended = self.domains_suspended().await?;
         let mut found = vec![];
         for row in self.read(Statement::new(Self::select(&accounts))).await? {
             let account = self.entity_of(&accounts, &row)?;
@@ -88,7 +90,11 @@ impl Store {
                 &row,
                 Joined { account, profile: profile.clone(), apps: &apps },
             )?;
-            found.push(AccountRow { folders, ..found_row });
+            let mut row = AccountRow { folders, ..found_row };
+            if suspended.contains(row.domain.as_str()) {
+                row.account.properties.insert(names::ENABLED.to_owned(), Json::Bool(false));
+            }
+            found.push(row);
         }
         Ok(found)
     }

@@ -6,6 +6,7 @@ use crate::database::Statement;
 use crate::sending;
 use postroom_model::Class;
 use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::TOKENS;
@@ -49,14 +50,17 @@ pub(crate) fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
     // For a survey, which looks for folders that clients made.
     let unmet = (class.classname == FOLDERS)
         .then(|| index("not surveyed", "(\"account_id\") WHERE \"mailbox\" IS NULL"));
-    let tokens = (class.classname == TOKENS).then(|| {
-        let each = quoted(&format!("{TOKENS} one each"));
-        let each =
-            format!("CREATE UNIQUE INDEX IF NOT EXISTS {each} ON {table} (\"domain\", \"name\")");
-        [index("by token", "(\"token\") WHERE \"token\" IS NOT NULL"), each]
+    let by_token = "(\"token\") WHERE \"token\" IS NOT NULL";
+    let by_token = (class.classname == TOKENS).then(|| index("by token", by_token));
+    // Domains are all of the domain `master`.
+    let by_name = "(\"name\") WHERE \"suspended\"";
+    let by_name = (class.classname == DOMAINS).then(|| index("suspended", by_name));
+    let each = [TOKENS, DOMAINS].contains(&class.classname.as_str()).then(|| {
+        let each = quoted(&format!("{} one each", class.classname));
+        format!("CREATE UNIQUE INDEX IF NOT EXISTS {each} ON {table} (\"domain\", \"name\")")
     });
-    let tokens = tokens.into_iter().flatten();
-    whole.chain(references).chain(login).chain(unmet).chain(tokens).collect()
+    let iam = by_token.into_iter().chain(by_name).chain(each);
+    whole.chain(references).chain(login).chain(unmet).chain(iam).collect()
 }
 
 /// The indexes of messages.

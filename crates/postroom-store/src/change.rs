@@ -301,6 +301,7 @@ impl Store {
                 batch.push(DeliveryStep::Leave.taken("\"account\" = $1").bind(id));
                 Ok(batch)
             }
+            builtin::DOMAINS => self.domain_is_empty(domain, id).await,
             builtin::FOLDERS => Ok(ledger_gone(FolderId::of(id)).into()),
             _ => Ok(vec![]),
         }

@@ -4,6 +4,7 @@ use crate::columns::quoted;
 use crate::database::Lock;
 use crate::database::Row;
 use crate::database::Statement;
+use crate::domain_row;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::file;
@@ -95,6 +96,7 @@ impl Store {
             let of_files: Vec<_> = files.iter().map(|file| file.property.as_str()).collect();
             problems.extend(client::files_problems(class, &of_files));
             problems.extend(self.wanted_problems(class, entity));
+            problems.extend(domain_row::place_problem(domain, class));
             if !problems.is_empty() {
                 return Err(Error::Condition(Failed::Invalid { problems }));
             }

@@ -109,6 +109,7 @@ impl Failed {
         match name {
             "email/Folders one each" => Self::OneFolder,
             "iam/Tokens(domain, name)" | "iam/Tokens one each" => exists("a token of this name"),
+            "iam/Domains(domain, name)" | "iam/Domains one each" => exists("a domain of this name"),
             "receipt(folder, epoch, key)" | "receipt_pkey" => Self::Recorded,
             "once(domain, class, key)" | "once_pkey" => Self::KeyUsed,
             "delivery(message)" | "delivery_pkey" => Self::Queued,
@@ -198,6 +199,7 @@ mod tests {
             ("email/Folders one each",           Failed::OneFolder),
             ("iam/Tokens(domain, name)",         exists("a token of this name")),
             ("iam/Tokens one each",              exists("a token of this name")),
+            ("iam/Domains one each",             exists("a domain of this name")),
             ("receipt(folder, epoch, key)", Failed::Recorded),
             ("receipt_pkey",                     Failed::Recorded),
             ("once(domain, class, key)",         Failed::KeyUsed),

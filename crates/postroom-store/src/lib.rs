@@ -167,6 +167,8 @@ mod surveyed;
 
 mod entity_list;
 
+mod domain_row;
+
 mod entity;
 
 mod full_text;

@@ -4,6 +4,7 @@ use crate::bell::Listener;
 use postroom_model::Domain;
 use postroom_model::EntityId;
 use postroom_model::Rights;
+use postroom_model::TokenRole;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -102,4 +103,17 @@ pub struct Bearer {
     pub token: Option<EntityId>,
     /// What its holder may do.
     pub rights: Arc<Rights>,
+    /// Whether the domain is suspended, so that it may do nothing at present.
+    pub is_suspended: bool,
+}
+
+impl Bearer {
+    /// Whether it administers the domains: with the role `admin` in the domain `master`, or as the
+    /// administrator of `default`, whose token is given to the program.
+    #[must_use]
+    pub fn administers_domains(&self) -> bool {
+        let is_administrator = self.token.is_none() && self.domain == Domain::default_domain();
+        let is_admin = *self.rights == Rights::Role(TokenRole::Admin);
+        is_admin && (self.domain == Domain::master() || is_administrator)
+    }
 }

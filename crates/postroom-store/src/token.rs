@@ -127,7 +127,9 @@ impl Store {
         if let Some(row) = rows.first() {
             let name = row.text(1).ok_or(DAMAGED)?.to_owned();
             let rights = Arc::new(Rights::Role(TokenRole::Admin));
-            let bearer = Bearer { domain: columns::domain(row)?, name, token: None, rights };
+            let domain = columns::domain(row)?;
+            let is_suspended = self.domain_is_suspended(&domain).await?;
+            let bearer = Bearer { domain, name, token: None, rights, is_suspended };
             return Ok(Some(KnownToken { bearer, ends_ms: None }));
         }
         let class = self.builtin(TOKENS)?;
@@ -146,7 +148,9 @@ impl Store {
         let ends = token.text(names::EXPIRES_AT).map(Timestamp::parse).transpose();
         let ends_ms = ends.map_err(|_| DAMAGED)?.map(Timestamp::as_ms);
         let (token, rights) = (Some(token.id), Arc::new(rights));
-        Ok(Some(KnownToken { bearer: Bearer { domain, name, token, rights }, ends_ms }))
+        let is_suspended = self.domain_is_suspended(&domain).await?;
+        let bearer = Bearer { domain, name, token, rights, is_suspended };
+        Ok(Some(KnownToken { bearer, ends_ms }))
     }
 
     /// Writes when tokens were used. The feed does not tell it.

@@ -16,6 +16,9 @@ impl Store {
             self.inner.database.ring(Topic::Tokens);
             return;
         }
+        if class.classname == builtin::DOMAINS {
+            self.inner.database.ring(Topic::Tokens);
+        }
         if class.classname != builtin::MESSAGES {
             // The engine does not use the classes of clients.
             if class.is_built_in() {

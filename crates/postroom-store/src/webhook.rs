@@ -79,14 +79,18 @@ impl WebhookProgress {
 }
 
 impl Store {
-    /// All webhooks of all domains that are enabled.
+    /// All webhooks that are enabled, of all domains that are not suspended.
     ///
     /// # Errors
     ///
     /// When the store fails.
     pub async fn webhook_list_enabled(&self) -> Result<Vec<WebhookRow>, Error> {
         let class = self.builtin(WEBHOOKS)?;
-        let sql = format!("{} WHERE \"enabled\"", Self::select(&class));
+        let sql = format!(
+            "{} WHERE \"enabled\" AND \"domain\" NOT IN
+            (SELECT \"name\" FROM \"iam/Domains\" WHERE \"suspended\")",
+            Self::select(&class)
+        );
         let rows = self.read(Statement::new(sql).of_class(&*class)).await?;
         rows.iter().map(|row| self.webhook_row(&class, row)).collect()
     }

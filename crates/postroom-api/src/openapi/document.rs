@@ -8,13 +8,16 @@ use crate::openapi::tables::DescriptionTables;
 use crate::openapi::tables::Gives;
 use crate::openapi::tables::ProblemStatus;
 use crate::openapi::tables::Spot;
+use crate::place::DOMAIN_TOKENS;
 use crate::place::WEBHOOK_TEST;
 use crate::verb;
 use axum::http::StatusCode;
 use postroom_model::Class;
 use postroom_model::EventName;
 use postroom_model::Property;
+use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::TOKENS;
 use postroom_model::builtin::WEBHOOKS;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -107,6 +110,10 @@ fn places<'a>(operation: &DescribedOperation, classes: &'a [Arc<Class>]) -> Vec<
             Spot::WebhookTest if class.classname == WEBHOOKS => {
                 add(format!("{root}/{{id}}/{WEBHOOK_TEST}"), None);
             }
+            // What is made is a token.
+            Spot::DomainTokens if class.classname == TOKENS => {
+                add(format!("{MODEL}/{DOMAINS}/{{id}}/{DOMAIN_TOKENS}"), None);
+            }
             Spot::FileList | Spot::FileOfList => {
                 let below = if operation.at == Spot::FileList { "" } else { "/{file}" };
                 for property in files(true) {
@@ -120,7 +127,12 @@ fn places<'a>(operation: &DescribedOperation, classes: &'a [Arc<Class>]) -> Vec<
                     add(format!("{root}/{{id}}/{name}"), Some(property));
                 }
             }
-            Spot::Path(_) | Spot::Collection | Spot::Entity | Spot::Text | Spot::WebhookTest => {}
+            Spot::Path(_)
+            | Spot::Collection
+            | Spot::Entity
+            | Spot::Text
+            | Spot::WebhookTest
+            | Spot::DomainTokens => {}
         }
     }
     places
@@ -131,6 +143,7 @@ fn described(operation: &DescribedOperation, at: &Located<'_>, tables: &Descript
     id.extend(at.class.map(|class| class.classname.replace('/', "_")));
     id.extend(at.property.map(|property| bodies::shown_name(property).to_owned()));
     id.extend((operation.at == Spot::Text).then(|| "text".to_owned()));
+    id.extend((operation.at == Spot::DomainTokens).then(|| "of_domain".to_owned()));
     id.extend((operation.at == Spot::WebhookTest).then(|| WEBHOOK_TEST.to_owned()));
     id.push(operation.id.clone());
     let mut described = json!({

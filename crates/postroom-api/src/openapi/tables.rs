@@ -128,6 +128,8 @@ pub(crate) enum Spot {
     Text,
     /// A ping to the receiver of a webhook.
     WebhookTest,
+    /// The tokens of a domain.
+    DomainTokens,
     /// The files of each property that has a list of them.
     FileList,
     /// One of these files.
@@ -143,6 +145,7 @@ impl From<String> for Spot {
             "Entity" => Self::Entity,
             "Text" => Self::Text,
             "WebhookTest" => Self::WebhookTest,
+            "DomainTokens" => Self::DomainTokens,
             "FileList" => Self::FileList,
             "FileOfList" => Self::FileOfList,
             "File" => Self::File,

@@ -135,7 +135,10 @@ async fn classes_are_shown_in_their_own_form() {
         classes.as_array().unwrap().iter().map(|c| c["classname"].clone()).collect();
     let all = ["Profiles", "Accounts", "Folders", "Messages", "Webhooks", "OAuthApps"];
     let all = all.iter().map(|name| format!("email/{name}"));
-    assert_eq!(names, all.chain(["iam/Tokens".to_owned()]).collect::<Vec<_>>());
+    assert_eq!(
+        names,
+        all.chain(["iam/Tokens", "iam/Domains"].map(str::to_owned)).collect::<Vec<_>>()
+    );
     let one = server.get("/rest/v1/design/classes/email/Messages").await.expect(200);
     assert_eq!(one, classes[3]);
     assert!(one["properties"].as_array().unwrap().iter().any(|p| p["data_type"] == "attachment"));

@@ -37,6 +37,8 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"headers\":{\"host\":\"x\"}}", 422, "headers: names `host`"),
     ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"batch\":101}", 422, "batch: takes a whole number from 1 to 100"),
     ("POST",   "email/Webhooks",              "{\"url\":\"https://a.test\",\"cursor\":1}", 422, "cursor: is set by Postroom alone"),
+    ("POST",   "iam/Domains",                 "{\"name\":\"A\"}", 422, "name: a domain is 1 to 63"),
+    ("POST",   "iam/Domains",                 "{\"name\":\"default\"}", 422, "name: is that of a domain that exists"),
     ("POST",   "iam/Tokens",                  "{\"name\":\"a\"}", 422, "role: is required, unless"),
     ("POST",   "iam/Tokens",                  "{\"name\":\"a\",\"role\":\"king\"}", 422, "role: takes one of"),
     ("POST",   "iam/Tokens",                  "{\"name\":\"admin\",\"role\":\"admin\"}", 422, "name: is that of the administrator's"),

@@ -2,8 +2,16 @@
 
 use crate::server::OTHER_TOKEN;
 use crate::server::Server;
+use crate::server::answer;
 use crate::walk;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::builtin::DOMAINS;
+use postroom_model::builtin::PROFILES;
+use postroom_model::builtin::TOKENS;
+use postroom_store::NewEntity;
 use postroom_testkit::on_both;
+use serde_json::json;
 
 /// A word that is in every text of the default domain.
 const WORD: &str = "quillwort";
@@ -54,6 +62,7 @@ async fn no_operation_shows_or_changes_anything_of_another_domain() {
                 // A new entity cannot have an id that exists. Without an engine, nothing is tried.
                 let hidden = match walked.method.as_str() {
                     "GET" | "DELETE" => [404].as_slice(),
+                    "PUT" if walked.template.contains(DOMAINS) => &[403],
                     _ => &[404, 409, 415, 422, 428],
                 };
                 if !hidden.contains(&answered.status) {
@@ -65,4 +74,67 @@ async fn no_operation_shows_or_changes_anything_of_another_domain() {
     assert_eq!(leaks, Vec::<String>::new());
     assert_eq!(walk::everything(&server).await, before);
     assert!(asked > 300 && of_one > 40, "{asked} {of_one}");
+}
+
+#[on_both]
+async fn a_domain_is_made_renamed_and_suspended_by_who_administers_all() {
+    let server = Server::start().await;
+    let acme = json!({"name": "acme", "title": "Acme"});
+    let made = server.send("POST", DOMAINS, &acme).await.expect(201);
+    server.send("POST", DOMAINS, &acme).await.expect(409);
+    let path = format!("{DOMAINS}/{}", made["id"].as_str().unwrap());
+    server.send("PATCH", &path, &json!({"name": "other"})).await.expect(422);
+    let renamed = server.send("PATCH", &path, &json!({"title": "Acme Ltd"})).await.expect(200);
+    assert_eq!((&renamed["name"], &renamed["title"]), (&json!("acme"), &json!("Acme Ltd")));
+    let first = json!({"name": "first", "role": "admin"});
+    let first = server.send("POST", &format!("{path}/tokens"), &first).await.expect(201);
+    let value = first["token"].as_str().unwrap();
+    let ask = async |method: &str, path: &str| {
+        answer(server.anonymous(method, path).bearer_auth(value).json(&json!({"name": "a"}))).await
+    };
+    // Its holder is in the new domain, and administers no other.
+    assert_eq!(ask("GET", TOKENS).await.expect(200)[0]["id"], first["id"]);
+    assert_eq!(server.get(TOKENS).await.expect(200), json!([]));
+    assert_eq!(ask("GET", DOMAINS).await.expect(200), json!([]));
+    assert_eq!(ask("GET", &path).await.status, 404);
+    assert_eq!(ask("POST", &format!("{path}/tokens")).await.status, 404);
+    assert_eq!(ask("POST", DOMAINS).await.status, 403);
+    assert_eq!(ask("POST", "/rest/v1/sending:resume").await.status, 403);
+    assert_eq!(ask("PATCH", "/rest/v1/design/classes/email/Messages").await.status, 403);
+    assert_eq!(ask("POST", PROFILES).await.status, 201);
+    assert_eq!(server.get(PROFILES).await.expect(200), json!([]));
+    // An admin of `master` administers domains, and another role there does not.
+    for (role, status) in [("admin", 200), ("operator", 403)] {
+        let domain = Domain::master();
+        let class = server.store.builtin(TOKENS).unwrap();
+        let value = format!("a token of {role}");
+        let values = json!({"name": value, "role": role, "enabled": true, "token": value});
+        let values = values.as_object().unwrap().clone();
+        let entity = Entity::new(server.store.clock().new_id(), values);
+        let new = NewEntity { entity, files: vec![] };
+        server.store.entity_create(&domain, &class, vec![new]).await.unwrap();
+        let request = server.anonymous("GET", &path).bearer_auth(format!("a token of {role}"));
+        assert_eq!(answer(request).await.status, status, "{role}");
+    }
+
+    let stream = server.anonymous("GET", "/rest/v1/events?after=now").bearer_auth(value);
+    let mut stream = stream.header("accept", "text/event-stream").send().await.unwrap();
+    server.send("PATCH", &path, &json!({"suspended": true})).await.expect(200);
+    let refused = ask("GET", PROFILES).await.expect(403);
+    assert_eq!(refused["type"], "urn:postroom:problem:suspended");
+    while stream.chunk().await.unwrap().is_some() {}
+    server.get(PROFILES).await.expect(200);
+    server.send("PATCH", &path, &json!({"suspended": false})).await.expect(200);
+    assert_eq!(ask("GET", PROFILES).await.expect(200)[0]["name"], "a");
+
+    let in_use = answer(server.request("DELETE", &path)).await.expect(409);
+    assert!(in_use["detail"].as_str().unwrap().contains("email/Profiles"), "{in_use}");
+    for class in [PROFILES, TOKENS] {
+        for entity in ask("GET", class).await.expect(200).as_array().unwrap() {
+            let at = format!("{class}/{}", entity["id"].as_str().unwrap());
+            answer(server.anonymous("DELETE", &at).bearer_auth(value)).await.expect(204);
+        }
+    }
+    assert_eq!(ask("GET", PROFILES).await.status, 401);
+    answer(server.request("DELETE", &path)).await.expect(204);
 }

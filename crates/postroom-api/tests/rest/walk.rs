@@ -89,6 +89,7 @@ pub async fn filled(server: &Server, word: &str) -> WalkedIds {
     let app = create("email/OAuthApps", values).await;
     let values = json!({"name": word, "url": format!("https://{word}.example/"), "enabled": false});
     let hook = create("email/Webhooks", values).await;
+    let domain = create("iam/Domains", json!({"name": word, "title": word})).await;
     let token = create("iam/Tokens", json!({"name": word, "role": "reader"})).await;
     for (path, name) in [
         (format!("email/Accounts/{account}"), "fromDisplayName"),
@@ -111,17 +112,20 @@ pub async fn filled(server: &Server, word: &str) -> WalkedIds {
         ("email/OAuthApps", app),
         ("email/Webhooks", hook),
         ("iam/Tokens", token),
+        ("iam/Domains", domain),
         ("jobs", job["id"].as_str().unwrap().to_owned()),
     ])
 }
 
-/// Everything that a domain has, as it is stored.
+/// Everything that the default domain has, and the domains, as they are stored.
 pub async fn everything(server: &Server) -> Vec<Json> {
     let (domain, mut all) = (Domain::default_domain(), vec![]);
     let query = Query { limit: 1000, ..Query::default() };
     for class in server.store.classes().iter() {
-        let found = server.store.entity_list(&domain, class, &query).await.unwrap();
-        all.extend(found.iter().map(|entity| entity.to_json(class)));
+        for domain in [&domain, &Domain::master()] {
+            let found = server.store.entity_list(domain, class, &query).await.unwrap();
+            all.extend(found.iter().map(|entity| entity.to_json(class)));
+        }
     }
     all.extend(server.store.job_list(&domain, 100).await.unwrap().iter().map(|job| job.to_json()));
     all

@@ -217,13 +217,15 @@ pub const STATUS_TEXT: &str = "statusText";
 pub const STORED_COUNT: &str = "storedCount";
 /// `subject` of a message.
 pub const SUBJECT: &str = "subject";
+/// `suspended` of a domain.
+pub const SUSPENDED: &str = "suspended";
 /// `tenant` of an OAuth app.
 pub const TENANT: &str = "tenant";
 /// `text` of a message.
 pub const TEXT: &str = "text";
 /// `textSource` of a message.
 pub const TEXT_SOURCE: &str = "textSource";
-/// `title` of a folder.
+/// `title` of a domain and a folder.
 pub const TITLE: &str = "title";
 /// `tlsFingerprint` of a profile.
 pub const TLS_FINGERPRINT: &str = "tlsFingerprint";

@@ -5,6 +5,7 @@ use crate::account::FolderReport;
 use crate::backup::backup_key;
 use crate::blob::BlobWriter;
 use crate::database::Statement;
+use crate::entity::NewEntity;
 use crate::entity_place::EntityPlace;
 use crate::file::NewContent;
 use crate::file::NewFile;
@@ -18,14 +19,18 @@ use crate::surveyed::SurveyedFolder;
 use crate::tests::life::world::CLASS;
 use crate::tests::life::world::World;
 use crate::tests::life::world::file;
+use crate::tests::life::world::object;
 use crate::token_step::TokenStep;
 use crate::webhook::WebhookProgress;
 use postroom_model::AccountId;
+use postroom_model::Domain;
+use postroom_model::Entity;
 use postroom_model::FolderId;
 use postroom_model::ProfileId;
 use postroom_model::Timestamp;
 use postroom_model::WebhookId;
 use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::OAUTH_APPS;
@@ -160,6 +165,23 @@ pub(super) async fn rights(world: &World) {
     let class = store.builtin(TOKENS).unwrap();
     let used = store.entity_get(&world.domain, &class, token.id).await.unwrap().unwrap();
     assert!(used.text("lastUsedAt").is_some() && used.version == token.version, "{used:?}");
+}
+
+/// A domain is suspended, goes on, and is deleted.
+pub(super) async fn domains(world: &World) {
+    let (store, domain) = (&world.store, Domain::master());
+    let class = store.builtin(DOMAINS).unwrap();
+    let values = json!({"name": "gone", "suspended": true});
+    let entity = Entity::new(store.clock().new_id(), object(&values));
+    let place = EntityPlace::new(&domain, &class, entity.id);
+    let new = NewEntity { entity, files: vec![] };
+    store.entity_create(&domain, &class, vec![new]).await.unwrap();
+    assert!(store.domain_is_suspended(&Domain::new("gone").unwrap()).await.unwrap());
+    assert!(store.domains_suspended().await.unwrap().contains("gone"));
+    let goes_on = object(&json!({"suspended": false}));
+    store.entity_update(place, &goes_on, None).await.unwrap();
+    assert!(store.domains_suspended().await.unwrap().is_empty());
+    store.entity_delete(place, None).await.unwrap();
 }
 
 /// Messages expire.
