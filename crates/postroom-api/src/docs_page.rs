@@ -41,6 +41,9 @@ pub(crate) const CHAPTER: &str = "/rest/v1/docs/chapters/{chapter}";
 /// A file that pages need.
 pub(crate) const PAGE_FILE: &str = "/rest/v1/docs/files/{file}";
 
+/// The style sheet of pages.
+pub(crate) const STYLE: &str = "/rest/v1/docs/files/page.css";
+
 /// What a page may load. The viewer sets styles of elements, and has pictures in its style sheets.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \

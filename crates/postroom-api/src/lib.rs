@@ -168,6 +168,8 @@ mod node;
 
 mod docs_page;
 
+mod oauth;
+
 mod openapi;
 
 mod cors;

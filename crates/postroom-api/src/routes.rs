@@ -28,6 +28,7 @@ use crate::job;
 use crate::lookup;
 use crate::message_text;
 use crate::node;
+use crate::oauth;
 use crate::openapi;
 use crate::place;
 use crate::place::Place;
@@ -61,6 +62,8 @@ use postroom_model::EntityId;
 use postroom_model::RightAction;
 use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::WEBHOOKS;
+use postroom_model::oauth::CONSENT_CALLBACK;
+use postroom_model::oauth::CONSENT_START;
 use postroom_store::Bearer;
 use std::sync::Arc;
 
@@ -69,7 +72,8 @@ const AGAIN_MAX: usize = 20;
 /// The path of the entities.
 const MODEL: &str = "/rest/v1/model/";
 
-/// The REST interface. Everything but health and the pages for people asks for a token first.
+/// The REST interface. Everything but health, the pages for people and the end of a consent asks
+/// for a token first.
 pub fn router(app: App) -> Router {
     let (clock, origins) = (app.store.clock().clone(), app.origins.clone());
     let routes = routes().into_iter();
@@ -101,6 +105,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         (events::EVENTS, get(events::show)),
         (web_socket::WEB_SOCKET, get(web_socket::open)),
         (autoconfig::AUTOCONFIG, get(autoconfig::show)),
+        (CONSENT_START, get(oauth::start)),
+        (CONSENT_CALLBACK, get(oauth::callback)),
         (job::JOBS, get(job::list)),
         ("/rest/v1/jobs/{id}", get(job::show).delete(job::delete)),
         (node::NODES, get(node::list)),

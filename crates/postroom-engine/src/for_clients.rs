@@ -1,5 +1,6 @@
 //! What clients, and whoever stops the engine, ask of it at once, beside its own work.
 
+use crate::consent::OAuthConsents;
 use crate::supervisor::Supervisor;
 use crate::verify::AccountVerifier;
 use crate::webhooks::WebhookTester;
@@ -30,5 +31,11 @@ impl Supervisor {
     #[must_use]
     pub fn account_verifier(&self) -> AccountVerifier {
         AccountVerifier::new(Arc::clone(&self.shared))
+    }
+
+    /// What lets the owners of mailboxes consent.
+    #[must_use]
+    pub fn oauth_consents(&self) -> OAuthConsents {
+        OAuthConsents::new(Arc::clone(&self.shared))
     }
 }

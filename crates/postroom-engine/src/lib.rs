@@ -28,6 +28,8 @@ mod retry_after;
 
 mod http_exchange;
 
+mod proxied;
+
 mod token_request;
 
 mod token_found;
@@ -114,6 +116,8 @@ mod webhooks;
 
 mod verify;
 
+mod consent;
+
 mod supervisor;
 
 mod for_clients;
@@ -123,6 +127,10 @@ mod node_view;
 mod group_node;
 
 pub use account::ServerKind;
+pub use consent::ConsentError;
+pub use consent::ConsentGiven;
+pub use consent::ConsentPage;
+pub use consent::OAuthConsents;
 pub use credentials::CredentialAnswer;
 pub use credentials::CredentialError;
 pub use credentials::CredentialRequest;

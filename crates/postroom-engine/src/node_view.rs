@@ -1,5 +1,6 @@
 //! What requests of clients ask of this process as one of several.
 
+use crate::consent::OAuthConsents;
 use crate::supervisor::Supervisor;
 use crate::verify::AccountVerifier;
 use crate::webhooks::WebhookTester;
@@ -17,6 +18,7 @@ pub(crate) struct EngineParts {
     under_way: Box<dyn Fn() -> Vec<(String, MessageEntityId)> + Send + Sync>,
     webhooks: WebhookTester,
     verifier: AccountVerifier,
+    consents: OAuthConsents,
 }
 
 impl EngineParts {
@@ -26,6 +28,7 @@ impl EngineParts {
             under_way: Box::new(engine.watch_under_way()),
             webhooks: engine.webhook_tester(),
             verifier: engine.account_verifier(),
+            consents: engine.oauth_consents(),
         }
     }
 }
@@ -109,5 +112,11 @@ impl NodeView {
     #[must_use]
     pub fn account_verifier(&self) -> Option<AccountVerifier> {
         self.of_engine(|engine| engine.verifier.clone())
+    }
+
+    /// What lets the owners of mailboxes consent. `None`: no engine runs here.
+    #[must_use]
+    pub fn oauth_consents(&self) -> Option<OAuthConsents> {
+        self.of_engine(|engine| engine.consents.clone())
     }
 }

@@ -240,7 +240,7 @@ impl TokenAsker {
             self.note(found, TokenStep::Asking(self.now())).await?;
         }
         let dialer = self.dialing.now().dialer.clone();
-        match token_request::ask(&dialer, &asked).await {
+        match token_request::ask(&self.store, dialer, &found.row, &asked).await {
             Ok(granted) => {
                 known.unwritten = Some(UnwrittenToken { used, given_at: Instant::now(), granted });
                 self.write_given(account, slot, known).await?;
@@ -291,4 +291,57 @@ fn not_read(error: postroom_store::Error) -> CredentialError {
 fn not_written(error: postroom_store::Error) -> CredentialError {
     let reason = format!("its token could not be stored: {error}");
     CredentialError::Temporary { reason, after: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Account;
+    use crate::account::ServerKind;
+    use crate::fixture;
+    use postroom_model::builtin::ACCOUNTS;
+    use postroom_model::builtin::OAUTH_APPS;
+    use postroom_model::builtin::PROFILES;
+    use postroom_sandbox::TokenFault;
+    use postroom_sandbox::TokenServer;
+    use serde_json::json;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_provider_that_asks_to_wait_is_left_alone_by_both_servers_of_an_account() {
+        let (_directory, shared) = fixture::shared().await;
+        let (store, provider) = (shared.store.clone(), TokenServer::default());
+        let listening = provider.listen().await.unwrap();
+        let app = json!({"name": "a", "tokenUrl": format!("http://{}/token", listening.address)});
+        let app = fixture::create(&store, OAUTH_APPS, app).await;
+        let servers = json!({"name": "p", "imapHost": "i.test", "smtpHost": "s.test"});
+        let profile = fixture::create(&store, PROFILES, servers).await;
+        let account = json!({
+            "profile_id": profile.to_string(), "address": "anna@a.test",
+            "oauthApp_id": app.to_string(), "refreshToken": provider.consent("anna@a.test"),
+        });
+        let id = fixture::create(&store, ACCOUNTS, account).await;
+        let dialing = CurrentDialing::new(shared.settings.dialing.clone());
+        let source = OAuthCredentials::new(store.clone(), dialing, TaskTracker::new());
+        let ask = async |server: ServerKind| {
+            let row = store.account_find(AccountId::of(id)).await.unwrap().unwrap();
+            let request = CredentialRequest::of(&Account::from_row(&row), server).unwrap();
+            source.get(&request).await
+        };
+        provider.then(&[TokenFault::AsksToWait(500)]);
+        for server in [ServerKind::Imap, ServerKind::Smtp, ServerKind::Imap] {
+            let Err(CredentialError::Temporary { after: Some(after), .. }) = ask(server).await
+            else {
+                panic!("{server:?}")
+            };
+            assert!(after > Duration::from_secs(400), "{after:?}");
+            assert_eq!(provider.asked().len(), 1, "{server:?}");
+        }
+        // A new consent does not wait.
+        let again = json!({"refreshToken": provider.consent("anna@a.test")});
+        fixture::change(&store, ACCOUNTS, id, again).await;
+        ask(ServerKind::Smtp).await.unwrap();
+        ask(ServerKind::Imap).await.unwrap();
+        assert_eq!(provider.asked().len(), 2);
+    }
 }

@@ -9,19 +9,15 @@ use crate::credentials::CredentialSource;
 use crate::error::Error;
 use crate::lanes::Lanes;
 use crate::oauth_credentials::OAuthCredentials;
+use crate::proxied::through_proxy;
 use crate::pulse::Pulse;
 use crate::settings::CurrentDialing;
 use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::under_way::UnderWay;
-use postroom_model::proxy::ProxyAddress;
-use postroom_model::proxy::ProxyScheme;
 use postroom_net::Credentials;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
-use postroom_net::Proxy;
-use postroom_net::ProxyLogin;
-use postroom_net::ProxyProtocol;
 use postroom_store::Clock;
 use postroom_store::Store;
 use std::collections::HashMap;
@@ -147,6 +143,11 @@ impl Shared {
         request.is_some_and(|request| self.credentials.refused(&request, credentials))
     }
 
+    /// Where what must not be ended runs: it asks providers for tokens.
+    pub(crate) fn asking(&self) -> &TaskTracker {
+        &self.asking
+    }
+
     /// How connections are made now.
     #[must_use]
     pub fn dialing(&self) -> Arc<Dialing> {
@@ -164,40 +165,9 @@ impl Shared {
     ) -> Result<Dialer, postroom_net::Error> {
         let dialer = self.dialing().dialer.pinned(&account.fingerprints)?;
         let dialer = dialer.tls_from(account.tls_minimum)?;
-        let dialer = match &account.proxy {
-            Some(proxy) => dialer.through(self.proxy(account, proxy).await?),
-            None => dialer,
-        };
+        let dialer = through_proxy(dialer, &self.store, account).await?;
         let is_public_only = self.settings.mail_to_public_only;
         Ok(if is_public_only { dialer.public_only(MAIL_TO_PUBLIC_ONLY) } else { dialer })
-    }
-
-    async fn proxy(
-        &self,
-        account: &Account,
-        at: &ProxyAddress,
-    ) -> Result<Proxy, postroom_net::Error> {
-        let protocol = match at.scheme {
-            ProxyScheme::Socks5 => ProxyProtocol::Socks5,
-            ProxyScheme::Http => ProxyProtocol::HttpConnect,
-        };
-        let (host, port) = (at.host.clone(), at.port);
-        let Some(name) = account.proxy_login.clone() else {
-            return Ok(Proxy { protocol, host, port, login: None });
-        };
-        let unusable = |reason: String| postroom_net::Error::ProxyLogin { reason };
-        let sealed = match &account.proxy_password {
-            Some(sealed) => Some(sealed.clone()),
-            None => {
-                let stored = self.store.proxy_password(account.profile).await;
-                stored.map_err(|error| unusable(error.to_string()))?
-            }
-        };
-        let sealed = sealed.ok_or_else(|| unusable("set `proxyPassword`".to_owned()))?;
-        let password = sealed.open().map_err(|_| {
-            unusable("it cannot be decrypted: save `proxyPassword` again".to_owned())
-        })?;
-        Ok(Proxy { protocol, host, port, login: Some(ProxyLogin { name, password }) })
     }
 
     /// From now on connections are made in another way.

@@ -86,16 +86,21 @@ impl FoundTokens {
     }
 
     pub(crate) fn without_consent(&self) -> String {
-        let (slot, address) = (self.slot, self.address());
+        let address = self.address();
         let what = if self.access_token.is_some() {
             "the access token has ended or is refused by the server, and there is no refresh token"
         } else {
             "nobody has consented yet that Postroom reads and sends mail"
         };
-        format!(
-            "{what}: let the owner of {address} consent, and save the token as `{}`",
-            slot.refresh_token()
-        )
+        let where_to = self.where_to_consent();
+        format!("{what}: let the owner of {address} consent {where_to}")
+    }
+
+    /// Where the owner consents, and what else helps.
+    fn where_to_consent(&self) -> String {
+        let start = self.oauth.consent_start(self.account(), self.slot);
+        let token = self.slot.refresh_token();
+        format!("on the page that GET {start} leads to, or save a token as `{token}`")
     }
 
     /// What a refusal means, and who has to do what.
@@ -111,9 +116,8 @@ impl FoundTokens {
         match by {
             Consenter::Owner => format!(
                 "the provider gives the OAuth app `{app}` no more access to this mailbox ({reason}\
-                 {interrupted}): let the owner of {address} consent again, and save the new token \
-                 as `{}`",
-                self.slot.refresh_token()
+                 {interrupted}): let the owner of {address} consent again {}",
+                self.where_to_consent()
             ),
             Consenter::Organisation => format!(
                 "the organisation of this mailbox gives the OAuth app `{app}` no access to it \
@@ -130,6 +134,16 @@ impl FoundTokens {
     fn address(&self) -> &str {
         self.row.account.text(names::ADDRESS).unwrap_or_default()
     }
+}
+
+/// The login that the tokens of a slot are for.
+pub(crate) fn login_of(row: &AccountRow, slot: TokenSlot) -> &str {
+    let text = |name: &str| row.account.text(name).filter(|text| !text.is_empty());
+    let own = match slot {
+        TokenSlot::Account => None,
+        TokenSlot::Smtp => text(names::SMTP_LOGIN),
+    };
+    own.or_else(|| text(names::LOGIN)).or_else(|| text(names::ADDRESS)).unwrap_or_default()
 }
 
 fn opened(sealed: &Sealed, property: &'static str) -> Result<SecretString, CredentialError> {

@@ -1,16 +1,21 @@
 //! Asks a provider for a token, and says what its answer means.
 //!
-//! Standards: RFC 6749 §5 (answers of a token endpoint) and §6 (refresh tokens).
+//! Standards: RFC 6749 §4.1.3 (authorisation codes), §5 (answers of a token endpoint) and §6
+//! (refresh tokens), RFC 7636 (PKCE).
 
+use crate::account::Account;
 use crate::http_exchange;
 use crate::http_exchange::FormAnswer;
 use crate::http_exchange::FormRequest;
+use crate::proxied::through_proxy;
 use crate::retry_after::RetryAfter;
 use postroom_model::AccountId;
 use postroom_model::oauth::OAuthApp;
 use postroom_model::oauth_answer::Consenter;
 use postroom_model::oauth_answer::TokenAnswer;
 use postroom_net::Dialer;
+use postroom_store::AccountRow;
+use postroom_store::Store;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use serde_json::Value as Json;
@@ -36,6 +41,15 @@ pub(crate) struct TokenRequest<'a> {
 pub(crate) enum Grant {
     /// A refresh token (RFC 6749 §6).
     RefreshToken(SecretString),
+    /// What the provider gave the browser of somebody who has just consented (RFC 6749 §4.1.3).
+    Code {
+        /// The code.
+        code: SecretString,
+        /// What proves that the one who asked for the consent brings the code (RFC 7636 §4.5).
+        verifier: SecretString,
+        /// Where the code was sent to.
+        redirect_uri: String,
+    },
     /// The app itself (RFC 6749 §4.4).
     ClientCredentials,
     /// Software of a client has the tokens. The secret of the app says who asks.
@@ -79,39 +93,51 @@ pub(crate) enum TokenFailure {
     },
 }
 
-/// Asks for a token.
+/// Asks for a token for an account, through the proxy of its profile if it has one.
 ///
 /// # Errors
 ///
 /// Why there is none.
 pub(crate) async fn ask(
-    dialer: &Dialer,
+    store: &Store,
+    dialer: Dialer,
+    row: &AccountRow,
     request: &TokenRequest<'_>,
 ) -> Result<GrantedToken, TokenFailure> {
+    let passing = |error: &(dyn std::error::Error + 'static), reason: String, is_open| {
+        let reason = format!("{reason}{}", postroom_net::cause(error));
+        TokenFailure::Passing { reason, after: None, is_open }
+    };
     let Some(url) = &request.app.token_url else {
         let reason = "it has no `tokenUrl`".to_owned();
         return Err(TokenFailure::Refused { by: Consenter::Administrator, reason });
     };
     let form = request.form();
     let bearer = request.client_secret.as_ref().filter(|_| request.is_external());
-    match http_exchange::post(dialer, FormRequest { url, form, bearer }).await {
+    let dialer = through_proxy(dialer, store, &Account::from_row(row)).await;
+    let dialer = dialer.map_err(|error| passing(&error, String::new(), false))?;
+    match http_exchange::post(&dialer, FormRequest { url, form, bearer }).await {
         Ok(answer) => request.read(&answer),
         Err(error) => {
-            let is_open = error.may_be_sent();
-            let (authority, cause) = (&url.authority, postroom_net::cause(&error));
-            let reason = format!("{authority} gives no answer: {cause}");
-            Err(TokenFailure::Passing { reason, after: None, is_open })
+            let said = format!("{} gives no answer: ", url.authority);
+            Err(passing(&error, said, error.may_be_sent()))
         }
     }
 }
 
 impl TokenRequest<'_> {
     fn form(&self) -> SecretString {
-        let mut form = FormFields(String::with_capacity(4096));
+        let mut form = FormFields::default();
         match &self.grant {
             Grant::RefreshToken(token) => {
                 form.add("grant_type", "refresh_token");
                 form.add("refresh_token", token.expose_secret());
+            }
+            Grant::Code { code, verifier, redirect_uri } => {
+                form.add("grant_type", "authorization_code");
+                form.add("code", code.expose_secret());
+                form.add("redirect_uri", redirect_uri);
+                form.add("code_verifier", verifier.expose_secret());
             }
             Grant::ClientCredentials => form.add("grant_type", "client_credentials"),
             Grant::External { account, address } => {
@@ -119,7 +145,8 @@ impl TokenRequest<'_> {
                 form.add("address", address);
             }
         }
-        if !self.app.scope.is_empty() {
+        // The scopes of a code were chosen when it was asked for.
+        if !self.app.scope.is_empty() && !matches!(self.grant, Grant::Code { .. }) {
             form.add("scope", &self.app.scope);
         }
         if let Some(id) = &self.app.client_id {
@@ -128,7 +155,7 @@ impl TokenRequest<'_> {
         if let Some(secret) = self.client_secret.as_ref().filter(|_| !self.is_external()) {
             form.add("client_secret", secret.expose_secret());
         }
-        SecretString::from(form.0)
+        SecretString::from(form.into_text())
     }
 
     fn is_external(&self) -> bool {
@@ -138,7 +165,7 @@ impl TokenRequest<'_> {
     /// The secret of the grant.
     fn entitlement(&self) -> Option<&SecretString> {
         match &self.grant {
-            Grant::RefreshToken(token) => Some(token),
+            Grant::RefreshToken(token) | Grant::Code { code: token, .. } => Some(token),
             Grant::ClientCredentials | Grant::External { .. } => None,
         }
     }
@@ -178,7 +205,11 @@ impl TokenRequest<'_> {
         if let Some(described) = described {
             let _ = write!(words, " ({})", described.trim());
         }
-        let secrets = [self.entitlement(), self.client_secret.as_ref()];
+        let verifier = match &self.grant {
+            Grant::Code { verifier, .. } => Some(verifier),
+            Grant::RefreshToken(_) | Grant::ClientCredentials | Grant::External { .. } => None,
+        };
+        let secrets = [self.entitlement(), verifier, self.client_secret.as_ref()];
         let is_echo = secrets.into_iter().flatten().any(|one| words.contains(one.expose_secret()));
         if is_echo {
             return ": (not shown)".to_owned();
@@ -189,10 +220,23 @@ impl TokenRequest<'_> {
 }
 
 /// A form (`application/x-www-form-urlencoded`).
-struct FormFields(String);
+pub(crate) struct FormFields(String);
+
+impl Default for FormFields {
+    /// There is room, so that a secret is not left behind where a text had to move.
+    fn default() -> Self {
+        Self(String::with_capacity(4096))
+    }
+}
 
 impl FormFields {
-    fn add(&mut self, name: &str, value: &str) {
+    /// The form as text.
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+
+    /// Adds a field.
+    pub(crate) fn add(&mut self, name: &str, value: &str) {
         if !self.0.is_empty() {
             self.0.push('&');
         }
@@ -258,6 +302,16 @@ mod tests {
         let form = external.form();
         let form = form.expose_secret();
         assert!(form.ends_with("&address=a%40b.test&scope=x%20y&client_id=a%20b"), "{form}");
+        let code = Grant::Code {
+            code: SecretString::from("c/1"),
+            verifier: SecretString::from("v"),
+            redirect_uri: "https://a.test/x".to_owned(),
+        };
+        assert_eq!(
+            asked(code).form().expose_secret(),
+            "grant_type=authorization_code&code=c%2F1&redirect_uri=https%3A%2F%2Fa.test%2Fx\
+             &code_verifier=v&client_id=a%20b&client_secret=h%26sh"
+        );
         // Nobody could consent, and a refresh token would be of no use.
         let refused = own.read(&answer(400, r#"{"error": "invalid_grant"}"#));
         let by = Consenter::Administrator;

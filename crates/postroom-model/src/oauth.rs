@@ -6,6 +6,7 @@
 
 use crate::builtin::names;
 use crate::entity::Entity;
+use crate::id::AccountId;
 use crate::invalid::Invalid;
 use crate::timestamp::Timestamp;
 use crate::webhook::Url;
@@ -24,6 +25,15 @@ const TENANT_MARK: &str = "{tenant}";
 const TENANT_DEFAULT: &str = "common";
 /// The provider of an app that has all URLs of its own.
 const CUSTOM: &str = "custom";
+
+/// Where software begins a consent.
+pub const CONSENT_START: &str = "/rest/v1/oauth/start";
+/// Where the provider sends people back to.
+pub const CONSENT_CALLBACK: &str = "/rest/v1/oauth/callback";
+/// The parameter with the account of a consent.
+pub const CONSENT_ACCOUNT: &str = "account";
+/// The parameter with the slot of a consent.
+pub const CONSENT_SLOT: &str = "slot";
 
 /// What is known of a provider.
 #[derive(Debug, Default, Deserialize)]
@@ -63,6 +73,18 @@ pub enum TokenSlot {
 impl TokenSlot {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Account, Self::Smtp];
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.of("account", "smtp")
+    }
+
+    /// The slot of a name. `None`: there is none of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|slot| slot.as_str() == name)
+    }
 
     /// The property of the app.
     #[must_use]
@@ -213,6 +235,21 @@ impl OAuthApp {
                 .collect(),
         }
     }
+
+    /// Where a consent for a slot of an account begins. It is a whole URL if the provider sends
+    /// people back to Postroom, because that address says where Postroom is. Otherwise it is the
+    /// path.
+    #[must_use]
+    pub fn consent_start(&self, account: AccountId, slot: TokenSlot) -> String {
+        let redirect_uri = self.redirect_uri.as_deref();
+        let base = redirect_uri.and_then(|uri| uri.strip_suffix(CONSENT_CALLBACK));
+        let mut start =
+            format!("{}{CONSENT_START}?{CONSENT_ACCOUNT}={account}", base.unwrap_or_default());
+        if slot != TokenSlot::Account {
+            start.push_str(&format!("&{CONSENT_SLOT}={}", slot.as_str()));
+        }
+        start
+    }
 }
 
 /// Why a text is no URL that secrets may be sent to. `None`: it is one.
@@ -337,6 +374,27 @@ mod tests {
         assert!(daemon.scope.ends_with("/.default"), "{}", daemon.scope);
         let none = OAuthApp::of(&entity(&json!({"name": "x"})));
         assert_eq!((none.token_url, none.scope.as_str(), none.name.as_str()), (None, "", "x"));
+    }
+
+    #[test]
+    fn a_consent_begins_where_postroom_is() {
+        let account = AccountId::of(EntityId::from_u128(7));
+        #[rustfmt::skip]
+        let table = [
+            (Some("https://a.test/x/rest/v1/oauth/callback"), "https://a.test/x/rest/v1/oauth/start"),
+            (Some("https://ours.test/consented"),             "/rest/v1/oauth/start"),
+            (None,                                            "/rest/v1/oauth/start"),
+        ];
+        for (redirect_uri, want) in table {
+            let app = OAuthApp::of(&entity(&json!({"redirectUri": redirect_uri})));
+            let want = format!("{want}?account={account}");
+            assert_eq!(app.consent_start(account, TokenSlot::Account), want);
+            assert_eq!(app.consent_start(account, TokenSlot::Smtp), format!("{want}&slot=smtp"));
+        }
+        for slot in TokenSlot::ALL {
+            assert_eq!(TokenSlot::parse(slot.as_str()), Some(slot));
+        }
+        assert_eq!(TokenSlot::parse("imap"), None);
     }
 
     #[test]

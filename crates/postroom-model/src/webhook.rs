@@ -6,6 +6,7 @@ use crate::builtin::names;
 use crate::entity::Entity;
 use crate::invalid::Invalid;
 use serde_json::Value as Json;
+use std::fmt;
 
 /// How a secret begins.
 pub const SECRET_PREFIX: &str = "whsec_";
@@ -43,6 +44,13 @@ pub struct Url {
     pub authority: String,
     /// The path with the query. It begins with a slash.
     pub path: String,
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.path)
+    }
 }
 
 impl Url {

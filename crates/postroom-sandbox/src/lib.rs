@@ -12,11 +12,14 @@
 //! Everything is in memory and on loopback. Without rules it behaves as a good server does. A
 //! [`Rule`] makes one point of one dialogue go wrong in one way. It can be removed again.
 //!
+//! A [`TokenServer`] is a provider of OAuth 2.0. [`Sandbox::take_tokens_of`] lets the servers take
+//! its access tokens.
+//!
 //! The command parser is our own, because `imap-codec` decodes a command only from one buffer that
 //! holds it whole, refuses NUL in a message, and does not know `SEARCH RETURN`.
 //!
 //! Standards: RFC 3501 (IMAP4rev1), RFC 2177, 2342, 2971, 3691, 4315, 4731, 4959, 6154, 6851,
-//! 7888, RFC 5321 (SMTP), RFC 1870, 2034, 2920, 3207, 4954, 6152, 6531.
+//! 7888, RFC 5321 (SMTP), RFC 1870, 2034, 2920, 3207, 4954, 6152, 6531, RFC 7628 (OAUTHBEARER).
 
 #![warn(unreachable_pub)]
 
@@ -35,6 +38,8 @@ mod mailbox;
 mod mailbox_ids;
 
 mod transcript;
+
+mod token_server;
 
 mod state;
 
@@ -81,5 +86,9 @@ pub use state::AcceptedMail;
 pub use state::CapabilityChanges;
 pub use state::OpenConnection;
 pub use state::SandboxState;
+pub use token_server::ListeningTokenServer;
+pub use token_server::TokenFault;
+pub use token_server::TokenQuestion;
+pub use token_server::TokenServer;
 pub use transcript::CommandLine;
 pub use transcript::Protocol;

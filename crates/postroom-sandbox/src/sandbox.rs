@@ -12,6 +12,7 @@ use crate::script::RuleId;
 use crate::state::AcceptedMail;
 use crate::state::SandboxState;
 use crate::stream::PeerStream;
+use crate::token_server::TokenServer;
 use crate::transcript::CommandLine;
 use crate::transcript::Protocol;
 use bytes::Bytes;
@@ -196,6 +197,19 @@ impl Sandbox {
     /// Adds a user with the usual mailboxes; if the user is there, only the password changes.
     pub fn add_user(&self, address: &str, password: &str) {
         self.edit(|state| state.add_user(address, password));
+    }
+
+    /// From now on, both servers offer XOAUTH2 and OAUTHBEARER, and take the access tokens that a
+    /// provider gives for a user.
+    pub fn take_tokens_of(&self, provider: &TokenServer) {
+        self.edit(|state| {
+            state.tokens = Some(provider.clone());
+            let mechanisms = ["AUTH=XOAUTH2", "AUTH=OAUTHBEARER"].map(str::to_owned);
+            state.imap_capabilities.with.extend(mechanisms);
+            state.smtp_capabilities.without.push("AUTH".to_owned());
+            let auth = "AUTH PLAIN LOGIN XOAUTH2 OAUTHBEARER".to_owned();
+            state.smtp_capabilities.with.push(auth);
+        });
     }
 
     /// Puts a message into a mailbox, byte for byte, and returns its UID.

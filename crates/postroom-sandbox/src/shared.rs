@@ -35,6 +35,16 @@ impl SharedState {
         result
     }
 
+    /// Whether somebody may log in with an access token.
+    pub(crate) fn lets_in_by_token(&self, user: &str, token: &str) -> bool {
+        let provider = self.look(|state| state.tokens.clone());
+        // The provider is asked without the lock, because it may change the state by itself.
+        match provider.map(|provider| provider.lets_in(user, token)) {
+            Some(is_good) => is_good && self.edit(|state| state.lets_in_by_token(user)),
+            None => self.edit(|state| state.lets_in(user, token)),
+        }
+    }
+
     /// The action at `moment`. It wakes waiting tasks only if there is one.
     pub(crate) fn take(&self, moment: Occasion, subjects: &[&str]) -> Option<(RuleId, Action)> {
         let taken = self.lock().rules.take(moment, subjects)?;

@@ -9,6 +9,7 @@ use crate::mailbox_ids::MailboxIds;
 use crate::mailbox_name;
 use crate::script::RuleId;
 use crate::script::Rules;
+use crate::token_server::TokenServer;
 use crate::transcript::CommandLine;
 use crate::transcript::Protocol;
 use crate::transcript::Transcript;
@@ -107,6 +108,8 @@ pub struct SandboxState {
     pub(crate) mailbox_ids_told: u64,
     /// The certificate that the next TLS handshakes show.
     pub certificate: Certificate,
+    /// The provider whose access tokens are taken. `None`: the token of a user is the password.
+    pub(crate) tokens: Option<TokenServer>,
     users: BTreeMap<String, User>,
     refusals: Vec<RefusedLogins>,
     accepted: Vec<AcceptedMail>,
@@ -127,6 +130,7 @@ impl SandboxState {
             mailbox_ids: MailboxIds::default(),
             mailbox_ids_told: 0,
             certificate: Certificate::Good,
+            tokens: None,
             users: BTreeMap::new(),
             refusals: Vec::new(),
             accepted: Vec::new(),
@@ -183,13 +187,20 @@ impl SandboxState {
     /// Whether the user may log in: the password is right, and no refusal is left.
     pub(crate) fn lets_in(&mut self, address: &str, password: &str) -> bool {
         let is_right = self.users.get(&key(address)).is_some_and(|user| user.password == password);
+        is_right && self.is_let_in(address)
+    }
+
+    /// Whether somebody whose access token is good may log in: the user is there, and no refusal is
+    /// left.
+    pub(crate) fn lets_in_by_token(&mut self, address: &str) -> bool {
+        self.has_user(address) && self.is_let_in(address)
+    }
+
+    fn is_let_in(&mut self, address: &str) -> bool {
         let user = key(address);
         let refusal = self.refusals.iter_mut().find(|refusal| {
             refusal.left != Some(0) && refusal.user.as_ref().is_none_or(|whose| *whose == user)
         });
-        if !is_right {
-            return false;
-        }
         let Some(refusal) = refusal else {
             return true;
         };

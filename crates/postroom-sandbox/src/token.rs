@@ -1,5 +1,5 @@
 //! Access tokens within SASL: XOAUTH2 and OAUTHBEARER (RFC 7628). The token of a user is the
-//! password.
+//! password, unless a provider gives the tokens.
 
 /// What is said of a token that is refused, before the refusal.
 pub(crate) const REFUSED: &str =

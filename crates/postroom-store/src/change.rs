@@ -1,6 +1,7 @@
 //! Changes and deletions of entities, each only while the entity has the version that was read.
 
 use crate::claim_row::ClaimStep;
+use crate::consent;
 use crate::database::Statement;
 use crate::entity_place::EntityPlace;
 use crate::error::Error;
@@ -297,6 +298,7 @@ impl Store {
                     batch.extend(self.records(domain, &folders).delete_any(folder));
                     batch.extend(ledger_gone(FolderId::of(folder)));
                 }
+                batch.push(consent::forgotten(AccountId::of(id)));
                 batch.push(no_others(AccountId::of(id), 0));
                 batch.push(DeliveryStep::Leave.taken("\"account\" = $1").bind(id));
                 Ok(batch)

@@ -187,6 +187,8 @@ mod claim_page;
 
 mod purge;
 
+mod consent;
+
 mod change;
 
 mod bulk;
@@ -284,6 +286,7 @@ pub use class_sync::Synced;
 pub use classes::Classes;
 pub use clock::Clock;
 pub use clock::TimeAndChance;
+pub use consent::ConsentRequest;
 pub use copied::Suspended;
 pub use database::Answer;
 pub use database::ClassRevision;

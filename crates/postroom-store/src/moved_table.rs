@@ -29,6 +29,7 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("job entity", &["job", "entity"]),
     ("once", &["domain", "class", "key"]),
     ("work claim", &["class", "entity"]),
+    ("consent", &["account", "slot"]),
     // The owners of these blobs have ended, so the first sweep of the target deletes them.
     ("unfinished", &["blob"]),
     ("chunk", &["id"]),

@@ -22,6 +22,7 @@ use postroom_model::standing::ARRIVAL;
 use postroom_model::standing::TIME_SOURCE;
 
 mod bulk_jobs;
+mod consents;
 mod extensions;
 mod full_text;
 mod nodes;
@@ -105,6 +106,7 @@ const STEPS: &[&[&str]] = &[
     full_text::STEP,
     work_claims::STEP,
     nodes::STEP,
+    consents::STEP,
 ];
 
 const OWN: &[&str] = &[

@@ -32,8 +32,6 @@ mod s3;
 
 mod scram;
 
-mod token_server;
-
 mod kill_loop;
 
 mod database_loop;
@@ -92,7 +90,3 @@ pub use refresh_loop::TokenLoopResult;
 pub use s3::S3;
 pub use scram::ScramServer;
 pub use test_database::TestDatabase;
-pub use token_server::ListeningTokenServer;
-pub use token_server::TokenFault;
-pub use token_server::TokenQuestion;
-pub use token_server::TokenServer;

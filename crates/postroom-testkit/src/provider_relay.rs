@@ -1,7 +1,7 @@
 //! Stands before a provider of tokens: counts questions, may answer one a second time, and tells
 //! when an answer with a token has left.
 
-use crate::token_server::TokenServer;
+use postroom_sandbox::TokenServer;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;

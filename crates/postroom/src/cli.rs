@@ -268,6 +268,16 @@ pub(crate) struct SandboxArguments {
     /// The port for SMTP over TLS.
     #[arg(long, default_value_t = 1465)]
     pub smtps_port: u16,
+    /// A provider of OAuth 2.0 too: its page of consent has one button, and the servers take its
+    /// access tokens.
+    #[arg(long)]
+    pub oauth: bool,
+    /// The port of the provider.
+    #[arg(long, default_value_t = 1180, requires = "oauth")]
+    pub oauth_port: u16,
+    /// The provider replaces each refresh token when it is used, as some do.
+    #[arg(long, requires = "oauth")]
+    pub oauth_rotate: bool,
     /// What goes wrong, as KIND=WHAT; may be repeated. See below.
     #[arg(long = "fail", value_name = "KIND=WHAT")]
     pub fails: Vec<String>,

@@ -1,6 +1,7 @@
 //! `postroom sandbox`: a mail server in memory, to test an integration against.
 
 mod fail;
+mod oauth;
 
 use crate::cli::SandboxArguments;
 use crate::logging;
@@ -39,8 +40,15 @@ pub(crate) async fn run(arguments: SandboxArguments) -> anyhow::Result<()> {
         std::fs::write(path, sandbox.ca_pem())
             .with_context(|| format!("certificate authority: {}", path.display()))?;
     }
+    // It listens as long as it is kept.
+    let provider =
+        if arguments.oauth { Some(oauth::start(&sandbox, &arguments).await?) } else { None };
     let mut events = fail::begin(&mut sandbox, &fails).await;
     describe(&sandbox, &users, &arguments, &fails);
+    for line in provider.iter().flat_map(oauth::described) {
+        say(&line);
+    }
+    say("Mail to these users arrives in their INBOX. Ctrl-C ends it; nothing is kept.");
     loop {
         tokio::select! {
             ended = tokio::signal::ctrl_c() => break ended?,
@@ -93,7 +101,6 @@ fn describe(
     for fail in fails {
         say(&format!("fails: {}", fail.describe()));
     }
-    say("Mail to these users arrives in their INBOX. Ctrl-C ends it; nothing is kept.");
 }
 
 /// Prints what to connect to, and what goes wrong.

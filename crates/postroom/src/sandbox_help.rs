@@ -16,7 +16,11 @@ What can be made to fail (ADDRESS may be `*`, which means all):
   imap-down=SECONDS        IMAP connections are closed at once for so long
   renumber=ADDRESS:SECONDS after so long INBOX gets a new UIDVALIDITY and new UIDs
 
+With --oauth, a provider of OAuth 2.0 listens too. Its page of consent asks who you are and has one
+button. An app may also have the grant client_credentials or external.
+
 Examples:
   postroom sandbox --ca-file sandbox-ca.pem
+  postroom sandbox --oauth --oauth-rotate
   postroom sandbox --fail refuse=gone@shop.example --fail defer=busy@shop.example:2
   postroom sandbox --user me@demo.test:secret --fail renumber=me@demo.test:30";

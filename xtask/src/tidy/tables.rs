@@ -6,10 +6,11 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 
 /// The tables that are no class tables.
-const OWN: [&str; 24] = [
+const OWN: [&str; 25] = [
     // Of the failover suite.
     "audit",
     "class",
+    "consent",
     "counter",
     "purge",
     "retired",

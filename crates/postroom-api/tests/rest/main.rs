@@ -30,6 +30,7 @@ mod jobs;
 mod lists;
 mod lookup;
 mod messages;
+mod oauth;
 mod oauth_apps;
 mod once;
 mod openapi;

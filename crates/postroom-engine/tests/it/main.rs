@@ -11,6 +11,8 @@ mod deleting;
 
 mod oauth;
 
+mod consents;
+
 mod receiving;
 
 mod redialing;

@@ -18,8 +18,8 @@ use postroom_net::Trust;
 use postroom_sandbox::CapabilityChanges;
 use postroom_sandbox::Protocol;
 use postroom_sandbox::Sandbox;
-use postroom_testkit::TokenFault;
-use postroom_testkit::TokenServer;
+use postroom_sandbox::TokenFault;
+use postroom_sandbox::TokenServer;
 use serde_json::json;
 use std::fmt;
 use std::sync::Arc;
@@ -359,7 +359,7 @@ async fn both_servers_may_have_tokens_of_their_own() {
 async fn an_app_of_an_organisation_needs_no_consent() {
     for grant in ["client_credentials", "external"] {
         let world = OAuthWorld::new("XOAUTH2", LONG).await;
-        world.provider.entitle("hush", ANNA);
+        world.provider.entitle("hush", Some(ANNA));
         world.world.change(OAUTH_APPS, world.app, json!({"grant": grant})).await;
         let account = json!({"address": ANNA, "oauthApp_id": world.app.to_string()});
         let account = world.world.account(account).await;
@@ -368,7 +368,7 @@ async fn an_app_of_an_organisation_needs_no_consent() {
         assert_eq!(ready.text("tokenState"), Some("valid"), "{grant}");
 
         // Another secret that is wrong is the business of the administrator.
-        world.provider.entitle("another", ANNA);
+        world.provider.entitle("another", Some(ANNA));
         world.provider.live(Duration::from_secs(1));
         world.world.sandbox.edit(|state| state.add_user(ANNA, "ended"));
         world.world.sandbox.hang_up();

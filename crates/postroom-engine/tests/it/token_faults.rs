@@ -15,8 +15,8 @@ use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::oauth::TokenSlot;
+use postroom_sandbox::TokenFault;
 use postroom_store::TokenStep;
-use postroom_testkit::TokenFault;
 use serde_json::json;
 use std::time::Duration;
 

@@ -85,7 +85,8 @@ impl ImapDialogue {
         let Some((user, token)) = token::credentials(mechanism, message) else {
             return Ok("BAD cannot be decoded".to_owned());
         };
-        let said = self.check(&user, &token);
+        let is_let_in = self.peer.house.shared.lets_in_by_token(&user, &token);
+        let said = self.welcome(&user, is_let_in);
         if said.starts_with("NO") {
             self.prompt(&STANDARD.encode(token::REFUSED)).await?;
         }
@@ -103,11 +104,15 @@ impl ImapDialogue {
     }
 
     fn check(&mut self, user: &str, password: &str) -> String {
-        let shared = &self.peer.house.shared;
-        if !shared.edit(|state| state.lets_in(user, password)) {
+        let is_let_in = self.peer.house.shared.edit(|state| state.lets_in(user, password));
+        self.welcome(user, is_let_in)
+    }
+
+    fn welcome(&mut self, user: &str, is_let_in: bool) -> String {
+        if !is_let_in {
             return "NO [AUTHENTICATIONFAILED] wrong user or password".to_owned();
         }
-        self.heard_count = shared.look(|state| state.said_since(user, 0).len());
+        self.heard_count = self.peer.house.shared.look(|state| state.said_since(user, 0).len());
         self.peer.logged_in(user);
         format!("OK [CAPABILITY {}] welcome", self.capabilities().join(" "))
     }

@@ -73,7 +73,8 @@ impl SmtpDialogue {
         let Some((user, token)) = answer else {
             return Ok(ServerReply::new(501, "5.5.2", "cannot be decoded"));
         };
-        let reply = self.check(&user, &token);
+        let is_let_in = self.peer.house.shared.lets_in_by_token(&user, &token);
+        let reply = self.welcome(&user, is_let_in);
         if self.peer.user.is_none() {
             // Whatever the client answers, it is refused.
             let _ = self.prompt(token::REFUSED).await?;
@@ -108,7 +109,12 @@ impl SmtpDialogue {
     }
 
     fn check(&mut self, user: &str, password: &str) -> ServerReply {
-        if !self.peer.house.shared.edit(|state| state.lets_in(user, password)) {
+        let is_let_in = self.peer.house.shared.edit(|state| state.lets_in(user, password));
+        self.welcome(user, is_let_in)
+    }
+
+    fn welcome(&mut self, user: &str, is_let_in: bool) -> ServerReply {
+        if !is_let_in {
             return ServerReply::new(535, "5.7.8", "wrong user or password");
         }
         self.peer.logged_in(user);

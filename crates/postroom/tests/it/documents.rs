@@ -1,8 +1,10 @@
 //! What README and the page "Integrate" show is run as it stands there, but for the ports.
 
 use crate::world::*;
+use postroom_sandbox::ListeningTokenServer;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
+use postroom_sandbox::TokenServer;
 use postroom_testkit::Postroom;
 use postroom_testkit::on_both;
 use postroom_testkit::skipped;
@@ -33,6 +35,14 @@ async fn place() -> (Sandbox, Postroom) {
     let sandbox = Sandbox::start(config).await.unwrap();
     let postroom = postroom(sandbox.ca_pem());
     (sandbox, postroom)
+}
+
+/// The provider of `postroom sandbox --oauth`, for a sandbox of this process.
+async fn provider(sandbox: &Sandbox) -> ListeningTokenServer {
+    let provider = TokenServer::default();
+    provider.register("sandbox", "sandbox-secret");
+    sandbox.take_tokens_of(&provider);
+    provider.listen().await.unwrap()
 }
 
 /// The script with the ports of this test instead of the usual ones.
@@ -78,6 +88,7 @@ async fn the_commands_of_the_readme_do_what_it_says() {
         return;
     }
     let (sandbox, postroom) = place().await;
+    let provider = provider(&sandbox).await;
     // What builds and starts is done already.
     let starts =
         |block: &&str| ["cargo ", "make ", "postroom sandbox"].iter().any(|s| block.contains(s));
@@ -85,9 +96,12 @@ async fn the_commands_of_the_readme_do_what_it_says() {
         blocks(README, "sh").into_iter().filter(|block| !starts(block)).collect();
     assert!(commands.len() >= 7, "{commands:?}");
     let script = here(&commands.join("\necho\n"), &sandbox, &postroom);
+    let script = script.replace("127.0.0.1:1180", &provider.address.to_string());
     let output = run("bash", &["-euo", "pipefail", "-c", &script], (&sandbox, &postroom));
     let out = String::from_utf8_lossy(&output.stdout);
     for said in [
+        "send the mail of ben@demo.test",
+        "\"tokenState\":\"valid\"",
         "\"enabled\":true",
         "\"messageState\":\"received\"",
         "second.pdf",

@@ -6,6 +6,7 @@ mod world;
 
 mod bridges;
 mod clients;
+mod consents;
 mod demo;
 mod documents;
 mod log;

@@ -18,11 +18,13 @@ use std::process::Stdio;
 const README: &str = include_str!("../../../../README.md");
 
 /// `postroom sandbox` on free ports; ended when it is dropped.
-struct Started {
+pub struct Started {
     process: Child,
-    imaps: u16,
-    smtps: u16,
-    ca_pem: String,
+    pub imaps: u16,
+    pub smtps: u16,
+    /// Where the provider of OAuth listens, if there is one.
+    pub provider: String,
+    pub ca_pem: String,
 }
 
 impl Started {
@@ -32,7 +34,7 @@ impl Started {
     }
 
     /// With these arguments.
-    fn by(arguments: &[&str]) -> Self {
+    pub fn by(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let ca_file = directory.path().join("ca.pem");
         let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));
@@ -42,7 +44,7 @@ impl Started {
         }
         command.args(arguments);
         let mut process = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
-        let mut ports = (0, 0);
+        let (mut ports, mut provider) = ((0, 0), String::new());
         for line in BufReader::new(process.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             let port =
@@ -52,12 +54,15 @@ impl Started {
                 Some("smtps") => ports.1 = port().unwrap(),
                 _ => {}
             }
+            if let Some((_, at)) = line.split_once("authorizeUrl http://") {
+                provider = at.split('/').next().unwrap().to_owned();
+            }
             if line.starts_with("Mail to these users") {
                 break;
             }
         }
         let ca_pem = std::fs::read_to_string(ca_file).unwrap();
-        Self { process, imaps: ports.0, smtps: ports.1, ca_pem }
+        Self { process, imaps: ports.0, smtps: ports.1, provider, ca_pem }
     }
 
     /// A Postroom with anna's account there.

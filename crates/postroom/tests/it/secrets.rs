@@ -4,14 +4,14 @@
 use crate::world::*;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use postroom_sandbox::ListeningTokenServer;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
-use postroom_testkit::ListeningTokenServer;
+use postroom_sandbox::TokenServer;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
 use postroom_testkit::S3;
 use postroom_testkit::TestDatabase;
-use postroom_testkit::TokenServer;
 use postroom_testkit::on_both;
 use postroom_testkit::skipped;
 use serde_json::Value as Json;
@@ -49,28 +49,50 @@ fn forms(secret: &str) -> Vec<String> {
 }
 
 fn assert_absent(place: &str, bytes: &[u8]) {
-    // What is no text is replaced, which hides no secret: they are ASCII.
-    let text = String::from_utf8_lossy(bytes);
     let secrets = [
         [PASSWORD, REFUSED, Postroom::TOKEN].as_slice(),
         &[S3::KEY, S3::SECRET, SESSION, HEADER, SIGNING, CLIENT_SECRET],
         &TOKENS,
     ];
-    for secret in secrets.concat() {
+    assert_without(&secrets.concat(), place, bytes);
+}
+
+fn assert_without(secrets: &[&str], place: &str, bytes: &[u8]) {
+    // What is no text is replaced, which hides no secret: they are ASCII.
+    let text = String::from_utf8_lossy(bytes);
+    for secret in secrets {
         for form in forms(secret) {
             assert!(!text.contains(&form), "{place} has {form}, of {secret}");
         }
     }
 }
 
-fn assert_absent_below(directory: &Path) {
+/// All files of a directory, with their content.
+fn files_below(directory: &Path, files: &mut Vec<(String, Vec<u8>)>) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            assert_absent_below(&path);
+            files_below(&path, files);
         } else if let Ok(bytes) = std::fs::read(&path) {
-            assert_absent(&path.display().to_string(), &bytes);
+            files.push((path.display().to_string(), bytes));
         }
+    }
+}
+
+/// A Postroom that has ended has these secrets, and all others, neither in its log nor in what it
+/// has stored.
+fn assert_kept_nowhere(postroom: &Postroom, more: &[String]) {
+    let stored = TestDatabase::stored_bytes(&postroom.data_directory()).unwrap();
+    assert!(stored.windows(5).any(|word| word == b"hello"), "all of it was read");
+    let mut places = vec![
+        ("the log".to_owned(), postroom.log().into_bytes()),
+        ("what is stored".to_owned(), stored),
+    ];
+    files_below(&postroom.data_directory(), &mut places);
+    let more: Vec<_> = more.iter().map(String::as_str).collect();
+    for (place, bytes) in places {
+        assert_absent(&place, &bytes);
+        assert_without(&more, &place, &bytes);
     }
 }
 
@@ -101,7 +123,7 @@ async fn an_account_has_tokens(
     postroom: &Postroom,
     sandbox: &Arc<Sandbox>,
     profile: Json,
-) -> ListeningTokenServer {
+) -> (TokenServer, ListeningTokenServer) {
     let provider = TokenServer::default();
     provider.rotate();
     let users = Arc::clone(sandbox);
@@ -130,7 +152,54 @@ async fn an_account_has_tokens(
     postroom.patch(&account, &json!({"refreshToken": TOKENS[0]})).await.unwrap();
     let is_refused = |account: &Json| (account["tokenState"] == "refused").then_some(());
     until(postroom, &account, "a refusal", is_refused).await;
-    listening
+    (provider, listening)
+}
+
+/// The owner consents on the page of the provider, and another consent is begun. Gives the secrets
+/// of both.
+async fn an_owner_consents(
+    postroom: &Postroom,
+    provider: &TokenServer,
+    listening: &ListeningTokenServer,
+) -> Vec<String> {
+    let apps = postroom.get("email/OAuthApps").await.unwrap();
+    let callback = format!("{}/rest/v1/oauth/callback", postroom.url());
+    let page = format!("http://{}/authorize", listening.address);
+    let more = json!({"authorizeUrl": page, "redirectUri": callback});
+    postroom.patch(&format!("email/OAuthApps/{}", id(&apps[0])), &more).await.unwrap();
+    let accounts = postroom.get(&format!("email/Accounts?address={BEN}")).await.unwrap();
+    let account = id(&accounts[0]);
+    let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let browser = browser.build().unwrap();
+    let start = async || {
+        let start = format!("{}/rest/v1/oauth/start?account={account}", postroom.url());
+        let led = browser.get(start).bearer_auth(Postroom::TOKEN).send().await.unwrap();
+        led.headers()["location"].to_str().unwrap().to_owned()
+    };
+    let parameter = |url: &str, name: &str| {
+        let mut pairs = url.split(['?', '&']).filter_map(|pair| pair.split_once('='));
+        pairs.find(|(of, _)| *of == name).unwrap().1.to_owned()
+    };
+    let page = start().await.replace("/authorize?", "/consent?");
+    let back = browser.post(&page).body(format!("user={BEN}&answer=allow")).send().await.unwrap();
+    let back = back.headers()["location"].to_str().unwrap().to_owned();
+    let shown = browser.get(&back).send().await.unwrap();
+    assert_eq!(shown.status(), 200);
+    let is_ready = |account: &Json| (account["state"] == "ready").then_some(());
+    until(postroom, &format!("email/Accounts/{account}"), "a login", is_ready).await;
+    let asked = provider.asked();
+    let by_code = asked.iter().rev().find(|one| one.form.contains_key("code_verifier")).unwrap();
+    let by_token = asked.last().unwrap();
+    let secrets = vec![
+        parameter(&page, "state"),
+        parameter(&back, "code"),
+        by_code.form["code_verifier"].clone(),
+        by_token.form["refresh_token"].clone(),
+        parameter(&start().await, "state"),
+    ];
+    let page = shown.bytes().await.unwrap();
+    assert_without(&secrets.iter().map(String::as_str).collect::<Vec<_>>(), "the page", &page);
+    secrets
 }
 
 /// A token is made and used. Gives its value, which no later answer has.
@@ -228,8 +297,9 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
     a_webhook_fails(&postroom).await;
     accounts_are_refused(&postroom, &refused).await;
     accounts_are_verified(&postroom, &profile, &[&[good], &refused[..]].concat()).await;
-    let _provider = an_account_has_tokens(&postroom, &sandbox, profile).await;
-    let token = a_token_is_used(&postroom).await;
+    let (provider, listening) = an_account_has_tokens(&postroom, &sandbox, profile).await;
+    let mut made = an_owner_consents(&postroom, &provider, &listening).await;
+    made.push(a_token_is_used(&postroom).await);
     let lists = ["Profiles", "Accounts", "Folders", "Messages", "Webhooks", "OAuthApps"];
     for list in lists.map(|name| format!("email/{name}")).into_iter().chain(["iam/Tokens".into()]) {
         let answer = postroom.bytes(&list).await.unwrap();
@@ -242,13 +312,7 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
     assert_absent("the events", &events);
     postroom.stop().unwrap();
     assert!(postroom.log().contains("TRACE"), "the log is not at its most verbose");
-    assert_absent("the log", postroom.log().as_bytes());
-    assert_absent_below(&postroom.data_directory());
-    let stored = TestDatabase::stored_bytes(&postroom.data_directory()).unwrap();
-    assert!(stored.windows(5).any(|word| word == b"hello"), "all of it was read");
-    assert_absent("what is stored", &stored);
-    assert!(!postroom.log().contains(&token), "the log has a token");
-    assert!(!String::from_utf8_lossy(&stored).contains(&token), "a token is stored");
+    assert_kept_nowhere(&postroom, &made);
 }
 
 #[test]

@@ -4,12 +4,14 @@ use crate::account::AccountReport;
 use crate::account::FolderReport;
 use crate::backup::backup_key;
 use crate::blob::BlobWriter;
+use crate::consent::ConsentRequest;
 use crate::database::Statement;
 use crate::entity::NewEntity;
 use crate::entity_place::EntityPlace;
 use crate::file::NewContent;
 use crate::file::NewFile;
 use crate::file_change::Replace;
+use crate::key::random_token;
 use crate::poll_times::PollTimes;
 use crate::rename::Renamed;
 use crate::retention::Expiring;
@@ -26,6 +28,7 @@ use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::FolderId;
+use postroom_model::OAuthAppId;
 use postroom_model::ProfileId;
 use postroom_model::Timestamp;
 use postroom_model::WebhookId;
@@ -38,6 +41,7 @@ use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::TOKENS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::oauth::TokenSlot;
+use secrecy::ExposeSecret;
 use serde_json::json;
 
 fn mailbox(name: &str) -> SurveyedFolder {
@@ -142,6 +146,18 @@ pub(super) async fn tokens(world: &World) {
     let row = store.account_find(AccountId::of(account.id)).await.unwrap().unwrap();
     let step = TokenStep::Asking(Timestamp::from_ms(7));
     assert!(store.token_step(&row, TokenSlot::Account, &step).await.unwrap());
+    let (state, until) = (random_token(), Timestamp::from_ms(7));
+    let asked = ConsentRequest {
+        domain: domain.clone(),
+        account: AccountId::of(account.id),
+        slot: TokenSlot::Account,
+        app: OAuthAppId::of(app.id),
+        verifier: random_token(),
+        until,
+    };
+    store.consent_ask(&state, &asked).await.unwrap();
+    let taken = store.consent_take(state.expose_secret()).await.unwrap();
+    assert_eq!(taken.map(|taken| taken.app), Some(asked.app));
     for (class, entity, is_gone) in
         [(OAUTH_APPS, &app, false), (ACCOUNTS, &account, true), (OAUTH_APPS, &app, true)]
     {

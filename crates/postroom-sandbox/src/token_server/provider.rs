@@ -1,0 +1,226 @@
+//! What a provider knows: consents, codes and tokens, and what it answers to questions for tokens.
+//!
+//! Standards: RFC 6749 §4.1.3, §4.4, §5 and §6, RFC 7636 §4.6, RFC 9700 §4.14.2.
+
+use crate::token_server::page::AskedConsent;
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How many codes are kept that nobody has used.
+const CODES_MAX: usize = 1_000;
+
+/// What a provider does with a question for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFault {
+    /// It answers with this status of HTTP.
+    Status(u16),
+    /// It is asked too often, and wants so many seconds.
+    AsksToWait(u64),
+    /// It never answers.
+    Silent,
+    /// It gives a token, and the connection ends before the answer.
+    Cut,
+    /// It answers after this time.
+    Slow(Duration),
+}
+
+/// A question for a token.
+#[derive(Debug, Clone)]
+pub struct TokenQuestion {
+    /// When it came.
+    pub at: Instant,
+    /// The fields of the form.
+    pub form: HashMap<String, String>,
+    /// The status of the answer. `None`: there was none.
+    pub status: Option<u16>,
+}
+
+type OnToken = Box<dyn Fn(&str, &str) + Send + Sync>;
+
+/// A code that somebody may show once.
+struct GivenCode {
+    user: String,
+    asked: AskedConsent,
+}
+
+/// Whose tokens an app gets by its own secret.
+struct Application {
+    secret: String,
+    /// The user. `None`: every user.
+    user: Option<String>,
+}
+
+/// An access token.
+struct GivenAccess {
+    /// Whose mail it is good for. `None`: that of every user.
+    user: Option<String>,
+    ends_at: Instant,
+}
+
+/// What a provider knows.
+#[derive(Default)]
+pub(crate) struct ProviderState {
+    /// How long access tokens live.
+    pub life: Duration,
+    /// Whether a refresh token is good for one use, and its second use ends the consent.
+    pub rotates: bool,
+    /// The client id and the secret that are taken. `None`: any.
+    pub client: Option<(String, String)>,
+    number: u64,
+    codes: HashMap<String, GivenCode>,
+    /// The users by the refresh token that is good.
+    refresh: HashMap<String, String>,
+    /// The users by the refresh tokens that were used.
+    used: HashMap<String, String>,
+    access: HashMap<String, GivenAccess>,
+    /// What happens to the next questions.
+    pub faults: VecDeque<TokenFault>,
+    /// What happens to all others.
+    pub always: Option<TokenFault>,
+    /// All questions.
+    pub asked: Vec<TokenQuestion>,
+    /// How many are answered now.
+    pub running: usize,
+    /// How many were answered at the same time, at most.
+    pub running_most: usize,
+    /// Is called with the user and each access token.
+    pub on_token: Option<OnToken>,
+    application: Option<Application>,
+}
+
+impl ProviderState {
+    /// One whose access tokens live for so long.
+    pub(crate) fn of(life: Duration) -> Self {
+        Self { life, ..Self::default() }
+    }
+
+    fn next(&mut self, what: &str) -> String {
+        self.number += 1;
+        format!("{what}-{}-canary", self.number)
+    }
+
+    /// A user consents. Gives the refresh token.
+    pub(crate) fn new_refresh(&mut self, user: &str) -> String {
+        let token = self.next("refresh");
+        self.refresh.insert(token.clone(), user.to_owned());
+        token
+    }
+
+    /// A user consents on the page. Gives the code.
+    pub(crate) fn new_code(&mut self, user: &str, asked: AskedConsent) -> String {
+        if self.codes.len() >= CODES_MAX {
+            self.codes.clear();
+        }
+        let code = self.next("code");
+        self.codes.insert(code.clone(), GivenCode { user: user.to_owned(), asked });
+        code
+    }
+
+    /// A user takes all consents back.
+    pub(crate) fn withdraw(&mut self, user: &str) {
+        self.refresh.retain(|_, of| of != user);
+        self.access.retain(|_, access| access.user.as_deref() != Some(user));
+    }
+
+    /// An app gets tokens by its own secret: of this user, or of every user.
+    pub(crate) fn entitle(&mut self, secret: &str, user: Option<&str>) {
+        let user = user.map(str::to_owned);
+        self.application = Some(Application { secret: secret.to_owned(), user });
+    }
+
+    /// Whose mail an access token is good for, if it is good. `Some(None)`: that of every user.
+    pub(crate) fn access_of(&self, token: &str) -> Option<Option<&str>> {
+        let access = self.access.get(token)?;
+        (access.ends_at > Instant::now()).then_some(access.user.as_deref())
+    }
+
+    /// The answer to a question: a status of HTTP and JSON.
+    pub(crate) fn answer(&mut self, form: &HashMap<String, String>) -> (u16, String) {
+        let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+        match (field("grant_type"), field("bearer")) {
+            ("refresh_token" | "authorization_code", _) if !self.is_client(form) => {
+                refused("invalid_client")
+            }
+            ("refresh_token", _) => self.by_refresh_token(field("refresh_token")),
+            ("authorization_code", _) => self.by_code(form),
+            ("client_credentials", _) => self.by_secret(field("client_secret")),
+            ("", bearer) if !bearer.is_empty() => self.by_secret(bearer),
+            _ => refused("unsupported_grant_type"),
+        }
+    }
+
+    fn is_client(&self, form: &HashMap<String, String>) -> bool {
+        self.client.as_ref().is_none_or(|(id, secret)| {
+            form.get("client_id") == Some(id) && form.get("client_secret") == Some(secret)
+        })
+    }
+
+    fn by_secret(&mut self, secret: &str) -> (u16, String) {
+        match &self.application {
+            Some(application) if application.secret == secret => {
+                let user = application.user.clone();
+                self.give(user.as_deref(), "")
+            }
+            _ => refused("invalid_client"),
+        }
+    }
+
+    fn by_refresh_token(&mut self, old: &str) -> (u16, String) {
+        if let Some(user) = self.used.get(old).cloned() {
+            // Somebody has stolen one of them.
+            self.refresh.retain(|_, of| *of != user);
+            return refused("invalid_grant");
+        }
+        let Some(user) = self.refresh.get(old).cloned() else {
+            return refused("invalid_grant");
+        };
+        let mut more = String::new();
+        if self.rotates {
+            self.refresh.remove(old);
+            self.used.insert(old.to_owned(), user.clone());
+            more = format!(r#","refresh_token":"{}""#, self.new_refresh(&user));
+        }
+        self.give(Some(&user), &more)
+    }
+
+    fn by_code(&mut self, form: &HashMap<String, String>) -> (u16, String) {
+        let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+        // It is gone, whatever comes of it.
+        let Some(GivenCode { user, asked }) = self.codes.remove(field("code")) else {
+            return refused("invalid_grant");
+        };
+        let challenge = digest::digest(&digest::SHA256, field("code_verifier").as_bytes());
+        let is_it = BASE64_URL_SAFE_NO_PAD.encode(challenge) == asked.challenge
+            && field("redirect_uri") == asked.redirect_uri
+            && field("client_id") == asked.client_id;
+        if !is_it {
+            return refused("invalid_grant");
+        }
+        let more = format!(r#","refresh_token":"{}""#, self.new_refresh(&user));
+        self.give(Some(&user), &more)
+    }
+
+    fn give(&mut self, user: Option<&str>, more: &str) -> (u16, String) {
+        let (token, now) = (self.next("access"), Instant::now());
+        self.access.retain(|_, access| access.ends_at > now);
+        let access = GivenAccess { user: user.map(str::to_owned), ends_at: now + self.life };
+        self.access.insert(token.clone(), access);
+        if let (Some(call), Some(user)) = (&self.on_token, user) {
+            call(user, &token);
+        }
+        let life = self.life.as_secs_f64();
+        let said = format!(
+            r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{life}{more}}}"#
+        );
+        (200, said)
+    }
+}
+
+fn refused(error: &str) -> (u16, String) {
+    (400, format!(r#"{{"error":"{error}"}}"#))
+}
