@@ -19,6 +19,7 @@ use postroom_model::InstanceRole;
 use postroom_model::Rights;
 use postroom_store::Store;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -70,7 +71,9 @@ impl App {
     pub fn with_limits(store: Store, limits: Limits) -> Self {
         let budget = Budget::new(limits.json_read_bytes_max, limits.json_parsed_bytes_max);
         let (limits, budget) = (Arc::new(limits), Arc::new(budget));
-        let (lockout, rates) = (Arc::default(), Arc::default());
+        let (lockout, rates) = (Arc::default(), Rates::default());
+        rates.limit(limits.requests_per_second);
+        let rates = Arc::new(rates);
         let (scans, looking) = (Arc::default(), Arc::default());
         let texts = Arc::new(WholeTexts::new(std::env::temp_dir()));
         let (engine, held) = (Engine::default(), AnswerBudget::default());
@@ -111,6 +114,13 @@ impl App {
     #[must_use]
     pub fn with_origins(self, origins: Origins) -> Self {
         Self { origins, ..self }
+    }
+
+    /// A function that changes how many requests each token may send in a second. `None`: any
+    /// number.
+    pub fn request_limit(&self) -> impl Fn(Option<NonZeroU32>) + Send + Sync + use<> {
+        let rates = Arc::clone(&self.rates);
+        move |per_second| rates.limit(per_second)
     }
 
     /// The same, with a function that reports the health of the engine.

@@ -122,7 +122,7 @@ impl FromRequestParts<App> for Caller {
                 seat.connection.is_known();
             }
             let rated = RatedToken { domain: found.domain.clone(), name: found.name.clone() };
-            app.rates.take(rated, app.limits.requests_per_second)?;
+            app.rates.take(rated)?;
             if found.is_suspended {
                 let detail = "the domain of this token is suspended: ask those who run Postroom";
                 return Err(Problem::new(StatusCode::FORBIDDEN, "suspended", detail));

@@ -160,6 +160,8 @@ mod fetch;
 
 mod design;
 
+mod configuration;
+
 mod health;
 
 mod sending;

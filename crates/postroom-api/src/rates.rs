@@ -12,6 +12,8 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -33,6 +35,8 @@ pub(crate) struct RatedToken {
 #[derive(Debug, Default)]
 pub struct Rates {
     used: Mutex<HashMap<RatedToken, Instant>>,
+    /// How many requests a token may send in each second. 0: any number.
+    per_second: AtomicU32,
 }
 
 impl Rates {
@@ -41,16 +45,18 @@ impl Rates {
     /// # Errors
     ///
     /// 429 with `Retry-After` when the token has sent too many.
-    pub(crate) fn take(
-        &self,
-        token: RatedToken,
-        per_second: Option<NonZeroU32>,
-    ) -> Result<(), Problem> {
+    pub(crate) fn take(&self, token: RatedToken) -> Result<(), Problem> {
+        let per_second = NonZeroU32::new(self.per_second.load(Ordering::Relaxed));
         let Some(per_second) = per_second else { return Ok(()) };
         match self.wait(token, per_second, Instant::now()) {
             Some(wait) => Err(too_many(per_second, wait)),
             None => Ok(()),
         }
+    }
+
+    /// From now on a token may send so many requests in each second. `None`: any number.
+    pub(crate) fn limit(&self, per_second: Option<NonZeroU32>) {
+        self.per_second.store(per_second.map_or(0, NonZeroU32::get), Ordering::Relaxed);
     }
 
     /// How long a token must wait before its next request. `None`: the request is taken.

@@ -12,6 +12,7 @@ use crate::claim;
 use crate::claim::ClaimedBy;
 use crate::claim_token;
 use crate::compress;
+use crate::configuration;
 use crate::cors;
 use crate::create;
 use crate::design;
@@ -102,6 +103,11 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         (design::CLASSES, any(design::classes)),
         ("/rest/v1/design/classes:sync", any(design::classes)),
         ("/rest/v1/design/classes/{*classname}", any(design::classes)),
+        (configuration::CONFIG, get(configuration::show).patch(configuration::change)),
+        (configuration::ROLLBACK, post(configuration::rollback)),
+        (configuration::TRIMMED, get(configuration::trimmed)),
+        (configuration::VERSIONS, get(configuration::versions)),
+        (configuration::VERSION, get(configuration::version)),
         (events::EVENTS, get(events::show)),
         (web_socket::WEB_SOCKET, get(web_socket::open)),
         (autoconfig::AUTOCONFIG, get(autoconfig::show)),

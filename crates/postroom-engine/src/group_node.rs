@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::node_view::EngineParts;
 use crate::node_view::NodeView;
 use crate::report::chain;
-use crate::settings::Dialing;
+use crate::settings::Redial;
 use crate::settings::Settings;
 use crate::supervisor::Supervisor;
 use postroom_model::InstanceRole;
@@ -56,7 +56,7 @@ pub struct NodeTerms {
 #[derive(Debug)]
 pub struct GroupNode {
     view: NodeView,
-    dialing: Watched<Dialing>,
+    dialing: Watched<Redial>,
     stop: CancellationToken,
     /// `None`: it has ended, and somebody knows why.
     task: Option<JoinHandle<Result<(), Error>>>,
@@ -83,7 +83,8 @@ impl GroupNode {
     /// The spool directory cannot be made, or the store fails.
     pub async fn start(store: Store, terms: NodeTerms) -> Result<Self, Error> {
         let (stop, view) = (CancellationToken::new(), NodeView::new(terms.role));
-        let dialing = Watched::new(terms.settings.dialing.clone());
+        let (dialing, outgoing) = (terms.settings.dialing.clone(), terms.settings.outgoing);
+        let dialing = Watched::new(Redial { dialing, outgoing });
         let stops_within = terms.settings.stop_within;
         terms.settings.spool_begin()?;
         let (redialed, stopped) = (dialing.subscribe(), stop.clone());
@@ -109,8 +110,8 @@ impl GroupNode {
 
     /// Changes how connections are made, now and after each take-over. Open connections are made
     /// again.
-    pub fn dial_by(&self, dialing: Dialing) {
-        self.dialing.send_replace(dialing);
+    pub fn dial_by(&self, redial: Redial) {
+        self.dialing.send_replace(redial);
     }
 
     /// How long stopping waits at most for messages that are being sent.
@@ -156,7 +157,7 @@ struct NodeRunner {
     store: Store,
     terms: NodeTerms,
     view: NodeView,
-    redialed: Watcher<Dialing>,
+    redialed: Watcher<Redial>,
     stop: CancellationToken,
     /// The store of the engine that runs.
     leader: Option<Store>,
@@ -198,7 +199,8 @@ impl NodeRunner {
 
     /// Starts the engine, which this process has the lease for.
     async fn engage(&mut self, leader: Store) -> Result<Supervisor, Error> {
-        self.terms.settings.dialing = self.redialed.borrow_and_update().clone();
+        let Redial { dialing, outgoing } = self.redialed.borrow_and_update().clone();
+        (self.terms.settings.dialing, self.terms.settings.outgoing) = (dialing, outgoing);
         let engine = Supervisor::start_leading(leader.clone(), self.terms.settings.clone()).await?;
         self.view.engaged(EngineParts::of(&engine));
         tracing::info!("this process is active: it receives and sends mail");

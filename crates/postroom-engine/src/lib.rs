@@ -144,6 +144,8 @@ pub use news_event::ShownEvent;
 pub use node_view::NodeView;
 pub use report::chain;
 pub use settings::Dialing;
+pub use settings::OutgoingPolicy;
+pub use settings::Redial;
 pub use settings::Settings;
 pub use source_error::Remedy;
 pub use source_error::SourceError;

@@ -18,6 +18,24 @@ pub struct Dialing {
     pub ehlo_name: String,
 }
 
+/// Which addresses may be reached. It is checked at each connection, after the lookup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutgoingPolicy {
+    /// Whether accounts may reach mail servers at addresses of the public internet alone.
+    pub mail_to_public_only: bool,
+    /// Whether webhooks may reach addresses that are not of the public internet.
+    pub webhooks_to_private_addresses: bool,
+}
+
+/// How connections are made from now on, and where they may lead.
+#[derive(Debug, Clone)]
+pub struct Redial {
+    /// How they are made.
+    pub dialing: Dialing,
+    /// Which addresses may be reached.
+    pub outgoing: OutgoingPolicy,
+}
+
 /// How connections are made now. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct CurrentDialing(Arc<RwLock<Arc<Dialing>>>);
@@ -75,10 +93,8 @@ pub struct Settings {
     pub connection_longest: Duration,
     /// How long a stop waits for messages after their final dot.
     pub stop_within: Duration,
-    /// Whether accounts may reach mail servers at addresses of the public internet alone.
-    pub mail_to_public_only: bool,
-    /// Whether webhooks may reach addresses that are not of the public internet.
-    pub webhooks_to_private_addresses: bool,
+    /// Which addresses may be reached at first. It can be changed while the engine runs.
+    pub outgoing: OutgoingPolicy,
     /// The first delay after a request of a webhook has failed.
     pub webhook_retry_first: Duration,
     /// The longest one.
@@ -117,8 +133,7 @@ impl Settings {
             credentials_timeout: Duration::from_secs(60),
             connection_longest: Duration::from_secs(3600),
             stop_within: Duration::from_secs(20),
-            mail_to_public_only: false,
-            webhooks_to_private_addresses: false,
+            outgoing: OutgoingPolicy::default(),
             webhook_retry_first: Duration::from_secs(5),
             webhook_retry_longest: Duration::from_secs(3600),
         }

@@ -13,6 +13,8 @@ use crate::proxied::through_proxy;
 use crate::pulse::Pulse;
 use crate::settings::CurrentDialing;
 use crate::settings::Dialing;
+use crate::settings::OutgoingPolicy;
+use crate::settings::Redial;
 use crate::settings::Settings;
 use crate::under_way::UnderWay;
 use postroom_net::Credentials;
@@ -24,6 +26,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::RwLock;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -51,6 +54,7 @@ pub struct Shared {
     /// Where logins come from.
     credentials: Arc<dyn CredentialSource>,
     dialing: CurrentDialing,
+    outgoing: RwLock<OutgoingPolicy>,
     /// Questions for tokens that must not be ended.
     asking: TaskTracker,
     /// One permit: long lists of mailboxes are recorded one after another.
@@ -58,8 +62,9 @@ pub struct Shared {
 }
 
 /// What to do about a mail server that is not on the public internet.
-const MAIL_TO_PUBLIC_ONLY: &str = "Postroom was started with --mail-to-public-addresses-only, \
-                                   which refuses mail servers at other addresses";
+const MAIL_TO_PUBLIC_ONLY: &str = "mail servers at other addresses are refused by \
+                                   --mail-to-public-addresses-only, or by \
+                                   outgoing.mailToPublicAddressesOnly in the configuration";
 
 /// A list of more mailboxes is a long one.
 const SURVEY_LONG_COUNT: usize = 1000;
@@ -99,6 +104,7 @@ impl Shared {
             pulse: Pulse::default(),
             long_surveys: Arc::new(Semaphore::new(1)),
             dialing,
+            outgoing: RwLock::new(settings.outgoing),
             asking,
             clock: store.clock().clone(),
             store,
@@ -166,12 +172,18 @@ impl Shared {
         let dialer = self.dialing().dialer.pinned(&account.fingerprints)?;
         let dialer = dialer.tls_from(account.tls_minimum)?;
         let dialer = through_proxy(dialer, &self.store, account).await?;
-        let is_public_only = self.settings.mail_to_public_only;
+        let is_public_only = self.outgoing().mail_to_public_only;
         Ok(if is_public_only { dialer.public_only(MAIL_TO_PUBLIC_ONLY) } else { dialer })
     }
 
-    /// From now on connections are made in another way.
-    pub fn dial_by(&self, dialing: Dialing) {
+    /// Which addresses may be reached now.
+    pub(crate) fn outgoing(&self) -> OutgoingPolicy {
+        *self.outgoing.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on connections are made in another way, and to these addresses.
+    pub fn dial_by(&self, Redial { dialing, outgoing }: Redial) {
+        *self.outgoing.write().unwrap_or_else(PoisonError::into_inner) = outgoing;
         self.dialing.set(dialing);
     }
 
@@ -211,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn mail_servers_of_other_networks_are_refused_if_the_configuration_says_so() {
-        let (_directory, mut shared) = fixture::shared().await;
+        let (_directory, shared) = fixture::shared().await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let account = fixture::account(&["a"]);
@@ -219,7 +231,10 @@ mod tests {
             let security = postroom_net::Security::None;
             let endpoint = Endpoint { host: host.to_owned(), port, security };
             for is_refused in [false, true] {
-                Arc::get_mut(&mut shared).unwrap().settings.mail_to_public_only = is_refused;
+                let outgoing =
+                    OutgoingPolicy { mail_to_public_only: is_refused, ..shared.outgoing() };
+                let dialing = Dialing::clone(&shared.dialing());
+                shared.dial_by(Redial { dialing, outgoing });
                 let dialer = shared.mail_dialer(&account).await.unwrap();
                 match dialer.connect(&endpoint).await {
                     Ok(_) => assert!(!is_refused, "{host}"),

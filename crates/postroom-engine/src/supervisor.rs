@@ -16,7 +16,7 @@ use crate::report::chain;
 use crate::retention;
 use crate::send::orphaned;
 use crate::sender;
-use crate::settings::Dialing;
+use crate::settings::Redial;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::source::imap::connect::ImapConnector;
@@ -70,9 +70,10 @@ impl Supervisor {
         Ok(Self { shared, dialing, stop, task })
     }
 
-    /// Changes how connections are made. Open connections are made again.
-    pub fn dial_by(&self, dialing: Dialing) {
-        self.shared.dial_by(dialing);
+    /// Changes how connections are made, and which addresses may be reached. Open connections are
+    /// made again.
+    pub fn dial_by(&self, redial: Redial) {
+        self.shared.dial_by(redial);
         self.dialing.send_modify(|count| *count += 1);
     }
 

@@ -41,8 +41,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long an idle connection is kept.
 const KEPT_MAX: Duration = Duration::from_secs(10);
 /// What to do about a receiver that is not on the public internet.
-const PRIVATE: &str = "private addresses are refused unless Postroom is started with \
-                       --webhooks-to-private-addresses";
+const PRIVATE: &str = "private addresses are refused without --webhooks-to-private-addresses, or \
+                       outgoing.webhooksToPrivateAddresses in the configuration";
 /// The status that says that nothing is wanted any more.
 const GONE: u16 = 410;
 
@@ -99,7 +99,11 @@ struct NotTaken {
 /// How connections to receivers are made now.
 pub(crate) fn dialer(shared: &Shared) -> Dialer {
     let dialer = shared.dialing().dialer.clone();
-    if shared.settings.webhooks_to_private_addresses { dialer } else { dialer.public_only(PRIVATE) }
+    if shared.outgoing().webhooks_to_private_addresses {
+        dialer
+    } else {
+        dialer.public_only(PRIVATE)
+    }
 }
 
 /// Runs a webhook until it is disabled. It can be dropped at any point.

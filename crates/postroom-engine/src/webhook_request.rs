@@ -104,6 +104,8 @@ pub(crate) enum WebhookError {
 #[derive(Debug)]
 pub(crate) struct KeptLink {
     sender: SendRequest<Full<Bytes>>,
+    /// Whether it was made to a public address alone.
+    is_public_only: bool,
     _connection: AbortOnDropHandle<()>,
 }
 
@@ -136,7 +138,9 @@ impl WebhookReceiver {
         kept: &mut Option<KeptLink>,
         message: &WebhookMessage,
     ) -> Result<WebhookAnswer, WebhookError> {
-        let former = kept.take().filter(|link| !link.sender.is_closed());
+        // A link may lead where none may be made any more.
+        let may_stay = |link: &KeptLink| link.is_public_only == dialer.is_public_only();
+        let former = kept.take().filter(|link| !link.sender.is_closed() && may_stay(link));
         let exchange = async {
             if let Some(link) = former
                 && let Ok(answered) = self.exchange(link, message).await
@@ -171,7 +175,9 @@ impl WebhookReceiver {
             // Whoever waits for the answer hears of its end.
             let _ = connection.await;
         });
-        Ok(KeptLink { sender, _connection: AbortOnDropHandle::new(connection) })
+        let (is_public_only, connection) =
+            (dialer.is_public_only(), AbortOnDropHandle::new(connection));
+        Ok(KeptLink { sender, is_public_only, _connection: connection })
     }
 
     async fn exchange(

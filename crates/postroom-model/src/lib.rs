@@ -18,6 +18,13 @@ mod error_code;
 mod invalid;
 
 mod json_problem;
+
+mod merge_patch;
+
+mod secret_member;
+
+mod json_difference;
+
 mod mailbox_id;
 mod recipient_state;
 mod timestamp;
@@ -96,6 +103,12 @@ mod query;
 
 mod aggregate;
 
+mod configured_role;
+
+mod configuration_setting;
+
+mod configuration;
+
 mod mask;
 
 mod wanted;
@@ -120,6 +133,9 @@ pub use class_form::created;
 pub use class_form::patched;
 pub use class_form::replaced;
 pub use class_merge::merged;
+pub use configuration::Configuration;
+pub use configured_role::ConfiguredRole;
+pub use configured_role::ROLE_TYPE;
 pub use direction::MessageDirection;
 pub use domain::Domain;
 pub use domain::NotADomain;
@@ -144,6 +160,7 @@ pub use instance::InstanceRole;
 pub use instance::NotARole;
 pub use instance::ORDER_MAX;
 pub use invalid::Invalid;
+pub use json_difference::Difference;
 pub use json_problem::json_problem;
 pub use limits::PROBLEMS_MAX;
 pub use limits::QUOTED_CHARS_MAX;
@@ -180,6 +197,9 @@ pub use rights::RightAction;
 pub use rights::Rights;
 pub use rights::TokenRole;
 pub use rights::is_administrative;
+pub use secret_member::MASK;
+pub use secret_member::each_secret;
+pub use secret_member::is_secret;
 pub use standing::Standing;
 pub use state::MessageState;
 pub use timestamp::NotATimestamp;

@@ -160,6 +160,12 @@ impl Dialer {
         self
     }
 
+    /// Whether it reaches addresses of the public internet alone.
+    #[must_use]
+    pub fn is_public_only(&self) -> bool {
+        self.reach.public_only.is_some()
+    }
+
     /// The same through a proxy.
     #[must_use]
     pub fn through(mut self, proxy: Proxy) -> Self {

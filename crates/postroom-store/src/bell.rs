@@ -32,6 +32,8 @@ pub enum Topic {
     Jobs,
     /// There are other tokens.
     Tokens,
+    /// There is another configuration of all instances.
+    Settings,
     /// There are other classes.
     Classes,
     /// An entity was changed.

@@ -14,6 +14,7 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
+use crate::feed_retention::FeedRetention;
 use crate::modifier::Modifier;
 use crate::seq;
 use crate::store::Store;
@@ -26,6 +27,7 @@ use postroom_model::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::collections::HashMap;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 /// How often all rows are counted: each hour.
@@ -168,9 +170,19 @@ impl Store {
         format!("$1, $2, $3, $4, $5, $6, $7, $8, $9, {seq}")
     }
 
+    /// From now on the feed keeps so much. What is beyond that is removed within a minute.
+    pub fn feed_keep(&self, retention: FeedRetention) {
+        let mut kept = self.inner.feed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *kept != retention {
+            *kept = retention;
+            self.inner.feed_counted_ms.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Removes the rows that are too old or too many, in bounded steps.
     pub(crate) async fn feed_trim(&self) -> Result<(), Error> {
-        let (now_ms, kept) = (self.clock().now_ms(), self.inner.feed);
+        let kept = *self.inner.feed.lock().unwrap_or_else(PoisonError::into_inner);
+        let now_ms = self.clock().now_ms();
         while self.trim_before(now_ms.saturating_sub(kept.for_ms)).await? {}
         let counted_ms = self.inner.feed_counted_ms.load(Ordering::Relaxed);
         if now_ms.abs_diff(counted_ms) >= COUNTED_EVERY_MS {
@@ -334,7 +346,6 @@ pub(crate) fn forget(class: &Class, entity: EntityId) -> Statement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::FeedRetention;
     use crate::fixture::Time;
     use crate::fixture::feed_settled;
     use crate::fixture::store;
@@ -377,6 +388,8 @@ mod tests {
         }
         feed_settled(&store, 0).await;
         assert_eq!(left(127).await, [125, 125, 125], "there are three at most");
+        store.feed_keep(FeedRetention { for_ms: 24 * HOUR_MS, changes: 1 });
+        assert_eq!(left(127).await, [125], "another retention holds at the next sweep");
     }
 
     #[on_both]

@@ -185,6 +185,8 @@ mod file_page;
 
 mod claim_page;
 
+mod configuration;
+
 mod purge;
 
 mod consent;
@@ -286,6 +288,9 @@ pub use class_sync::Synced;
 pub use classes::Classes;
 pub use clock::Clock;
 pub use clock::TimeAndChance;
+pub use configuration::ConfigurationVersion;
+pub use configuration::KeptConfiguration;
+pub use configuration::NextConfiguration;
 pub use consent::ConsentRequest;
 pub use copied::Suspended;
 pub use database::Answer;

@@ -25,6 +25,7 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("origin", &["folder"]),
     ("purge", &["account"]),
     ("lease", &["group"]),
+    ("configuration", &["number"]),
     ("job", &["id"]),
     ("job entity", &["job", "entity"]),
     ("once", &["domain", "class", "key"]),

@@ -22,6 +22,7 @@ use postroom_model::standing::ARRIVAL;
 use postroom_model::standing::TIME_SOURCE;
 
 mod bulk_jobs;
+mod configurations;
 mod consents;
 mod extensions;
 mod full_text;
@@ -107,6 +108,7 @@ const STEPS: &[&[&str]] = &[
     work_claims::STEP,
     nodes::STEP,
     consents::STEP,
+    configurations::STEP,
 ];
 
 const OWN: &[&str] = &[

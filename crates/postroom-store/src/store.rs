@@ -104,7 +104,7 @@ pub(crate) struct Inner {
     pub being_claimed: BeingClaimed,
     /// The classes that are built in.
     pub built_in: Vec<Class>,
-    pub feed: FeedRetention,
+    pub feed: Mutex<FeedRetention>,
     /// When the rows of the feed were counted last, in milliseconds since 1970.
     pub feed_counted_ms: AtomicI64,
     /// Held by the one who makes indexes and deletes values after a change of the classes.
@@ -159,7 +159,7 @@ impl Store {
                 classes: std::sync::RwLock::new(classes),
                 being_claimed: BeingClaimed::default(),
                 built_in: config.classes.clone(),
-                feed: config.feed,
+                feed: Mutex::new(config.feed),
                 feed_counted_ms: AtomicI64::new(0),
                 settling: tokio::sync::Mutex::default(),
             }),

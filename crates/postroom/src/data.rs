@@ -245,7 +245,7 @@ pub(crate) fn postgres_of(
     access: &DatabaseAccess,
 ) -> anyhow::Result<PostgresConfig> {
     let password = secrets::DATABASE_PASSWORD.read(access.database_password_file.as_deref())?;
-    let dialer = dialing::of(access.trust_ca.as_deref(), None)?.dialer;
+    let dialer = dialing::of(access.trust_ca.as_deref(), &[], None)?.dialer;
     postgres(address, password.as_ref(), &dialer)
 }
 

@@ -7,9 +7,18 @@ use postroom_net::Dialer;
 use postroom_net::Trust;
 use std::path::Path;
 
-/// How connections are made, with the certificates that the file has now.
-pub(crate) fn of(trust_ca: Option<&Path>, ehlo_name: Option<&str>) -> anyhow::Result<Dialing> {
-    let dialer = Dialer::new(&trust(trust_ca)?).context("certificates to trust")?;
+/// How connections are made, with the certificates that the file has now, and these in PEM.
+pub(crate) fn of(
+    trust_ca: Option<&Path>,
+    authorities: &[&str],
+    ehlo_name: Option<&str>,
+) -> anyhow::Result<Dialing> {
+    let mut trust = trust(trust_ca)?;
+    for pem in authorities {
+        trust.extra_ca_pem.push(b'\n');
+        trust.extra_ca_pem.extend_from_slice(pem.as_bytes());
+    }
+    let dialer = Dialer::new(&trust).context("certificates to trust")?;
     let ehlo_name = match ehlo_name {
         Some(given) => checked_name(given)?,
         None => host_name(),

@@ -12,6 +12,7 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::io;
 use std::io::Write as _;
+use std::sync::OnceLock;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
@@ -28,11 +29,7 @@ pub(crate) fn start(json: bool, usual: LevelFilter) -> anyhow::Result<()> {
     if let Some(asked) = std::env::var_os(VARIABLE) {
         check(&asked.to_string_lossy())?;
     }
-    let filter = EnvFilter::builder()
-        .with_env_var(VARIABLE)
-        .with_default_directive(usual.into())
-        .from_env()
-        .with_context(|| format!("{VARIABLE} takes a level, or CRATE=LEVEL,CRATE=LEVEL"))?;
+    let filter = filter(usual)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // There are no colours, because colours are control characters, and ours could not be told
@@ -42,7 +39,45 @@ pub(crate) fn start(json: bool, usual: LevelFilter) -> anyhow::Result<()> {
         .log_internal_errors(false)
         .with_writer(|| Escaping);
     // A second start keeps the first log. That is not an error.
-    let _started = if json { log.json().try_init() } else { log.try_init() };
+    if json {
+        let log = log.json().with_filter_reloading();
+        let handle = log.reload_handle();
+        if log.try_init().is_ok() {
+            let _ = CHANGE.set(Box::new(move |filter| drop(handle.reload(filter))));
+        }
+    } else {
+        let log = log.with_filter_reloading();
+        let handle = log.reload_handle();
+        if log.try_init().is_ok() {
+            let _ = CHANGE.set(Box::new(move |filter| drop(handle.reload(filter))));
+        }
+    }
+    Ok(())
+}
+
+/// Changes what is logged, since the log was started.
+static CHANGE: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
+
+/// What is logged: what `RUST_LOG` says, or this level and above.
+fn filter(usual: LevelFilter) -> anyhow::Result<EnvFilter> {
+    let filter = EnvFilter::builder().with_env_var(VARIABLE).with_default_directive(usual.into());
+    let refused = || format!("{VARIABLE} takes a level, or CRATE=LEVEL,CRATE=LEVEL");
+    filter.from_env().with_context(refused)
+}
+
+/// From now on this level and above is logged. `None`: what `RUST_LOG` says, or `usual`.
+///
+/// # Errors
+///
+/// `RUST_LOG` is not a valid filter.
+pub(crate) fn change(level: Option<LevelFilter>, usual: LevelFilter) -> anyhow::Result<()> {
+    let filter = match level {
+        Some(level) => EnvFilter::default().add_directive(level.into()),
+        None => filter(usual)?,
+    };
+    if let Some(change) = CHANGE.get() {
+        change(filter);
+    }
     Ok(())
 }
 

@@ -37,6 +37,8 @@ mod setup;
 
 mod standby;
 
+mod admin_token;
+
 mod serve;
 
 mod redecompose;

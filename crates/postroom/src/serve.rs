@@ -1,12 +1,14 @@
 //! `postroom serve`: opens the store, starts the engine and the REST interface, and runs until a
 //! signal. It ends in this order: no new requests, then the engine, then the store.
 
+use crate::admin_token;
 use crate::cli::ServeArguments;
 use crate::data;
 use crate::data::Contents;
 use crate::data::OpenedBy;
 use crate::logging;
 use crate::secrets;
+use crate::setup::InForce;
 use crate::setup::Setup;
 use crate::standby;
 use anyhow::Context;
@@ -16,19 +18,22 @@ use futures_util::future::OptionFuture;
 use postroom_api::Listening;
 use postroom_engine::GroupNode;
 use postroom_engine::NodeTerms;
+use postroom_engine::Redial;
 use postroom_engine::Settings;
+use postroom_engine::chain;
 use postroom_engine::text::WholeTexts;
-use postroom_model::Domain;
+use postroom_model::Configuration;
+use postroom_model::Difference;
 use postroom_model::MessageEntityId;
 use postroom_net::Certificates;
-use postroom_net::Dialer;
 use postroom_store::DirectoryLock;
+use postroom_store::KeptConfiguration;
 use postroom_store::Member;
 use postroom_store::Store;
-use secrecy::ExposeSecret;
-use secrecy::SecretString;
+use postroom_store::Topic;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
@@ -40,13 +45,12 @@ use tracing::level_filters::LevelFilter;
 
 /// How long a stop waits for running requests, after the engine has stopped.
 const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
-/// The minimum length of an administrator's token.
-const TOKEN_CHARACTERS_MIN: usize = 20;
+
+/// What of the configuration is about connections.
+const DIALLED: [&str; 2] = ["trust", "outgoing"];
 
 /// How often a stop repeats what it waits for.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
-/// The file for a generated token, if nothing may be printed.
-const TOKEN_FILE: &str = "admin-token";
 
 /// Runs the command until a signal.
 pub(crate) async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
@@ -65,6 +69,9 @@ pub(crate) async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
         _ = interrupt.recv() => return Ok(()),
     };
     let mut running = started?;
+    // It listens before it looks again, so no change since the start is missed.
+    let mut settings = running.store.listen(Topic::Settings);
+    running.reconfigure().await;
     logging::announce(arguments.log_json, &format!("listening on {}", running.url()));
     loop {
         tokio::select! {
@@ -76,9 +83,13 @@ pub(crate) async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
                 let _ = running.stop().await;
                 return Err(error.into());
             }
+            () = settings.rung() => {
+                running.reconfigure().await;
+                continue;
+            }
             _ = hangup.recv() => {
                 running.reload(&arguments);
-                running.reload_token(&mut arguments).await;
+                admin_token::reload(&running.store, &mut arguments).await;
                 continue;
             }
         }
@@ -116,6 +127,10 @@ struct Running {
     /// Its arguments.
     setup: Setup,
     store: Store,
+    /// The configuration of all instances that is in force.
+    configured: KeptConfiguration,
+    /// Changes how many requests each token may send in a second.
+    request_limit: Box<dyn Fn(Option<NonZeroU32>) + Send + Sync>,
     /// Of the data directory, where the database does not have it.
     _lock: Option<DirectoryLock>,
     node: GroupNode,
@@ -132,10 +147,14 @@ impl Running {
 
     /// Reads again the settings that can change while it runs. If something is wrong with them,
     /// nothing changes.
-    fn reload(&self, arguments: &ServeArguments) {
+    fn reload(&mut self, arguments: &ServeArguments) {
         self.certificates.iter().for_each(Certificates::reload);
-        let read = Setup::of(arguments).and_then(|setup| Ok((setup.dialing()?, setup)));
-        let (dialing, setup) = match read {
+        let read = Setup::of(arguments).and_then(|read| {
+            let (trust_ca, ehlo_name) = (read.trust_ca.clone(), read.ehlo_name.clone());
+            let setup = Setup { trust_ca, ehlo_name, ..self.setup.clone() };
+            Ok((setup.in_force(&self.configured.configuration)?, read))
+        });
+        let (in_force, setup) = match read {
             Ok(read) => read,
             Err(error) => {
                 let error = format!("{error:#}");
@@ -156,8 +175,9 @@ impl Running {
             );
         }
         let trust_ca = setup.trust_ca.as_deref().unwrap_or(Path::new("-")).display().to_string();
-        let ehlo_name = dialing.ehlo_name.clone();
-        self.node.dial_by(dialing);
+        let ehlo_name = in_force.redial.dialing.ehlo_name.clone();
+        self.node.dial_by(in_force.redial);
+        (self.setup.trust_ca, self.setup.ehlo_name) = (setup.trust_ca, setup.ehlo_name);
         tracing::info!(
             trust_ca,
             ehlo_name,
@@ -165,34 +185,42 @@ impl Running {
         );
     }
 
-    /// Takes the administrator's token from its file. The former one is refused from now on.
-    async fn reload_token(&self, arguments: &mut ServeArguments) {
-        let file = arguments.admin_token_file.as_deref();
-        let token = match secrets::ADMIN_TOKEN.read(file) {
-            Ok(Some(token)) => token,
-            Ok(None) => return,
+    /// Takes the present configuration of all instances, if it is another one. If it cannot be
+    /// read, the former one stays in force until the next look, a minute later.
+    async fn reconfigure(&mut self) {
+        let kept = match self.store.configuration().await {
+            Ok(kept) if kept.number() == self.configured.number() => return,
+            Ok(kept) => kept,
             Err(error) => {
-                let error = format!("{error:#}");
-                tracing::error!(error, "SIGHUP: the administrator's token is the former one");
+                let error = chain(&error);
+                tracing::warn!(error, "the configuration cannot be read: the former one holds");
                 return;
             }
         };
-        let held = arguments.admin_token.as_ref().map(ExposeSecret::expose_secret);
-        if held == Some(token.expose_secret()) {
-            return;
-        }
-        match set_token(&self.store, &token).await {
-            Ok(()) => {
-                tracing::info!(
-                    "SIGHUP: the new administrator's token holds, and the former one is refused"
-                );
-                arguments.admin_token = Some(token);
-            }
+        let version = kept.number();
+        let in_force = self.setup.in_force(&kept.configuration).and_then(|in_force| {
+            logging::change(in_force.log_level, LevelFilter::INFO)?;
+            Ok(in_force)
+        });
+        let in_force = match in_force {
+            Ok(in_force) => in_force,
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::error!(error, "SIGHUP: the administrator's token is the former one");
+                tracing::error!(version, error, "the configuration is wrong: the former one holds");
+                return;
             }
+        };
+        (self.request_limit)(in_force.requests_per_second);
+        self.store.feed_keep(in_force.feed);
+        let changes = kept.configuration.differences(&self.configured.configuration);
+        let redials = |one: &Difference| DIALLED.iter().any(|name| one.place.starts_with(name));
+        if changes.iter().any(redials) {
+            self.node.dial_by(in_force.redial);
         }
+        let changes: Vec<_> = changes.into_iter().map(|change| change.place).collect();
+        let changes = changes.join(", ");
+        tracing::info!(version, changes, "the configuration of all instances has changed");
+        self.configured = kept;
     }
 
     /// Ends it in order.
@@ -258,7 +286,8 @@ async fn start_in_turn(arguments: &ServeArguments) -> anyhow::Result<Running> {
 /// Starts a Postroom.
 async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let setup = Setup::of(arguments)?;
-    let (dialing, certificates) = (setup.dialing()?, setup.rest.certificates()?);
+    let before = setup.in_force(&Configuration::default())?;
+    let certificates = setup.rest.certificates()?;
     let origins = setup.rest.origins()?;
     // The port is bound first, so that a second instance on the same port ends before it touches
     // anything.
@@ -273,12 +302,14 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
              use a private network"
         );
     }
-    let (store, lock) = open_store(&setup, arguments, &dialing.dialer).await?;
-    let settings = Settings {
-        mail_to_public_only: setup.mail_to_public_addresses_only,
-        webhooks_to_private_addresses: setup.webhooks_to_private_addresses,
-        ..Settings::new(dialing, setup.data.join("spool"))
-    };
+    let (store, lock) = open_store(&setup, arguments, &before).await?;
+    let configured = store.configuration().await.context("configuration of all instances")?;
+    let in_force = setup.in_force(&configured.configuration);
+    let in_force = in_force.context("configuration of all instances")?;
+    logging::change(in_force.log_level, LevelFilter::INFO)?;
+    store.feed_keep(in_force.feed);
+    let Redial { dialing, outgoing } = in_force.redial;
+    let settings = Settings { outgoing, ..Settings::new(dialing, setup.data.join("spool")) };
     let texts = WholeTexts::new(settings.spool_directory.clone());
     let (role, is_alone) = (setup.instance.role, setup.database.is_none());
     let terms = NodeTerms { settings, role, is_alone };
@@ -287,6 +318,8 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
         .with_origins(origins)
         .with_node(node.view())
         .with_texts(texts);
+    let request_limit = Box::new(app.request_limit());
+    request_limit(in_force.requests_per_second);
     let (stop_api, stopped) = tokio::sync::oneshot::channel::<()>();
     let listening = match &certificates {
         Some(certificates) => Listening::with_tls(listener, certificates.clone()),
@@ -298,7 +331,18 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     }));
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, data = %setup.data.display(), %address, "started");
-    Ok(Running { address, certificates, setup, store, _lock: lock, node, api, stop_api })
+    Ok(Running {
+        address,
+        certificates,
+        setup,
+        store,
+        configured,
+        request_limit,
+        _lock: lock,
+        node,
+        api,
+        stop_api,
+    })
 }
 
 /// Why the address cannot be used, and what to do.
@@ -329,11 +373,11 @@ fn is_beyond_this_host(address: SocketAddr) -> bool {
 async fn open_store(
     setup: &Setup,
     arguments: &ServeArguments,
-    dialer: &Dialer,
+    in_force: &InForce,
 ) -> anyhow::Result<(Store, Option<DirectoryLock>)> {
     let (data, key) = (&setup.data, arguments.master_key.as_ref());
     let member = Member { instance: setup.instance.clone(), seat: None };
-    let by = OpenedBy { member, feed: setup.feed };
+    let by = OpenedBy { member, feed: in_force.feed };
     let contents = match setup.blobs.objects(setup.trust_ca.as_deref())? {
         Some(objects) => Contents::At(objects),
         None => Contents::InDatabase,
@@ -343,53 +387,15 @@ async fn open_store(
         Some(address) => {
             let password = setup.database_password_file.as_deref();
             let password = secrets::DATABASE_PASSWORD.read(password)?;
-            let config = data::postgres(address, password.as_ref(), dialer)?;
+            let config =
+                data::postgres(address, password.as_ref(), &in_force.redial.dialing.dialer)?;
             let (store, lock) = data::open_postgres(data, config, key, by, contents).await?;
             (store, Some(lock))
         }
         None => (data::open(data, key, by, contents).await?, None),
     };
-    ensure_token(&store, data, arguments).await?;
+    admin_token::ensure(&store, data, arguments).await?;
     Ok((store, lock))
-}
-
-/// Ensures that the administrator has a token: the given one, otherwise a generated one. A
-/// generated token is printed once. With `--log-json` it goes into a file instead, because other
-/// systems collect and keep such logs.
-async fn ensure_token(
-    store: &Store,
-    data: &Path,
-    arguments: &ServeArguments,
-) -> anyhow::Result<()> {
-    let domain = Domain::default_domain();
-    if let Some(token) = &arguments.admin_token {
-        return set_token(store, token).await;
-    }
-    if store.token_exists(&domain, "admin").await? {
-        return Ok(());
-    }
-    let token = postroom_store::random_token();
-    if arguments.log_json {
-        let file = data.join(TOKEN_FILE);
-        data::write_secret(&file, &token)?;
-        let file = file.display().to_string();
-        tracing::warn!(file, "an administrator's token was made: read it there, delete the file");
-    }
-    store.token_set(&domain, "admin", &token).await.context("administrator's token")?;
-    if !arguments.log_json {
-        let shown = token.expose_secret();
-        logging::announce(false, &format!("administrator's token, shown this once: {shown}"));
-    }
-    Ok(())
-}
-
-/// Makes a given token the administrator's. The former one is refused from now on.
-async fn set_token(store: &Store, token: &SecretString) -> anyhow::Result<()> {
-    if token.expose_secret().chars().count() < TOKEN_CHARACTERS_MIN {
-        bail!("the administrator's token needs at least {TOKEN_CHARACTERS_MIN} characters");
-    }
-    let domain = Domain::default_domain();
-    store.token_set(&domain, "admin", token).await.context("administrator's token")
 }
 
 #[cfg(test)]

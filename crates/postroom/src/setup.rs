@@ -5,24 +5,39 @@ use crate::cli::ServeArguments;
 use crate::config;
 use crate::config::FileInstance;
 use crate::dialing;
+use crate::feed::FeedArguments;
 use crate::rest::RestArguments;
 use anyhow::bail;
-use postroom_engine::Dialing;
+use postroom_engine::OutgoingPolicy;
+use postroom_engine::Redial;
+use postroom_model::Configuration;
 use postroom_model::Instance;
 use postroom_store::FeedRetention;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use tracing::level_filters::LevelFilter;
 
 /// The default address.
 const LISTEN_DEFAULT: &str = "127.0.0.1:8025";
 
-/// The settings from arguments and configuration file.
+/// The settings that may change while Postroom runs.
 #[derive(Debug)]
+pub(crate) struct InForce {
+    pub redial: Redial,
+    pub feed: FeedRetention,
+    pub requests_per_second: Option<NonZeroU32>,
+    /// `None`: what `RUST_LOG` says.
+    pub log_level: Option<LevelFilter>,
+}
+
+/// The settings from arguments and configuration file.
+#[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub data: PathBuf,
     pub database: Option<String>,
     pub database_password_file: Option<PathBuf>,
     pub blobs: BlobsArguments,
-    pub feed: FeedRetention,
+    pub feed: FeedArguments,
     pub listen: String,
     pub rest: RestArguments,
     pub trust_ca: Option<PathBuf>,
@@ -46,7 +61,8 @@ impl Setup {
         };
         let in_node = instance.node();
         let (in_file, rest) = (instance.blobs(), arguments.rest.clone().or(instance.rest()));
-        let feed = arguments.feed.or(instance.feed()).retention()?;
+        let feed = arguments.feed.or(instance.feed());
+        feed.retention()?;
         let Some(data) = arguments.data.clone().or(instance.data) else {
             bail!("the data directory is missing: give it with --data DIR");
         };
@@ -80,12 +96,33 @@ impl Setup {
         })
     }
 
-    /// How connections are made, with the present certificates.
+    /// What is in force: a setting of the configuration of all instances, or the one of the
+    /// arguments and the file, with the certificates that the file has now.
     ///
     /// # Errors
     ///
-    /// When they cannot be read.
-    pub(crate) fn dialing(&self) -> anyhow::Result<Dialing> {
-        dialing::of(self.trust_ca.as_deref(), self.ehlo_name.as_deref())
+    /// When certificates cannot be read.
+    pub(crate) fn in_force(&self, configuration: &Configuration) -> anyhow::Result<InForce> {
+        let feed = FeedArguments {
+            feed_days: configuration.feed_days(),
+            feed_changes: configuration.feed_changes(),
+        };
+        let (trust_ca, ehlo_name) = (self.trust_ca.as_deref(), self.ehlo_name.as_deref());
+        let per_second = configuration.requests_per_second();
+        let private = configuration.webhooks_to_private_addresses();
+        let public_only = configuration.mail_to_public_only();
+        Ok(InForce {
+            redial: Redial {
+                dialing: dialing::of(trust_ca, &configuration.authorities(), ehlo_name)?,
+                outgoing: OutgoingPolicy {
+                    mail_to_public_only: public_only.unwrap_or(self.mail_to_public_addresses_only),
+                    webhooks_to_private_addresses: private
+                        .unwrap_or(self.webhooks_to_private_addresses),
+                },
+            },
+            feed: feed.or(self.feed).retention()?,
+            requests_per_second: per_second.or(self.rest.requests_per_second),
+            log_level: configuration.log_level().map(str::parse).transpose()?,
+        })
     }
 }

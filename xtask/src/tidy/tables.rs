@@ -10,6 +10,7 @@ const OWN: [&str; 25] = [
     // Of the failover suite.
     "audit",
     "class",
+    "configuration",
     "consent",
     "counter",
     "purge",

@@ -15,6 +15,7 @@ mod claims;
 mod class_races;
 mod classes;
 mod codings;
+mod configuration;
 mod contract;
 mod cors;
 mod damage;

@@ -4,6 +4,7 @@ use crate::world::ANNA;
 use crate::world::BEN;
 use crate::world::PASSWORD;
 use crate::world::World;
+use postroom_engine::Redial;
 use postroom_engine::Settings;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -141,8 +142,8 @@ async fn a_change_that_does_not_concern_the_server_keeps_the_connection() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!((logins(), connections(&world, ANNA)), (before + 1, 1));
     // Others are to be dialled in another way.
-    let Settings { dialing, .. } = world.settings();
-    engine.dial_by(dialing);
+    let Settings { dialing, outgoing, .. } = world.settings();
+    engine.dial_by(Redial { dialing, outgoing });
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!((logins(), connections(&world, ANNA)), (before + 2, 1));
     engine.stop().await;

@@ -88,6 +88,7 @@ fn payload_of(topic: Topic) -> String {
         Topic::AnyOutgoing => "any outgoing".to_owned(),
         Topic::Jobs => "jobs".to_owned(),
         Topic::Tokens => "tokens".to_owned(),
+        Topic::Settings => "settings".to_owned(),
         Topic::Classes => "classes".to_owned(),
         Topic::News => "news".to_owned(),
     }
@@ -99,6 +100,7 @@ fn topic_of(payload: &str) -> Option<Topic> {
         "any outgoing" => Topic::AnyOutgoing,
         "jobs" => Topic::Jobs,
         "tokens" => Topic::Tokens,
+        "settings" => Topic::Settings,
         "classes" => Topic::Classes,
         "news" => Topic::News,
         _ => Topic::Outgoing(AccountId::of(payload.strip_prefix("outgoing ")?.parse().ok()?)),
@@ -125,6 +127,7 @@ mod tests {
             Topic::AnyOutgoing,
             Topic::Jobs,
             Topic::Tokens,
+            Topic::Settings,
             Topic::Classes,
             Topic::News,
         ] {

@@ -40,6 +40,7 @@ mod acknowledged;
 mod answers;
 mod bad_server;
 mod composing;
+mod configuration;
 mod connections;
 mod copies;
 mod deliveries;

@@ -4,6 +4,7 @@ use crate::account::AccountReport;
 use crate::account::FolderReport;
 use crate::backup::backup_key;
 use crate::blob::BlobWriter;
+use crate::configuration::NextConfiguration;
 use crate::consent::ConsentRequest;
 use crate::database::Statement;
 use crate::entity::NewEntity;
@@ -233,6 +234,22 @@ pub(super) async fn backups(world: &World) {
     store.restored(false).await.unwrap();
     store.sending_list(9).await.unwrap();
     store.sending_resume().await.unwrap();
+}
+
+/// The configuration is changed, listed, and read in its versions.
+pub(super) async fn configuration(world: &World) {
+    let store = &world.store;
+    let kept = store.configuration().await.unwrap();
+    let next = NextConfiguration {
+        after: kept.number(),
+        domain: &world.domain,
+        author: "life",
+        restored: None,
+        configuration: &kept.configuration,
+    };
+    let number = store.configuration_write(next).await.unwrap().number();
+    assert_eq!(store.configuration_list(9).await.unwrap()[0].number, number);
+    assert!(store.configuration_version(number).await.unwrap().is_some());
 }
 
 /// Entities of all classes are deleted. An account is deleted with its folders and messages.

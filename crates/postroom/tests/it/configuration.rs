@@ -1,0 +1,102 @@
+//! The configuration in the database takes effect while Postroom runs, and holds after a restart.
+
+use crate::world::*;
+use postroom_sandbox::Sandbox;
+use postroom_sandbox::SandboxConfig;
+use postroom_testkit::Postroom;
+use postroom_testkit::on_both;
+use postroom_testkit::wait_until;
+use reqwest::Method;
+use serde_json::Value as Json;
+use serde_json::json;
+
+const CONFIG: &str = "/rest/v1/config";
+const VERIFY: &str = "email/Accounts:verify";
+
+async fn sandboxed() -> Sandbox {
+    let users = vec![(ANNA.to_owned(), "secret".to_owned())];
+    let config = SandboxConfig { users, ..SandboxConfig::default() };
+    Sandbox::start(config).await.unwrap()
+}
+
+/// Whether an account of the sandbox can be reached, and what was said.
+async fn tried(postroom: &Postroom, sandbox: &Sandbox) -> (bool, String) {
+    let profile = json!({
+        "name": "sandbox", "imapHost": "localhost", "imapPort": sandbox.imaps().port(),
+    });
+    let account = json!({"address": ANNA, "password": "secret", "profile": profile});
+    let verified = postroom.post(VERIFY, &account).await.unwrap();
+    (verified["ok"] == true, verified.to_string())
+}
+
+/// Waits until an account of the sandbox can be reached, or cannot.
+async fn until_tried(postroom: &Postroom, sandbox: &Sandbox, is_ok: bool) -> String {
+    let found = wait_until("another outcome", PATIENCE, async || {
+        let (ok, said) = tried(postroom, sandbox).await;
+        Ok((ok == is_ok).then_some(said))
+    });
+    found.await.unwrap()
+}
+
+#[on_both(flavor = "multi_thread")]
+async fn which_servers_are_trusted_and_reached_changes_while_it_runs() {
+    let sandbox = sandboxed().await;
+    let other = rcgen::generate_simple_self_signed(vec!["x.test".to_owned()]).unwrap();
+    let mut postroom = postroom(&other.cert.pem());
+    let (ok, said) = tried(&postroom, &sandbox).await;
+    assert!(!ok && said.contains("certificate"), "{said}");
+    let trust = json!({"trust": {"authorities": [sandbox.ca_pem()]}});
+    postroom.patch(CONFIG, &trust).await.unwrap();
+    until_tried(&postroom, &sandbox, true).await;
+    let refused = json!({"outgoing": {"mailToPublicAddressesOnly": true}});
+    postroom.patch(CONFIG, &refused).await.unwrap();
+    let said = until_tried(&postroom, &sandbox, false).await;
+    assert!(said.contains("outgoing.mailToPublicAddressesOnly"), "{said}");
+    // SIGHUP keeps what the configuration says, and so does a restart.
+    postroom.signal("HUP").unwrap();
+    let again = async || Ok(postroom.log().contains("settings were read again").then_some(()));
+    wait_until("the signal", PATIENCE, again).await.unwrap();
+    assert!(!tried(&postroom, &sandbox).await.0);
+    postroom.stop().unwrap();
+    postroom.restart().unwrap();
+    assert!(!tried(&postroom, &sandbox).await.0);
+    postroom.post("/rest/v1/config:rollback", &json!({"version": 1})).await.unwrap();
+    until_tried(&postroom, &sandbox, true).await;
+}
+
+/// How many of a few requests that come at once are answered 429.
+async fn refused(postroom: &Postroom) -> usize {
+    let sent = (0..10).map(|_| postroom.request(Method::GET, "/rest/v1/jobs", None));
+    let answered = futures_util::future::join_all(sent).await;
+    answered.into_iter().filter(|answer| answer.as_ref().unwrap().status() == 429).count()
+}
+
+#[on_both(flavor = "multi_thread")]
+async fn the_limit_of_requests_and_the_level_of_the_log_change_while_it_runs() {
+    let sandbox = sandboxed().await;
+    let postroom = postroom(sandbox.ca_pem());
+    assert_eq!(refused(&postroom).await, 0);
+    let limits = json!({"limits": {"requestsPerSecond": 2}, "log": {"level": "error"}});
+    postroom.patch(CONFIG, &limits).await.unwrap();
+    wait_until("a limit", PATIENCE, async || Ok((refused(&postroom).await > 0).then_some(())))
+        .await
+        .unwrap();
+    let quiet = postroom.log().len();
+    // It is refused while there were too many requests just before.
+    let free = json!({"limits": null, "log": null});
+    let freed = wait_until("the next change", PATIENCE, async || {
+        let answered = postroom.request(Method::PATCH, CONFIG, Some(&free)).await?;
+        Ok(answered.status().is_success().then_some(()))
+    });
+    freed.await.unwrap();
+    let logged = async || {
+        let log = postroom.log();
+        Ok((refused(&postroom).await == 0 && log.len() > quiet).then_some(log))
+    };
+    let log = wait_until("no limit, and a log", PATIENCE, logged).await.unwrap();
+    // Nothing of the requests in between is in it.
+    let between = log.get(quiet..).unwrap();
+    assert!(!between.contains("status=429"), "{between}");
+    let versions: Json = postroom.get("/rest/v1/config/versions").await.unwrap();
+    assert_eq!(versions.as_array().unwrap().len(), 2);
+}
