@@ -30,6 +30,8 @@ pub enum Need {
     NodeTypes,
     /// Chromium, and what leads it.
     Browser,
+    /// The linter of Dockerfiles.
+    Hadolint,
 }
 
 /// Something that is not there.
@@ -82,6 +84,7 @@ fn missing_one(need: Need) -> Option<Missing> {
         Need::Browser if !node_modules().join("playwright-core").is_dir() => {
             ("playwright-core", "make setup")
         }
+        Need::Hadolint if !python_program("hadolint").is_file() => ("hadolint", "make setup"),
         Need::Dovecot
         | Need::Postfix
         | Need::Mbsync
@@ -91,7 +94,8 @@ fn missing_one(need: Need) -> Option<Missing> {
         | Need::TypeScript
         | Need::Python
         | Need::NodeTypes
-        | Need::Browser => return None,
+        | Need::Browser
+        | Need::Hadolint => return None,
     };
     Some(Missing { program, remedy })
 }

@@ -28,6 +28,7 @@ mod disk;
 mod backups;
 mod moving;
 mod objects;
+mod operations;
 mod redecompose;
 
 mod tls;
