@@ -291,13 +291,29 @@ pub(crate) async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<S
     if media_type.is_some_and(|media_type| !media_type.is_utf8()) {
         return Err(Problem::unsupported("takes application/json in UTF-8, in no other charset"));
     }
+    // The share of the bytes is held until they are parsed.
+    let (bytes, _share) = whole(headers, body, app.limits.json_bytes_max, app).await?;
+    parse_json("the body", bytes, app).await
+}
+
+/// Reads a body whole, in memory, with the share of the memory that it has.
+///
+/// # Errors
+///
+/// 413 if it is too large, 408 if it takes too long, 503 if there is no memory for it in time.
+pub(crate) async fn whole(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: u64,
+    app: &App,
+) -> Result<(Vec<u8>, Option<Share>), Problem> {
     let limits = &app.limits;
-    let mut incoming = Incoming::new(headers, body, limits.json_bytes_max, limits)?;
+    let mut incoming = Incoming::new(headers, body, bytes_max, limits)?;
     // A request with a length cannot send more than that. A request without one, or with a coding,
     // may send up to the limit.
     let said = headers.get(header::CONTENT_LENGTH).and_then(|field| field.to_str().ok());
     let said = said.filter(|_| incoming.coding.is_none()).and_then(|said| said.parse().ok());
-    let said = said.unwrap_or(limits.json_bytes_max);
+    let said = said.unwrap_or(bytes_max);
     let said = usize::try_from(said).unwrap_or(usize::MAX);
     let read = async {
         let (mut bytes, mut share) = (vec![], None);
@@ -310,9 +326,7 @@ pub(crate) async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<S
         Ok::<_, Problem>((bytes, share))
     };
     let read = tokio::time::timeout(limits.json_within, read).await;
-    // The share of the bytes is held until they are parsed.
-    let (bytes, _share) = read.map_err(|_| Problem::from(BodyError::Slow))??;
-    parse_json("the body", bytes, app).await
+    read.map_err(|_| Problem::from(BodyError::Slow))?
 }
 
 /// Parses JSON. Large JSON is parsed on another thread. `what` names its container in errors.

@@ -15,7 +15,7 @@
 use crate::app::App;
 use crate::body;
 use crate::caller::Caller;
-use crate::design;
+use crate::caller::administrates;
 use crate::etag;
 use crate::exact;
 use crate::parameters;

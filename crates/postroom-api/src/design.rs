@@ -254,24 +254,6 @@ fn crowded() -> Problem {
     Error::Condition(Failed::OtherClasses).into()
 }
 
-fn administrates(domain: &Domain) -> Result<(), Problem> {
-    let detail = "the classes belong to all domains: only tokens of the domains `default` and \
-                  `master` change them";
-    administers(domain, detail)
-}
-
-/// Whether tokens of a domain may change what belongs to all domains.
-///
-/// # Errors
-///
-/// 403 with `detail` if they may not.
-pub(crate) fn administers(domain: &Domain, detail: &str) -> Result<(), Problem> {
-    if ADMINISTRATIVE.contains(&domain.as_str()) {
-        return Ok(());
-    }
-    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
-}
-
 /// The class of that name or id.
 fn find<'a>(classes: &'a Classes, name: &str) -> Result<&'a Arc<Class>, Problem> {
     let id = name.parse().ok();

@@ -172,6 +172,14 @@ mod docs_page;
 
 mod oauth;
 
+mod console_client;
+
+mod console_form;
+
+mod console_page;
+
+mod console;
+
 mod openapi;
 
 mod cors;

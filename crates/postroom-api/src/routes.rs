@@ -13,6 +13,8 @@ use crate::claim::ClaimedBy;
 use crate::claim_token;
 use crate::compress;
 use crate::configuration;
+use crate::console;
+use crate::console_client::RestWithin;
 use crate::cors;
 use crate::create;
 use crate::design;
@@ -46,6 +48,7 @@ use crate::verb::Verb;
 use crate::verify;
 use crate::web_socket;
 use crate::webhook;
+use axum::Extension;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -78,8 +81,11 @@ const MODEL: &str = "/rest/v1/model/";
 pub fn router(app: App) -> Router {
     let (clock, origins) = (app.store.clock().clone(), app.origins.clone());
     let routes = routes().into_iter();
-    let router = routes.fold(Router::new(), |router, (path, methods)| router.route(path, methods));
-    router
+    let rest = routes.fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    // The pages of the application are made by requests to the interface.
+    let within = RestWithin(rest.clone().with_state(app.clone()));
+    let pages = console::routes().layer(Extension(within));
+    rest.merge(pages)
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn(host::check))

@@ -18,7 +18,7 @@ async fn everything_but_health_asks_for_a_token() {
     let server = Server::start().await;
     let health = answer(server.anonymous("GET", "/healthz")).await;
     assert_eq!(health.expect(200), json!({"status": "ok"}));
-    for path in ["email/Profiles", "email/Nothing", "/rest/v1/design/classes", "/", "/nothing"] {
+    for path in ["email/Profiles", "email/Nothing", "/rest/v1/design/classes", "/nothing"] {
         let refused = answer(server.anonymous("GET", path)).await;
         let problem = refused.expect(401);
         assert_eq!(problem["error_code"], 1401, "{path}");

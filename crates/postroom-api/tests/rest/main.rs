@@ -16,6 +16,7 @@ mod class_races;
 mod classes;
 mod codings;
 mod configuration;
+mod console;
 mod contract;
 mod cors;
 mod damage;

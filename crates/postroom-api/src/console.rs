@@ -1,0 +1,395 @@
+//! The application `/`: pages for administrators of the installation. They are made here and are
+//! in the binary. The browser runs no script and loads nothing from elsewhere.
+//!
+//! ```text
+//!   /                 sign in; then roles, settings and instances
+//!   /configuration    the form that changes them, with the problems of each field
+//!   /versions         who changed what; a version with its differences; back to a version
+//! ```
+//! The application is a client of the REST interface (`console_client`). What a token may not do
+//! there, nobody does here. The token is in a cookie that only these pages use.
+//!
+//! Standards: Content Security Policy Level 3, RFC 6265 (cookies), Fetch metadata.
+
+use crate::app::App;
+use crate::body;
+use crate::console_client;
+use crate::console_client::ConsoleClient;
+use crate::console_client::RestAnswer;
+use crate::console_form;
+use crate::console_form::ConfigurationForm;
+use crate::console_form::FIELDS;
+use crate::console_form::visible;
+use crate::console_page;
+use crate::console_page::FieldProblem;
+use crate::console_page::escaped;
+use crate::console_page::value;
+use crate::parameters;
+use crate::problem::Problem;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::response::IntoResponse;
+use axum::response::Redirect;
+use axum::response::Response;
+use axum::routing::get;
+use axum::routing::post;
+use serde_json::Value as Json;
+use serde_json::json;
+
+/// What a page may load, and where its forms lead.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; \
+     frame-ancestors 'none'; base-uri 'none'",
+);
+/// How many bytes a form may have.
+const FORM_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// Where the configuration is.
+const CONFIG: &str = "/rest/v1/config";
+
+/// The paths of the application.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/", get(overview))
+        .route("/sign-in", post(sign_in))
+        .route("/sign-out", post(sign_out))
+        .route("/configuration", get(configuration).post(change))
+        .route("/versions", get(versions))
+        .route("/versions/{version}", get(version).post(bring_back))
+        .route("/console.css", get(style))
+}
+
+/// The style sheet.
+async fn style() -> Response {
+    let css = HeaderValue::from_static("text/css; charset=utf-8");
+    safe(([(header::CONTENT_TYPE, css)], include_str!("console/console.css")).into_response())
+}
+
+/// The overview, or the page that asks for a token.
+async fn overview(request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    parameters::of(&parts.uri, &[])?;
+    let Some(client) = ConsoleClient::of(&parts) else {
+        return Ok(html(StatusCode::OK, console_page::sign_in(None)));
+    };
+    let trimmed = client.get("/rest/v1/config/trimmed").await?;
+    if let Some(refused) = refused(&trimmed) {
+        return Ok(refused);
+    }
+    let running = client.get("/rest/v1/version").await?;
+    let roles = trimmed.json.get("roles").and_then(Json::as_array);
+    let names = ["name", "roletype", "iface", "group", "order", "enabled"];
+    let row = |role: &Json| names.iter().map(|name| value(role.get(*name))).collect();
+    let rows: Vec<_> = roles.into_iter().flatten().map(row).collect();
+    let columns = ["Name", "Role", "Network interface", "Group", "Order", "Enabled"];
+    let none = "<p>There are none yet. <a href=\"/configuration\">Add the first one</a>.</p>\n";
+    let roles = if rows.is_empty() { none.into() } else { console_page::table(&columns, &rows) };
+    let setting = |field: &console_form::SettingField| {
+        let section = trimmed.json.get(field.section);
+        vec![escaped(field.label), value(section.and_then(|section| section.get(field.name)))]
+    };
+    let settings: Vec<_> = FIELDS.iter().map(setting).collect();
+    let nodes = client.get("/rest/v1/nodes").await?;
+    let nodes = console_page::node_table(&nodes.json);
+    let content = format!(
+        "<h1>Overview</h1>\n<p>Postroom {}. The configuration has version {}.</p>\n\
+         <h2>Instances that run</h2>\n{nodes}<h2>Roles</h2>\n{roles}<h2>Settings</h2>\n{}",
+        value(running.json.get("version")),
+        escaped(&trimmed.version),
+        console_page::table(&["Setting", "Value"], &settings)
+    );
+    Ok(html(StatusCode::OK, console_page::page("Overview", true, &content)))
+}
+
+/// Signs in with a token, if the interface takes it.
+async fn sign_in(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let (parts, sent) = form(&app, request).await?;
+    let token = field(&sent, "token").trim().to_owned();
+    let client = ConsoleClient::with(&parts, token.clone()).filter(|_| !token.is_empty());
+    let Some(client) = client else {
+        let page = console_page::sign_in(Some("enter a token"));
+        return Ok(html(StatusCode::UNPROCESSABLE_ENTITY, page));
+    };
+    let asked = client.get("/rest/v1/config/trimmed").await?;
+    if !asked.status.is_success() {
+        return Ok(html(asked.status, console_page::sign_in(Some(&asked.detail()))));
+    }
+    Ok(to("/", console_client::cookie(Some(&token))))
+}
+
+async fn sign_out(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    form(&app, request).await?;
+    Ok(to("/", console_client::cookie(None)))
+}
+
+/// The form with the present configuration.
+async fn configuration(request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    parameters::of(&parts.uri, &[])?;
+    let Some(client) = ConsoleClient::of(&parts) else {
+        return Ok(to("/", None));
+    };
+    let trimmed = client.get("/rest/v1/config/trimmed").await?;
+    if let Some(refused) = refused(&trimmed) {
+        return Ok(refused);
+    }
+    let form = ConfigurationForm::of(&trimmed.version, &trimmed.json);
+    Ok(form_page(StatusCode::OK, &form, &[], ""))
+}
+
+/// Changes the configuration, or checks what was entered.
+async fn change(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let (parts, sent) = form(&app, request).await?;
+    let Some(client) = ConsoleClient::of(&parts) else {
+        return Ok(to("/", None));
+    };
+    let entered = ConfigurationForm::entered(&sent);
+    let whole = client.get(CONFIG).await?;
+    if let Some(refused) = refused(&whole) {
+        return Ok(refused);
+    }
+    let is_check = field(&sent, "do") == "check";
+    let path = if is_check { format!("{CONFIG}?dryRun=true") } else { CONFIG.to_owned() };
+    let patch = entered.patch(&whole.json);
+    // The roles were taken from the version that is there now, and only that one may change.
+    let answer = if whole.version == entered.version {
+        client.send(Method::PATCH, &path, Some(&entered.version), Some(&patch)).await?
+    } else {
+        RestAnswer {
+            status: StatusCode::PRECONDITION_FAILED,
+            version: String::new(),
+            json: json!({}),
+        }
+    };
+    match answer.status {
+        status if status.is_success() && is_check => {
+            let said = told_changes("It can be saved. What would change:", &answer.json);
+            Ok(form_page(StatusCode::OK, &entered, &[], &said))
+        }
+        status if status.is_success() => {
+            let form = ConfigurationForm::of(&answer.version, &trimmed_of(&client).await?);
+            let said = told_changes(&format!("Saved as version {}.", answer.version), &answer.json);
+            Ok(form_page(StatusCode::OK, &form, &[], &said))
+        }
+        StatusCode::PRECONDITION_FAILED => {
+            let text = "somebody else has changed the configuration since you opened this page: \
+                        open it again, and enter your change anew";
+            let problem = FieldProblem { field: String::new(), text: text.to_owned() };
+            Ok(form_page(StatusCode::PRECONDITION_FAILED, &entered, &[problem], ""))
+        }
+        status => {
+            let problems = problems_of(&answer, &entered);
+            Ok(form_page(status, &entered, &problems, ""))
+        }
+    }
+}
+
+async fn trimmed_of(client: &ConsoleClient) -> Result<Json, Problem> {
+    Ok(client.get("/rest/v1/config/trimmed").await?.json)
+}
+
+/// The problems of an answer, each with the id of its field.
+fn problems_of(answer: &RestAnswer, entered: &ConfigurationForm) -> Vec<FieldProblem> {
+    let errors = answer.json.get("errors").and_then(Json::as_array);
+    let Some(errors) = errors else {
+        return vec![FieldProblem { field: String::new(), text: answer.detail() }];
+    };
+    let kept = entered.kept();
+    let one = |error: &Json| {
+        let text = |name: &str| error.get(name).and_then(Json::as_str).unwrap_or_default();
+        let (place, reason) = (text("property"), text("reason"));
+        let of_role = place.strip_prefix("roles[").and_then(|rest| rest.split_once("]."));
+        let field = match of_role {
+            Some((at, member)) => {
+                let row = at.parse::<usize>().ok().and_then(|at| kept.get(at));
+                row.map(|(row, _)| format!("role-{row}-{member}"))
+            }
+            None => {
+                FIELDS.iter().any(|known| known.place() == place).then(|| place.replace('.', "-"))
+            }
+        };
+        FieldProblem { field: field.unwrap_or_default(), text: format!("{place}: {reason}") }
+    };
+    errors.iter().map(one).collect()
+}
+
+/// What the answer to a change tells.
+fn told_changes(begin: &str, answer: &Json) -> String {
+    let list = |name: &str| answer.get(name).and_then(Json::as_array).cloned().unwrap_or_default();
+    let said = console_page::told(begin, false);
+    let changes = list("changes");
+    let none = "<p>Nothing differs from the present version.</p>\n".to_owned();
+    let changes = if changes.is_empty() { none } else { change_table(&changes) };
+    let warnings = list("warnings").iter().map(|one| value(one.get("reason"))).collect::<Vec<_>>();
+    let warnings: String = warnings.iter().map(|text| format!("<p>{text}</p>\n")).collect();
+    format!("{said}{changes}{warnings}")
+}
+
+fn change_table(changes: &[Json]) -> String {
+    let row = |change: &Json| {
+        let place = change.get("property").and_then(Json::as_str).unwrap_or_default();
+        let side = |name: &str| value(visible(place, change.get(name)).as_ref());
+        vec![escaped(place), side("before"), side("after")]
+    };
+    let rows: Vec<_> = changes.iter().map(row).collect();
+    console_page::table(&["What", "Before", "After"], &rows)
+}
+
+fn form_page(
+    status: StatusCode,
+    form: &ConfigurationForm,
+    problems: &[FieldProblem],
+    said: &str,
+) -> Response {
+    let list =
+        if problems.is_empty() { String::new() } else { console_page::problem_list(problems) };
+    let content = format!(
+        "<h1>Configuration</h1>\n{list}{said}{}",
+        console_page::configuration_form(form, problems)
+    );
+    html(status, console_page::page("Configuration", true, &content))
+}
+
+/// The versions, the newest first.
+async fn versions(request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    parameters::of(&parts.uri, &[])?;
+    let Some(client) = ConsoleClient::of(&parts) else {
+        return Ok(to("/", None));
+    };
+    let answer = client.get("/rest/v1/config/versions").await?;
+    if let Some(refused) = refused(&answer) {
+        return Ok(refused);
+    }
+    let row = |one: &Json| {
+        let number = value(one.get("version"));
+        let author = one.get("author");
+        let of = |name: &str| value(author.and_then(|author| author.get(name)));
+        let restored = match one.get("restored").and_then(Json::as_i64) {
+            Some(number) => format!("back to version {number}"),
+            None => "a change".to_owned(),
+        };
+        let link = format!("<a href=\"/versions/{number}\">{number}</a>");
+        vec![link, value(one.get("at")), format!("{} ({})", of("name"), of("domain")), restored]
+    };
+    let rows: Vec<_> = answer.json.as_array().into_iter().flatten().map(row).collect();
+    let table = if rows.is_empty() {
+        "<p>Nobody has changed the configuration yet.</p>\n".to_owned()
+    } else {
+        console_page::table(&["Version", "When", "Token", "What"], &rows)
+    };
+    let content = format!("<h1>Versions</h1>\n{table}");
+    Ok(html(StatusCode::OK, console_page::page("Versions", true, &content)))
+}
+
+/// A version with its differences, and the way back to it.
+async fn version(Path(number): Path<String>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    parameters::of(&parts.uri, &[])?;
+    let Some(client) = ConsoleClient::of(&parts) else {
+        return Ok(to("/", None));
+    };
+    let path = format!("/rest/v1/config/versions/{}", crate::percent::encode(&number));
+    let answer = client.get(&path).await?;
+    if let Some(refused) = refused(&answer) {
+        return Ok(refused);
+    }
+    let changes = match answer.json.get("changes").and_then(Json::as_array) {
+        Some(changes) if changes.is_empty() => "<p>It changed nothing.</p>\n".to_owned(),
+        Some(changes) => change_table(changes),
+        None => "<p>The version before it is no longer kept.</p>\n".to_owned(),
+    };
+    let number = escaped(&number);
+    let content = format!(
+        "<h1>Version {number}</h1>\n<p>Written {}.</p>\n<h2>What it changed</h2>\n{changes}\
+         <form method=\"post\" action=\"/versions/{number}\">\n<div class=\"buttons\">\n\
+         <button>Go back to version {number}</button>\n</div>\n</form>\n\
+         <p>This writes a new version with the content of this one.</p>\n",
+        value(answer.json.get("at"))
+    );
+    let title = format!("Version {number}");
+    Ok(html(StatusCode::OK, console_page::page(&title, true, &content)))
+}
+
+/// Writes a former version as the next one.
+async fn bring_back(
+    State(app): State<App>,
+    Path(number): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = form(&app, request).await?;
+    let Some(client) = ConsoleClient::of(&parts) else {
+        return Ok(to("/", None));
+    };
+    let wanted = json!({"version": number.parse::<i64>().ok()});
+    let answer = client.send(Method::POST, "/rest/v1/config:rollback", None, Some(&wanted)).await?;
+    if let Some(refused) = refused(&answer) {
+        return Ok(refused);
+    }
+    Ok(to("/versions", None))
+}
+
+/// The page that says why the interface refused. `None`: it did not. Who has no good token any more
+/// signs in again.
+fn refused(answer: &RestAnswer) -> Option<Response> {
+    if answer.status.is_success() {
+        return None;
+    }
+    if answer.status == StatusCode::UNAUTHORIZED {
+        let page = console_page::sign_in(Some("the token is no longer known: sign in again"));
+        return Some(html(answer.status, page));
+    }
+    let content = format!("<h1>Refused</h1>\n{}", console_page::told(&answer.detail(), true));
+    Some(html(answer.status, console_page::page("Refused", true, &content)))
+}
+
+/// Reads a form that one of our pages has sent.
+///
+/// # Errors
+///
+/// 403 for a form of another page, 400 for one that is not well formed, 413 for a large one.
+async fn form(app: &App, request: Request) -> Result<(Parts, Vec<(String, String)>), Problem> {
+    let (parts, body) = request.into_parts();
+    if !console_client::is_of_own_page(&parts.headers) {
+        let detail = "this form was not sent by a page of Postroom";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    }
+    parameters::of(&parts.uri, &[])?;
+    let (bytes, _share) = body::whole(&parts.headers, body, FORM_BYTES_MAX, app).await?;
+    let odd = || Problem::malformed("takes a form: name=value&…, percent-encoded UTF-8");
+    let text = String::from_utf8(bytes).map_err(|_| odd())?;
+    let sent = console_form::pairs(&text).ok_or_else(odd)?;
+    Ok((parts, sent))
+}
+
+fn field<'a>(sent: &'a [(String, String)], name: &str) -> &'a str {
+    sent.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+}
+
+/// Leads to another page.
+fn to(path: &str, cookie: Option<HeaderValue>) -> Response {
+    let mut response = Redirect::to(path).into_response();
+    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    safe(response)
+}
+
+fn html(status: StatusCode, page: String) -> Response {
+    let media_type = HeaderValue::from_static("text/html; charset=utf-8");
+    safe((status, [(header::CONTENT_TYPE, media_type)], Body::from(page)).into_response())
+}
+
+fn safe(mut response: Response) -> Response {
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,176 @@
+//! The application `/`: its pages, and what they do, by hand and in a browser.
+
+use crate::server::Answer;
+use crate::server::OTHER_TOKEN;
+use crate::server::Server;
+use crate::server::TOKEN;
+use crate::server::answer;
+use postroom_testkit::Need;
+use postroom_testkit::chromium;
+use postroom_testkit::node_modules;
+use postroom_testkit::on_both;
+use postroom_testkit::require;
+use serde_json::Value as Json;
+use serde_json::json;
+use tokio::process::Command;
+
+const CONFIG: &str = "/rest/v1/config";
+
+fn text(answer: &Answer) -> String {
+    String::from_utf8(answer.bytes.to_vec()).unwrap()
+}
+
+/// A page for somebody who has signed in.
+async fn page(server: &Server, path: &str) -> String {
+    let shown = answer(server.anonymous("GET", path).header("cookie", cookie())).await;
+    assert_eq!(shown.status, 200, "{path}");
+    text(&shown)
+}
+
+fn cookie() -> String {
+    format!("postroom={TOKEN}")
+}
+
+/// Sends a form, as a browser does that was on a page of the server.
+async fn send(server: &Server, path: &str, form: &[(&str, &str)]) -> Answer {
+    let own = server.anonymous("POST", path).header("cookie", cookie());
+    answer(own.header("sec-fetch-site", "same-origin").body(encoded(form))).await
+}
+
+fn encoded(form: &[(&str, &str)]) -> String {
+    let byte = |byte: u8| format!("%{byte:02X}");
+    let text = |text: &str| text.bytes().map(byte).collect::<String>();
+    let pairs: Vec<_> =
+        form.iter().map(|(name, value)| [text(name), text(value)].join("=")).collect();
+    pairs.join("&")
+}
+
+#[on_both]
+async fn nobody_sees_anything_without_a_token_of_an_administrator() {
+    let server = Server::start().await;
+    let first = answer(server.anonymous("GET", "/")).await;
+    assert_eq!(first.status, 200);
+    assert!(text(&first).contains("Token of an administrator"));
+    let policy = first.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'; style-src 'self';"), "{policy}");
+    for path in ["/configuration", "/versions", "/versions/1"] {
+        let shown = answer(server.anonymous("GET", path)).await;
+        assert!(text(&shown).contains("Token of an administrator"), "{path}");
+    }
+    for (token, status) in [("wrong-token-of-nobody", 401), (OTHER_TOKEN, 403), ("", 422)] {
+        let refused = send(&server, "/sign-in", &[("token", token)]).await;
+        assert_eq!(refused.status, status, "{token}");
+        assert_eq!(refused.header("set-cookie"), "", "{token}");
+    }
+    let other = server.anonymous("GET", "/").header("cookie", format!("postroom={OTHER_TOKEN}"));
+    assert_eq!(answer(other).await.status, 403);
+    // The cookie is for the pages alone.
+    let rest = server.anonymous("GET", CONFIG).header("cookie", cookie());
+    assert_eq!(answer(rest).await.status, 401);
+}
+
+#[on_both]
+async fn a_form_of_another_site_does_nothing() {
+    let server = Server::start().await;
+    let form = encoded(&[("version", "0"), ("limits.requestsPerSecond", "5"), ("do", "save")]);
+    for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "https://other.test")] {
+        let sent = server.anonymous("POST", "/configuration").header("cookie", cookie());
+        let refused = answer(sent.header(name, value).body(form.clone())).await;
+        assert_eq!(refused.status, 403, "{name}");
+    }
+    assert_eq!(server.get(CONFIG).await.expect(200), json!({"roles": []}));
+}
+
+#[on_both]
+async fn the_form_changes_what_it_shows_and_keeps_the_rest() {
+    let server = Server::start().await;
+    let role = json!({"name": "w", "roletype": "web", "apiKey": "canary", "port": 80, "order": 1});
+    server.send("PATCH", CONFIG, &json!({"roles": [role]})).await.expect(200);
+    // The process of this test, which has no engine.
+    let overview = page(&server, "/").await;
+    let nodes = server.get("/rest/v1/nodes").await.expect(200);
+    let state = nodes[0]["state"].as_str().unwrap();
+    assert!(overview.contains(&format!("data-name=\"State\">{state}<")), "{overview}");
+    let form = page(&server, "/configuration").await;
+    assert!(form.contains("value=\"w\"") && !form.contains("80") && !form.contains("apiKey"));
+    let entered = |version, order, action| {
+        [
+            ("version", version),
+            ("role.0.was", "w"),
+            ("role.0.name", "w"),
+            ("role.0.roletype", "web"),
+            ("role.0.order", order),
+            ("role.1.was", ""),
+            ("role.1.name", "<e1>"),
+            ("role.1.roletype", "email"),
+            ("retention.feedDays", "3"),
+            ("do", action),
+        ]
+    };
+    // A name that is wrong is told at its field, and nothing is lost of what was entered.
+    let refused = send(&server, "/configuration", &entered("1", "2", "save")).await;
+    assert_eq!(refused.status, 422);
+    let shown = text(&refused);
+    assert!(shown.contains("href=\"#role-1-name\"") && shown.contains("value=\"&lt;e1&gt;\""));
+    let name = |mut form: [(&'static str, &'static str); 10]| {
+        form[6].1 = "e1";
+        form
+    };
+    let checked = send(&server, "/configuration", &name(entered("1", "2", "check"))).await;
+    assert!(text(&checked).contains("It can be saved"), "{}", text(&checked));
+    assert_eq!(server.get(CONFIG).await.header("etag"), "\"1\"");
+    let saved = send(&server, "/configuration", &name(entered("1", "2", "save"))).await;
+    assert!(text(&saved).contains("Saved as version 2"), "{}", text(&saved));
+    let want = json!({"roles": [
+        {"name": "w", "roletype": "web", "apiKey": "********", "port": 80, "order": 2},
+        {"name": "e1", "roletype": "email"},
+    ], "retention": {"feedDays": 3}});
+    assert_eq!(server.get(CONFIG).await.expect(200), want);
+    // Whoever opened the page before that change does not undo it.
+    let stale = send(&server, "/configuration", &name(entered("1", "9", "save"))).await;
+    assert_eq!(stale.status, 412);
+    assert_eq!(server.get(CONFIG).await.expect(200), want);
+    let back = send(&server, "/versions/1", &[]).await;
+    assert_eq!(back.status, 200, "the list of versions");
+    assert!(text(&back).contains("back to version 1"));
+    assert_eq!(server.get(CONFIG).await.expect(200)["roles"][0]["order"], 1);
+    let first = page(&server, "/versions/1").await;
+    assert!(first.contains("roles[w]") && !first.contains("port&quot;"), "{first}");
+    let third = page(&server, "/versions/3").await;
+    assert!(third.contains("roles[w].order") && !third.contains("canary"), "{third}");
+}
+
+#[on_both(flavor = "multi_thread")]
+async fn a_browser_signs_in_changes_and_goes_back_by_keyboard_on_a_narrow_screen() {
+    if !require(&[Need::Browser]) {
+        return;
+    }
+    let server = Server::start().await;
+    let role =
+        json!({"name": "im1", "roletype": "im", "iface": "eth0", "group": 11330, "order": 1});
+    server.send("PATCH", CONFIG, &json!({"roles": [role]})).await.expect(200);
+    let mut command = Command::new("node");
+    command.args(["--eval", include_str!("console.cjs")]).kill_on_drop(true);
+    command.env("NODE_PATH", node_modules()).env("CHROMIUM", chromium().unwrap());
+    command.env("SERVER", server.url("")).env("TOKEN", TOKEN);
+    let ran = command.output().await.unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let seen: Json = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(seen["messages"], json!([]));
+    let here = server.url("/");
+    for request in seen["requests"].as_array().unwrap() {
+        let request = request.as_str().unwrap();
+        assert!(request.starts_with(&here) || request == "data:,", "it asks for {request}");
+    }
+    // No page is wider than the screen, and each field that can be reached has a name.
+    assert_eq!(seen["tooWide"], json!([]), "{seen}");
+    assert_eq!(seen["nameless"], json!([]), "{seen}");
+    assert_eq!(seen["invalid"], "role-1-order", "the field with the problem is marked");
+    assert_eq!(seen["back"], json!(["/versions"]), "{seen}");
+    let list = server.get("/rest/v1/config/versions").await.expect(200);
+    let restored: Vec<_> = list.as_array().unwrap().iter().map(|one| &one["restored"]).collect();
+    assert_eq!(restored, [&json!(1), &json!(null), &json!(null)]);
+    let second = server.get("/rest/v1/config/versions/2").await.expect(200);
+    let added = json!({"name": "email1", "roletype": "email", "group": 11330, "order": 2});
+    assert_eq!(second["config"]["roles"], json!([role, added]));
+}
