@@ -10,6 +10,7 @@ use crate::pool::ConnectionPool;
 use crate::pool::Purpose;
 use crate::receive::ReceivedAlone;
 use crate::receive::identity::Over;
+use crate::receive::known::EpochEnd;
 use crate::receive::known::Known;
 use crate::receive::news::LateMessage;
 use crate::receive::plan::FetchedAlone;
@@ -72,8 +73,8 @@ pub(crate) struct LateResult {
     pub key: SourceKey,
     /// Whether it is recorded.
     pub asked: FetchedAlone,
-    /// Why the epoch of its mailbox is over, if it turned out to be.
-    pub over: Option<Over>,
+    /// The epoch of its mailbox, if that turned out to be over.
+    pub end: Option<EpochEnd>,
 }
 
 /// The messages of one account that are fetched alone.
@@ -161,7 +162,8 @@ impl Alone {
         let ended = (&mut running.task).await.unwrap_or(FetchedAlone::Missed.into());
         let AskedAlone { asked, over } = ended;
         let is_late = asked == FetchedAlone::Came && running.began.elapsed() >= running.stall;
-        let ended = LateResult { folder: running.folder, key: running.key, asked, over };
+        let end = over.map(|over| EpochEnd { epoch: running.epoch, over });
+        let ended = LateResult { folder: running.folder, key: running.key, asked, end };
         self.lateness.note(is_late);
         self.running = None;
         ended

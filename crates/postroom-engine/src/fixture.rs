@@ -12,29 +12,71 @@ use postroom_model::validate;
 use postroom_net::Dialer;
 use postroom_net::Trust;
 use postroom_store::AccountRow;
+use postroom_store::Answer;
 use postroom_store::Clock;
+use postroom_store::Database;
+use postroom_store::DatabaseFront;
 use postroom_store::EntityPlace;
+use postroom_store::Error;
 use postroom_store::FeedRetention;
 use postroom_store::MasterKey;
 use postroom_store::Member;
 use postroom_store::NewEntity;
 use postroom_store::ObjectsAccess;
+use postroom_store::Outcome;
+use postroom_store::Room;
 use postroom_store::Secrets;
 use postroom_store::SqliteDirectory;
+use postroom_store::Statement;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Work;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use tempfile::TempDir;
+
+/// A database that commits the next batch, and then says that nobody knows whether it did.
+#[derive(Debug)]
+pub(crate) struct LosesAnswer {
+    database: Arc<dyn Database>,
+    /// Whether the answer to the next batch is lost.
+    pub is_next: Arc<AtomicBool>,
+}
+
+impl DatabaseFront for LosesAnswer {
+    fn behind(&self) -> &dyn Database {
+        self.database.as_ref()
+    }
+
+    fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
+        let (answer, is_next) = (self.database.write(batch, room), Arc::clone(&self.is_next));
+        Box::pin(async move {
+            let done = answer.await?;
+            if is_next.swap(false, Ordering::Relaxed) {
+                return Err(Error::OutcomeUnknown);
+            }
+            Ok(done)
+        })
+    }
+}
 
 /// What the tasks share, and the directory that its store is in for as long as it is kept.
 pub(crate) async fn shared() -> (TempDir, Arc<Shared>) {
+    let (directory, shared, _) = shared_that_loses().await;
+    (directory, shared)
+}
+
+/// The same, and what makes the database lose its next answer.
+pub(crate) async fn shared_that_loses() -> (TempDir, Arc<Shared>, Arc<AtomicBool>) {
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::system();
     let key = MasterKey::in_directory(directory.path()).unwrap();
     let database = SqliteDirectory::open(directory.path(), 1, clock.clone()).unwrap();
+    let loses = Arc::new(AtomicBool::new(false));
+    let database = Arc::new(LosesAnswer { database, is_next: Arc::clone(&loses) });
     let classes = builtin::classes().unwrap();
     let (work, member) = (Work::Threads, Member::alone());
     let (objects, feed) = (ObjectsAccess::None, FeedRetention::default());
@@ -44,7 +86,7 @@ pub(crate) async fn shared() -> (TempDir, Arc<Shared>) {
     let dialing = Dialing { dialer, ehlo_name: "x.test".to_owned() };
     let settings = Settings::new(dialing, directory.path().join("spool"));
     let shared = Shared::new(store, settings).await.unwrap();
-    (directory, shared)
+    (directory, shared, loses)
 }
 
 /// Keeps a new entity, as a client sends it.

@@ -234,7 +234,7 @@ pub(crate) async fn receive<S: Source>(
         // If the store does not take what is missed, nothing was achieved, and delays grow.
         Ok(None) => known.has_progressed |= has_missed,
         Ok(Some(over)) => {
-            known.end(over);
+            known.end(news.epoch, over);
             return Ok(Left::More);
         }
         Err(error) => {
@@ -248,7 +248,7 @@ pub(crate) async fn receive<S: Source>(
     let (actions, unsteady) = (&mut known.actions, &mut known.unsteady);
     let carried_out = actions::carry_out(shared, source, at, actions, unsteady).await;
     if let Ok(Some(over)) = carried_out {
-        known.end(over);
+        known.end(news.epoch, over);
         return Ok(Left::More);
     }
     // Said once, when all that it tells of is known.

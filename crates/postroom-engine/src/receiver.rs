@@ -334,7 +334,7 @@ impl<C: Connector> Receiver<C> {
     fn alone_ended(&mut self, ended: alone::LateResult) {
         if let Some(known) = self.known.get_mut(&ended.folder) {
             known.plan.back(ended.key, ended.asked);
-            known.looked_elsewhere(ended.over);
+            known.looked_elsewhere(ended.end);
             if ended.asked == FetchedAlone::Came {
                 known.actions.are_open = true;
                 self.polls.visited(ended.folder, Visit::good(true));

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::fixture;
 use crate::fixture::create;
 use crate::receive::Left;
+use crate::receive::identity::Over;
 use crate::receive::known::Known;
 use crate::receive::news::LateMessage;
 use crate::receive::receive;
@@ -40,6 +41,8 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -48,19 +51,21 @@ struct World {
     shared: Arc<Shared>,
     source: MemorySource,
     known: Known,
+    /// Whether the database loses its next answer.
+    loses: Arc<AtomicBool>,
     _directory: tempfile::TempDir,
 }
 
 impl World {
     /// With one folder that is monitored.
     async fn new(folder: Json) -> Self {
-        let (directory, shared) = fixture::shared().await;
+        let (directory, shared, loses) = fixture::shared_that_loses().await;
         let profile = json!({"name": "x", "imapHost": "mail.test", "imapPort": 143});
         let profile = create(&shared.store, builtin::PROFILES, profile).await;
         let account = json!({"address": "anna@x.test", "profile_id": profile.to_string()});
         create(&shared.store, builtin::ACCOUNTS, account).await;
         let (source, known) = (MemorySource::new(), Known::default());
-        let mut world = Self { shared, source, known, _directory: directory };
+        let mut world = Self { shared, source, known, loses, _directory: directory };
         let read = world.account().await;
         let mut examined = Examined::default();
         survey(&world.shared, &read, &mut world.source, &mut examined).await.unwrap();
@@ -93,6 +98,11 @@ impl World {
 
     /// Gives the folder a turn.
     async fn receive(&mut self) {
+        self.try_receive().await.unwrap();
+    }
+
+    /// The same, if it ends without an error.
+    async fn try_receive(&mut self) -> Result<(), Error> {
         let account = Arc::new(self.account().await);
         let folder = account.monitored().next().unwrap();
         let owner = Watched::new(Arc::clone(&account));
@@ -104,8 +114,8 @@ impl World {
         for _ in 0..3 {
             let left =
                 receive(&self.shared, mailbox, &mut self.source, &mut self.known, &turn).await;
-            if left.unwrap() != Left::More {
-                return;
+            if left? != Left::More {
+                return Ok(());
             }
         }
         panic!("there is no end of it");
@@ -505,6 +515,40 @@ async fn a_late_message_is_not_fetched_while_the_configuration_has_changed_and_s
     world.known = Known::default();
     world.receive().await;
     assert_eq!(world.stored().await, ["a"]);
+}
+
+#[tokio::test]
+async fn an_epoch_of_which_nobody_knows_whether_it_began_begins_once() {
+    let mut world = World::new(json!({"enabled": true})).await;
+    world.source.mailbox().put("a", "one");
+    world.receive().await;
+    let first = world.epoch().await;
+    world.source.mailbox().renumber();
+    world.loses.store(true, Ordering::Relaxed);
+    assert!(world.try_receive().await.is_err(), "the answer was lost");
+    let second = world.epoch().await;
+    assert_eq!(second.number, first.number + 1, "it began all the same");
+    // The end of the first epoch is found again, and is not the end of the second.
+    world.known.end(first, Over::Back { key: SourceKey::of_uid(1) });
+    world.receive().await;
+    assert_eq!(world.epoch().await, second);
+    assert_eq!((world.stored().await.len(), world.recorded().await), (1, 1));
+}
+
+#[tokio::test]
+async fn the_end_of_an_epoch_is_remembered_until_the_next_one_begins() {
+    let mut world = World::new(json!({"enabled": true})).await;
+    world.source.mailbox().put("a", "one");
+    world.receive().await;
+    let first = world.epoch().await;
+    world.known.end(first, Over::Back { key: SourceKey::of_uid(1) });
+    world.source.mailbox().is_cut = true;
+    assert!(world.try_receive().await.is_err(), "the connection has ended");
+    world.source.mailbox().is_cut = false;
+    world.receive().await;
+    assert_eq!(world.epoch().await.number, first.number + 1);
+    world.receive().await;
+    assert_eq!(world.epoch().await.number, first.number + 1, "once");
 }
 
 /// Waits until so many messages are stored.

@@ -387,7 +387,7 @@ mod tests {
         assert_eq!(written(&store).await, Some(1_000), "a first time is written at once");
         store.folder_report(&domain, folder, &at(2_000)).await.unwrap();
         assert_eq!((shown(&store).await, written(&store).await), (Some(2_000), Some(1_000)));
-        assert_eq!(store.origin(folder).await.unwrap().last_proof_ms, Some(2_000));
+        assert_eq!(store.origin(folder).await.unwrap().all_stored_ms, Some(2_000));
         store.sweep().await;
         assert_eq!((shown(&store).await, written(&store).await), (Some(2_000), Some(2_000)));
         store.folder_report(&domain, folder, &at(3_000)).await.unwrap();

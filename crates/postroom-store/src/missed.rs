@@ -6,6 +6,7 @@ use crate::failed::Failed;
 use crate::integrity::folder_must_be;
 use crate::origin::MailboxEpoch;
 use crate::origin::epoch_must_last;
+use crate::origin::pending_began;
 use crate::oversized;
 use crate::receipt::Witness;
 use crate::receive::FormerReceipt;
@@ -92,6 +93,9 @@ impl Store {
         let mut former = self.receipts_by_hash(epoch, &hashes).await?;
         let now_ms = self.clock().now_ms();
         let mut batch = vec![folder_must_be(domain, epoch.folder), epoch_must_last(epoch)];
+        if misses.iter().any(|miss| !miss.is_too_big) {
+            batch.push(pending_began(epoch.folder, &self.origin(epoch.folder).await?));
+        }
         for miss in misses {
             if let Some(oversized) = ledger.oversized(miss.key) {
                 if oversized.is_requested || !miss.is_too_big {

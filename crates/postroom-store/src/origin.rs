@@ -23,6 +23,9 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
+/// `proof_before_pending` of a folder that was not proven before a message became pending.
+const NO_PROOF: i64 = 0;
+
 /// One epoch of the mailbox of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MailboxEpoch {
@@ -45,8 +48,9 @@ pub struct Origin {
     pub uid_next: Option<u64>,
     /// MAILBOXID as it was recorded when the epoch began or later.
     pub mailbox_id: Option<MailboxId>,
-    /// When the folder was last proven complete, in milliseconds since 1970. `None`: never.
-    pub last_proof_ms: Option<i64>,
+    /// When the folder was last proven complete with no message pending, in milliseconds since
+    /// 1970. Each message that was there then is stored. `None`: never.
+    pub all_stored_ms: Option<i64>,
 }
 
 /// How an epoch of a mailbox begins.
@@ -74,7 +78,26 @@ pub(crate) fn epoch_must_last(epoch: MailboxEpoch) -> Statement {
     lasts.assert(Failed::EpochOver, Lock::row(FOLDERS, epoch.folder))
 }
 
+/// Notes when the folder was proven last, because a message becomes pending. The note stays until
+/// no message is pending any more, also in later epochs. Later proofs do not count meanwhile: if an
+/// epoch began with the time of one of them, it would begin after the messages that are pending.
+pub(crate) fn pending_began(folder: FolderId, before: &Origin) -> Statement {
+    let sql = "UPDATE \"origin\" SET \"proof_before_pending\" = $2
+        WHERE \"folder\" = $1 AND \"proof_before_pending\" IS NULL";
+    Statement::new(sql).bind(folder).bind(before.all_stored_ms.unwrap_or(NO_PROOF))
+}
+
 impl Store {
+    /// Notes that the folder is proven complete with no message pending.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn pending_ended(&self, folder: FolderId) -> Result<(), Error> {
+        let sql = "UPDATE \"origin\" SET \"proof_before_pending\" = NULL WHERE \"folder\" = $1";
+        self.write(vec![Statement::new(sql).bind(folder)]).await.map(drop)
+    }
+
     /// What is recorded about the mailbox of a folder.
     ///
     /// # Errors
@@ -84,19 +107,22 @@ impl Store {
         // In earlier versions, the number of an epoch was its UIDVALIDITY.
         let sql = "SELECT o.\"login\", COALESCE(o.\"epoch\", f.\"uidValidity\"),
               COALESCE(o.\"uid_validity\", f.\"uidValidity\"), f.\"uidNext\", f.\"lastProofAt\",
-              o.\"mailbox_id\"
+              o.\"mailbox_id\", o.\"proof_before_pending\"
             FROM \"email/Folders\" f LEFT JOIN \"origin\" o ON o.\"folder\" = f.\"id\"
             WHERE f.\"id\" = $1";
         let rows = self.read(Statement::new(sql).bind(folder)).await?;
         let whole = |column| rows.first().and_then(|row| row.whole(column));
         let number = |column| whole(column).and_then(|number| u64::try_from(number).ok());
         let unwritten = self.inner.unwritten.of(folder).proof.map(|proof| proof.as_ms());
+        let last_proof_ms = unwritten.or(whole(4));
+        // While messages are pending, the folder is proven, and not all of it is stored.
+        let all_stored_ms = whole(6).map_or(last_proof_ms, |ms| (ms != NO_PROOF).then_some(ms));
         Ok(Origin {
             login: rows.first().and_then(|row| row.text(0)).map(str::to_owned),
             epoch: whole(1).map(|number| MailboxEpoch { folder, number }),
             uid_validity: number(2),
             uid_next: number(3),
-            last_proof_ms: unwritten.or(whole(4)),
+            all_stored_ms,
             mailbox_id: rows.first().and_then(|row| row.text(5)).and_then(MailboxId::parse),
         })
     }

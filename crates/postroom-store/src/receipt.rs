@@ -131,6 +131,8 @@ pub struct Ledger {
     pub baseline: SourceKey,
     /// Whether there are receipts of former epochs, whose messages may be recognised.
     pub has_former: bool,
+    /// Whether a message was pending since the folder was last proven complete without one.
+    pub was_pending: bool,
 }
 
 impl Ledger {
@@ -190,12 +192,15 @@ impl Store {
     pub async fn ledger(&self, epoch: MailboxEpoch) -> Result<Ledger, Error> {
         let mut ledger = self.ledger_part(epoch, SourceKey::FIRST..=SourceKey::LAST).await?;
         let sql = "SELECT \"uidBaseline\",
-              EXISTS (SELECT 1 FROM \"receipt\" WHERE \"folder\" = $1 AND \"epoch\" <> $2)
+              EXISTS (SELECT 1 FROM \"receipt\" WHERE \"folder\" = $1 AND \"epoch\" <> $2),
+              EXISTS (SELECT 1 FROM \"origin\" WHERE \"folder\" = $1
+                AND \"proof_before_pending\" IS NOT NULL)
             FROM \"email/Folders\" WHERE \"id\" = $1";
         let statement = Statement::new(sql).bind(epoch.folder).bind(epoch.number);
         if let Some(row) = self.read(statement).await?.first() {
             ledger.baseline = row.whole(0).and_then(SourceKey::of_stored).unwrap_or_default();
             ledger.has_former = row.whole(1) == Some(1);
+            ledger.was_pending = row.whole(2) == Some(1);
         }
         Ok(ledger)
     }

@@ -29,6 +29,7 @@ mod full_text;
 mod nodes;
 mod numbered;
 mod objects;
+mod pending;
 mod purges;
 mod queue;
 mod work_claims;
@@ -109,6 +110,7 @@ const STEPS: &[&[&str]] = &[
     nodes::STEP,
     consents::STEP,
     configurations::STEP,
+    pending::STEP,
 ];
 
 const OWN: &[&str] = &[

@@ -553,6 +553,46 @@ async fn a_new_epoch_of_a_mailbox_voids_what_was_to_be_done_in_the_former() {
 }
 
 #[on_both]
+async fn while_a_message_is_pending_later_proofs_do_not_say_that_all_messages_were_stored() {
+    let fixture = fixture().await;
+    let (account, folder) = fixture.account().await;
+    let (store, domain) = (&fixture.store, &fixture.domain);
+    let begun = Beginning { login: "a@x.test", uid_validity: 7, mailbox_id: None, baseline: 0 };
+    let first = store.epoch_begin(folder, begun).await.unwrap();
+    let prove = async |ms: i64| {
+        let now = Some(Timestamp::from_ms(ms));
+        let times = PollTimes { poll: now, proof: now };
+        let report = FolderReport { times, ..FolderReport::default() };
+        store.folder_report(domain, folder, &report).await.unwrap();
+    };
+    let miss = async |epoch| {
+        let miss = MissedMessage::pending(SourceKey::of_uid(2), "NIL".to_owned());
+        let at = MissedAt { domain, account, epoch, uid_validity: 7 };
+        store.receive_missed(at, &[miss], |_| 60_000).await.unwrap();
+    };
+    let all_stored = async || store.origin(folder).await.unwrap().all_stored_ms;
+    miss(first).await;
+    prove(1_000).await;
+    assert_eq!(all_stored().await, None, "it was never proven before");
+    assert!(store.ledger(first).await.unwrap().was_pending);
+    store.pending_ended(folder).await.unwrap();
+    assert!(!store.ledger(first).await.unwrap().was_pending);
+    assert_eq!(all_stored().await, Some(1_000));
+    miss(first).await;
+    prove(2_000).await;
+    miss(first).await;
+    assert_eq!(all_stored().await, Some(1_000));
+    // In another epoch, it may be pending again.
+    let second = store.epoch_begin(folder, begun).await.unwrap();
+    prove(3_000).await;
+    assert_eq!(all_stored().await, Some(1_000), "it is not stored yet");
+    miss(second).await;
+    assert_eq!(all_stored().await, Some(1_000));
+    store.pending_ended(folder).await.unwrap();
+    assert_eq!(all_stored().await, Some(3_000));
+}
+
+#[on_both]
 async fn in_a_new_epoch_only_messages_that_had_an_action_have_it_again() {
     let fixture = fixture().await;
     let (_, folder) = fixture.account().await;

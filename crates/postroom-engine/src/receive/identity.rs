@@ -241,7 +241,7 @@ mod tests {
             uid_validity: Some(7),
             uid_next: Some(10),
             mailbox_id: MailboxId::parse("F1"),
-            last_proof_ms: None,
+            all_stored_ms: None,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::receive::witness::Unsteady;
 use crate::source::contract::OpenedMailbox;
 use postroom_store::Clock;
 use postroom_store::Ledger;
+use postroom_store::MailboxEpoch;
 use postroom_store::Origin;
 use postroom_store::SourceKey;
 use std::sync::Arc;
@@ -45,6 +46,15 @@ impl Glance {
     }
 }
 
+/// That an epoch of the mailbox is over.
+#[derive(Debug)]
+pub(crate) struct EpochEnd {
+    /// The epoch.
+    pub epoch: MailboxEpoch,
+    /// Why it is over.
+    pub over: Over,
+}
+
 /// What is remembered of a folder between two polls.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
@@ -76,9 +86,11 @@ pub(crate) struct Known {
     pub withheld: u64,
     /// Which facts of this server are no evidence.
     pub unsteady: Unsteady,
-    /// Why the epoch of the mailbox is over, if the check before a deletion showed it.
-    pub over: Option<Over>,
-    /// The origin from the store, once it was read.
+    /// The epoch that is over, if that was found out after the mailbox was listed. It is kept until
+    /// another one has begun.
+    pub end: Option<EpochEnd>,
+    /// The origin from the store, once it was read. `None` also while it is not known whether
+    /// another epoch has begun.
     pub origin: Option<Origin>,
     /// How the mailbox is opened.
     pub opening: Opening,
@@ -96,26 +108,27 @@ impl Known {
         self.proven = None;
     }
 
-    /// Discards the poll result, because it is not known what was recorded.
+    /// Discards the poll result, because it is not known what was recorded, and in which epoch.
     pub(crate) fn look_anew(&mut self) {
         self.news = None;
+        self.origin = None;
         self.proven = None;
         self.bytes = RecordedBytes::default();
     }
 
-    /// Notes that another connection has received a message, and why the epoch is over, if it found
-    /// this out.
-    pub(crate) fn looked_elsewhere(&mut self, over: Option<Over>) {
+    /// Notes that another connection has received a message, and that the epoch is over, if it
+    /// found this out.
+    pub(crate) fn looked_elsewhere(&mut self, end: Option<EpochEnd>) {
         self.look_closely();
         self.bytes.forget();
-        if let Some(over) = over {
-            self.end(over);
+        if let Some(EpochEnd { epoch, over }) = end {
+            self.end(epoch, over);
         }
     }
 
-    /// Notes that the epoch of the mailbox is over. The next turn begins another one.
-    pub(crate) fn end(&mut self, over: Over) {
-        self.over = Some(over);
+    /// Notes that an epoch of the mailbox is over. The next turn begins another one.
+    pub(crate) fn end(&mut self, epoch: MailboxEpoch, over: Over) {
+        self.end = Some(EpochEnd { epoch, over });
         self.look_anew();
     }
 
@@ -180,7 +193,7 @@ mod tests {
                 uid_validity: Some(7),
                 uid_next: None,
                 mailbox_id: None,
-                last_proof_ms: None,
+                all_stored_ms: None,
             };
             known.begin_anew(origin, &Over::UidValidity, is_empty);
         }

@@ -68,6 +68,9 @@ pub(crate) async fn prove(
         status_text: Some(status(&shared.clock, news, known, has_all, &pending)),
     };
     shared.store.folder_report(&mailbox.account.domain, mailbox.folder.id, &report).await?;
+    if complete && pending.is_empty() && ledger.was_pending {
+        shared.store.pending_ended(mailbox.folder.id).await?;
+    }
     let waits = pending.iter().filter(|pending| !known.plan.is_alone(pending.key));
     let waits = waits.map(|pending| pending.next_attempt_ms);
     // A message that a client asked for is fetched again at the next poll.

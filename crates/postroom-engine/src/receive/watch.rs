@@ -84,7 +84,9 @@ pub(crate) async fn watch<S: Source>(
         poll.known.opening.open(poll.shared, poll.source, &asked).await?;
     poll.access = access;
     let login = poll.mailbox.account.mailbox_origin();
-    let found_out = poll.known.over.take();
+    // Kept until the next epoch has begun, which the end of an earlier one does not end.
+    let found_out = poll.known.end.as_ref().filter(|end| Some(end.epoch) == origin.epoch);
+    let found_out = found_out.map(|end| end.over.clone());
     let mut over = found_out.or_else(|| identity::by_opened(&origin, &opened, &login));
     if over.is_none() && origin.login.is_none() {
         poll.shared.store.origin_note(poll.mailbox.folder.id, &login).await?;
@@ -212,6 +214,8 @@ impl<S: Source> Poll<'_, S> {
         let login = self.mailbox.account.mailbox_origin();
         let mailbox_id = opened.mailbox_id.as_ref();
         let begun = Beginning { login: &login, uid_validity, mailbox_id, baseline };
+        // If no answer comes, the next turn reads whether it has begun.
+        self.known.origin = None;
         let epoch = self.shared.store.epoch_begin(self.mailbox.folder.id, begun).await?;
         if *over != Over::New {
             tracing::warn!(
@@ -226,7 +230,7 @@ impl<S: Source> Poll<'_, S> {
             uid_validity: Some(uid_validity),
             uid_next: opened.uid_next,
             mailbox_id: opened.mailbox_id.clone(),
-            last_proof_ms: noted.last_proof_ms,
+            all_stored_ms: noted.all_stored_ms,
         };
         self.known.begin_anew(origin, over, listing.keys.is_empty());
         Ok(epoch)
@@ -235,19 +239,19 @@ impl<S: Source> Poll<'_, S> {
     /// The key up to which messages are not loaded in an epoch that begins. 0: all are loaded.
     ///
     /// Without `load_existing`, messages that were there when the folder was enabled are not
-    /// loaded. In another epoch, all messages that arrived since the folder was last proven
-    /// complete are loaded, whatever their keys are now.
+    /// loaded. In another epoch, all messages that arrived since all messages were stored are
+    /// loaded, whatever their keys are now. So those that are pending are loaded too.
     async fn baseline(&mut self, origin: &Origin, listed: &[SourceKey]) -> Result<u64, Error> {
         if self.mailbox.folder.options.flag(&options::LOAD_EXISTING) {
             return Ok(0);
         }
         let last = listed.last().map_or(0, |last| last.uid());
-        match origin.last_proof_ms {
+        match origin.all_stored_ms {
             _ if origin.epoch.is_none() => Ok(last),
             // Nothing shows which messages were there when the folder was enabled.
             None => Ok(0),
-            Some(proven_ms) => {
-                let came = self.source.list(ListRange::Since(proven_ms)).await?;
+            Some(all_stored_ms) => {
+                let came = self.source.list(ListRange::Since(all_stored_ms)).await?;
                 Ok(came.keys.first().map_or(last, |first| first.uid().saturating_sub(1)))
             }
         }

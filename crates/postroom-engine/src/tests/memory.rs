@@ -268,6 +268,9 @@ impl Source for MemorySource {
 
     async fn list(&mut self, range: ListRange<'_>) -> Result<MailboxListing, Error> {
         let open = self.mailbox();
+        if open.is_cut {
+            return Err(error("the line is cut", SourceFailure::Ended, None));
+        }
         let mut keys: Vec<_> = open.kept.iter().map(|kept| open.key(kept)).collect();
         keys.sort_unstable();
         if let ListRange::Among(some) = range {

@@ -233,6 +233,54 @@ async fn only_mail_that_comes_after_the_folder_was_enabled_is_loaded_where_it_is
 }
 
 #[tokio::test(start_paused = true)]
+#[tokio::test(start_paused = true)]
+async fn a_message_that_waits_for_days_is_loaded_in_a_later_epoch_too_where_old_mail_is_not() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let world = World::new().await;
+    let bring = |subject: &str, days_ago: i64| {
+        let mail =
+            format!("Message-ID: <{subject}@x.test>\r\nSubject: {subject}\r\n\r\nHello.\r\n");
+        let at_ms = world.store.clock().now_ms() - days_ago * 86_400_000;
+        let put = |mailbox: &mut postroom_sandbox::Mailbox| {
+            mailbox.append(mail.into_bytes().into(), vec![], at_ms)
+        };
+        world.sandbox.edit(|state| put(state.mailbox_mut(ANNA, "INBOX").unwrap()))
+    };
+    bring("old", 10);
+    let options = json!({"options": {"load_existing": false, "after_read_timeout": 600}});
+    let (engine, folder) = receiving(&world, options).await;
+    world.until(FOLDERS, folder, |it| it.text("lastProofAt").is_some()).await;
+    let cut = Action::End(Ending::Close);
+    let uid = bring("waits", 0);
+    script(&world, Point::ImapMessage(Some(uid)), When::Always, cut);
+    let pending = format!("UID {uid}: the connection ends when it is fetched");
+    let is_pending = |it: &Entity| it.number("pendingCount") == Some(1);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    world.until(FOLDERS, folder, |it| says(it, &pending) && is_pending(it)).await;
+    // Later proofs, while it is pending.
+    for day in ["first", "second", "third", "fourth"] {
+        tokio::time::sleep(DAY).await;
+        bring(day, 0);
+    }
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    world.until(FOLDERS, folder, |it| it.number("storedCount") == Some(4) && is_pending(it)).await;
+    // It is pending in the next epoch too.
+    script(&world, Point::ImapMessage(Some(501)), When::Always, Action::End(Ending::Close));
+    let renumber = |uid_validity, uid_first| {
+        let renumber = |it: &mut postroom_sandbox::Mailbox| it.renumber(uid_validity, uid_first);
+        world.sandbox.edit(|state| renumber(state.mailbox_mut(ANNA, "INBOX").unwrap()));
+    };
+    renumber(9, 500);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let is_next = |it: &Entity| it.number("uidValidity") == Some(9) && is_pending(it);
+    world.until(FOLDERS, folder, is_next).await;
+    tokio::time::sleep(4 * DAY).await;
+    renumber(10, 700);
+    world.until_messages(5).await;
+    assert_eq!(world.subjects().await, ["first", "fourth", "second", "third", "waits"]);
+    engine.stop().await;
+}
+
 async fn a_message_that_ends_each_connection_keeps_none_of_the_others_back() {
     let world = with(&["a", "b", "c", "d", "e"]).await;
     let cut = Action::End(Ending::Close);

@@ -121,6 +121,7 @@ pub(super) async fn receive(world: &World) {
     let lost = |uid| MissedMessage::pending(SourceKey::of_uid(uid), "lost".to_owned());
     miss(world, epoch, &[lost(11), lost(12), too_big(13), too_big(14)]).await;
     store.pending_forget(epoch, &keys([12])).await.unwrap();
+    store.pending_ended(world.folder).await.unwrap();
     let ledger = store.ledger(epoch).await.unwrap();
     assert_eq!((ledger.pending.len(), ledger.oversized.len()), (1, 2));
     for oversized in &ledger.oversized {
