@@ -6,21 +6,34 @@
 
 use crate::account::Account;
 use crate::account::Folder;
+use crate::account::MonitoredMailbox;
 use crate::backoff;
+use crate::error::Error;
 use crate::receive::Left;
 use crate::report::Trouble;
+use crate::report::chain;
+use crate::report::hint;
+use crate::report::leaves_others;
 use crate::shared::Shared;
+use crate::source::contract::Source;
 use postroom_imap::MailboxName;
 use postroom_model::FolderId;
 use postroom_model::options;
 use postroom_store::Clock;
+use postroom_store::FolderReport;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How soon after its last poll a folder is polled whose mailbox has grown.
-pub(crate) const EARLY_AFTER: Duration = Duration::from_secs(1);
+const EARLY_AFTER: Duration = Duration::from_secs(1);
+
+/// Waits until the source says something that the account should act on, at most once a second.
+pub(crate) async fn said_something(source: &mut impl Source) {
+    tokio::time::sleep(EARLY_AFTER).await;
+    source.listen().await;
+}
 
 /// The last poll of a folder, or the last survey.
 #[derive(Debug, Clone)]
@@ -77,6 +90,13 @@ impl Visit {
         Self { at: Instant::now(), wait, failures, trouble: Some(text) }
     }
 
+    /// A failed survey, perhaps one of several in a row.
+    #[must_use]
+    pub(crate) fn bad_survey(before: Option<&Self>, shared: &Shared, error: &Error) -> Self {
+        let least = (shared.settings.reconnect_first * 4).max(hint(error));
+        Self::bad(before, shared, BadVisit { text: chain(error), least, has_progressed: false })
+    }
+
     /// Whether it went wrong several times in a row.
     #[must_use]
     pub(crate) fn is_repeated(&self) -> bool {
@@ -122,6 +142,15 @@ pub(crate) struct BadVisit {
     pub text: String,
     /// How long to wait at least.
     pub least: Duration,
+    /// Whether something was recorded all the same.
+    pub has_progressed: bool,
+}
+
+/// A poll that failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FailedPoll<'a> {
+    /// Why.
+    pub error: &'a Error,
     /// Whether something was recorded all the same.
     pub has_progressed: bool,
 }
@@ -184,6 +213,37 @@ impl Polls {
     /// Notes a visit.
     pub(crate) fn visited(&mut self, folder: FolderId, visit: Visit) {
         self.visits.insert(folder, visit);
+    }
+
+    /// Notes a failed poll of a folder, and lets the folder say what is wrong. Gives whether the
+    /// connection serves the other folders.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub(crate) async fn failed(
+        &mut self,
+        shared: &Shared,
+        mailbox: MonitoredMailbox<'_>,
+        failed: FailedPoll<'_>,
+    ) -> Result<bool, Error> {
+        let MonitoredMailbox { account, folder } = mailbox;
+        let FailedPoll { error, has_progressed } = failed;
+        let (text, leaves_others) = (chain(error), leaves_others(error));
+        let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT).max(hint(error));
+        let least = if leaves_others { interval } else { Duration::ZERO };
+        let bad = BadVisit { text: format!("{}: {text}", folder.title), least, has_progressed };
+        let visit = Visit::bad(self.visit(folder.id), shared, bad);
+        let next = visit.told(interval).map(|told| told.by(&shared.clock)).unwrap_or_default();
+        let is_repeated = visit.is_repeated();
+        self.visited(folder.id, visit);
+        // A connection that is lost once says nothing about the folder.
+        if leaves_others || is_repeated {
+            let text = Some(Trouble { text, ..next }.shown());
+            let report = FolderReport { status_text: text, ..FolderReport::default() };
+            shared.store.folder_report(&account.domain, folder.id, &report).await?;
+        }
+        Ok(leaves_others)
     }
 
     /// The server says that the mailbox of a folder has grown, so the folder is due early: at first

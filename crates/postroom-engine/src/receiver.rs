@@ -11,13 +11,14 @@ use crate::alone;
 use crate::alone::Alone;
 use crate::attempts::Attempts;
 use crate::error::Error;
-use crate::polls::BadVisit;
-use crate::polls::EARLY_AFTER;
+use crate::polls::FailedPoll;
 use crate::polls::Polls;
 use crate::polls::Visit;
+use crate::polls::said_something;
 use crate::pool::ConnectionPool;
 use crate::pool::Purpose;
 use crate::receive;
+use crate::receive::Left;
 use crate::receive::known::Known;
 use crate::receive::plan::FetchedAlone;
 use crate::receive::turn::Turn;
@@ -25,8 +26,6 @@ use crate::renamed::Examined;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::Trouble;
-use crate::report::chain;
-use crate::report::hint;
 use crate::report::leaves_others;
 use crate::shared::Shared;
 use crate::source::contract::Connector;
@@ -37,7 +36,6 @@ use crate::worn::Wear;
 use crate::worn::WearLimits;
 use postroom_model::FolderId;
 use postroom_model::options;
-use postroom_store::FolderReport;
 use postroom_watch::Watcher;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,6 +74,7 @@ pub(crate) async fn run<C: Connector>(
         examined: Examined::default(),
         saved: setup.borrow().saved,
         has_surveyed: false,
+        has_polled: false,
         has_progressed: false,
         was_refused: false,
         renewed: None,
@@ -119,12 +118,6 @@ pub(crate) async fn run<C: Connector>(
     }
 }
 
-/// Waits until the source says something that the account should act on, at most once a second.
-async fn said_something(source: &mut impl Source) {
-    tokio::time::sleep(EARLY_AFTER).await;
-    source.listen().await;
-}
-
 struct Receiver<C> {
     shared: Arc<Shared>,
     pool: Arc<ConnectionPool<C>>,
@@ -140,6 +133,8 @@ struct Receiver<C> {
     /// [`Account::saved`] when the folders were made due last.
     saved: [u8; 16],
     has_surveyed: bool,
+    /// Whether a poll went well on the present connection.
+    has_polled: bool,
     /// Whether something was recorded since the last failure.
     has_progressed: bool,
     /// Whether the server refused to show a folder in this round.
@@ -203,18 +198,16 @@ impl<C: Connector> Receiver<C> {
         self.alerts.begin();
         let mut wear = Wear::new(Instant::now());
         let limits = WearLimits::of(&self.shared.settings);
+        self.has_polled = false;
         let mut account = Arc::clone(account);
         loop {
             self.heed(&account);
             self.hear(&account, &mut connection);
             self.alone.start(&self.pool, &account, setup);
-            let next_survey = self.survey_if_due(&account, &mut connection).await?;
-            let before = std::mem::take(&mut self.has_progressed);
-            let polled = self.poll_due(&account, &mut connection, setup).await?;
+            let round = self.visit_due(&account, &mut connection, setup).await?;
+            let (polled, next_survey) = (round.polled, self.next_survey(&account));
             self.alone.start(&self.pool, &account, setup);
-            let was_refused = std::mem::take(&mut self.was_refused);
-            wear.add(Round { polled, has_progressed: self.has_progressed, was_refused });
-            self.has_progressed |= before;
+            wear.add(round);
             let is_changed = setup.has_changed().unwrap_or(true);
             if !is_changed && self.is_well(&account, polled) {
                 self.attempts.forgive();
@@ -255,6 +248,32 @@ impl<C: Connector> Receiver<C> {
         }
     }
 
+    /// Surveys and polls what is due.
+    async fn visit_due(
+        &mut self,
+        account: &Account,
+        source: &mut C::Source,
+        setup: &Watcher<Arc<Account>>,
+    ) -> Result<Round, Error> {
+        // After a survey that failed, the folders come first, because it may end each connection.
+        if self.survey.as_ref().is_none_or(Visit::went_well) {
+            self.survey_if_due(account, source).await?;
+        }
+        let before = std::mem::take(&mut self.has_progressed);
+        let polled = self.poll_due(account, source, setup).await?;
+        self.has_polled |= polled > 0;
+        let surveyed = self.survey_if_due(account, source).await;
+        if surveyed.is_err() && self.has_polled {
+            // Nothing but the survey fails, so the folders do not wait for long.
+            self.attempts.has_progressed();
+        }
+        surveyed?;
+        let was_refused = std::mem::take(&mut self.was_refused);
+        let round = Round { polled, has_progressed: self.has_progressed, was_refused };
+        self.has_progressed |= before;
+        Ok(round)
+    }
+
     /// Whether a whole round of `polled` folders went well. A login alone proves nothing.
     fn is_well(&self, account: &Account, polled: usize) -> bool {
         let has_listed = self.survey.as_ref().is_some_and(Visit::went_well);
@@ -269,36 +288,35 @@ impl<C: Connector> Receiver<C> {
         self.reporter.receiving(state, trouble).await;
     }
 
-    /// Surveys if that is due. Gives when it is due next. If the server refuses the list, the known
-    /// folders are still polled.
+    /// When the next survey is due.
+    fn next_survey(&self, account: &Account) -> Instant {
+        let interval = account.options.duration(&options::SURVEY_INTERVAL);
+        self.survey.as_ref().map_or_else(Instant::now, |visit| visit.next(interval))
+    }
+
+    /// Surveys if that is due. If the server refuses the list, the known folders are still polled.
     async fn survey_if_due(
         &mut self,
         account: &Account,
         source: &mut C::Source,
-    ) -> Result<Instant, Error> {
-        let interval = account.options.duration(&options::SURVEY_INTERVAL);
-        let due = self.survey.as_ref().map_or_else(Instant::now, |visit| visit.next(interval));
-        if due > Instant::now() {
-            return Ok(due);
+    ) -> Result<(), Error> {
+        if self.next_survey(account) > Instant::now() {
+            return Ok(());
         }
-        let result = survey(&self.shared, account, source, &mut self.examined).await;
-        let (visit, result) = match result {
+        match survey(&self.shared, account, source, &mut self.examined).await {
             Ok(found) => {
                 self.polls.surveyed(account, &found.names);
                 self.has_surveyed = true;
-                (Visit::good(false).with_trouble(found.trouble), Ok(()))
+                self.survey = Some(Visit::good(false).with_trouble(found.trouble));
             }
             Err(error) => {
-                // The folders get their turn before the survey is tried again.
-                let least = (self.shared.settings.reconnect_first * 4).max(hint(&error));
-                let trouble = BadVisit { text: chain(&error), least, has_progressed: false };
-                let visit = Visit::bad(self.survey.as_ref(), &self.shared, trouble);
-                (visit, if leaves_others(&error) { Ok(()) } else { Err(error) })
+                self.survey = Some(Visit::bad_survey(self.survey.as_ref(), &self.shared, &error));
+                if !leaves_others(&error) {
+                    return Err(error);
+                }
             }
-        };
-        let next = visit.next(interval);
-        self.survey = Some(visit);
-        result.map(|()| next)
+        }
+        Ok(())
     }
 
     /// Polls the due folders, each for one turn. The folder that has waited longest comes first.
@@ -313,15 +331,13 @@ impl<C: Connector> Receiver<C> {
         self.polls.retain_monitored(account);
         self.known.retain(|id, _| account.monitored().any(|folder| folder.id == *id));
         self.alone.retain_monitored(account);
-        let interval = account.options.duration(&options::SURVEY_INTERVAL);
         for folder in self.polls.due(account) {
             if setup.has_changed().unwrap_or(true) {
                 break;
             }
-            let survey_due = self.survey.as_ref().map(|visit| visit.next(interval));
-            let poll_due = self.polls.next(account, Some(folder.id));
-            let due = survey_due.into_iter().chain(poll_due).min();
-            let others_due = due.unwrap_or_else(|| Instant::now() + interval);
+            let (survey, poll) =
+                (self.next_survey(account), self.polls.next(account, Some(folder.id)));
+            let others_due = poll.map_or(survey, |poll| poll.min(survey));
             let turn = Turn { setup, others_due };
             let mailbox = MonitoredMailbox { account, folder };
             count += usize::from(self.poll(mailbox, source, &turn).await?);
@@ -353,7 +369,7 @@ impl<C: Connector> Receiver<C> {
         source: &mut C::Source,
         turn: &Turn<'_>,
     ) -> Result<bool, Error> {
-        let MonitoredMailbox { account, folder } = mailbox;
+        let folder = mailbox.folder;
         let known = self.known.entry(folder.id).or_default();
         let result = receive::receive(&self.shared, mailbox, source, known, turn).await;
         let has_progressed = std::mem::take(&mut known.has_progressed);
@@ -364,36 +380,19 @@ impl<C: Connector> Receiver<C> {
         }
         self.alone.take_over(known);
         let error = match result {
-            Ok(left) => {
-                self.polls.visited(folder.id, Visit::after(left));
+            Err(error) if !matches!(error, Error::FolderGone) => error,
+            done => {
+                self.polls.visited(folder.id, Visit::after(done.unwrap_or(Left::Nothing)));
                 return Ok(true);
             }
-            Err(Error::FolderGone) => {
-                self.polls.visited(folder.id, Visit::good(false));
-                return Ok(true);
-            }
-            Err(error) => error,
         };
         known.look_closely();
         if matches!(error, Error::OtherClasses) {
             return Err(error);
         }
         self.alone.lateness.ended(&error, is_blamed);
-        let (text, leaves_others) = (chain(&error), leaves_others(&error));
-        let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT).max(hint(&error));
-        let least = if leaves_others { interval } else { Duration::ZERO };
-        let bad = BadVisit { text: format!("{}: {text}", folder.title), least, has_progressed };
-        let before = self.polls.visit(folder.id);
-        let visit = Visit::bad(before, &self.shared, bad);
-        let next = visit.told(interval).map(|told| told.by(&self.shared.clock)).unwrap_or_default();
-        let is_repeated = visit.is_repeated();
-        self.polls.visited(folder.id, visit);
-        // A connection that is lost once says nothing about the folder.
-        if leaves_others || is_repeated {
-            let text = Some(Trouble { text, ..next }.shown());
-            let report = FolderReport { status_text: text, ..FolderReport::default() };
-            self.shared.store.folder_report(&account.domain, folder.id, &report).await?;
-        }
+        let failed = FailedPoll { error: &error, has_progressed };
+        let leaves_others = self.polls.failed(&self.shared, mailbox, failed).await?;
         self.was_refused |= leaves_others;
         if leaves_others { Ok(false) } else { Err(error) }
     }

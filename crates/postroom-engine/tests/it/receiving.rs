@@ -20,6 +20,7 @@ use postroom_sandbox::RuleId;
 use postroom_sandbox::When;
 use serde_json::json;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const SEARCH: Point = Point::ImapCommand(ImapCommand::Search);
 const FETCH: Point = Point::ImapCommand(ImapCommand::Fetch);
@@ -233,7 +234,6 @@ async fn only_mail_that_comes_after_the_folder_was_enabled_is_loaded_where_it_is
 }
 
 #[tokio::test(start_paused = true)]
-#[tokio::test(start_paused = true)]
 async fn a_message_that_waits_for_days_is_loaded_in_a_later_epoch_too_where_old_mail_is_not() {
     const DAY: Duration = Duration::from_secs(86_400);
     let world = World::new().await;
@@ -281,6 +281,7 @@ async fn a_message_that_waits_for_days_is_loaded_in_a_later_epoch_too_where_old_
     engine.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
 async fn a_message_that_ends_each_connection_keeps_none_of_the_others_back() {
     let world = with(&["a", "b", "c", "d", "e"]).await;
     let cut = Action::End(Ending::Close);
@@ -294,6 +295,25 @@ async fn a_message_that_ends_each_connection_keeps_none_of_the_others_back() {
     world.until_messages(5).await;
     world.sandbox.unscript(rule);
     until_proven(&world, folder, 6).await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ends_each_connection_at_the_list_of_mailboxes_delays_no_mail() {
+    let world = with(&["first"]).await;
+    let (engine, folder) = receiving(&world, json!({"options": {"after_read_timeout": 30}})).await;
+    until_proven(&world, folder, 1).await;
+    let list = Point::ImapCommand(ImapCommand::List);
+    script(&world, list, When::Always, Action::End(Ending::Close));
+    // Each time long after the last mail, and at another moment between two attempts.
+    for number in 0..20 {
+        tokio::time::sleep(Duration::from_secs(1200 + 37 * number)).await;
+        deliver(&world, &format!("mail {number}"));
+        let began = Instant::now();
+        world.until_messages(2 + usize::try_from(number).unwrap()).await;
+        let waited = began.elapsed();
+        assert!(waited < Duration::from_secs(45), "mail {number} waits for {waited:?}");
+    }
     engine.stop().await;
 }
 
