@@ -3,7 +3,7 @@
 //! A row holds only the values that the change replaced, so the row of a new entity has a few
 //! bytes. To get the state after any change, undo the later changes of the present row
 //! ([`FeedRow::undo`]). Only the id of a deleted entity is kept. How long rows are kept, and how
-//! many, is configured (`crate::feed_retention`).
+//! many, is configured (`crate::feed_retention`, `crate::feed_trim`).
 //!
 //! Only `record` writes rows, in the batch that changes the entity.
 
@@ -27,13 +27,6 @@ use postroom_model::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::collections::HashMap;
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
-
-/// How often all rows are counted: each hour.
-const COUNTED_EVERY_MS: u64 = 3_600_000;
-/// How many rows one batch removes at most, so that others can write in between.
-const TRIMMED_AT_ONCE: i64 = 5_000;
 
 /// The key under which `replaced` has the former version of the entity. It is not a property.
 pub(crate) const VERSION: &str = "version";
@@ -170,71 +163,6 @@ impl Store {
         format!("$1, $2, $3, $4, $5, $6, $7, $8, $9, {seq}")
     }
 
-    /// From now on the feed keeps so much. What is beyond that is removed within a minute.
-    pub fn feed_keep(&self, retention: FeedRetention) {
-        let mut kept = self.inner.feed.lock().unwrap_or_else(PoisonError::into_inner);
-        if *kept != retention {
-            *kept = retention;
-            self.inner.feed_counted_ms.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// Removes the rows that are too old or too many, in bounded steps.
-    pub(crate) async fn feed_trim(&self) -> Result<(), Error> {
-        let kept = *self.inner.feed.lock().unwrap_or_else(PoisonError::into_inner);
-        let now_ms = self.clock().now_ms();
-        while self.trim_before(now_ms.saturating_sub(kept.for_ms)).await? {}
-        let counted_ms = self.inner.feed_counted_ms.load(Ordering::Relaxed);
-        if now_ms.abs_diff(counted_ms) >= COUNTED_EVERY_MS {
-            self.trim_to(kept.changes).await?;
-            self.inner.feed_counted_ms.store(now_ms, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    /// Removes some of the rows that were written before this time. `true`: there may be more.
-    async fn trim_before(&self, moment_ms: i64) -> Result<bool, Error> {
-        let oldest = "SELECT \"seq\", \"at\" FROM \"change\" ORDER BY \"seq\" LIMIT $1";
-        let oldest = self.read(Statement::new(oldest).bind(TRIMMED_AT_ONCE)).await?;
-        let is_old = |row: &&Row| row.whole(1).is_some_and(|at| at < moment_ms);
-        let count = oldest.iter().take_while(is_old).count();
-        let last = oldest.get(..count).and_then(<[Row]>::last).and_then(|row| row.whole(0));
-        let Some(last) = last else {
-            return Ok(false);
-        };
-        self.trim_until(last).await?;
-        Ok(i64::try_from(count) == Ok(TRIMMED_AT_ONCE))
-    }
-
-    /// Removes all but so many rows.
-    pub(crate) async fn trim_to(&self, retained: i64) -> Result<(), Error> {
-        let count = self.read(Statement::new("SELECT COUNT(*) FROM \"change\"")).await?;
-        let count = count.first().and_then(|row| row.whole(0)).unwrap_or(0);
-        let mut surplus = count - retained;
-        while surplus > 0 {
-            let step = surplus.min(TRIMMED_AT_ONCE);
-            let last = "SELECT \"seq\" FROM \"change\" ORDER BY \"seq\" LIMIT 1 OFFSET $1";
-            let last = self.read(Statement::new(last).bind(step - 1)).await?;
-            let Some(last) = last.first().and_then(|row| row.whole(0)) else {
-                return Ok(());
-            };
-            self.trim_until(last).await?;
-            surplus -= step;
-        }
-        Ok(())
-    }
-
-    /// Removes the rows up to a number, and records that number, so that readers learn what they
-    /// can no longer read. If another process has removed more, its number stays.
-    async fn trim_until(&self, last: i64) -> Result<(), Error> {
-        let noted = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('feed trimmed', $1)
-            ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"
-            WHERE \"meta\".\"number\" < excluded.\"number\"";
-        let gone = "DELETE FROM \"change\" WHERE \"seq\" <= $1";
-        let batch = [noted, gone].map(|sql| Statement::new(sql).bind(last));
-        self.write_at_need(batch.into()).await.map(drop)
-    }
-
     /// The changes of a domain after the one with the number `after`, in the order in which they
     /// became visible. No change appears later with a smaller number than one that was listed.
     ///
@@ -341,74 +269,4 @@ pub(crate) fn forget(class: &Class, entity: EntityId) -> Statement {
     let sql = "UPDATE \"change\" SET \"replaced\" = NULL
         WHERE \"entity\" = $1 AND \"class\" = $2 AND \"replaced\" IS NOT NULL";
     Statement::new(sql).bind(entity).bind(class.classname.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixture::Time;
-    use crate::fixture::feed_settled;
-    use crate::fixture::store;
-    use crate::fixture::store_keeping;
-    use postroom_model::builtin::PROFILES;
-    use postroom_testkit::on_both;
-    use serde_json::json;
-    use std::sync::Arc;
-
-    const HOUR_MS: i64 = 3_600_000;
-
-    #[on_both]
-    async fn changes_are_kept_as_long_and_as_many_as_is_configured() {
-        let directory = tempfile::tempdir().unwrap();
-        let time = Arc::new(Time::default());
-        let kept = FeedRetention { for_ms: 24 * HOUR_MS, changes: 3 };
-        let store = store_keeping(directory.path(), time.clock(), kept).await;
-        let (domain, class) = (Domain::default_domain(), store.builtin(PROFILES).unwrap());
-        let create = async |hour: i64| {
-            time.set(hour * HOUR_MS);
-            let values = json!({"name": "p"}).as_object().unwrap().clone();
-            let entity = Entity::new(store.clock().new_id(), values);
-            let row = store.entity_row(&class, &entity).unwrap();
-            store.write(store.records(&domain, &class).create(row)).await.unwrap();
-        };
-        let left = async |hour: i64| {
-            time.set(hour * HOUR_MS);
-            store.feed_trim().await.unwrap();
-            let feed = store.feed_list(&domain, 0, 100).await.unwrap();
-            feed.iter().map(|row| row.at.as_ms() / HOUR_MS).collect::<Vec<_>>()
-        };
-        for hour in [100, 101, 102] {
-            create(hour).await;
-        }
-        feed_settled(&store, 0).await;
-        assert_eq!(left(124).await, [100, 101, 102], "a change of a day ago is kept");
-        assert_eq!(left(125).await, [101, 102], "an older one is not");
-        for hour in [125, 125, 125] {
-            create(hour).await;
-        }
-        feed_settled(&store, 0).await;
-        assert_eq!(left(127).await, [125, 125, 125], "there are three at most");
-        store.feed_keep(FeedRetention { for_ms: 24 * HOUR_MS, changes: 1 });
-        assert_eq!(left(127).await, [125], "another retention holds at the next sweep");
-    }
-
-    #[on_both]
-    async fn the_newest_rows_stay() {
-        let (_directory, store) = store().await;
-        let (domain, class) = (Domain::default_domain(), store.builtin(PROFILES).unwrap());
-        for name in ["a", "b", "c", "d", "e"] {
-            let values = json!({"name": name}).as_object().unwrap().clone();
-            let entity = Entity::new(store.clock().new_id(), values);
-            let row = store.entity_row(&class, &entity).unwrap();
-            store.write(store.records(&domain, &class).create(row)).await.unwrap();
-        }
-        let all = feed_settled(&store, 0).await;
-        store.feed_trim().await.unwrap();
-        assert_eq!(store.feed_list(&domain, 0, 100).await.unwrap(), all, "few rows stay");
-        store.trim_to(2).await.unwrap();
-        assert_eq!(store.feed_list(&domain, 0, 100).await.unwrap(), all[3..]);
-        // The next number is greater also when no row is left.
-        assert!(!store.trim_before(i64::MAX).await.unwrap());
-        assert_eq!(store.feed_list(&domain, 0, 100).await.unwrap(), []);
-    }
 }

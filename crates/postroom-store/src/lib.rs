@@ -22,6 +22,8 @@ mod error;
 
 mod feed_retention;
 
+mod feed_marks;
+
 mod object_address;
 
 mod objects;
@@ -178,6 +180,8 @@ mod full_text_lag;
 mod work_claim;
 
 mod news;
+
+mod feed_trim;
 
 mod aggregate;
 

@@ -22,6 +22,7 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::feed_marks::LastTrim;
 use crate::feed_retention::FeedRetention;
 use crate::key::MasterKey;
 use crate::lease;
@@ -45,7 +46,6 @@ use postroom_model::builtin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicI64;
 use tokio::sync::RwLock;
 
 /// What a store is opened with, beside its database.
@@ -105,8 +105,8 @@ pub(crate) struct Inner {
     /// The classes that are built in.
     pub built_in: Vec<Class>,
     pub feed: Mutex<FeedRetention>,
-    /// When the rows of the feed were counted last, in milliseconds since 1970.
-    pub feed_counted_ms: AtomicI64,
+    /// The last time at which rows of the feed were removed.
+    pub last_trim: tokio::sync::Mutex<LastTrim>,
     /// Held by the one who makes indexes and deletes values after a change of the classes.
     pub settling: tokio::sync::Mutex<()>,
 }
@@ -160,7 +160,7 @@ impl Store {
                 being_claimed: BeingClaimed::default(),
                 built_in: config.classes.clone(),
                 feed: Mutex::new(config.feed),
-                feed_counted_ms: AtomicI64::new(0),
+                last_trim: tokio::sync::Mutex::default(),
                 settling: tokio::sync::Mutex::default(),
             }),
             modifier: Modifier::System,

@@ -9,6 +9,7 @@ use crate::consent::ConsentRequest;
 use crate::database::Statement;
 use crate::entity::NewEntity;
 use crate::entity_place::EntityPlace;
+use crate::feed_marks::LastTrim;
 use crate::file::NewContent;
 use crate::file::NewFile;
 use crate::file_change::Replace;
@@ -307,6 +308,12 @@ pub(super) async fn sweeps(world: &World) {
     engine.objects_remove().await.unwrap();
     store.objects_kept().await.unwrap().unwrap();
     store.trim_to(100).await.unwrap();
+    // Once to mark the changes, and once when the mark is old.
+    let mut last = LastTrim::default();
+    for _ in 0..2 {
+        let long = std::time::Duration::from_secs(8 * 86_400);
+        engine.feed_trim_after(&mut last, long).await.unwrap();
+    }
     store.sweep_last().await;
     store.damage().await.unwrap();
     Box::pin(nodes(world)).await;
