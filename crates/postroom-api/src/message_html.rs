@@ -58,7 +58,8 @@ enum InlineAs {
 ///
 /// # Errors
 ///
-/// 404 if there is none, 413 if it is too large for this, 422 for the parameters.
+/// 404 if there is none, 413 if it is too large for this, 422 for the parameters, 503 if there is no
+/// memory for it in time.
 pub(crate) async fn show(asked: &Asked, id: EntityId) -> Result<Option<Response>, Problem> {
     let wanted = wanted(asked)?;
     if wanted.inline.is_none() && !wanted.is_safe {
@@ -69,7 +70,7 @@ pub(crate) async fn show(asked: &Asked, id: EntityId) -> Result<Option<Response>
     let rows = store.file_list_all(&asked.domain, id).await?;
     let html = rows.iter().find(|row| row.property == files::HTML);
     let html = html.ok_or_else(|| Problem::not_found("this message has no html"))?;
-    let share = asked.app.held.share(SHOWN_BYTES_MAX + SHOWN_BYTES_MAX).await;
+    let share = asked.app.held.share(SHOWN_BYTES_MAX + SHOWN_BYTES_MAX).await?;
     let mut shown = text(store, html).await?;
     if wanted.is_safe {
         let work = move || harmless::clean(&shown, wanted.is_remote);

@@ -19,7 +19,7 @@ use postroom_model::EntityId;
 /// # Errors
 ///
 /// 404 for a message that does not exist or has no text; 409 if only the beginning was kept; 422
-/// for a text that is too large to be read at once.
+/// for a text that is too large to be read at once; 503 if there is no memory for it in time.
 pub(crate) async fn show(asked: Asked, id: EntityId) -> Result<Response, Problem> {
     let mut as_attachment = false;
     for (name, value) in parameters::of(&asked.uri, &["attachment"])? {
@@ -38,7 +38,8 @@ pub(crate) async fn show(asked: Asked, id: EntityId) -> Result<Response, Problem
     match found {
         WholeText::Short(text) => {
             let shown = shown(download::tag_of(text.as_bytes()));
-            let body = DownloadBody::Bytes(app.held.share(text.len()).await.hold(text));
+            let share = app.held.share(text.len()).await?;
+            let body = DownloadBody::Bytes(share.hold(text));
             download::answer(&app.store, body, &asked.headers, shown).await
         }
         WholeText::Long(text) => {
