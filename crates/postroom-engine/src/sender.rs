@@ -41,7 +41,7 @@ const CLAIM: u32 = 20;
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// The queue is checked by itself at most this often.
 const LOOK_SOON: Duration = Duration::from_millis(100);
-/// The delay before the store is tried again at the end of the sender.
+/// The delay before the store, or the account as it has become, is tried again.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Sends for one account until `stop`.
@@ -321,7 +321,7 @@ impl Sender {
     async fn failed(&mut self, account: &Account, error: &Error) -> Instant {
         if matches!(error, Error::Superseded | Error::OtherClasses) {
             self.is_recovered &= matches!(error, Error::Superseded);
-            return Instant::now();
+            return Instant::now() + STORE_AGAIN;
         }
         if !matches!(error, Error::Limited { .. }) {
             self.kept.lose();
@@ -396,5 +396,26 @@ impl Sender {
         let wait = due_ms.map_or(LOOK_AGAIN, until).clamp(LOOK_SOON, LOOK_AGAIN);
         let idle = self.kept.close_idle().await;
         Ok(idle.into_iter().fold(Instant::now() + wait, Instant::min))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use postroom_watch::Watched;
+
+    #[tokio::test]
+    async fn a_change_that_has_not_come_here_yet_is_not_asked_for_again_and_again() {
+        let (_directory, shared) = fixture::shared().await;
+        let account = Arc::new(fixture::account(&["a"]));
+        let reporter = Arc::new(Reporter::new(&shared.store, &account));
+        let setup = Watched::new(Arc::clone(&account));
+        let stop = CancellationToken::new();
+        let mut sender = Sender::new(shared, reporter, setup.subscribe(), stop);
+        for error in [Error::Superseded, Error::OtherClasses] {
+            let now = Instant::now();
+            assert!(sender.failed(&account, &error).await >= now + STORE_AGAIN, "{error}");
+        }
     }
 }

@@ -18,6 +18,7 @@ use crate::failed::Failed;
 use crate::phase::DeliveryPhase;
 use crate::phase::DeliveryStep;
 use crate::queue;
+use crate::record::ATTEMPTS;
 use crate::sending;
 use crate::store::Store;
 use crate::verdict::Verdict;
@@ -308,7 +309,7 @@ impl Store {
         changes: &Map<String, Json>,
         queue: Vec<Statement>,
     ) -> Result<(), Error> {
-        loop {
+        for _ in 0..ATTEMPTS {
             let class = self.builtin(MESSAGES)?;
             let current = self.entity_get(domain, &class, message.into()).await?;
             let current = current.filter(|now| MessageState::Sending.is_of(now));
@@ -326,6 +327,7 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
+        Err(Error::Condition(Failed::Crowded))
     }
 }
 
@@ -353,4 +355,61 @@ fn from_row(row: &Row) -> Option<Claimed> {
         size_bytes: u64::try_from(row.whole(6)?).ok()?,
         recipients: recipients.unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ObjectsAccess;
+    use crate::database::Answer;
+    use crate::database::Database;
+    use crate::database::Outcome;
+    use crate::database::Room;
+    use crate::database_front::DatabaseFront;
+    use crate::fixture::StoreBehind;
+    use crate::fixture::open_behind;
+    use postroom_testkit::on_both;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering;
+
+    /// A database where somebody else changes everything first, once that is wished.
+    #[derive(Debug)]
+    struct Crowded {
+        database: Arc<dyn Database>,
+        /// How many batches failed. 0: none is to fail.
+        failed: Arc<AtomicUsize>,
+    }
+
+    impl DatabaseFront for Crowded {
+        fn behind(&self) -> &dyn Database {
+            self.database.as_ref()
+        }
+
+        fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
+            if self.failed.load(Ordering::Relaxed) == 0 {
+                return self.database.write(batch, room);
+            }
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { Err(Error::Condition(Failed::Stale)) })
+        }
+    }
+
+    #[on_both]
+    async fn a_result_that_others_keep_from_being_recorded_is_given_back_after_some_attempts() {
+        let failed = Arc::new(AtomicUsize::new(0));
+        let front = |database| -> (Arc<dyn Database>, ()) {
+            (Arc::new(Crowded { database, failed: Arc::clone(&failed) }), ())
+        };
+        let StoreBehind { directory: _directory, store, .. } =
+            open_behind(front, ObjectsAccess::None).await;
+        failed.store(1, Ordering::Relaxed);
+        let message = MessageEntityId::of(store.clock().new_id());
+        let (domain, nothing) = (Domain::default_domain(), Map::new());
+        let settled = store.settle(&domain, message, &nothing, vec![]);
+        let settled = tokio::time::timeout(std::time::Duration::from_secs(60), settled).await;
+        let error = settled.expect("it ends").unwrap_err();
+        assert!(matches!(error, Error::Condition(Failed::Crowded)), "{error}");
+        assert_eq!(failed.load(Ordering::Relaxed), 1 + ATTEMPTS);
+    }
 }

@@ -79,13 +79,12 @@ pub(crate) struct StoreBehind<T> {
     pub front: T,
 }
 
-/// A new store on the database that `front` puts before its own, with large contents in a bucket.
+/// A new store on the database that `front` puts before its own.
 pub(crate) async fn open_behind<T>(
     front: impl FnOnce(Arc<dyn Database>) -> (Arc<dyn Database>, T),
-    objects: Objects,
+    objects: ObjectsAccess,
 ) -> StoreBehind<T> {
     let directory = tempfile::tempdir().unwrap();
-    let objects = ObjectsAccess::At(objects);
     let config =
         StoreConfig { objects, ..config(directory.path(), Clock::system(), Work::Threads) };
     let database = database(directory.path(), Clock::system(), Work::Threads).await;

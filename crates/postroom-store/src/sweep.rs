@@ -69,7 +69,10 @@ impl Store {
             tracing::error!(%error, "this process did not say that it is still there");
         }
         if self.lease.is_some() && !self.is_deposed() {
-            if let Err(error) = self.poll_times_write().await {
+            // On a full disk, they stay in memory.
+            if !self.inner.database.is_full()
+                && let Err(error) = self.poll_times_write().await
+            {
                 tracing::warn!(%error, "the times of polls were not written; they are tried again");
             }
             if let Err(error) = self.feed_trim().await {
@@ -138,19 +141,35 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ObjectsAccess;
     use crate::blob::Content;
     use crate::clock::Clock;
+    use crate::database::Answer;
+    use crate::database::Database;
+    use crate::database::Outcome;
+    use crate::database::Room;
     use crate::database::Statement;
+    use crate::database_front::DatabaseFront;
     use crate::entity::NewEntity;
     use crate::entity_place::EntityPlace;
     use crate::file::NewContent;
     use crate::file::NewFile;
+    use crate::fixture::StoreBehind;
+    use crate::fixture::open_behind;
     use crate::fixture::store_in;
+    use crate::poll_times::PollTimes;
     use crate::work::Work;
     use postroom_model::Domain;
     use postroom_model::Entity;
+    use postroom_model::FolderId;
+    use postroom_model::Timestamp;
     use postroom_model::builtin::MESSAGES;
+    use postroom_testkit::on_both;
     use serde_json::json;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering;
 
     /// How many bytes a page has.
     const PAGE_BYTES: u64 = 16_384;
@@ -188,6 +207,51 @@ mod tests {
             store.entity_delete(EntityPlace::new(&domain, &class, id), None).await.unwrap();
         }
         full
+    }
+
+    /// A database on a disk that is full as long as it is so wished.
+    #[derive(Debug)]
+    struct FullDisk {
+        database: Arc<dyn Database>,
+        is_full: Arc<AtomicBool>,
+        /// How many batches it was given that write times of polls.
+        times: Arc<AtomicUsize>,
+    }
+
+    impl DatabaseFront for FullDisk {
+        fn behind(&self) -> &dyn Database {
+            self.database.as_ref()
+        }
+
+        fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
+            if batch.iter().any(|statement| statement.sql.contains("\"lastPollAt\" =")) {
+                self.times.fetch_add(1, Ordering::Relaxed);
+            }
+            self.database.write(batch, room)
+        }
+
+        fn is_full(&self) -> bool {
+            self.is_full.load(Ordering::Relaxed)
+        }
+    }
+
+    #[on_both]
+    async fn times_of_polls_stay_in_memory_while_the_disk_is_full() {
+        let (is_full, times) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+        let front = |database| -> (Arc<dyn Database>, ()) {
+            let (is_full, times) = (Arc::clone(&is_full), Arc::clone(&times));
+            (Arc::new(FullDisk { database, is_full, times }), ())
+        };
+        let StoreBehind { directory: _directory, store, .. } =
+            open_behind(front, ObjectsAccess::None).await;
+        let polled = PollTimes { poll: Some(Timestamp::from_ms(1)), proof: None };
+        store.inner.unwritten.note(FolderId::from_u128(7), polled);
+        store.sweep().await;
+        assert_eq!(times.load(Ordering::Relaxed), 0);
+        is_full.store(false, Ordering::Relaxed);
+        store.sweep().await;
+        assert_eq!(times.load(Ordering::Relaxed), 1, "they were not forgotten");
+        assert!(store.inner.unwritten.all().is_empty());
     }
 
     // SQLite alone: PostgreSQL gives space back by itself.

@@ -6,6 +6,7 @@
 //!   each `Statement::new` of the sources ◄───────────────────┘ is among them, or is excepted
 //! ```
 
+use crate::ObjectsAccess;
 use crate::database::Statement;
 use crate::fixture::StoreBehind;
 use crate::fixture::objects_at;
@@ -132,7 +133,7 @@ fn places(directory: &Path, below: &str, all: &mut Vec<(Place, String)>) {
 #[on_both(flavor = "multi_thread")]
 async fn no_statement_scans_a_large_table() {
     let s3 = S3::start().await.unwrap();
-    let objects = objects_at(&s3, "s3://mail", S3::SECRET);
+    let objects = ObjectsAccess::At(objects_at(&s3, "s3://mail", S3::SECRET));
     let StoreBehind { directory: _directory, database, store, front: recorded } =
         open_behind(Recording::of, objects).await;
     fill(&store).await;
