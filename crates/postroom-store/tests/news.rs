@@ -12,10 +12,15 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::builtin;
 use postroom_store::*;
+use postroom_testkit::Need;
+use postroom_testkit::Postgres;
+use postroom_testkit::PostgresOptions;
 use postroom_testkit::on_both;
+use postroom_testkit::require;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::time::Duration;
 
 fn object(json: &Json) -> Map<String, Json> {
     json.as_object().unwrap().clone()
@@ -134,4 +139,25 @@ async fn the_number_of_a_change_is_known_at_once() {
     assert!(matches!(never, NewsPage::Unknown { .. }), "{never:?}");
     create(&store, builtin::PROFILES, &json!({"name": "b", "imapHost": "b.test"})).await;
     assert_eq!(behind(&store, seq, 10, 1).await.0.len(), 1);
+}
+
+// PostgreSQL alone: SQLite prepares no transactions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_transaction_of_another_program_does_not_hold_up_the_news() {
+    if !require(&[Need::Postgres]) {
+        return;
+    }
+    let extra = "max_prepared_transactions = 5".to_owned();
+    let server = Postgres::start(&PostgresOptions { extra, ..PostgresOptions::default() }).unwrap();
+    server.database_create("shared").await.unwrap();
+    let url = server.url("shared");
+    let (other, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let prepared = "BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'of another'";
+    other.batch_execute(prepared).await.unwrap();
+    let database = PostgresDatabase::open(PostgresConfig::parse(&url).unwrap()).await.unwrap();
+    let store = Store::open(database, &opened::config("a")).await.unwrap();
+    create(&store, builtin::PROFILES, &json!({"name": "a", "imapHost": "a.test"})).await;
+    let told = tokio::time::timeout(Duration::from_secs(60), behind(&store, 0, 10, 1)).await;
+    assert_eq!(told.expect("it is told").0.len(), 1);
 }

@@ -68,8 +68,9 @@ impl Dialect for PostgresDialect {
 
     fn seq_settled(&self) -> Option<&'static str> {
         // A running transaction may be a batch of Postroom, unless it is known to belong to another
-        // database. If the user may not see the sessions of others, the bound waits for the
-        // transactions of all databases of the server.
+        // database, or is prepared: Postroom prepares none, and a prepared one may stay for weeks. If
+        // the user may not see the sessions of others, the bound waits for the transactions of all
+        // databases of the server.
         Some(
             "((SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq') + 65536 * COALESCE(
                (SELECT MIN(CAST(CAST(running AS TEXT) AS BIGINT))
@@ -77,7 +78,8 @@ impl Dialect for PostgresDialect {
                   WHERE CAST(running AS xid) NOT IN (SELECT \"backend_xid\"
                     FROM \"pg_stat_activity\" WHERE \"backend_xid\" IS NOT NULL
                       AND (\"datname\" IS DISTINCT FROM current_database()
-                        OR \"backend_type\" <> 'client backend'))),
+                        OR \"backend_type\" <> 'client backend')
+                    UNION ALL SELECT \"transaction\" FROM \"pg_prepared_xacts\")),
                CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)))",
         )
     }
