@@ -47,6 +47,22 @@ const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 /// An id that is greater than that of every message.
 pub(crate) const LAST: EntityId = EntityId::from_u128(u128::MAX);
 
+/// The properties of a message that have words, or that decide whether its words are stored.
+const WITH_WORDS: [&str; 8] = [
+    names::SUBJECT,
+    names::FROM,
+    names::TO,
+    names::TEXT,
+    names::FILE,
+    names::DATE_TIME,
+    names::FOLDER_ID,
+    names::ACCOUNT_ID,
+];
+/// The properties of profiles, accounts and folders that decide it for their messages.
+const WITH_OPTIONS: [&str; 3] = [names::OPTIONS, names::PROFILE_ID, names::ACCOUNT_ID];
+/// If a change of a message replaced more, its words are stored again without looking.
+const REPLACED_CHARS_MAX: u32 = 4_096;
+
 /// What is left to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WordsLeft {
@@ -149,12 +165,15 @@ impl Store {
         self.write(vec![begun, self.filled_to(LAST)]).await.map(drop)
     }
 
-    /// Reads the next changes: which messages have changed, and whether options have changed.
+    /// Reads the next changes: which messages have changed in what has words, and whether options
+    /// have changed.
     async fn words_feed(&self, after: i64) -> Result<ChangesPart, Error> {
         let settled = seq::settled(self.inner.database.dialect());
         let sql = format!(
             "SELECT \"seq\", \"class\", \"entity\", \"operation\",
-               CASE WHEN \"class\" IN ($2, $3, $4) THEN \"replaced\" END
+               CASE WHEN \"class\" IN ($2, $3, $4)
+                 OR LENGTH(CAST(\"replaced\" AS TEXT)) <= {REPLACED_CHARS_MAX}
+                 THEN \"replaced\" END
              FROM \"change\" WHERE \"seq\" > $1{settled} ORDER BY \"seq\" LIMIT $5"
         );
         let statement = Statement::new(sql).bind(after).bind(PROFILES).bind(ACCOUNTS);
@@ -163,17 +182,18 @@ impl Store {
         for row in &rows {
             part.last = row.whole(0);
             let is_deletion = row.whole(3) == Some(Operation::Delete.number());
-            match row.id(2) {
-                Some(id) if row.text(1) == Some(MESSAGES) && !is_deletion => {
-                    part.messages.insert(id);
-                }
-                _ => {}
+            // `None`: the entity is new, or so much was replaced that it was not read.
+            let replaced: Option<Map<String, Json>> =
+                row.text(4).and_then(|text| serde_json::from_str(text).ok());
+            let has_any = |names: &[&str]| {
+                replaced.as_ref().map(|all| names.iter().any(|name| all.contains_key(*name)))
+            };
+            if row.text(1) == Some(MESSAGES) {
+                let id = row.id(2).filter(|_| !is_deletion && has_any(&WITH_WORDS) != Some(false));
+                part.messages.extend(id);
+            } else {
+                part.changes_options |= has_any(&WITH_OPTIONS) == Some(true);
             }
-            let replaced: Map<String, Json> =
-                row.text(4).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-            part.changes_options |= [names::OPTIONS, names::PROFILE_ID, names::ACCOUNT_ID]
-                .iter()
-                .any(|name| replaced.contains_key(*name));
         }
         Ok(part)
     }

@@ -302,6 +302,25 @@ async fn words_follow_changes_and_files_and_leave_with_their_message() {
     assert_eq!(verified.damaged, 0);
 }
 
+#[on_both]
+async fn a_change_that_concerns_no_words_reads_no_text() {
+    let world = world().await;
+    let message = json!({"messageDirection": "out", "subject": "plum", "text": "apple"});
+    let id = world.create(vec![message]).await[0];
+    world.keep_up().await;
+    // The feed does not tell of this, so it is found only if somebody reads the text.
+    let behind = "UPDATE \"email/Messages\" SET \"text\" = 'cherry' WHERE \"id\" = $1";
+    world.database.write(vec![Statement::new(behind).bind(id)], Room::Free).await.unwrap();
+    let change = async |values: Json| {
+        let place = EntityPlace::new(&world.domain, &world.class, id);
+        world.store.entity_update(place, values.as_object().unwrap(), None).await.unwrap();
+        world.keep_up().await;
+        world.found("cherry").await.len()
+    };
+    assert_eq!(change(json!({"replyTo": ["x@y.test"]})).await, 0);
+    assert_eq!(change(json!({"subject": "pear"})).await, 1);
+}
+
 /// How many rows of words a message has.
 async fn kept(world: &World, id: EntityId) -> usize {
     let sql = "SELECT 1 FROM \"full text\" WHERE \"id\" = $1";
