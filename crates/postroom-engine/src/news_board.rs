@@ -40,6 +40,9 @@ const PAGE_AGE_MAX: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(10);
 /// After this time, only a ring makes the task look again.
 const AGAIN_MAX: Duration = Duration::from_secs(2);
+/// How often followers are told that nothing of theirs has changed up to a greater number. It is much
+/// more often than old changes are removed, so a quiet follower does not fall behind.
+const EMPTY_EVERY: Duration = Duration::from_secs(60);
 /// How long to wait after the feed could not be read.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// How often a read is repeated because the classes changed at the same moment.
@@ -149,6 +152,7 @@ impl NewsBoard {
             domain: domain.clone(),
             column: Arc::downgrade(&column),
             after: newest,
+            told_at: Instant::now(),
             listener,
         };
         tokio::spawn(async move {
@@ -165,6 +169,8 @@ struct ColumnReader {
     domain: Domain,
     column: Weak<Column>,
     after: i64,
+    /// When followers were woken last.
+    told_at: Instant,
     listener: Listener,
 }
 
@@ -207,9 +213,15 @@ impl ColumnReader {
     }
 
     fn add(&mut self, news: Arc<[EntityNews]>, next: i64) {
-        let is_grown = next > self.after;
-        self.after = next;
         let read_at = Instant::now();
+        // The numbers grow with the changes of other domains, and on PostgreSQL with each
+        // transaction. A follower has nothing of these.
+        let is_due = read_at.duration_since(self.told_at) >= EMPTY_EVERY;
+        let is_grown = next > self.after && (!news.is_empty() || is_due);
+        self.after = next;
+        if is_grown {
+            self.told_at = read_at;
+        }
         self.change(|latest| {
             latest.is_readable = true;
             if is_grown {
@@ -324,6 +336,7 @@ async fn read(store: &Store, domain: &Domain, after: i64, limit: u32) -> Result<
 mod tests {
     use super::*;
     use crate::fixture;
+    use futures_util::FutureExt;
     use postroom_model::builtin;
     use serde_json::json;
 
@@ -385,6 +398,35 @@ mod tests {
             let names = one.await.unwrap();
             assert_eq!(names, all[COUNT - names.len()..], "follower {at}");
         }
+    }
+
+    #[tokio::test]
+    async fn changes_of_another_domain_wake_nobody() {
+        const COUNT: usize = 20;
+        let (_directory, shared) = fixture::shared().await;
+        let (store, default) = (&shared.store, Domain::default_domain());
+        let board = NewsBoard::new(store.clone());
+        let other = Domain::new("other").unwrap();
+        let mut quiet = board.follow(&other, 0).await.unwrap();
+        let first = quiet.read(10).await.unwrap();
+        assert!(matches!(first, NewsPage::News { news, .. } if news.is_empty()));
+        let mut busy = board.follow(&default, quiet.after()).await.unwrap();
+        for number in 0..COUNT {
+            create(store, number).await;
+            while !matches!(busy.read(10).await.unwrap(), NewsPage::News { news, .. } if !news.is_empty())
+            {
+                busy.changed().await;
+            }
+            assert!(quiet.changed().now_or_never().is_none(), "after {number}");
+        }
+        let class = store.builtin(builtin::PROFILES).unwrap();
+        let values = json!({"name": "its own"}).as_object().unwrap().clone();
+        let entity = postroom_model::Entity::new(store.clock().new_id(), values);
+        let new = postroom_store::NewEntity { entity, files: vec![] };
+        store.entity_create(&other, &class, vec![new]).await.unwrap();
+        quiet.changed().await;
+        let page = quiet.read(10).await.unwrap();
+        assert!(matches!(page, NewsPage::News { news, .. } if news.len() == 1));
     }
 
     #[tokio::test]
