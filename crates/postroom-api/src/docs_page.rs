@@ -29,8 +29,10 @@ use pulldown_cmark::Options;
 use pulldown_cmark::Parser;
 use pulldown_cmark::Tag;
 use pulldown_cmark::TagEnd;
+use std::collections::HashMap;
 use std::io::Cursor;
 use std::io::Read;
+use std::sync::LazyLock;
 use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 use zip::ZipArchive;
 
@@ -87,6 +89,11 @@ const VIEWER: &[(&str, &str)] = &[
     ("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
 ];
 
+/// The files of the viewer, by name.
+static UNPACKED: LazyLock<HashMap<&'static str, Bytes>> = LazyLock::new(|| {
+    VIEWER.iter().filter_map(|(name, _)| Some((*name, of_viewer(name)?))).collect()
+});
+
 /// `GET` of the reference.
 ///
 /// # Errors
@@ -139,7 +146,8 @@ pub(crate) async fn file(
         name => {
             let (name, media_type) =
                 VIEWER.iter().find(|(known, _)| *known == name).ok_or_else(missing)?;
-            let read = tokio::task::spawn_blocking(|| of_viewer(name)).await;
+            // The first request unpacks all of them.
+            let read = tokio::task::spawn_blocking(|| UNPACKED.get(name).cloned()).await;
             let read = read.map_err(|error| Problem::fault(error.to_string()))?;
             answer(&headers, media_type, read.ok_or_else(missing)?)
         }
