@@ -38,6 +38,7 @@ use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use postroom_net::Certificates;
 use std::convert::Infallible;
+use postroom_store::Clock;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::pin::pin;
@@ -97,10 +98,10 @@ pub async fn serve(
 ) {
     let Listening { listener, certificates } = listening.into();
     let ending = app.ending.clone();
-    let connections = Connections::new(&app.limits);
+    let (connections, clock) = (Connections::new(&app.limits), app.store.clock().clone());
     tokio::select! {
         () = accept(&listener, app, &connections, certificates.as_ref()) => {}
-        () = watch(certificates.as_ref()) => {}
+        () = watch(certificates.as_ref(), &clock) => {}
         () = stop => {}
     }
     drop(listener);
@@ -108,9 +109,9 @@ pub async fn serve(
     connections.end().await;
 }
 
-async fn watch(certificates: Option<&Certificates>) {
+async fn watch(certificates: Option<&Certificates>, clock: &Clock) {
     match certificates {
-        Some(certificates) => certificates.watch().await,
+        Some(certificates) => certificates.watch(|| clock.now_ms()).await,
         None => std::future::pending().await,
     }
 }

@@ -10,6 +10,8 @@
 //! Standards: RFC 7301 (ALPN).
 
 use crate::cause::cause;
+use crate::certificate_end::CertificateEnd;
+use crate::certificate_end::LastWarning;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::ClientHello;
@@ -99,6 +101,7 @@ struct CertificateFiles {
     config: Arc<ServerConfig>,
     /// What was found the last time: a fingerprint of both files, or of the error.
     seen: Mutex<FilesDigest>,
+    last_warning: Mutex<LastWarning>,
 }
 
 /// A SHA-256 of what was found.
@@ -143,6 +146,7 @@ impl Certificates {
             used,
             config: Arc::new(config),
             seen: Mutex::new(read.digest()),
+            last_warning: Mutex::default(),
         })))
     }
 
@@ -173,9 +177,24 @@ impl Certificates {
         }
     }
 
-    /// Reads the files again and again, for as long as it is polled.
-    pub async fn watch(&self) {
+    /// Whether the certificate ends soon, in words for people. `None`: it does not, or this was said
+    /// already. `now_ms` is in milliseconds since 1970.
+    #[must_use]
+    pub fn warning(&self, now_ms: i64) -> Option<String> {
+        let used = Arc::clone(&self.0.used.0.read().unwrap_or_else(PoisonError::into_inner));
+        let end = CertificateEnd::of(used.end_entity_cert().ok()?)?;
+        let mut last = self.0.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
+        end.warning(&mut last, now_ms)
+    }
+
+    /// Reads the files again and again, for as long as it is polled. The log warns before the
+    /// certificate ends. `now_ms` gives the time of day, in milliseconds since 1970.
+    pub async fn watch(&self, now_ms: impl Fn() -> i64) {
         loop {
+            if let Some(warning) = self.warning(now_ms()) {
+                let file = self.0.certificate.display();
+                tracing::warn!(%file, "the certificate of REST: {warning}");
+            }
             tokio::time::sleep(LOOK_AGAIN).await;
             let certificates = self.clone();
             let read = tokio::task::spawn_blocking(move || certificates.reload()).await;
@@ -314,6 +333,20 @@ mod tests {
         files.write("cert", &second);
         certificates.reload();
         assert_eq!(used(&certificates), second_der);
+    }
+
+    #[test]
+    fn the_end_of_the_certificate_that_is_used_is_warned_about() {
+        let files = Files { directory: tempfile::tempdir().unwrap() };
+        let (certificate, key, _) = made();
+        files.write("cert", &certificate);
+        files.write("key", &key);
+        let certificates = files.opened().unwrap();
+        // It is valid until the year 4096.
+        assert_eq!(certificates.warning(1_800_000_000_000), None);
+        let ended = certificates.warning(70_000_000_000_000).unwrap();
+        assert!(ended.contains("it ended at 4096-01-01T00:00:00Z"), "{ended}");
+        assert_eq!(certificates.warning(70_000_000_000_000), None);
     }
 
     #[test]

@@ -40,6 +40,8 @@ mod reach;
 
 mod dialer;
 
+mod certificate_end;
+
 mod certificates;
 
 pub use cause::cause;
