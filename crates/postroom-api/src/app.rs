@@ -8,6 +8,7 @@ use crate::lockout::Lockout;
 use crate::origins::Origins;
 use crate::rates::Rates;
 use crate::scans::Scans;
+use crate::trusted_proxies::TrustedProxies;
 use axum::http::HeaderMap;
 use axum::http::Uri;
 use postroom_engine::NewsBoard;
@@ -55,6 +56,8 @@ pub struct App {
     pub ending: CancellationToken,
     /// The origins whose pages may use the interface.
     pub(crate) origins: Origins,
+    /// The proxies whose word about the address of a client is taken.
+    pub(crate) proxies: TrustedProxies,
     /// Limits the memory of answers that are made as a whole.
     pub(crate) held: AnswerBudget,
 }
@@ -93,6 +96,7 @@ impl App {
             described: Arc::default(),
             ending,
             origins: Origins::default(),
+            proxies: TrustedProxies::default(),
             held,
         }
     }
@@ -121,6 +125,12 @@ impl App {
     pub fn request_limit(&self) -> impl Fn(Option<NonZeroU32>) + Send + Sync + use<> {
         let rates = Arc::clone(&self.rates);
         move |per_second| rates.limit(per_second)
+    }
+
+    /// The same, which takes the word of these proxies about the addresses of clients.
+    #[must_use]
+    pub fn with_proxies(self, proxies: TrustedProxies) -> Self {
+        Self { proxies, ..self }
     }
 
     /// The same, with a function that reports the health of the engine.

@@ -30,6 +30,8 @@ mod scans;
 
 mod origins;
 
+mod trusted_proxies;
+
 mod connections;
 
 mod answering;
@@ -195,3 +197,5 @@ pub use origins::Origins;
 pub use routes::router;
 pub use serve::Listening;
 pub use serve::serve;
+pub use trusted_proxies::NoProxy;
+pub use trusted_proxies::TrustedProxies;

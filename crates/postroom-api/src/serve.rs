@@ -23,6 +23,7 @@ use crate::problem::Problem;
 use crate::routes::router;
 use crate::socket;
 use crate::socket::Socket;
+use crate::trusted_proxies::TrustedProxies;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -37,8 +38,8 @@ use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use postroom_net::Certificates;
-use std::convert::Infallible;
 use postroom_store::Clock;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::pin::pin;
@@ -123,7 +124,7 @@ async fn accept(
     connections: &Connections,
     certificates: Option<&Certificates>,
 ) {
-    let limits = Arc::clone(&app.limits);
+    let (limits, proxies) = (Arc::clone(&app.limits), app.proxies.clone());
     let router = router(app);
     loop {
         match listener.accept().await {
@@ -131,6 +132,7 @@ async fn accept(
                 let one = One {
                     router: router.clone(),
                     peer,
+                    proxies: proxies.clone(),
                     connections: connections.clone(),
                     seat: Arc::new(connections.seat(peer.ip()).await),
                     answering: Answering::default(),
@@ -294,6 +296,7 @@ async fn silent(connection: &Connection, within: Duration) {
 struct One {
     router: Router,
     peer: SocketAddr,
+    proxies: TrustedProxies,
     connections: Connections,
     seat: Arc<Seat>,
     answering: Answering,
@@ -308,7 +311,8 @@ impl One {
         self.connections.used(&self.seat.connection);
         let in_pieces = request.version() == Version::HTTP_2;
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(self.peer));
+        let client = self.proxies.client(self.peer, request.headers());
+        request.extensions_mut().insert(ConnectInfo(client));
         request.extensions_mut().insert(Arc::clone(&self.seat));
         let answered = self.router.clone().call(request);
         async move { Ok(answered.await?.map(|body| running.body(body, in_pieces))) }

@@ -3,6 +3,7 @@
 use crate::problem::Fault;
 use crate::problem::Problem;
 use axum::body::HttpBody;
+use axum::extract::ConnectInfo;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -14,6 +15,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use futures_util::FutureExt;
 use postroom_store::Clock;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use tokio::time::Instant;
 
@@ -35,6 +37,8 @@ pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Ne
     let method = request.method().clone();
     let path = request.uri().path();
     let path = path.get(..PATH_BYTES_MAX).unwrap_or(path).to_owned();
+    let client = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let client = client.map(|ConnectInfo(client)| tracing::field::display(client.ip()));
     let begun = Instant::now();
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = answered
@@ -43,14 +47,16 @@ pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Ne
     let fault = response.extensions_mut().remove::<Fault>();
     if let Some(Fault { cause, is_hidden }) = fault {
         let (status, duration_ms) = (status.as_u16(), milliseconds(begun));
-        tracing::error!(request = id, %method, path, status, duration_ms, cause, "request failed");
+        tracing::error!(
+            request = id, client, %method, path, status, duration_ms, cause, "request failed"
+        );
         if is_hidden {
             response = Problem::fault("").of_request(&id).into_response();
         }
     } else {
         let (status, duration_ms) = (status.as_u16(), milliseconds(begun));
         let bytes = size_of(&response);
-        tracing::info!(request = id, %method, path, status, duration_ms, bytes, "request");
+        tracing::info!(request = id, client, %method, path, status, duration_ms, bytes, "request");
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);

@@ -77,6 +77,9 @@ pub(crate) struct FileInstance {
     /// The origins whose pages may use the REST interface.
     #[serde(default)]
     pub cors_origin: Vec<String>,
+    /// The proxies whose word about the address of a client is taken.
+    #[serde(default)]
+    pub trusted_proxy: Vec<String>,
     /// How many requests a token may send in each second.
     pub requests_per_second: Option<NonZeroU32>,
     /// Certificates (PEM) of authorities to trust in addition to those of the system.
@@ -114,6 +117,7 @@ impl FileInstance {
             tls_cert: self.tls_cert.clone(),
             tls_key: self.tls_key.clone(),
             cors_origin: self.cors_origin.clone(),
+            trusted_proxy: self.trusted_proxy.clone(),
             requests_per_second: self.requests_per_second,
         }
     }

@@ -5,6 +5,7 @@ use anyhow::bail;
 use clap::Args;
 use postroom_api::Limits;
 use postroom_api::Origins;
+use postroom_api::TrustedProxies;
 use postroom_net::Certificates;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -23,6 +24,10 @@ pub(crate) struct RestArguments {
     /// stands for all (default: none).
     #[arg(long, value_name = "ORIGIN")]
     pub cors_origin: Vec<String>,
+    /// A proxy before REST, or a network of proxies, whose X-Forwarded-For names the client; may be
+    /// repeated (default: none, and that field is ignored).
+    #[arg(long, value_name = "ADDRESS")]
+    pub trusted_proxy: Vec<String>,
     /// How many requests a token may send in each second, 1 or more (default: any number).
     #[arg(long, value_name = "COUNT")]
     pub requests_per_second: Option<NonZeroU32>,
@@ -31,11 +36,12 @@ pub(crate) struct RestArguments {
 impl RestArguments {
     /// These, and those of the configuration file where an argument is missing.
     pub(crate) fn or(self, file: Self) -> Self {
-        let own = self.cors_origin;
+        let either = |own: Vec<String>, file| if own.is_empty() { file } else { own };
         Self {
             tls_cert: self.tls_cert.or(file.tls_cert),
             tls_key: self.tls_key.or(file.tls_key),
-            cors_origin: if own.is_empty() { file.cors_origin } else { own },
+            cors_origin: either(self.cors_origin, file.cors_origin),
+            trusted_proxy: either(self.trusted_proxy, file.trusted_proxy),
             requests_per_second: self.requests_per_second.or(file.requests_per_second),
         }
     }
@@ -48,6 +54,11 @@ impl RestArguments {
     /// The origins whose pages may use REST.
     pub(crate) fn origins(&self) -> anyhow::Result<Origins> {
         Origins::new(&self.cors_origin).context("cors_origin (--cors-origin)")
+    }
+
+    /// The proxies whose word about the address of a client is taken.
+    pub(crate) fn proxies(&self) -> anyhow::Result<TrustedProxies> {
+        TrustedProxies::new(&self.trusted_proxy).context("trusted_proxy (--trusted-proxy)")
     }
 
     /// The certificate of the listener. `None`: it speaks no TLS.

@@ -171,7 +171,7 @@ impl Running {
         if kept(&setup) != kept(&self.setup) {
             tracing::warn!(
                 "SIGHUP: the instance, `data`, `database`, `blobs`, `feed_…`, `listen`, `tls_…`, \
-                 `cors_origin` and `requests_per_second` change only with a restart"
+                 `cors_origin`, `trusted_proxy` and `requests_per_second` change only with a restart"
             );
         }
         let trust_ca = setup.trust_ca.as_deref().unwrap_or(Path::new("-")).display().to_string();
@@ -288,7 +288,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let setup = Setup::of(arguments)?;
     let before = setup.in_force(&Configuration::default())?;
     let certificates = setup.rest.certificates()?;
-    let origins = setup.rest.origins()?;
+    let (origins, proxies) = (setup.rest.origins()?, setup.rest.proxies()?);
     // The port is bound first, so that a second instance on the same port ends before it touches
     // anything.
     let listen = &setup.listen;
@@ -317,6 +317,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let app = postroom_api::App::with_limits(store.clone(), setup.rest.limits())
         .with_origins(origins)
         .with_node(node.view())
+        .with_proxies(proxies)
         .with_texts(texts);
     let request_limit = Box::new(app.request_limit());
     request_limit(in_force.requests_per_second);

@@ -54,6 +54,25 @@ async fn five_wrong_tokens_lock_their_source_out() {
 }
 
 #[on_both]
+async fn a_trusted_proxy_says_which_client_sends_wrong_tokens_and_nobody_else_does() {
+    let direct = Server::start().await;
+    let behind = direct.behind_proxy().await;
+    for (server, others_status) in [(&behind, 401), (&direct, 429)] {
+        let from = |addresses: &'static str| {
+            let request = server.anonymous("GET", PROFILES).bearer_auth("another-wrong-token");
+            answer(request.header("x-forwarded-for", addresses))
+        };
+        for _ in 0..5 {
+            assert_eq!(from("203.0.113.5").await.status, 401);
+        }
+        assert_eq!(from("203.0.113.5").await.status, 429);
+        // What the client writes itself does not make it another one.
+        assert_eq!(from("203.0.113.6, 203.0.113.5").await.status, 429);
+        assert_eq!(from("203.0.113.6").await.status, others_status);
+    }
+}
+
+#[on_both]
 async fn the_rest_of_a_token_is_not_guessed() {
     let server = Server::start().await;
     let with = |token: &str| answer(server.anonymous("GET", PROFILES).bearer_auth(token));

@@ -5,6 +5,7 @@ use postroom_api::App;
 use postroom_api::Limits;
 use postroom_api::Listening;
 use postroom_api::Origins;
+use postroom_api::TrustedProxies;
 use postroom_engine::text::WholeTexts;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -217,6 +218,13 @@ impl Server {
     pub async fn with_origins(&self, origins: &[&str]) -> Self {
         let origins: Vec<_> = origins.iter().map(|origin| (*origin).to_owned()).collect();
         let app = App::new(self.store.clone()).with_origins(Origins::new(&origins).unwrap());
+        Self::serve_app(app, Arc::clone(&self.directory)).await
+    }
+
+    /// The same store behind a proxy on this host.
+    pub async fn behind_proxy(&self) -> Self {
+        let proxies = TrustedProxies::new(&["127.0.0.1".to_owned()]).unwrap();
+        let app = App::new(self.store.clone()).with_proxies(proxies);
         Self::serve_app(app, Arc::clone(&self.directory)).await
     }
 

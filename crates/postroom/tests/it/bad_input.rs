@@ -121,6 +121,7 @@ fn a_start_that_cannot_be_says_why() {
         (&["--data", &data, "--tls-cert", &file, "--tls-key", &file], &[], "no certificate in PEM"),
         (&["--data", &data, "--tls-cert", &data, "--tls-key", &file], &[], "Is a directory"),
         (&["--data", &data, "--cors-origin", "https://a.example/"], &[], "`https://a.example/` is no origin"),
+        (&["--data", &data, "--trusted-proxy", "proxy.example"], &[], "`proxy.example` is neither an address"),
         (&["--data", &data, "--requests-per-second", "0"], &[], "--requests-per-second"),
         (&["--data", &data, "--config", &rate],        &[], "roles[0]: invalid value: integer `0`"),
         (&["--data", &data, "--config", &text],        &[], "roles[0]: invalid type: string \"a week\""),
