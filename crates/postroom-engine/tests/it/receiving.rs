@@ -257,13 +257,11 @@ async fn a_message_that_waits_for_days_is_loaded_in_a_later_epoch_too_where_old_
     let is_pending = |it: &Entity| it.number("pendingCount") == Some(1);
     tokio::time::sleep(Duration::from_secs(3600)).await;
     world.until(FOLDERS, folder, |it| says(it, &pending) && is_pending(it)).await;
-    // Later proofs, while it is pending.
-    for day in ["first", "second", "third", "fourth"] {
-        tokio::time::sleep(DAY).await;
-        bring(day, 0);
-    }
+    // A later proof, while it is pending.
+    tokio::time::advance(DAY * 3).await;
+    bring("later", 0);
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    world.until(FOLDERS, folder, |it| it.number("storedCount") == Some(4) && is_pending(it)).await;
+    world.until(FOLDERS, folder, |it| it.number("storedCount") == Some(1) && is_pending(it)).await;
     // It is pending in the next epoch too.
     script(&world, Point::ImapMessage(Some(501)), When::Always, Action::End(Ending::Close));
     let renumber = |uid_validity, uid_first| {
@@ -274,10 +272,9 @@ async fn a_message_that_waits_for_days_is_loaded_in_a_later_epoch_too_where_old_
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let is_next = |it: &Entity| it.number("uidValidity") == Some(9) && is_pending(it);
     world.until(FOLDERS, folder, is_next).await;
-    tokio::time::sleep(4 * DAY).await;
     renumber(10, 700);
-    world.until_messages(5).await;
-    assert_eq!(world.subjects().await, ["first", "fourth", "second", "third", "waits"]);
+    world.until_messages(2).await;
+    assert_eq!(world.subjects().await, ["later", "waits"]);
     engine.stop().await;
 }
 
@@ -306,7 +303,7 @@ async fn a_server_that_ends_each_connection_at_the_list_of_mailboxes_delays_no_m
     let list = Point::ImapCommand(ImapCommand::List);
     script(&world, list, When::Always, Action::End(Ending::Close));
     // Each time long after the last mail, and at another moment between two attempts.
-    for number in 0..20 {
+    for number in 0..12 {
         tokio::time::sleep(Duration::from_secs(1200 + 37 * number)).await;
         deliver(&world, &format!("mail {number}"));
         let began = Instant::now();
