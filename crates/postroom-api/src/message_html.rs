@@ -58,8 +58,8 @@ enum InlineAs {
 ///
 /// # Errors
 ///
-/// 404 if there is none, 413 if it is too large for this, 422 for the parameters, 503 if there is no
-/// memory for it in time.
+/// 404 if there is none, 413 if it is too large for this, 422 for the parameters, 503 if there is
+/// no memory for it in time.
 pub(crate) async fn show(asked: &Asked, id: EntityId) -> Result<Option<Response>, Problem> {
     let wanted = wanted(asked)?;
     if wanted.inline.is_none() && !wanted.is_safe {

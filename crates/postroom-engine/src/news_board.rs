@@ -40,8 +40,8 @@ const PAGE_AGE_MAX: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(10);
 /// After this time, only a ring makes the task look again.
 const AGAIN_MAX: Duration = Duration::from_secs(2);
-/// How often followers are told that nothing of theirs has changed up to a greater number. It is much
-/// more often than old changes are removed, so a quiet follower does not fall behind.
+/// How often followers are told that nothing of theirs has changed up to a greater number. It is
+/// much more often than old changes are removed, so a quiet follower does not fall behind.
 const EMPTY_EVERY: Duration = Duration::from_secs(60);
 /// How long to wait after the feed could not be read.
 const AFTER_ERROR: Duration = Duration::from_secs(1);

@@ -177,8 +177,8 @@ impl Certificates {
         }
     }
 
-    /// Whether the certificate ends soon, in words for people. `None`: it does not, or this was said
-    /// already. `now_ms` is in milliseconds since 1970.
+    /// Whether the certificate ends soon, in words for people. `None`: it does not, or this was
+    /// said already. `now_ms` is in milliseconds since 1970.
     #[must_use]
     pub fn warning(&self, now_ms: i64) -> Option<String> {
         let used = Arc::clone(&self.0.used.0.read().unwrap_or_else(PoisonError::into_inner));

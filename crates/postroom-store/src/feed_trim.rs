@@ -1,8 +1,9 @@
 //! Removes the rows of the feed that are too old or too many.
 //!
 //! ```text
-//!   each sweep ─► so much longer has Postroom run ─► a mark, if it is time ─► rows before an old mark go
-//!                                                                         ─► once an hour: rows beyond the count go
+//!   each sweep ─► Postroom has run for so much longer ─► a mark, if it is time
+//!                                                     ─► rows before an old mark go
+//!                                                     ─► once an hour, rows beyond the count go
 //! ```
 //! Only the leader of a group trims, and each group has marks of its own (`crate::feed_marks`).
 

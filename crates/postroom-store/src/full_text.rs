@@ -25,12 +25,7 @@ use crate::store::Store;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::INDEXED_TEXT_CHARS_MAX;
-use postroom_model::Operation;
 use postroom_model::Options;
-use postroom_model::builtin::ACCOUNTS;
-use postroom_model::builtin::FOLDERS;
-use postroom_model::builtin::MESSAGES;
-use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::names;
 use postroom_model::indexed_words;
 use postroom_model::options::FULL_TEXT;
@@ -46,22 +41,6 @@ const AT_ONCE: u64 = 50;
 const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 /// An id that is greater than that of every message.
 pub(crate) const LAST: EntityId = EntityId::from_u128(u128::MAX);
-
-/// The properties of a message that have words, or that decide whether its words are stored.
-const WITH_WORDS: [&str; 8] = [
-    names::SUBJECT,
-    names::FROM,
-    names::TO,
-    names::TEXT,
-    names::FILE,
-    names::DATE_TIME,
-    names::FOLDER_ID,
-    names::ACCOUNT_ID,
-];
-/// The properties of profiles, accounts and folders that decide it for their messages.
-const WITH_OPTIONS: [&str; 3] = [names::OPTIONS, names::PROFILE_ID, names::ACCOUNT_ID];
-/// If a change of a message replaced more, its words are stored again without looking.
-const REPLACED_CHARS_MAX: u32 = 4_096;
 
 /// What is left to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,14 +59,6 @@ pub(crate) struct Reached {
     pub seq: i64,
     /// The pass has processed all messages from this one on. `None`: no pass is running.
     pub fill: Option<EntityId>,
-}
-
-/// What a part of the feed shows.
-#[derive(Default)]
-struct ChangesPart {
-    last: Option<i64>,
-    messages: BTreeSet<EntityId>,
-    changes_options: bool,
 }
 
 /// A message that is processed. `is_kept`: its words are stored.
@@ -124,7 +95,7 @@ impl Store {
             let marks = vec![moved(reached.seq, trimmed), self.filled_to(LAST)];
             return self.write(marks).await.map(|_| WordsLeft::More);
         }
-        let part = self.words_feed(reached.seq).await?;
+        let part = self.words_feed(reached.seq, AT_ONCE).await?;
         if let Some(last) = part.last {
             let mut marks = vec![moved(reached.seq, last)];
             if part.changes_options {
@@ -163,39 +134,6 @@ impl Store {
             ON CONFLICT (\"name\") DO NOTHING";
         let begun = Statement::new(begun).bind(SEQ).bind(last).must_change(Failed::Stale);
         self.write(vec![begun, self.filled_to(LAST)]).await.map(drop)
-    }
-
-    /// Reads the next changes: which messages have changed in what has words, and whether options
-    /// have changed.
-    async fn words_feed(&self, after: i64) -> Result<ChangesPart, Error> {
-        let settled = seq::settled(self.inner.database.dialect());
-        let sql = format!(
-            "SELECT \"seq\", \"class\", \"entity\", \"operation\",
-               CASE WHEN \"class\" IN ($2, $3, $4)
-                 OR LENGTH(CAST(\"replaced\" AS TEXT)) <= {REPLACED_CHARS_MAX}
-                 THEN \"replaced\" END
-             FROM \"change\" WHERE \"seq\" > $1{settled} ORDER BY \"seq\" LIMIT $5"
-        );
-        let statement = Statement::new(sql).bind(after).bind(PROFILES).bind(ACCOUNTS);
-        let rows = self.read(statement.bind(FOLDERS).bind(AT_ONCE)).await?;
-        let mut part = ChangesPart::default();
-        for row in &rows {
-            part.last = row.whole(0);
-            let is_deletion = row.whole(3) == Some(Operation::Delete.number());
-            // `None`: the entity is new, or so much was replaced that it was not read.
-            let replaced: Option<Map<String, Json>> =
-                row.text(4).and_then(|text| serde_json::from_str(text).ok());
-            let has_any = |names: &[&str]| {
-                replaced.as_ref().map(|all| names.iter().any(|name| all.contains_key(*name)))
-            };
-            if row.text(1) == Some(MESSAGES) {
-                let id = row.id(2).filter(|_| !is_deletion && has_any(&WITH_WORDS) != Some(false));
-                part.messages.extend(id);
-            } else {
-                part.changes_options |= has_any(&WITH_OPTIONS) == Some(true);
-            }
-        }
-        Ok(part)
     }
 
     /// Continues the pass with the messages before `behind`, in descending order of ids.

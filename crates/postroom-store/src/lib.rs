@@ -173,6 +173,8 @@ mod domain_row;
 
 mod entity;
 
+mod full_text_feed;
+
 mod full_text;
 
 mod full_text_lag;

@@ -124,14 +124,14 @@ pub const PLANTED: &[PlantedFault] = &[
         file: "crates/postroom-store/src/feed.rs",
         sound: "format!(\"{INSERT} VALUES ({})\", self.row_values())",
         faulty: "format!(\"{INSERT} SELECT {} WHERE 1 = 0\", self.row_values())",
-        finder: test("postroom-store", LIB, "feed::tests::the_newest_rows_stay"),
+        finder: test("postroom-store", LIB, "feed_trim::tests::the_newest_rows_stay"),
     },
     PlantedFault {
         name: "no row of the feed is kept",
-        file: "crates/postroom-store/src/feed.rs",
+        file: "crates/postroom-store/src/feed_trim.rs",
         sound: "let mut surplus = count - retained;",
         faulty: "let mut surplus = count - retained.min(0);",
-        finder: test("postroom-store", LIB, "feed::tests::the_newest_rows_stay"),
+        finder: test("postroom-store", LIB, "feed_trim::tests::the_newest_rows_stay"),
     },
     PlantedFault {
         name: "the `replyTo` of a client is not sent",
