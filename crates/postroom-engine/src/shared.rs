@@ -27,8 +27,10 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 /// What all accounts share.
@@ -68,6 +70,13 @@ const MAIL_TO_PUBLIC_ONLY: &str = "mail servers at other addresses are refused b
 
 /// A list of more mailboxes is a long one.
 const SURVEY_LONG_COUNT: usize = 1000;
+
+/// A login that has waited so long for its turn to dial is asked for again. A source gives logins
+/// that are valid for a few minutes.
+const LOGIN_WAITS_MAX: Duration = Duration::from_secs(60);
+/// How long its source is waited for then. The turn is held meanwhile, and a slow source must not
+/// hold up other accounts.
+const LOGIN_AGAIN_MAX: Duration = Duration::from_secs(5);
 
 /// The right to open a connection. Dropping it gives it back.
 #[derive(Debug)]
@@ -197,6 +206,30 @@ impl Shared {
         ConnectionPermit { _permit: Arc::clone(&self.long_surveys).acquire_owned().await.ok() }
     }
 
+    /// Waits as [`Self::turn`] does, with the login that is to be used then. If the wait is long, the
+    /// login is asked for again, because a token may have ended meanwhile. If the source does not
+    /// give one at once, the former login stays.
+    pub(crate) async fn turn_with(
+        &self,
+        account: &Account,
+        server: ServerKind,
+        credentials: &mut Credentials,
+    ) -> ConnectionPermit {
+        let Some(at) = account.server(server) else {
+            // No task connects to it.
+            return ConnectionPermit { _permit: None };
+        };
+        let begun = Instant::now();
+        let turn = self.turn(&at.endpoint).await;
+        if begun.elapsed() >= LOGIN_WAITS_MAX {
+            let again = self.credentials(account, server);
+            if let Ok(Ok(again)) = tokio::time::timeout(LOGIN_AGAIN_MAX, again).await {
+                *credentials = again;
+            }
+        }
+        turn
+    }
+
     /// Waits for the right to open a connection to a server. The caller holds it until the login is
     /// complete. It waits only for connections to the same host and port.
     pub async fn turn(&self, endpoint: &Endpoint) -> ConnectionPermit {
@@ -218,8 +251,48 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::CredentialAnswer;
     use crate::fixture;
     use futures_util::FutureExt;
+    use postroom_net::Secret;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering;
+
+    /// Gives another password each time.
+    #[derive(Debug, Default)]
+    struct Counting(AtomicUsize);
+
+    impl CredentialSource for Counting {
+        fn get<'a>(&'a self, request: &'a CredentialRequest) -> CredentialAnswer<'a> {
+            let count = self.0.fetch_add(1, Ordering::Relaxed).to_string();
+            let credentials =
+                Credentials { login: request.login.clone(), secret: Secret::Password(count.into()) };
+            Box::pin(async { Ok(credentials) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_login_that_waits_long_for_its_turn_to_dial_is_asked_for_again() {
+        let (_directory, mut shared) = fixture::shared().await;
+        let own = Arc::get_mut(&mut shared).unwrap();
+        own.credentials = Arc::new(Counting::default());
+        own.settings.connects_per_server_max = 1;
+        let account = fixture::account(&["a"]);
+        let endpoint = account.server(ServerKind::Imap).unwrap().endpoint.clone();
+        tokio::time::pause();
+        for (seconds, asked) in [(59, "0"), (61, "2")] {
+            let before = shared.turn(&endpoint).await;
+            let mut login = shared.credentials(&account, ServerKind::Imap).await.unwrap();
+            let turn = shared.turn_with(&account, ServerKind::Imap, &mut login);
+            let (turn, ()) = tokio::join!(turn, async {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                drop(before);
+            });
+            drop(turn);
+            let Secret::Password(password) = login.secret else { panic!("{login:?}") };
+            assert_eq!(secrecy::ExposeSecret::expose_secret(&password), asked, "{seconds} s");
+        }
+    }
 
     #[tokio::test]
     async fn mail_servers_of_other_networks_are_refused_if_the_configuration_says_so() {

@@ -219,7 +219,7 @@ async fn open_at_last(
 ) -> Result<SmtpConnection, Error> {
     // An account without SMTP has no sender.
     let server = account.smtp.as_ref().ok_or(Error::Superseded)?;
-    let credentials = match credentials {
+    let mut credentials = match credentials {
         Err(CredentialError::Missing) => None,
         // The login would be needed in any case.
         Err(error) if server.must_log_in => return Err(error.into()),
@@ -231,7 +231,10 @@ async fn open_at_last(
         mechanism: account.options.mechanism(),
         ..SmtpOptions::default()
     };
-    let _turn = shared.turn(&server.endpoint).await;
+    let _turn = match &mut credentials {
+        Some(Ok(credentials)) => shared.turn_with(account, ServerKind::Smtp, credentials).await,
+        Some(Err(_)) | None => shared.turn(&server.endpoint).await,
+    };
     let dialer = shared.mail_dialer(account).await.map_err(postroom_smtp::Error::from)?;
     let mut connection = SmtpConnection::open(&dialer, &server.endpoint, &options).await?;
     if let Some(credentials) = credentials

@@ -33,9 +33,9 @@ impl Connector for ImapConnector {
     ) -> Result<ImapSource, Error> {
         // An account without IMAP has no receiver.
         let server = account.imap.as_ref().ok_or(Error::Superseded)?;
-        let credentials = shared.credentials(account, ServerKind::Imap).await?;
+        let mut credentials = shared.credentials(account, ServerKind::Imap).await?;
         let options = options(shared, account, waits);
-        let refused = match log_in(shared, account, server, &options, &credentials).await {
+        let refused = match log_in(shared, account, server, &options, &mut credentials).await {
             Err(error) if is_refused(&error, &credentials) => error,
             logged_in => return Ok(ImapSource::new(logged_in?)),
         };
@@ -44,8 +44,8 @@ impl Connector for ImapConnector {
         }
         // The token may have ended before its time. The turn to dial is over, because the provider
         // may be slow.
-        let credentials = shared.credentials(account, ServerKind::Imap).await?;
-        match log_in(shared, account, server, &options, &credentials).await {
+        let mut credentials = shared.credentials(account, ServerKind::Imap).await?;
+        match log_in(shared, account, server, &options, &mut credentials).await {
             Err(error) if is_refused(&error, &credentials) => {
                 Err(CredentialError::token_refused(&error).into())
             }
@@ -66,9 +66,9 @@ async fn log_in(
     account: &Account,
     server: &Server,
     options: &ImapOptions,
-    credentials: &Credentials,
+    credentials: &mut Credentials,
 ) -> Result<ImapConnection, postroom_imap::Error> {
-    let _turn = shared.turn(&server.endpoint).await;
+    let _turn = shared.turn_with(account, ServerKind::Imap, credentials).await;
     let dialer = shared.mail_dialer(account).await?;
     let mut connection = ImapConnection::open(&dialer, &server.endpoint, options).await?;
     connection.login(credentials).await?;
