@@ -182,7 +182,7 @@ async fn apply(
         }
         let if_version = Some(current.version);
         let claim = claim.map(|token| ClaimStep { token, then: ClaimThen::Acknowledged });
-        let terms = ChangeTerms { if_version, same_login, once, step: None, claim };
+        let terms = ChangeTerms { if_version, same_login, once, claim, ..ChangeTerms::default() };
         let updated = asked.app.store.entity_update_on(place, &changes, terms).await;
         if matches!(updated, Err(Error::Condition(Failed::SameLogin))) {
             return Err(account::twin(asked, &[client::after(&current, &changes)]).await);

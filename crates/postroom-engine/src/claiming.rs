@@ -1,10 +1,14 @@
 //! Claims of clients: a worker takes entities that match a filter, with a change of its own, and
 //! those that were claimed too often get another change instead.
 //!
-//! The claims are durable before anything is changed. So whoever has the answer has the entities,
-//! and if the process is killed in between, they are free again when the claims expire. That is why
-//! an entity must match the filter after the change of its worker: otherwise nobody would get it
-//! again. After the change of those that were claimed too often it must not match.
+//! ```text
+//!   without `set`   one transaction claims several; those that were claimed too often are changed
+//!   with `set`      one transaction for each entity claims and changes it
+//! ```
+//! So whoever has the answer has the entities, and nobody sees an entity that is changed and not
+//! claimed, or claimed and not changed. An entity must match the filter after the change of its
+//! worker: otherwise nobody would get it again when the claim expires. After the change of those
+//! that were claimed too often it must not match.
 
 use crate::posted;
 use futures_util::StreamExt;
@@ -92,14 +96,14 @@ impl Claiming<'_> {
     /// a change that the rules do not allow. Then nothing is claimed.
     pub async fn run(&self) -> Result<Vec<ClaimedEntity>, Error> {
         let token = ClaimToken::of(self.store.clock().new_id());
+        if self.set.is_some() {
+            return self.run_changing(token).await;
+        }
         let (mut given, mut bytes, mut once) = (vec![], 0, self.once);
         loop {
-            let given_count = u32::try_from(given.len()).unwrap_or(u32::MAX);
-            let limit = self.query.limit.saturating_sub(given_count);
-            let query = Query { limit, ..self.query.clone() };
-            let (by, lease_ms) = (self.by, self.lease_ms);
-            let wanted = WantedClaim { query: &query, token, by, lease_ms, once };
-            let claims = match limit {
+            let query = self.rest(given.len());
+            let wanted = WantedClaim { once, ..self.wanted(&query, token) };
+            let claims = match query.limit {
                 0 => vec![],
                 _ => self.store.work_claim(self.domain, self.class, wanted).await?,
             };
@@ -134,6 +138,147 @@ impl Claiming<'_> {
         }
     }
 
+    /// The query for what is still wanted.
+    fn rest(&self, given_count: usize) -> Query {
+        let given_count = u32::try_from(given_count).unwrap_or(u32::MAX);
+        Query { limit: self.query.limit.saturating_sub(given_count), ..self.query.clone() }
+    }
+
+    fn wanted<'a>(&'a self, query: &'a Query, token: ClaimToken) -> WantedClaim<'a> {
+        WantedClaim { query, token, by: self.by, lease_ms: self.lease_ms, once: self.once }
+    }
+
+    /// Claims each entity in the transaction that changes it.
+    async fn run_changing(&self, token: ClaimToken) -> Result<Vec<ClaimedEntity>, Error> {
+        let (store, domain, class) = (self.store, self.domain, self.class);
+        store.claim_keep(domain, class, self.wanted(self.query, token)).await?;
+        let mut given = vec![];
+        let taken = self.take_all(token, &mut given).await;
+        if taken.is_err() {
+            let undone: Vec<_> = given.drain(..).map(|one| one.claim).collect();
+            store.claims_undo(domain, class, &undone, self.once).await?;
+        }
+        taken.map(|()| given)
+    }
+
+    /// Takes entities until there are enough, or no more are free. Adds them to `given`.
+    async fn take_all(
+        &self,
+        token: ClaimToken,
+        given: &mut Vec<ClaimedEntity>,
+    ) -> Result<(), Error> {
+        let (mut bytes, mut vain) = (0, 0);
+        while vain < TRIES_MAX {
+            let query = self.rest(given.len());
+            if query.limit == 0 {
+                break;
+            }
+            let wanted = self.wanted(&query, token);
+            let Some(chosen) = self.store.claim_choose(self.domain, self.class, wanted).await?
+            else {
+                break;
+            };
+            vain += 1;
+            for some in chosen.entities().chunks(AT_ONCE) {
+                let mut all = vec![];
+                for id in some {
+                    all.push(Box::pin(self.take(*id, token)));
+                }
+                // All of them end, so that what was taken is known also if one fails.
+                let all: Vec<_> = stream::iter(all).buffered(AT_ONCE).collect().await;
+                let mut failed = None;
+                for taken in all {
+                    match taken {
+                        Ok(Taken::Given(one)) => {
+                            bytes += Json::Object(one.entity.properties.clone()).to_string().len();
+                            given.push(*one);
+                            vain = 0;
+                        }
+                        Ok(Taken::PutAside) => vain = 0,
+                        Ok(Taken::Lost) => {}
+                        Err(error) => failed = Some(error),
+                    }
+                }
+                if let Some(error) = failed {
+                    return Err(error);
+                }
+                if bytes > ANSWER_BYTES_MAX {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes and changes one entity.
+    async fn take(&self, id: EntityId, token: ClaimToken) -> Result<Taken, Error> {
+        for _ in 0..TRIES_MAX {
+            match self.attempt_taking(id, token).await {
+                // It was changed meanwhile: look again.
+                Ok(None) => {}
+                Ok(Some(taken)) => return Ok(taken),
+                Err(Error::Condition(Failed::ClaimLost)) => return Ok(Taken::Lost),
+                Err(Error::Condition(Failed::OtherClasses)) => self.store.classes_refresh().await?,
+                Err(error) => return Err(of_entity(id, error)),
+            }
+        }
+        Err(Error::Condition(Failed::Crowded))
+    }
+
+    /// `None`: the entity was changed meanwhile.
+    async fn attempt_taking(
+        &self,
+        id: EntityId,
+        token: ClaimToken,
+    ) -> Result<Option<Taken>, Error> {
+        let store = self.store;
+        let class = store.class(&self.class.classname);
+        let class = class.ok_or(Error::Condition(Failed::OtherClasses))?;
+        let place = EntityPlace::new(self.domain, &class, id);
+        let taken = store.claim_taking(place, self.wanted(self.query, token)).await?;
+        let Some(current) = store.entity_get(self.domain, &class, id).await? else {
+            return Ok(Some(Taken::Lost));
+        };
+        if self.lets_through(&current) == Some(false) {
+            return Ok(Some(Taken::Lost));
+        }
+        let dead = self.dead_letter.filter(|dead| taken.claim.claims > dead.claims_max);
+        let set = dead.map(|dead| dead.set).or(self.set);
+        let then = if dead.is_some() { ClaimThen::Forgotten } else { ClaimThen::Stays };
+        let changes = match set {
+            Some(set) => posted::changes(store, place, &current, set).await?,
+            None => Map::new(),
+        };
+        self.check(&client::after(&current, &changes), then)?;
+        let entity = if changes.is_empty() {
+            store.claim_take(&taken).await?;
+            if dead.is_some() {
+                store.claim_forget(place, token).await?;
+            }
+            current
+        } else {
+            let claim = dead.map(|_| ClaimStep { token, then });
+            let (if_version, takes) = (Some(current.version), Some(&taken));
+            let terms = ChangeTerms { if_version, takes, claim, ..ChangeTerms::default() };
+            match store.entity_update_on(place, &changes, terms).await? {
+                Updated::Done(entity) => entity,
+                Updated::Missing => return Ok(Some(Taken::Lost)),
+                Updated::Stale { .. } => return Ok(None),
+            }
+        };
+        let given = || Taken::Given(Box::new(ClaimedEntity { entity, claim: taken.claim }));
+        Ok(Some(if dead.is_some() { Taken::PutAside } else { given() }))
+    }
+
+    /// Whether the filter matches an entity. `None`: it looks into other entities, so nobody knows.
+    fn lets_through(&self, entity: &Entity) -> Option<bool> {
+        let filter = self.query.filter.as_ref();
+        if filter.is_some_and(Filter::refers) {
+            return None;
+        }
+        Some(filter.is_none_or(|filter| filter::matches(filter, entity, &|_, _| None)))
+    }
+
     /// Changes what was claimed, and adds what its worker gets to `given`.
     async fn settle(
         &self,
@@ -163,11 +308,7 @@ impl Claiming<'_> {
     async fn one(&self, claim: &WorkClaim) -> Result<Option<Entity>, Error> {
         let dead = self.dead_letter.filter(|dead| claim.claims > dead.claims_max);
         for _ in 0..TRIES_MAX {
-            let tried = match dead {
-                Some(dead) => self.attempt(claim, Some(dead.set), ClaimThen::Forgotten).await,
-                None => self.attempt(claim, self.set, ClaimThen::Stays).await,
-            };
-            match tried {
+            match self.attempt(claim, dead).await {
                 Ok(Updated::Done(entity)) => return Ok(Some(entity).filter(|_| dead.is_none())),
                 Ok(Updated::Missing) | Err(Error::Condition(Failed::ClaimLost)) => return Ok(None),
                 // It was changed meanwhile: look again.
@@ -182,10 +323,10 @@ impl Claiming<'_> {
     async fn attempt(
         &self,
         claim: &WorkClaim,
-        set: Option<&Json>,
-        then: ClaimThen,
+        dead: Option<DeadLetter<'_>>,
     ) -> Result<Updated, Error> {
-        let store = self.store;
+        let (store, set) = (self.store, dead.map(|dead| dead.set));
+        let then = if dead.is_some() { ClaimThen::Forgotten } else { ClaimThen::Stays };
         let class = store.class(&self.class.classname);
         let class = class.ok_or(Error::Condition(Failed::OtherClasses))?;
         let place = EntityPlace::new(self.domain, &class, claim.entity);
@@ -212,11 +353,9 @@ impl Claiming<'_> {
     /// Checks that the filter of the queue lets through what is to be claimed again, and nothing
     /// else. A filter that looks into other entities is not checked, because they may change.
     fn check(&self, after: &Entity, then: ClaimThen) -> Result<(), Error> {
-        let filter = self.query.filter.as_ref();
-        if filter.is_some_and(Filter::refers) {
+        let Some(is_match) = self.lets_through(after) else {
             return Ok(());
-        }
-        let is_match = filter.is_none_or(|filter| filter::matches(filter, after, &|_, _| None));
+        };
         let (name, reason) = match then {
             ClaimThen::Stays if self.set.is_some() && !is_match => (
                 "set",
@@ -234,6 +373,16 @@ impl Claiming<'_> {
     }
 }
 
+/// What became of an entity that was to be taken.
+enum Taken {
+    /// Its worker has it.
+    Given(Box<ClaimedEntity>),
+    /// It was claimed too often, and is changed so that nobody gets it.
+    PutAside,
+    /// Others were faster, or it does not match any more.
+    Lost,
+}
+
 /// An error of the change of an entity, with its id.
 fn of_entity(id: EntityId, error: Error) -> Error {
     let Error::Condition(Failed::Invalid { problems }) = error else {
@@ -244,4 +393,51 @@ fn of_entity(id: EntityId, error: Error) -> Error {
     };
     let problems = problems.into_iter().map(of).collect();
     Error::Condition(Failed::Invalid { problems })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use postroom_model::builtin::PROFILES;
+    use serde_json::json;
+    use std::sync::atomic::Ordering;
+
+    #[tokio::test]
+    async fn an_entity_is_claimed_and_changed_or_neither_whenever_the_process_ends() {
+        for batches in 0..4 {
+            let (_directory, shared, trouble) = fixture::shared_with_trouble().await;
+            let (store, domain) = (&shared.store, Domain::default_domain());
+            for _ in 0..2 {
+                fixture::create(store, PROFILES, json!({"name": "new"})).await;
+            }
+            let class = store.builtin(PROFILES).unwrap();
+            let query = Query { limit: 2, ..Query::default() };
+            let set = json!({"name": "begun"});
+            let claiming = Claiming {
+                store,
+                domain: &domain,
+                class: &class,
+                query: &query,
+                by: "worker",
+                lease_ms: 60_000,
+                set: Some(&set),
+                dead_letter: None,
+                once: None,
+            };
+            trouble.batches_left.store(batches, Ordering::Relaxed);
+            let claimed = claiming.run().await;
+            trouble.batches_left.store(u64::MAX, Ordering::Relaxed);
+            assert_eq!(claimed.is_ok(), batches >= 2);
+            let all = Query { limit: 10, ..Query::default() };
+            let all = store.entity_list(&domain, &class, &all).await.unwrap();
+            let ids: Vec<_> = all.iter().map(|one| one.id).collect();
+            let listed = store.claim_page(&domain, &class, &ids).await.unwrap();
+            for one in &all {
+                let is_claimed = listed.get(&one.id).is_some_and(|claim| claim.by.is_some());
+                let is_changed = one.text("name") == Some("begun");
+                assert_eq!(is_claimed, is_changed, "after {batches} batches: {one:?}");
+            }
+        }
+    }
 }

@@ -35,27 +35,40 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 
-/// A database that commits the next batch, and then says that nobody knows whether it did.
+/// The trouble that a database has.
 #[derive(Debug)]
-pub(crate) struct LosesAnswer {
-    database: Arc<dyn Database>,
-    /// Whether the answer to the next batch is lost.
-    pub is_next: Arc<AtomicBool>,
+pub(crate) struct Trouble {
+    /// Whether nobody is told that the next batch is committed.
+    pub loses_answer: AtomicBool,
+    /// How many batches are committed before the database ends.
+    pub batches_left: AtomicU64,
 }
 
-impl DatabaseFront for LosesAnswer {
+#[derive(Debug)]
+struct TroubledDatabase {
+    database: Arc<dyn Database>,
+    trouble: Arc<Trouble>,
+}
+
+impl DatabaseFront for TroubledDatabase {
     fn behind(&self) -> &dyn Database {
         self.database.as_ref()
     }
 
     fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
-        let (answer, is_next) = (self.database.write(batch, room), Arc::clone(&self.is_next));
+        let one_less = |left: u64| left.checked_sub(1);
+        let left = &self.trouble.batches_left;
+        if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
+            return Box::pin(async { Err(Error::Closed) });
+        }
+        let (answer, trouble) = (self.database.write(batch, room), Arc::clone(&self.trouble));
         Box::pin(async move {
             let done = answer.await?;
-            if is_next.swap(false, Ordering::Relaxed) {
+            if trouble.loses_answer.swap(false, Ordering::Relaxed) {
                 return Err(Error::OutcomeUnknown);
             }
             Ok(done)
@@ -65,18 +78,19 @@ impl DatabaseFront for LosesAnswer {
 
 /// What the tasks share, and the directory that its store is in for as long as it is kept.
 pub(crate) async fn shared() -> (TempDir, Arc<Shared>) {
-    let (directory, shared, _) = shared_that_loses().await;
+    let (directory, shared, _) = shared_with_trouble().await;
     (directory, shared)
 }
 
-/// The same, and what makes the database lose its next answer.
-pub(crate) async fn shared_that_loses() -> (TempDir, Arc<Shared>, Arc<AtomicBool>) {
+/// The same, and the trouble that its database can get.
+pub(crate) async fn shared_with_trouble() -> (TempDir, Arc<Shared>, Arc<Trouble>) {
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::system();
     let key = MasterKey::in_directory(directory.path()).unwrap();
     let database = SqliteDirectory::open(directory.path(), 1, clock.clone()).unwrap();
-    let loses = Arc::new(AtomicBool::new(false));
-    let database = Arc::new(LosesAnswer { database, is_next: Arc::clone(&loses) });
+    let (loses_answer, batches_left) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
+    let trouble = Arc::new(Trouble { loses_answer, batches_left });
+    let database = Arc::new(TroubledDatabase { database, trouble: Arc::clone(&trouble) });
     let classes = builtin::classes().unwrap();
     let (work, member) = (Work::Threads, Member::alone());
     let (objects, feed) = (ObjectsAccess::None, FeedRetention::default());
@@ -86,7 +100,7 @@ pub(crate) async fn shared_that_loses() -> (TempDir, Arc<Shared>, Arc<AtomicBool
     let dialing = Dialing { dialer, ehlo_name: "x.test".to_owned() };
     let settings = Settings::new(dialing, directory.path().join("spool"));
     let shared = Shared::new(store, settings).await.unwrap();
-    (directory, shared, loses)
+    (directory, shared, trouble)
 }
 
 /// Keeps a new entity, as a client sends it.

@@ -265,8 +265,10 @@ mod tests {
     impl CredentialSource for Counting {
         fn get<'a>(&'a self, request: &'a CredentialRequest) -> CredentialAnswer<'a> {
             let count = self.0.fetch_add(1, Ordering::Relaxed).to_string();
-            let credentials =
-                Credentials { login: request.login.clone(), secret: Secret::Password(count.into()) };
+            let credentials = Credentials {
+                login: request.login.clone(),
+                secret: Secret::Password(count.into()),
+            };
             Box::pin(async { Ok(credentials) })
         }
     }

@@ -41,7 +41,6 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -51,21 +50,20 @@ struct World {
     shared: Arc<Shared>,
     source: MemorySource,
     known: Known,
-    /// Whether the database loses its next answer.
-    loses: Arc<AtomicBool>,
+    trouble: Arc<fixture::Trouble>,
     _directory: tempfile::TempDir,
 }
 
 impl World {
     /// With one folder that is monitored.
     async fn new(folder: Json) -> Self {
-        let (directory, shared, loses) = fixture::shared_that_loses().await;
+        let (directory, shared, trouble) = fixture::shared_with_trouble().await;
         let profile = json!({"name": "x", "imapHost": "mail.test", "imapPort": 143});
         let profile = create(&shared.store, builtin::PROFILES, profile).await;
         let account = json!({"address": "anna@x.test", "profile_id": profile.to_string()});
         create(&shared.store, builtin::ACCOUNTS, account).await;
         let (source, known) = (MemorySource::new(), Known::default());
-        let mut world = Self { shared, source, known, loses, _directory: directory };
+        let mut world = Self { shared, source, known, trouble, _directory: directory };
         let read = world.account().await;
         let mut examined = Examined::default();
         survey(&world.shared, &read, &mut world.source, &mut examined).await.unwrap();
@@ -524,7 +522,7 @@ async fn an_epoch_of_which_nobody_knows_whether_it_began_begins_once() {
     world.receive().await;
     let first = world.epoch().await;
     world.source.mailbox().renumber();
-    world.loses.store(true, Ordering::Relaxed);
+    world.trouble.loses_answer.store(true, Ordering::Relaxed);
     assert!(world.try_receive().await.is_err(), "the answer was lost");
     let second = world.epoch().await;
     assert_eq!(second.number, first.number + 1, "it began all the same");

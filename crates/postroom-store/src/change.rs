@@ -1,6 +1,7 @@
 //! Changes and deletions of entities, each only while the entity has the version that was read.
 
 use crate::claim_row::ClaimStep;
+use crate::claim_taking::TakenClaim;
 use crate::consent;
 use crate::database::Statement;
 use crate::entity_place::EntityPlace;
@@ -48,6 +49,8 @@ pub struct ChangeTerms<'a> {
     pub once: Option<&'a Once>,
     /// The step of the job that makes the change.
     pub step: Option<JobStep<'a>>,
+    /// The claim of the entity that is taken with the change.
+    pub takes: Option<&'a TakenClaim>,
     /// The work claim under which the change is made.
     pub claim: Option<ClaimStep>,
 }
@@ -96,7 +99,7 @@ impl Store {
         terms: ChangeTerms<'_>,
     ) -> Result<Updated, Error> {
         let EntityPlace { domain, class, id } = place;
-        let ChangeTerms { if_version, same_login, once, step, claim } = terms;
+        let ChangeTerms { if_version, same_login, once, step, takes, claim } = terms;
         for _ in 0..ATTEMPTS {
             let Some(current) = self.entity_get(domain, class, id).await? else {
                 return Ok(Updated::Missing);
@@ -109,6 +112,8 @@ impl Store {
             batch.extend(queue::before_change(class, id, &changes));
             // Before the change, so that the error names the property.
             batch.extend(self.reference_conditions(domain, class, &current, &changes));
+            // Its filter is about the entity before the change.
+            batch.extend(takes.map(|taken| taken.statement.clone()));
             let records = self.records(domain, class);
             batch.extend(records.change(&current, &changes, Map::new())?);
             let now_ms = self.clock().now_ms();

@@ -181,6 +181,10 @@ mod full_text_lag;
 
 mod work_claim;
 
+mod claim_taking;
+
+mod claims_trim;
+
 mod news;
 
 mod feed_trim;
@@ -290,6 +294,8 @@ pub use chunk::BlobId;
 pub use claim_page::ListedClaim;
 pub use claim_row::ClaimStep;
 pub use claim_row::ClaimThen;
+pub use claim_taking::ChosenEntities;
+pub use claim_taking::TakenClaim;
 pub use class_sync::Synced;
 pub use classes::Classes;
 pub use clock::Clock;

@@ -43,10 +43,6 @@ use postroom_model::Timestamp;
 
 /// How often entities are looked for when all that were chosen were taken by others meanwhile.
 const ROUNDS_MAX: usize = 20;
-/// How long it is known that a claim was acknowledged: as long as the key of a client.
-const KNOWN_MS: i64 = 25 * 3_600_000;
-/// How many rows one batch removes at most.
-const TRIMMED_AT_ONCE: i64 = 5_000;
 
 /// A claim of an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +128,7 @@ impl Store {
 
     /// The entities that match and are free, as many as the query asks for and as others choose at
     /// this moment.
-    async fn claimable(
+    pub(crate) async fn claimable(
         &self,
         domain: &Domain,
         class: &Class,
@@ -165,7 +161,35 @@ impl Store {
         wanted: WantedClaim<'_>,
         chosen: &[EntityId],
     ) -> Result<Vec<WorkClaim>, Error> {
-        let WantedClaim { query, token, by, lease_ms, once } = wanted;
+        let WantedClaim { token, by, lease_ms, once, .. } = wanted;
+        let until = Timestamp::from_ms(self.clock().now_ms().saturating_add(lease_ms));
+        let claim = self.claiming(domain, class, wanted, chosen, None);
+        let keys = [token.to_string()];
+        let keep = once.map(|once| once::keep_ids(self, domain, class, once, &keys));
+        let outcomes = self.write(keep.into_iter().chain([claim]).collect()).await?;
+        let rows = outcomes.last().map(|outcome| outcome.rows.as_slice()).unwrap_or_default();
+        let claim = |row: &Row| {
+            let (entity, claims) = (row.id(0)?, u64::try_from(row.whole(1)?).ok()?);
+            Some(WorkClaim { entity, token, by: by.to_owned(), until, claims })
+        };
+        let claims: Option<Vec<_>> = rows.iter().map(claim).collect();
+        let mut claims = claims.ok_or(Error::Damaged { what: "a claim" })?;
+        let place = |claim: &WorkClaim| chosen.iter().position(|id| *id == claim.entity);
+        claims.sort_by_cached_key(place);
+        Ok(claims)
+    }
+
+    /// The statement that claims those of a few entities that are still free and match, and that
+    /// were claimed `before` times, if that is given.
+    pub(crate) fn claiming(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        wanted: WantedClaim<'_>,
+        chosen: &[EntityId],
+        before: Option<i64>,
+    ) -> Statement {
+        let WantedClaim { query, token, by, lease_ms, .. } = wanted;
         let (dialect, now_ms) = (self.inner.database.dialect(), self.clock().now_ms());
         let until = Timestamp::from_ms(now_ms.saturating_add(lease_ms));
         let mut conditions = self.conditions(domain);
@@ -182,6 +206,9 @@ impl Store {
         let is_free = is_free(&mut conditions, class, now_ms);
         let ids: Vec<_> = chosen.iter().map(|id| conditions.bind(Value::Id(*id))).collect();
         let (ids, skipping) = (ids.join(", "), dialect.skipping_locked());
+        let before = before.map(|before| conditions.bind(Value::Whole(before)));
+        let counted = before.map(|before| format!(" AND \"work claim\".\"claims\" = {before}"));
+        let counted = counted.unwrap_or_default();
         let sql = format!(
             "INSERT INTO \"work claim\"
                (\"class\", \"entity\", \"domain\", \"token\", \"by\", \"until\", \"claims\")
@@ -191,23 +218,10 @@ impl Store {
              ON CONFLICT (\"class\", \"entity\") DO UPDATE SET \"token\" = excluded.\"token\",
                \"by\" = excluded.\"by\", \"until\" = excluded.\"until\", \"acknowledged\" = NULL,
                \"claims\" = \"work claim\".\"claims\" + 1
-              WHERE \"work claim\".\"until\" <= {now}
+              WHERE \"work claim\".\"until\" <= {now}{counted}
              RETURNING \"entity\", \"claims\""
         );
-        let claim = Statement::new(sql).bind_all(conditions.values).of_class(class);
-        let keys = [token.to_string()];
-        let keep = once.map(|once| once::keep_ids(self, domain, class, once, &keys));
-        let outcomes = self.write(keep.into_iter().chain([claim]).collect()).await?;
-        let rows = outcomes.last().map(|outcome| outcome.rows.as_slice()).unwrap_or_default();
-        let claim = |row: &Row| {
-            let (entity, claims) = (row.id(0)?, u64::try_from(row.whole(1)?).ok()?);
-            Some(WorkClaim { entity, token, by: by.to_owned(), until, claims })
-        };
-        let claims: Option<Vec<_>> = rows.iter().map(claim).collect();
-        let mut claims = claims.ok_or(Error::Damaged { what: "a claim" })?;
-        let place = |claim: &WorkClaim| chosen.iter().position(|id| *id == claim.entity);
-        claims.sort_by_cached_key(place);
-        Ok(claims)
+        Statement::new(sql).bind_all(conditions.values).of_class(class)
     }
 
     /// The claims under a token that are neither ended nor taken by others, by the ids of the
@@ -355,23 +369,6 @@ impl Store {
             Some(WorkClaim { entity: place.id, token, by, until, claims })
         });
         claim.ok_or(Error::Damaged { what: "a claim" })
-    }
-
-    /// Removes the rows of claims that were acknowledged long ago, in bounded steps.
-    pub(crate) async fn claims_trim(&self) -> Result<(), Error> {
-        let before_ms = self.clock().now_ms().saturating_sub(KNOWN_MS);
-        loop {
-            let sql = "SELECT \"acknowledged\" FROM \"work claim\" WHERE \"acknowledged\" < $1
-                ORDER BY \"acknowledged\" LIMIT 1 OFFSET $2";
-            let step = Statement::new(sql).bind(Value::Moment(before_ms)).bind(TRIMMED_AT_ONCE);
-            let step_ms = self.read(step).await?.first().and_then(|row| row.whole(0));
-            let old = "DELETE FROM \"work claim\" WHERE \"acknowledged\" < $1";
-            let until = Value::Moment(step_ms.map_or(before_ms, |ms| ms.saturating_add(1)));
-            self.write_at_need(vec![Statement::new(old).bind_all([until])]).await?;
-            if step_ms.is_none() {
-                return Ok(());
-            }
-        }
     }
 }
 

@@ -171,7 +171,8 @@ impl Running {
         if kept(&setup) != kept(&self.setup) {
             tracing::warn!(
                 "SIGHUP: the instance, `data`, `database`, `blobs`, `feed_…`, `listen`, `tls_…`, \
-                 `cors_origin`, `trusted_proxy` and `requests_per_second` change only with a restart"
+                 `cors_origin`, `trusted_proxy` and `requests_per_second` change only with a \
+                 restart"
             );
         }
         let trust_ca = setup.trust_ca.as_deref().unwrap_or(Path::new("-")).display().to_string();

@@ -132,6 +132,16 @@ pub(super) async fn claims(world: &World) {
     let terms = ChangeTerms { claim, ..ChangeTerms::default() };
     let deal = EntityPlace::new(domain, &deals, deal);
     store.entity_update_on(deal, &object(&json!({"worth": 1})), terms).await.unwrap();
+    let worth = filter::equality(&deals, "worth", "1").unwrap();
+    let query = Query::filtered(worth, 1);
+    let token = ClaimToken::of(store.clock().new_id());
+    let of_deals = WantedClaim { query: &query, token, ..of_deals };
+    store.claim_give_back(deal, terms.claim.unwrap().token, 0).await.unwrap();
+    assert!(store.claim_choose(domain, &deals, of_deals).await.unwrap().is_some());
+    let taken = store.claim_taking(deal, of_deals).await.unwrap();
+    assert_eq!(taken.claim.claims, 2);
+    let terms = ChangeTerms { takes: Some(&taken), ..ChangeTerms::default() };
+    store.entity_update_on(deal, &object(&json!({"worth": 2})), terms).await.unwrap();
     let token = ClaimToken::of(store.clock().new_id());
     let wanted = WantedClaim { token, once: Some(&once), ..wanted };
     store.work_claim(domain, &class, wanted).await.unwrap_err();
