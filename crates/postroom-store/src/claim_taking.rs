@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::once;
 use crate::store::Store;
+use crate::work_claim::ChosenToClaim;
 use crate::work_claim::WantedClaim;
 use crate::work_claim::WorkClaim;
 use postroom_model::Class;
@@ -100,7 +101,8 @@ impl Store {
             until: Timestamp::from_ms(until),
             claims: u64::try_from(before).unwrap_or(0).saturating_add(1),
         };
-        let statement = self.claiming(place.domain, place.class, wanted, &[place.id], Some(before));
+        let one = ChosenToClaim { entities: &[place.id], before: Some(before) };
+        let statement = self.claiming(place.domain, place.class, wanted, one);
         Ok(TakenClaim { claim, statement: statement.must_change(Failed::ClaimLost) })
     }
 

@@ -74,6 +74,15 @@ pub struct WantedClaim<'a> {
     pub once: Option<&'a Once>,
 }
 
+/// Entities of which one statement claims those that it can.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChosenToClaim<'a> {
+    /// The entities.
+    pub entities: &'a [EntityId],
+    /// How often they must have been claimed before. `None`: any number of times.
+    pub before: Option<i64>,
+}
+
 /// The state of a claim for whoever shows a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimState {
@@ -163,7 +172,8 @@ impl Store {
     ) -> Result<Vec<WorkClaim>, Error> {
         let WantedClaim { token, by, lease_ms, once, .. } = wanted;
         let until = Timestamp::from_ms(self.clock().now_ms().saturating_add(lease_ms));
-        let claim = self.claiming(domain, class, wanted, chosen, None);
+        let free = ChosenToClaim { entities: chosen, before: None };
+        let claim = self.claiming(domain, class, wanted, free);
         let keys = [token.to_string()];
         let keep = once.map(|once| once::keep_ids(self, domain, class, once, &keys));
         let outcomes = self.write(keep.into_iter().chain([claim]).collect()).await?;
@@ -179,16 +189,15 @@ impl Store {
         Ok(claims)
     }
 
-    /// The statement that claims those of a few entities that are still free and match, and that
-    /// were claimed `before` times, if that is given.
+    /// The statement that claims those of a few entities that are still free and match.
     pub(crate) fn claiming(
         &self,
         domain: &Domain,
         class: &Class,
         wanted: WantedClaim<'_>,
-        chosen: &[EntityId],
-        before: Option<i64>,
+        chosen: ChosenToClaim<'_>,
     ) -> Statement {
+        let ChosenToClaim { entities, before } = chosen;
         let WantedClaim { query, token, by, lease_ms, .. } = wanted;
         let (dialect, now_ms) = (self.inner.database.dialect(), self.clock().now_ms());
         let until = Timestamp::from_ms(now_ms.saturating_add(lease_ms));
@@ -204,7 +213,7 @@ impl Store {
         let now = bind(Value::Moment(now_ms));
         let rows = page::matching(dialect, &mut conditions, class, query.filter.as_ref());
         let is_free = is_free(&mut conditions, class, now_ms);
-        let ids: Vec<_> = chosen.iter().map(|id| conditions.bind(Value::Id(*id))).collect();
+        let ids: Vec<_> = entities.iter().map(|id| conditions.bind(Value::Id(*id))).collect();
         let (ids, skipping) = (ids.join(", "), dialect.skipping_locked());
         let before = before.map(|before| conditions.bind(Value::Whole(before)));
         let counted = before.map(|before| format!(" AND \"work claim\".\"claims\" = {before}"));
