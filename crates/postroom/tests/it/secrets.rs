@@ -244,6 +244,7 @@ async fn accounts_are_verified(postroom: &Postroom, profile: &Json, stored: &[St
 }
 
 #[on_both(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one life with every secret there is")]
 async fn secrets_are_in_no_log_no_file_and_no_answer() {
     let users = [(ANNA, PASSWORD), (BEN, REFUSED)].map(owned).to_vec();
     let sandbox =
