@@ -25,8 +25,17 @@ pub(crate) struct LastTrim {
     pub at: Option<Instant>,
     /// How long Postroom had run when that was stored last, in milliseconds.
     pub stored_ms: i64,
-    /// How long it had run when the rows were counted last. `None`: they were not counted.
-    pub counted_ms: Option<i64>,
+    /// The last count of the rows. `None`: they were not counted.
+    pub counted: Option<FeedCount>,
+}
+
+/// A count of all rows of the feed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FeedCount {
+    /// How long Postroom had run, in milliseconds.
+    pub ran_ms: i64,
+    /// How many rows were to be kept.
+    pub kept: i64,
 }
 
 /// A moment in the life of the feed.

@@ -9,9 +9,12 @@
 
 use crate::database::Statement;
 use crate::error::Error;
+use crate::feed_marks::FeedCount;
 use crate::feed_marks::FeedMarks;
 use crate::feed_marks::LastTrim;
+use crate::feed_retention::FeedRetention;
 use crate::store::Store;
+use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,6 +29,11 @@ const BETWEEN_MAX: Duration = Duration::from_secs(300);
 const TRIMMED_AT_ONCE: i64 = 5_000;
 
 impl Store {
+    /// From now on the feed keeps so much. What is beyond that is removed at the next sweep.
+    pub fn feed_keep(&self, retention: FeedRetention) {
+        *self.inner.feed.lock().unwrap_or_else(PoisonError::into_inner) = retention;
+    }
+
     /// Removes the rows that are too old or too many, in bounded steps.
     pub(crate) async fn feed_trim(&self) -> Result<(), Error> {
         let mut trim = self.inner.last_trim.lock().await;
@@ -40,11 +48,12 @@ impl Store {
         trim: &mut LastTrim,
         since: Duration,
     ) -> Result<(), Error> {
-        let (epoch, kept) = (self.epoch()?, self.inner.feed);
+        let epoch = self.epoch()?;
+        let kept = *self.inner.feed.lock().unwrap_or_else(PoisonError::into_inner);
         if trim.epoch != Some(epoch) {
             let marks = self.marks_read().await?;
             let (stored_ms, at) = (marks.ran_ms(), trim.at);
-            *trim = LastTrim { epoch: Some(epoch), marks, at, stored_ms, counted_ms: None };
+            *trim = LastTrim { epoch: Some(epoch), marks, at, stored_ms, counted: None };
         }
         trim.marks.run(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
         let mut is_changed = trim.marks.ran_ms() - trim.stored_ms >= STORED_EVERY_MS;
@@ -63,9 +72,12 @@ impl Store {
             trim.stored_ms = trim.marks.ran_ms();
         }
         let ran_ms = trim.marks.ran_ms();
-        if trim.counted_ms.is_none_or(|counted_ms| ran_ms - counted_ms >= COUNTED_EVERY_MS) {
+        let is_counted = |counted: FeedCount| {
+            counted.kept == kept.changes && ran_ms - counted.ran_ms < COUNTED_EVERY_MS
+        };
+        if !trim.counted.is_some_and(is_counted) {
             self.trim_to(kept.changes).await?;
-            trim.counted_ms = Some(ran_ms);
+            trim.counted = Some(FeedCount { ran_ms, kept: kept.changes });
         }
         Ok(())
     }
@@ -141,7 +153,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::FeedRetention;
     use crate::fixture::Time;
     use crate::fixture::feed_settled;
     use crate::fixture::store;
@@ -199,6 +210,8 @@ mod tests {
         }
         assert_eq!(left(&store, HOUR / 2).await, [102, 50, 50, 50], "they are not counted yet");
         assert_eq!(left(&store, HOUR / 2).await, [50, 50, 50], "there are three at most");
+        store.feed_keep(FeedRetention { changes: 1, ..kept });
+        assert_eq!(left(&store, Duration::ZERO).await, [50], "another retention holds at once");
     }
 
     #[on_both]
