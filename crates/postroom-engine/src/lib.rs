@@ -32,6 +32,8 @@ mod proxied;
 
 mod token_request;
 
+mod token_assertion;
+
 mod token_found;
 
 mod token_known;

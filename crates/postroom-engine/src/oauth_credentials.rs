@@ -227,7 +227,7 @@ impl TokenAsker {
     ) -> Result<FoundTokens, CredentialError> {
         let (account, slot) = (found.account(), found.slot);
         let app = &found.oauth;
-        let Some(grant) = found.grant()? else {
+        let Some(grant) = found.grant(self.now())? else {
             let state = TokenState::None;
             self.note(found, TokenStep::Failed { state, is_open: false }).await?;
             return Err(CredentialError::NeedsPerson { reason: found.without_consent() });

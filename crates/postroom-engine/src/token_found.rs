@@ -1,6 +1,8 @@
 //! The tokens of an account as they are stored, and what people are told of them.
 
 use crate::credentials::CredentialError;
+use crate::token_assertion::AssertedClaims;
+use crate::token_assertion::assertion;
 use crate::token_request::Grant;
 use postroom_model::AccountId;
 use postroom_model::Timestamp;
@@ -39,6 +41,7 @@ impl FoundTokens {
         let secret = match self.oauth.grant {
             GrantKind::RefreshToken => self.refresh_token.as_ref(),
             GrantKind::ClientCredentials | GrantKind::External => self.app.client_secret.as_ref(),
+            GrantKind::JwtBearer => self.app.private_key.as_ref(),
         };
         secret.map(Sealed::mark)
     }
@@ -47,8 +50,8 @@ impl FoundTokens {
     ///
     /// # Errors
     ///
-    /// It cannot be decrypted.
-    pub(crate) fn grant(&self) -> Result<Option<Grant>, CredentialError> {
+    /// It cannot be decrypted, or the key of a service account is none.
+    pub(crate) fn grant(&self, now: Timestamp) -> Result<Option<Grant>, CredentialError> {
         match self.oauth.grant {
             GrantKind::RefreshToken => {}
             GrantKind::ClientCredentials => return Ok(Some(Grant::ClientCredentials)),
@@ -56,10 +59,30 @@ impl FoundTokens {
                 let (account, address) = (self.account(), self.address().to_owned());
                 return Ok(Some(Grant::External { account, address }));
             }
+            GrantKind::JwtBearer => return self.assertion(now).map(Some),
         }
         let property = self.slot.refresh_token();
         let token = self.refresh_token.as_ref().map(|sealed| opened(sealed, property));
         Ok(token.transpose()?.map(Grant::RefreshToken))
+    }
+
+    /// What the service account says to act for the mailbox.
+    fn assertion(&self, now: Timestamp) -> Result<Grant, CredentialError> {
+        let OAuthApp { name, client_id, scope, token_url, .. } = &self.oauth;
+        let unusable = |reason: &str| CredentialError::NeedsPerson {
+            reason: format!("`{}` of the OAuth app `{name}` {reason}", names::PRIVATE_KEY),
+        };
+        let key = self.app.private_key.as_ref();
+        let key = key.ok_or_else(|| unusable("is not set: let its administrator set it"))?;
+        let audience = token_url.as_ref().map(ToString::to_string).unwrap_or_default();
+        let claims = AssertedClaims {
+            issuer: client_id.as_deref().unwrap_or_default(),
+            subject: login_of(&self.row, self.slot),
+            scope,
+            audience: &audience,
+        };
+        let made = assertion(&opened(key, names::PRIVATE_KEY)?, &claims, now);
+        made.map(Grant::Assertion).map_err(unusable)
     }
 
     /// The secret of the app.
@@ -123,6 +146,13 @@ impl FoundTokens {
                 "the organisation of this mailbox gives the OAuth app `{app}` no access to it \
                  ({reason}{interrupted}): let the administrator of the organisation allow the app \
                  for {address} at the provider. Postroom asks again by itself"
+            ),
+            Consenter::Administrator if self.oauth.grant == GrantKind::JwtBearer => format!(
+                "the provider does not let the OAuth app `{app}` act for {} ({reason}): let the \
+                 administrator of the mailboxes allow the service account these scopes \
+                 (domain-wide delegation), and that of the app check clientId, privateKey, scopes \
+                 and tokenUrl",
+                login_of(&self.row, self.slot)
             ),
             Consenter::Administrator => format!(
                 "the provider refuses the OAuth app `{app}` ({reason}): let its administrator \

@@ -52,6 +52,8 @@ pub(crate) enum Grant {
     },
     /// The app itself (RFC 6749 §4.4).
     ClientCredentials,
+    /// What a service account says, signed with its key (RFC 7523 §2.1).
+    Assertion(SecretString),
     /// Software of a client has the tokens. The secret of the app says who asks.
     External {
         /// The account.
@@ -140,6 +142,10 @@ impl TokenRequest<'_> {
                 form.add("code_verifier", verifier.expose_secret());
             }
             Grant::ClientCredentials => form.add("grant_type", "client_credentials"),
+            Grant::Assertion(assertion) => {
+                form.add("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
+                form.add("assertion", assertion.expose_secret());
+            }
             Grant::External { account, address } => {
                 form.add("account", &account.to_string());
                 form.add("address", address);
@@ -149,7 +155,9 @@ impl TokenRequest<'_> {
         if !self.app.scope.is_empty() && !matches!(self.grant, Grant::Code { .. }) {
             form.add("scope", &self.app.scope);
         }
-        if let Some(id) = &self.app.client_id {
+        // An assertion says by itself whose it is.
+        let id = self.app.client_id.as_ref();
+        if let Some(id) = id.filter(|_| !matches!(self.grant, Grant::Assertion(_))) {
             form.add("client_id", id);
         }
         if let Some(secret) = self.client_secret.as_ref().filter(|_| !self.is_external()) {
@@ -166,7 +174,7 @@ impl TokenRequest<'_> {
     fn entitlement(&self) -> Option<&SecretString> {
         match &self.grant {
             Grant::RefreshToken(token) | Grant::Code { code: token, .. } => Some(token),
-            Grant::ClientCredentials | Grant::External { .. } => None,
+            Grant::ClientCredentials | Grant::Assertion(_) | Grant::External { .. } => None,
         }
     }
 
@@ -205,11 +213,11 @@ impl TokenRequest<'_> {
         if let Some(described) = described {
             let _ = write!(words, " ({})", described.trim());
         }
-        let verifier = match &self.grant {
-            Grant::Code { verifier, .. } => Some(verifier),
+        let more = match &self.grant {
+            Grant::Code { verifier: more, .. } | Grant::Assertion(more) => Some(more),
             Grant::RefreshToken(_) | Grant::ClientCredentials | Grant::External { .. } => None,
         };
-        let secrets = [self.entitlement(), verifier, self.client_secret.as_ref()];
+        let secrets = [self.entitlement(), more, self.client_secret.as_ref()];
         let is_echo = secrets.into_iter().flatten().any(|one| words.contains(one.expose_secret()));
         if is_echo {
             return ": (not shown)".to_owned();

@@ -2,7 +2,7 @@
 //!
 //! `oauth_presets.json` has the URLs and scopes of providers. An app has its own where it differs.
 //!
-//! Standards: RFC 6749 (OAuth 2.0), RFC 6750 (bearer tokens).
+//! Standards: RFC 6749 (OAuth 2.0), RFC 6750 (bearer tokens), RFC 7523 (service accounts).
 
 use crate::builtin::names;
 use crate::entity::Entity;
@@ -171,6 +171,8 @@ pub enum GrantKind {
     ClientCredentials,
     /// Nothing: software of the client has the tokens, and is asked for them.
     External,
+    /// The key of a service account, which acts for each mailbox (RFC 7523 §2.1).
+    JwtBearer,
 }
 
 /// An app with what its provider adds.
@@ -212,11 +214,12 @@ impl OAuthApp {
         let grant = match text(names::GRANT) {
             Some("client_credentials") => GrantKind::ClientCredentials,
             Some("external") => GrantKind::External,
+            Some("jwt_bearer") => GrantKind::JwtBearer,
             _ => GrantKind::RefreshToken,
         };
         let usual = match grant {
             GrantKind::ClientCredentials => &preset.application_scopes,
-            GrantKind::RefreshToken | GrantKind::External => &preset.scopes,
+            GrantKind::RefreshToken | GrantKind::External | GrantKind::JwtBearer => &preset.scopes,
         };
         let own: Vec<_> = app.texts(names::SCOPES).collect();
         Self {
@@ -272,13 +275,34 @@ pub fn tenant_problem(text: &str) -> Option<&'static str> {
         .then_some("takes the id of a directory, or its domain")
 }
 
+/// Why a text is no private key in PEM. `None`: it looks like one. Whether it is one is seen when it
+/// signs.
+#[must_use]
+pub fn private_key_problem(text: &str) -> Option<&'static str> {
+    let text = text.trim();
+    let kinds = ["PRIVATE KEY", "RSA PRIVATE KEY"];
+    let is_key = kinds.into_iter().any(|kind| {
+        text.starts_with(&format!("-----BEGIN {kind}-----"))
+            && text.ends_with(&format!("-----END {kind}-----"))
+    });
+    (!is_key).then_some(
+        "takes an RSA key in PEM: from -----BEGIN PRIVATE KEY----- to -----END PRIVATE KEY-----, \
+         with line breaks",
+    )
+}
+
 /// What is wrong with an app, new or changed, beyond the forms of its values.
 #[must_use]
 pub fn problems(app: &Entity) -> Vec<Invalid> {
     let is_custom = app.text(names::PROVIDER).is_none_or(|provider| provider == CUSTOM);
     let is_missing = is_custom && app.text(names::TOKEN_URL).is_none();
     let reason = "is required, unless `provider` names one that Postroom knows";
-    is_missing.then(|| Invalid::new(names::TOKEN_URL, reason)).into_iter().collect()
+    let url = is_missing.then(|| Invalid::new(names::TOKEN_URL, reason));
+    let is_service = OAuthApp::of(app).grant == GrantKind::JwtBearer;
+    let is_nameless = is_service && app.text(names::CLIENT_ID).is_none();
+    let reason = "is required with this `grant`: the address of the service account";
+    let name = is_nameless.then(|| Invalid::new(names::CLIENT_ID, reason));
+    url.into_iter().chain(name).collect()
 }
 
 /// Completes what a client sent for an account, new (`before` has nothing) or changed. Tokens of
@@ -404,6 +428,9 @@ mod tests {
         assert_eq!(wrong(json!({"provider": "custom"})), 1);
         assert_eq!(wrong(json!({"tokenUrl": "https://a.test/"})), 0);
         assert_eq!(wrong(json!({"provider": "google"})), 0);
+        assert_eq!(wrong(json!({"provider": "google", "grant": "jwt_bearer"})), 1);
+        let service = json!({"provider": "google", "grant": "jwt_bearer", "clientId": "r@a.test"});
+        assert_eq!(wrong(service), 0);
     }
 
     #[test]
@@ -420,6 +447,12 @@ mod tests {
         ];
         for (url, want) in table {
             assert_eq!(url_problem(url).is_none(), want, "{url}");
+        }
+        let (begin, end) = ("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----");
+        assert_eq!(private_key_problem(&format!("{begin}\nAA==\n{end}\n")), None);
+        for wrong in ["hush", begin, "-----BEGIN EC PRIVATE KEY-----\n-----END EC PRIVATE KEY-----"]
+        {
+            assert!(private_key_problem(wrong).is_some(), "{wrong}");
         }
         for (tenant, want) in [("common", true), ("a.example", true), ("a/b", false), ("", false)] {
             assert_eq!(tenant_problem(tenant).is_none(), want, "{tenant}");

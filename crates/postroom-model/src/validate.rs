@@ -288,6 +288,7 @@ fn format_problem(format: &str, text: &str) -> Option<&'static str> {
         "webhook_secret" => webhook::secret_problem(text),
         "oauth_url" => oauth::url_problem(text),
         "tenant" => oauth::tenant_problem(text),
+        "private_key" => oauth::private_key_problem(text),
         "event" => EventName::from_text(text).is_none().then_some(
             "is the name of no event, such as message.received; the documents list all names",
         ),

@@ -4,18 +4,21 @@
 //! ```text
 //!   GET  /authorize    the page, whose one button leads to /consent
 //!   POST /consent      back to the app with a code, or with `answer=deny` without one
-//!   POST /token        tokens: by a code, a refresh token, or the secret of an app
+//!   POST /token        tokens: by a code, a refresh token, the secret of an app, or an assertion
 //!   POST /introspect   whose token it is
 //! ```
-//! Standards: RFC 6749, RFC 7636 (PKCE), RFC 7662 (introspection).
+//! Standards: RFC 6749, RFC 7523 (service accounts), RFC 7636 (PKCE), RFC 7662 (introspection).
 
 mod form;
 mod page;
+mod service;
+
 mod provider;
 
 use crate::token_server::form::FormAsked;
 use crate::token_server::page::AskedConsent;
 use crate::token_server::provider::ProviderState;
+use crate::token_server::service::ServiceAccount;
 use std::collections::HashMap;
 use std::io;
 use std::net::Ipv4Addr;
@@ -110,6 +113,22 @@ impl TokenServer {
     /// user.
     pub fn entitle(&self, secret: &str, user: Option<&str>) {
         self.state().entitle(secret, user);
+    }
+
+    /// Makes a service account of this address, which may act for every user. Gives its key, in PEM.
+    /// Another one takes its place.
+    #[must_use]
+    pub fn service_account(&self, address: &str) -> String {
+        let (account, key) = ServiceAccount::new(address);
+        self.state().service = Some(account);
+        key
+    }
+
+    /// Whether the service account may act for users.
+    pub fn delegate(&self, is_allowed: bool) {
+        if let Some(account) = &mut self.state().service {
+            account.is_allowed = is_allowed;
+        }
     }
 
     /// A user takes all consents back.

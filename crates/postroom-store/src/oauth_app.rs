@@ -25,6 +25,8 @@ pub struct OAuthAppRow {
     pub app: Entity,
     /// Its secret at the provider.
     pub client_secret: Option<Sealed>,
+    /// The key of its service account.
+    pub private_key: Option<Sealed>,
 }
 
 /// The tokens of an account for one slot, sealed until they are used.
@@ -64,8 +66,11 @@ impl Store {
     }
 
     fn oauth_app(&self, class: &Class, row: &Row) -> Result<(OAuthAppId, Arc<OAuthAppRow>), Error> {
-        let client_secret = secret(&self.inner.key, class, row, names::CLIENT_SECRET);
+        let secret = |name| secret(&self.inner.key, class, row, name);
+        let (client_secret, private_key) =
+            (secret(names::CLIENT_SECRET), secret(names::PRIVATE_KEY));
         let app = self.entity_of(class, row)?;
-        Ok((OAuthAppId::of(app.id), Arc::new(OAuthAppRow { app, client_secret })))
+        let id = OAuthAppId::of(app.id);
+        Ok((id, Arc::new(OAuthAppRow { app, client_secret, private_key })))
     }
 }

@@ -47,6 +47,8 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("POST",   "email/OAuthApps",             "{\"name\":\"a\",\"tokenUrl\":\"http://a.test\"}", 422, "tokenUrl: begins with http://, by which"),
     ("POST",   "email/OAuthApps",             "{\"name\":\"a\",\"provider\":\"x\"}", 422, "provider: takes one of"),
     ("POST",   "email/OAuthApps",             "{\"name\":\"a\",\"provider\":\"google\",\"tenant\":\"a/b\"}", 422, "tenant: takes the id"),
+    ("POST",   "email/OAuthApps",             "{\"name\":\"a\",\"provider\":\"google\",\"privateKey\":\"a\"}", 422, "privateKey: takes an RSA key"),
+    ("POST",   "email/OAuthApps",             "{\"name\":\"a\",\"provider\":\"google\",\"grant\":\"jwt_bearer\"}", 422, "clientId: is required"),
     ("POST",   "email/Accounts",              "{\"tokenState\":\"valid\"}", 422, "tokenState: is set by Postroom alone"),
     ("POST",   "email/Profiles",              "5",                                  422, "takes a JSON object"),
     ("POST",   "email/Profiles",              "[5]",                                422, "[0]: takes a JSON object"),

@@ -8,8 +8,15 @@ use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 
-const SECRETS: [&str; 5] =
-    ["clientSecret", "refreshToken", "accessToken", "smtpRefreshToken", "smtpAccessToken"];
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
+const SECRETS: [&str; 6] = [
+    "privateKey",
+    "clientSecret",
+    "refreshToken",
+    "accessToken",
+    "smtpRefreshToken",
+    "smtpAccessToken",
+];
 
 fn path(class: &str, entity: &Json) -> String {
     format!("/rest/v1/model/{class}/{}", entity["id"].as_str().unwrap())
@@ -19,8 +26,7 @@ fn path(class: &str, entity: &Json) -> String {
 async fn tokens_and_secrets_are_taken_and_never_shown() {
     let server = Server::start().await;
     let all = |class: &str| format!("/rest/v1/model/{class}");
-    let app =
-        json!({"name": "ours", "provider": "google", "clientId": "id", "clientSecret": "hush"});
+    let app = json!({"name": "ours", "provider": "google", "clientId": "id", "clientSecret": "hush", "privateKey": KEY});
     let app = server.send("POST", &all(OAUTH_APPS), &app).await.expect(201);
     let profile = json!({"name": "p", "imapHost": "mail.example"});
     let profile = server.send("POST", &all("email/Profiles"), &profile).await.expect(201);

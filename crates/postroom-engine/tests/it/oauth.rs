@@ -379,3 +379,46 @@ async fn an_app_of_an_organisation_needs_no_consent() {
         engine.stop().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_account_acts_for_a_mailbox_as_long_as_it_is_allowed() {
+    let world = OAuthWorld::new("XOAUTH2", LONG).await;
+    let key = world.provider.service_account("robot@a.test");
+    let service = json!({"grant": "jwt_bearer", "clientId": "robot@a.test"});
+    world.world.change(OAUTH_APPS, world.app, service).await;
+    let account =
+        json!({"address": "team@demo.test", "login": ANNA, "oauthApp_id": world.app.to_string()});
+    let account = world.world.account(account).await;
+    let engine = world.world.start(world.settings()).await;
+    world
+        .until(account, |it| is(it, "failed") && says(it, "`privateKey` of the OAuth app `ours`"))
+        .await;
+    assert!(world.provider.asked().is_empty());
+
+    world.world.change(OAUTH_APPS, world.app, json!({"privateKey": key})).await;
+    world.until(account, |it| is(it, "ready")).await;
+    let message = world.send(account, "S").await;
+    world.until_sent(message).await;
+    let asked = world.provider.asked();
+    assert_eq!(asked.len(), 1, "both servers have one token");
+    assert!(!asked[0].form.contains_key("client_id") && asked[0].form["scope"] == "mail");
+
+    // Nobody lets it act any more.
+    world.provider.delegate(false);
+    world.provider.live(Duration::from_secs(1));
+    world.world.sandbox.edit(|state| state.add_user(ANNA, "ended"));
+    world.world.sandbox.hang_up();
+    let failed =
+        world.until(account, |it| is(it, "failed") && says(it, "unauthorized_client")).await;
+    assert!(says(&failed, &format!("act for {ANNA}")) && says(&failed, "delegation"), "{failed:?}");
+
+    // The key of another account signs, which the provider does not believe.
+    let other = postroom_sandbox::TokenServer::default().service_account("robot@a.test");
+    world.provider.delegate(true);
+    world.provider.live(LONG);
+    world.world.change(OAUTH_APPS, world.app, json!({"privateKey": other})).await;
+    world.until(account, |it| is(it, "failed") && says(it, "invalid_grant")).await;
+    world.world.change(OAUTH_APPS, world.app, json!({"privateKey": key})).await;
+    world.until(account, |it| is(it, "ready")).await;
+    engine.stop().await;
+}

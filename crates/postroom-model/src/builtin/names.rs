@@ -139,6 +139,8 @@ pub const PASSWORD: &str = "password";
 pub const PENDING_COUNT: &str = "pendingCount";
 /// `preview` of a message.
 pub const PREVIEW: &str = "preview";
+/// `privateKey` of an OAuth app.
+pub const PRIVATE_KEY: &str = "privateKey";
 /// `profile_id` of an account.
 pub const PROFILE_ID: &str = "profile_id";
 /// `provider` of an OAuth app.

@@ -198,6 +198,7 @@ async fn an_owner_consents(
         parameter(&start().await, "state"),
     ];
     let page = shown.bytes().await.unwrap();
+    let secrets = [secrets, a_service_account_acts(postroom, provider).await].concat();
     assert_without(&secrets.iter().map(String::as_str).collect::<Vec<_>>(), "the page", &page);
     secrets
 }
@@ -214,6 +215,44 @@ async fn a_token_is_used(postroom: &Postroom) -> String {
         assert!(!answer.text().await.unwrap().contains(&value), "{path}");
     }
     value
+}
+
+/// An account gets its token by a service account, and then no more. Gives the lines of the key, and
+/// what it signed.
+async fn a_service_account_acts(postroom: &Postroom, provider: &TokenServer) -> Vec<String> {
+    let key = provider.service_account("robot@demo.test");
+    let apps = postroom.get("email/OAuthApps").await.unwrap();
+    let service = json!({
+        "name": "robot", "tokenUrl": apps[0]["tokenUrl"], "grant": "jwt_bearer",
+        "clientId": "robot@demo.test", "privateKey": key,
+    });
+    let app = id(&postroom.post("email/OAuthApps", &service).await.unwrap());
+    let path = format!("email/OAuthApps/{app}");
+    let wrong = json!({"privateKey": [key]});
+    let answer = postroom.patch(&path, &wrong).await.unwrap_err();
+    let profiles = postroom.get("email/Profiles?name=sandbox").await.unwrap();
+    let profile = &profiles[0]["id"];
+    let account = json!({"profile_id": profile, "address": BEN, "oauthApp_id": app});
+    let made = postroom.post("email/Accounts?duplicate=allow", &account).await.unwrap();
+    let account = format!("email/Accounts/{}", id(&made));
+    let is_ready = |account: &Json| (account["state"] == "ready").then_some(());
+    until(postroom, &account, "a login by a service account", is_ready).await;
+    let asked = provider.asked();
+    let assertion = asked.iter().rev().find_map(|one| one.form.get("assertion")).unwrap().clone();
+    provider.delegate(false);
+    postroom.patch(&account, &json!({"oauthApp_id": null})).await.unwrap();
+    postroom.patch(&account, &json!({"oauthApp_id": app})).await.unwrap();
+    let is_refused = |account: &Json| (account["tokenState"] == "refused").then_some(());
+    until(postroom, &account, "a refusal", is_refused).await;
+    let mut secrets: Vec<_> =
+        key.lines().filter(|line| line.len() == 64).map(str::to_owned).collect();
+    secrets.push(assertion);
+    let secret: Vec<_> = secrets.iter().map(String::as_str).collect();
+    assert_without(&secret, "an error", format!("{answer:#}").as_bytes());
+    for list in ["email/OAuthApps", "email/Accounts"] {
+        assert_without(&secret, list, &postroom.bytes(list).await.unwrap());
+    }
+    secrets
 }
 
 /// Waits until these accounts say what is wrong, and asks for what is refused.
