@@ -270,9 +270,7 @@ fn answer(headers: &HeaderMap, number: i64, shown: Value) -> Result<Response, Pr
 /// The bearer, if it may do this with the configuration.
 fn administers(caller: Caller, actions: &[RightAction]) -> Result<Bearer, Problem> {
     let bearer = caller.may(actions, CONFIGURATION)?;
-    let detail = "the configuration belongs to all domains: only tokens of the domains `default` \
-                  and `master` see and change it";
-    design::administers(&bearer.domain, detail)?;
+    administrates(&bearer.domain, "the configuration belongs")?;
     Ok(bearer)
 }
 

@@ -14,7 +14,6 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
-use crate::feed_retention::FeedRetention;
 use crate::modifier::Modifier;
 use crate::seq;
 use crate::store::Store;
