@@ -41,7 +41,7 @@ use tempfile::TempDir;
 
 /// The trouble that a database has.
 #[derive(Debug)]
-pub(crate) struct Trouble {
+pub(crate) struct DatabaseTrouble {
     /// Whether nobody is told that the next batch is committed.
     pub loses_answer: AtomicBool,
     /// How many batches are committed before the database ends.
@@ -51,7 +51,7 @@ pub(crate) struct Trouble {
 #[derive(Debug)]
 struct TroubledDatabase {
     database: Arc<dyn Database>,
-    trouble: Arc<Trouble>,
+    trouble: Arc<DatabaseTrouble>,
 }
 
 impl DatabaseFront for TroubledDatabase {
@@ -83,13 +83,13 @@ pub(crate) async fn shared() -> (TempDir, Arc<Shared>) {
 }
 
 /// The same, and the trouble that its database can get.
-pub(crate) async fn shared_with_trouble() -> (TempDir, Arc<Shared>, Arc<Trouble>) {
+pub(crate) async fn shared_with_trouble() -> (TempDir, Arc<Shared>, Arc<DatabaseTrouble>) {
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::system();
     let key = MasterKey::in_directory(directory.path()).unwrap();
     let database = SqliteDirectory::open(directory.path(), 1, clock.clone()).unwrap();
     let (loses_answer, batches_left) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
-    let trouble = Arc::new(Trouble { loses_answer, batches_left });
+    let trouble = Arc::new(DatabaseTrouble { loses_answer, batches_left });
     let database = Arc::new(TroubledDatabase { database, trouble: Arc::clone(&trouble) });
     let classes = builtin::classes().unwrap();
     let (work, member) = (Work::Threads, Member::alone());

@@ -390,11 +390,9 @@ impl Sender {
         let now_ms = self.shared.clock.now_ms();
         let latest_ms = backoff::latest_ms(&account.options, now_ms);
         let due_ms = self.shared.store.delivery_next_due(account.id, latest_ms).await?;
-        let left = |due_ms: i64| u64::try_from(due_ms - now_ms).unwrap_or(0);
+        let ms = |due: i64| Duration::from_millis(u64::try_from(due - now_ms).unwrap_or(0));
         // What is due, and could not be claimed, is of an account that may not send just now.
-        let wait = due_ms
-            .map_or(LOOK_AGAIN, |due| Duration::from_millis(left(due)))
-            .clamp(LOOK_SOON, LOOK_AGAIN);
+        let wait = due_ms.map_or(LOOK_AGAIN, ms).clamp(LOOK_SOON, LOOK_AGAIN);
         let idle = self.kept.close_idle().await;
         Ok(idle.into_iter().fold(Instant::now() + wait, Instant::min))
     }

@@ -206,9 +206,9 @@ impl Shared {
         ConnectionPermit { _permit: Arc::clone(&self.long_surveys).acquire_owned().await.ok() }
     }
 
-    /// Waits as [`Self::turn`] does, with the login that is to be used then. If the wait is long, the
-    /// login is asked for again, because a token may have ended meanwhile. If the source does not
-    /// give one at once, the former login stays.
+    /// Waits as [`Self::turn`] does, with the login that is to be used then. If the wait is long,
+    /// the login is asked for again, because a token may have ended meanwhile. If the source does
+    /// not give one at once, the former login stays.
     pub(crate) async fn turn_with(
         &self,
         account: &Account,

@@ -50,7 +50,7 @@ struct World {
     shared: Arc<Shared>,
     source: MemorySource,
     known: Known,
-    trouble: Arc<fixture::Trouble>,
+    trouble: Arc<fixture::DatabaseTrouble>,
     _directory: tempfile::TempDir,
 }
 
