@@ -91,13 +91,12 @@ impl Configuration {
         odd_secrets(&Json::Object(patch.clone()), "", &mut problems);
         let mut merged = Json::Object(merge_patched(self.members.clone(), patch));
         unmask(&mut merged, Some(&self.to_json()), "", &mut problems);
-        match merged {
-            Json::Object(mut members) if problems.is_empty() => {
-                members.retain(|_, section| *section != json!({}));
-                Self::new(members)
-            }
-            _ => Err(problems),
-        }
+        let Some(members) = merged.as_object_mut().filter(|_| problems.is_empty()) else {
+            return Err(problems);
+        };
+        let mut members = std::mem::take(members);
+        members.retain(|_, section| *section != json!({}));
+        Self::new(members)
     }
 
     /// The whole document, with its secrets as they are.

@@ -118,9 +118,9 @@ fn is_certificate(item: &Json) -> bool {
 
 /// A setting as people see it who do not see everything: certificates are counted.
 pub(crate) fn trimmed_section(section: &Map<String, Json>) -> Map<String, Json> {
-    let shown = |value: &Json| match value {
-        Json::Array(items) => items.len().into(),
-        other => other.clone(),
+    let shown = |value: &Json| match value.as_array() {
+        Some(items) => items.len().into(),
+        None => value.clone(),
     };
     section.iter().map(|(name, value)| (name.clone(), shown(value))).collect()
 }

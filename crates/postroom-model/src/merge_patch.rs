@@ -23,7 +23,7 @@ pub(crate) fn merge_patched(
                 };
                 members.insert(name.clone(), Json::Object(merge_patched(former, inner)));
             }
-            other => {
+            other @ (Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_)) => {
                 members.insert(name.clone(), other.clone());
             }
         }

@@ -70,13 +70,11 @@ pub(crate) fn odd_secrets(json: &Json, place: &str, problems: &mut Vec<Invalid>)
         Json::Object(members) => {
             for (name, value) in members {
                 let place = joined(place, name);
-                match value {
-                    Json::String(_) | Json::Null if is_secret(name) => {}
-                    _ if is_secret(name) => {
-                        let reason = "is a secret by its name, so it takes a text, or null";
-                        problems.push(Invalid::new(place, reason));
-                    }
-                    inner => odd_secrets(inner, &place, problems),
+                if !is_secret(name) {
+                    odd_secrets(value, &place, problems);
+                } else if !value.is_string() && !value.is_null() {
+                    let reason = "is a secret by its name, so it takes a text, or null";
+                    problems.push(Invalid::new(place, reason));
                 }
             }
         }

@@ -81,11 +81,14 @@ mod tests {
         JoinedMessage { message, content: content.ok_or(NoContent::Missing) }
     }
 
+    /// A response: the size that it tells, and the bytes that it has.
+    type Responded = (Option<u64>, Option<&'static [u8]>);
+
     #[test]
     fn responses_about_one_message_are_joined_and_must_agree() {
         const FACTS: &str = "facts";
         #[rustfmt::skip]
-        let table: &[(&[(Option<u64>, Option<&'static [u8]>)], &[&str])] = &[
+        let table: &[(&[Responded], &[&str])] = &[
             (&[(Some(2), Some(b"ab"))],                    &["ab of 2"]),
             (&[(Some(2), None), (None, Some(b"ab"))],      &[FACTS, "ab of 2"]),
             (&[(None, None), (None, Some(b"ab"))],         &[FACTS, "ab of ?"]),
