@@ -314,9 +314,9 @@ mod tests {
             "enabled": false}], "retention": {"feedDays": 3}});
         let form = ConfigurationForm::of("1", &whole);
         let mut patch = form.patch(&whole);
-        patch.as_object_mut().unwrap().retain(|_, section| match section {
-            Json::Object(members) => members.values().any(|value| !value.is_null()),
-            _ => true,
+        patch.as_object_mut().unwrap().retain(|_, section| {
+            let members = section.as_object();
+            members.is_none_or(|members| members.values().any(|value| !value.is_null()))
         });
         patch["retention"].as_object_mut().unwrap().retain(|_, value| !value.is_null());
         assert_eq!(patch, whole);

@@ -35,7 +35,8 @@ pub(crate) async fn show(
     answer(&app).await
 }
 
-/// `POST …:resume`: resumes sending for all domains. If sending is not suspended, this changes nothing.
+/// `POST …:resume`: resumes sending for all domains. If sending is not suspended, this changes
+/// nothing.
 ///
 /// # Errors
 ///

@@ -13,7 +13,7 @@ pub(crate) mod message;
 
 pub(crate) mod joining;
 
-pub(crate) mod told;
+pub(crate) mod answer_so_far;
 
 pub(crate) mod contract;
 

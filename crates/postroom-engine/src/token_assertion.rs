@@ -87,7 +87,7 @@ mod tests {
             audience: "https://b.test/token",
         };
         let now = Timestamp::parse("2026-11-29T10:00:00.900Z").unwrap();
-        let key = SecretString::from(TokenServer::default().service_account("robot@a.test"));
+        let key = SecretString::from(TokenServer::default().robot_account("robot@a.test"));
         let made = assertion(&key, &claims, now).unwrap();
         let parts: Vec<_> = made.expose_secret().split('.').collect();
         let read = |part: &str| {

@@ -81,7 +81,8 @@ const DEFINITIONS: [&str; 8] = [
     include_str!("builtin/domains.json"),
 ];
 
-/// The built-in classes: profiles, accounts, folders, messages, webhooks, OAuth apps, tokens, domains.
+/// The built-in classes: profiles, accounts, folders, messages, webhooks, OAuth apps, tokens and
+/// domains.
 ///
 /// # Errors
 ///

@@ -275,8 +275,8 @@ pub fn tenant_problem(text: &str) -> Option<&'static str> {
         .then_some("takes the id of a directory, or its domain")
 }
 
-/// Why a text is no private key in PEM. `None`: it looks like one. Whether it is one is seen when it
-/// signs.
+/// Why a text is no private key in PEM. `None`: it looks like one. Whether it is one is seen when
+/// it signs.
 #[must_use]
 pub fn private_key_problem(text: &str) -> Option<&'static str> {
     let text = text.trim();

@@ -11,14 +11,14 @@
 
 mod form;
 mod page;
-mod service;
+mod robot;
 
 mod provider;
 
 use crate::token_server::form::FormAsked;
 use crate::token_server::page::AskedConsent;
 use crate::token_server::provider::ProviderState;
-use crate::token_server::service::ServiceAccount;
+use crate::token_server::robot::RobotAccount;
 use std::collections::HashMap;
 use std::io;
 use std::net::Ipv4Addr;
@@ -115,18 +115,18 @@ impl TokenServer {
         self.state().entitle(secret, user);
     }
 
-    /// Makes a service account of this address, which may act for every user. Gives its key, in PEM.
-    /// Another one takes its place.
+    /// Makes a service account of this address, which may act for every user. Gives its key, in
+    /// PEM. Another one takes its place.
     #[must_use]
-    pub fn service_account(&self, address: &str) -> String {
-        let (account, key) = ServiceAccount::new(address);
-        self.state().service = Some(account);
+    pub fn robot_account(&self, address: &str) -> String {
+        let (account, key) = RobotAccount::new(address);
+        self.state().robot = Some(account);
         key
     }
 
     /// Whether the service account may act for users.
     pub fn delegate(&self, is_allowed: bool) {
-        if let Some(account) = &mut self.state().service {
+        if let Some(account) = &mut self.state().robot {
             account.is_allowed = is_allowed;
         }
     }

@@ -37,6 +37,8 @@ mod setup;
 
 mod standby;
 
+mod listen_address;
+
 mod admin_token;
 
 mod serve;

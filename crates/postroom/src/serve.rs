@@ -6,13 +6,14 @@ use crate::cli::ServeArguments;
 use crate::data;
 use crate::data::Contents;
 use crate::data::OpenedBy;
+use crate::listen_address::cannot_listen;
+use crate::listen_address::is_beyond_this_host;
 use crate::logging;
 use crate::secrets;
 use crate::setup::InForce;
 use crate::setup::Setup;
 use crate::standby;
 use anyhow::Context;
-use anyhow::anyhow;
 use anyhow::bail;
 use futures_util::future::OptionFuture;
 use postroom_api::Listening;
@@ -31,7 +32,6 @@ use postroom_store::KeptConfiguration;
 use postroom_store::Member;
 use postroom_store::Store;
 use postroom_store::Topic;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -347,31 +347,6 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     })
 }
 
-/// Why the address cannot be used, and what to do.
-fn cannot_listen(listen: &str, error: std::io::Error) -> anyhow::Error {
-    let table = [
-        (ErrorKind::AddrInUse, "another process uses this port; choose another with --listen"),
-        (ErrorKind::InvalidInput, "--listen takes HOST:PORT, such as 127.0.0.1:8025"),
-        (
-            ErrorKind::AddrNotAvailable,
-            "this host does not have this address; choose another with --listen",
-        ),
-        (
-            ErrorKind::PermissionDenied,
-            "ports below 1024 need a privilege; choose another with --listen",
-        ),
-    ];
-    match table.iter().find(|(kind, _)| *kind == error.kind()) {
-        Some((_, advice)) => anyhow!("cannot listen on {listen}: {advice}"),
-        None => anyhow::Error::new(error).context(format!("cannot listen on {listen}")),
-    }
-}
-
-/// Whether other hosts can reach an address that we listen on.
-fn is_beyond_this_host(address: SocketAddr) -> bool {
-    !address.ip().to_canonical().is_loopback()
-}
-
 async fn open_store(
     setup: &Setup,
     arguments: &ServeArguments,
@@ -398,19 +373,4 @@ async fn open_store(
     };
     admin_token::ensure(&store, data, arguments).await?;
     Ok((store, lock))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_others_can_reach_is_known() {
-        for near in ["127.0.0.1:80", "127.9.9.9:1", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
-            assert!(!is_beyond_this_host(near.parse().unwrap()), "{near}");
-        }
-        for far in ["0.0.0.0:80", "[::]:80", "10.0.0.1:80", "[fe80::1]:80"] {
-            assert!(is_beyond_this_host(far.parse().unwrap()), "{far}");
-        }
-    }
 }

@@ -286,8 +286,8 @@ impl<S: Source> ActionRun<'_, S> {
         let unsure = keys.len() - look.same.len();
         if unsure > 0 {
             done.trouble = Some(format!(
-                "the server does not show now that it has {} as it is stored here, so nothing of it \
-                 was deleted there; Postroom tries again later",
+                "the server does not show now that it has {} as it is stored here, so nothing of \
+                 it was deleted there; Postroom tries again later",
                 counted(unsure as u64, "stored message")
             ));
         }

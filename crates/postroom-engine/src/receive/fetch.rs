@@ -15,14 +15,14 @@ use crate::receive::plan::FetchPlan;
 use crate::receive::single;
 use crate::receive::single::Single;
 use crate::receive::turn::Turn;
+use crate::source::answer_so_far::AnswerSoFar;
+use crate::source::answer_so_far::AnswerStep;
 use crate::source::contract::ListRange;
 use crate::source::contract::MessageStream;
 use crate::source::contract::Source;
 use crate::source::joining::EventJoin;
 use crate::source::message::FetchScope;
 use crate::source::message::MessageEvent;
-use crate::source::told::Telling;
-use crate::source::told::Told;
 use crate::source_error::SourceFailure;
 use postroom_store::MissedMessage;
 use postroom_store::SourceKey;
@@ -88,7 +88,7 @@ struct Got {
     /// The messages whose bytes came, or the reason why there are none.
     keys: BTreeSet<SourceKey>,
     bytes: u64,
-    told: BTreeMap<SourceKey, Told>,
+    told: BTreeMap<SourceKey, AnswerSoFar>,
 }
 
 impl<S: Source> Fetching<'_, '_, S> {
@@ -298,12 +298,12 @@ impl<S: Source> Fetching<'_, '_, S> {
                 continue;
             }
             match got.told.entry(key).or_default().take(joined) {
-                Telling::Facts => {}
-                Telling::Content(joined) => {
+                AnswerStep::Facts => {}
+                AnswerStep::Content(joined) => {
                     got.keys.insert(key);
                     got.bytes += self.intake.come(joined).await?;
                 }
-                Telling::Contradiction => self.intake.doubt(key),
+                AnswerStep::Contradiction => self.intake.doubt(key),
             }
         }
     }

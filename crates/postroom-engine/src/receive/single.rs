@@ -3,6 +3,8 @@
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::SpoolPlace;
+use crate::source::answer_so_far::AnswerSoFar;
+use crate::source::answer_so_far::AnswerStep;
 use crate::source::contract::MessageStream;
 use crate::source::contract::Source;
 use crate::source::joining::EventJoin;
@@ -11,8 +13,6 @@ use crate::source::joining::NoContent;
 use crate::source::message::CONTRADICTION;
 use crate::source::message::FetchScope;
 use crate::source::message::SourceMessage;
-use crate::source::told::Telling;
-use crate::source::told::Told;
 use postroom_store::SourceKey;
 
 /// The result of asking for one message.
@@ -49,7 +49,7 @@ async fn fetch<S: Source>(
 ) -> Result<Single, Error> {
     let mut join = EventJoin::new(place);
     let mut messages = source.fetch(&[key], scope).await?;
-    let mut told = Told::default();
+    let mut told = AnswerSoFar::default();
     let mut single = Single::Missed("the server returns no body".to_owned());
     while let Some(event) = messages.next().await? {
         let Some(joined) = join.take(event).await?.filter(|joined| joined.message.key == key)
@@ -57,9 +57,9 @@ async fn fetch<S: Source>(
             continue;
         };
         let JoinedMessage { message, content } = match told.take(joined) {
-            Telling::Facts => continue,
-            Telling::Content(joined) => joined,
-            Telling::Contradiction => {
+            AnswerStep::Facts => continue,
+            AnswerStep::Content(joined) => joined,
+            AnswerStep::Contradiction => {
                 single = Single::Missed(CONTRADICTION.to_owned());
                 continue;
             }

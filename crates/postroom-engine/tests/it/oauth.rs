@@ -383,7 +383,7 @@ async fn an_app_of_an_organisation_needs_no_consent() {
 #[tokio::test(start_paused = true)]
 async fn a_service_account_acts_for_a_mailbox_as_long_as_it_is_allowed() {
     let world = OAuthWorld::new("XOAUTH2", LONG).await;
-    let key = world.provider.service_account("robot@a.test");
+    let key = world.provider.robot_account("robot@a.test");
     let service = json!({"grant": "jwt_bearer", "clientId": "robot@a.test"});
     world.world.change(OAUTH_APPS, world.app, service).await;
     let account =
@@ -413,7 +413,7 @@ async fn a_service_account_acts_for_a_mailbox_as_long_as_it_is_allowed() {
     assert!(says(&failed, &format!("act for {ANNA}")) && says(&failed, "delegation"), "{failed:?}");
 
     // The key of another account signs, which the provider does not believe.
-    let other = postroom_sandbox::TokenServer::default().service_account("robot@a.test");
+    let other = postroom_sandbox::TokenServer::default().robot_account("robot@a.test");
     world.provider.delegate(true);
     world.provider.live(LONG);
     world.world.change(OAUTH_APPS, world.app, json!({"privateKey": other})).await;

@@ -120,7 +120,7 @@ impl Network for RefusingNet {
 /// Answers a request of HTTP, which fits into one read.
 async fn answer(mut stream: DuplexStream, status: u16, body: &'static str) {
     let mut request = vec![0; 64 * 1024];
-    stream.read(&mut request).await.unwrap();
+    assert_ne!(stream.read(&mut request).await.unwrap(), 0);
     let length = body.len();
     let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{body}");
     stream.write_all(answer.as_bytes()).await.unwrap();

@@ -3,8 +3,8 @@
 //! Standards: RFC 6749 §4.1.3, §4.4, §5 and §6, RFC 7636 §4.6, RFC 9700 §4.14.2.
 
 use crate::token_server::page::AskedConsent;
-use crate::token_server::service;
-use crate::token_server::service::ServiceAccount;
+use crate::token_server::robot;
+use crate::token_server::robot::RobotAccount;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -94,7 +94,7 @@ pub(crate) struct ProviderState {
     pub on_token: Option<OnToken>,
     application: Option<Application>,
     /// A service account that acts for users.
-    pub service: Option<ServiceAccount>,
+    pub robot: Option<RobotAccount>,
 }
 
 impl ProviderState {
@@ -152,7 +152,7 @@ impl ProviderState {
             }
             ("refresh_token", _) => self.by_refresh_token(field("refresh_token")),
             ("authorization_code", _) => self.by_code(form),
-            (service::GRANT_TYPE, _) => self.by_assertion(field("assertion")),
+            (robot::GRANT_TYPE, _) => self.by_assertion(field("assertion")),
             ("client_credentials", _) => self.by_secret(field("client_secret")),
             ("", bearer) if !bearer.is_empty() => self.by_secret(bearer),
             _ => refused("unsupported_grant_type"),
@@ -176,7 +176,7 @@ impl ProviderState {
     }
 
     fn by_assertion(&mut self, assertion: &str) -> (u16, String) {
-        let Some(account) = &self.service else {
+        let Some(account) = &self.robot else {
             return refused("unsupported_grant_type");
         };
         match account.subject_of(assertion) {

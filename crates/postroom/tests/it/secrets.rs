@@ -220,7 +220,7 @@ async fn a_token_is_used(postroom: &Postroom) -> String {
 /// An account gets its token by a service account, and then no more. Gives the lines of the key, and
 /// what it signed.
 async fn a_service_account_acts(postroom: &Postroom, provider: &TokenServer) -> Vec<String> {
-    let key = provider.service_account("robot@demo.test");
+    let key = provider.robot_account("robot@demo.test");
     let apps = postroom.get("email/OAuthApps").await.unwrap();
     let service = json!({
         "name": "robot", "tokenUrl": apps[0]["tokenUrl"], "grant": "jwt_bearer",
@@ -283,7 +283,6 @@ async fn accounts_are_verified(postroom: &Postroom, profile: &Json, stored: &[St
 }
 
 #[on_both(flavor = "multi_thread")]
-#[expect(clippy::too_many_lines, reason = "one life with every secret there is")]
 async fn secrets_are_in_no_log_no_file_and_no_answer() {
     let users = [(ANNA, PASSWORD), (BEN, REFUSED)].map(owned).to_vec();
     let sandbox =

@@ -22,14 +22,14 @@ const LIFE_SECONDS_MAX: i64 = 3600;
 const PEM_LINE: usize = 64;
 
 /// A service account.
-pub(crate) struct ServiceAccount {
+pub(crate) struct RobotAccount {
     address: String,
     public_key: Vec<u8>,
     /// Whether it may act for users.
     pub is_allowed: bool,
 }
 
-impl ServiceAccount {
+impl RobotAccount {
     /// One with a new key, and the key in PEM.
     pub(crate) fn new(address: &str) -> (Self, String) {
         let key = RsaKeyPair::generate(KeySize::Rsa2048).ok();

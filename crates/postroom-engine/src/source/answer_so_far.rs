@@ -10,7 +10,7 @@ use crate::source::message::SourceMessage;
 
 /// What an answer has told of one message so far.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct AnswerSoFar {
     facts: SourceMessage,
     /// Whether the bytes came.
     has_content: bool,
@@ -20,7 +20,7 @@ pub(crate) struct Told {
 
 /// What a further response about the message means.
 #[derive(Debug)]
-pub(crate) enum Telling {
+pub(crate) enum AnswerStep {
     /// It has facts alone, which agree with what was told.
     Facts,
     /// It has the bytes, or says why there are none. The facts of earlier responses are added.
@@ -29,24 +29,24 @@ pub(crate) enum Telling {
     Contradiction,
 }
 
-impl Told {
+impl AnswerSoFar {
     /// Takes a further response about the message.
-    pub(crate) fn take(&mut self, joined: JoinedMessage) -> Telling {
+    pub(crate) fn take(&mut self, joined: JoinedMessage) -> AnswerStep {
         let JoinedMessage { mut message, content } = joined;
         let octets = content.as_ref().ok().map(|original| original.size_bytes());
         let has_content = !matches!(content, Err(NoContent::Missing));
         self.note(&message);
         if self.has_content {
             return match has_content || self.is_contradictory {
-                true => Telling::Contradiction,
-                false => Telling::Facts,
+                true => AnswerStep::Contradiction,
+                false => AnswerStep::Facts,
             };
         }
         if !has_content {
             if self.facts.flags.is_empty() {
                 self.facts.flags = message.flags;
             }
-            return Telling::Facts;
+            return AnswerStep::Facts;
         }
         self.has_content = true;
         message.size_bytes = self.facts.size_bytes;
@@ -58,7 +58,7 @@ impl Told {
         self.facts.size_bytes = self.facts.size_bytes.or(octets);
         let content =
             if self.is_contradictory { Err(NoContent::Unusable(CONTRADICTION)) } else { content };
-        Telling::Content(JoinedMessage { message, content })
+        AnswerStep::Content(JoinedMessage { message, content })
     }
 
     fn note(&mut self, message: &SourceMessage) {
@@ -99,16 +99,16 @@ mod tests {
             (&[(None, Some(b"ab")), (None, Some(b"ab"))],  &["ab of ?", "contradiction"]),
         ];
         for (responses, want) in table {
-            let mut told = Told::default();
+            let mut told = AnswerSoFar::default();
             let mut got = vec![];
             for (size, bytes) in *responses {
                 got.push(match told.take(response(*size, *bytes)) {
-                    Telling::Facts => FACTS.to_owned(),
-                    Telling::Contradiction => "contradiction".to_owned(),
-                    Telling::Content(JoinedMessage { content: Err(_), .. }) => {
+                    AnswerStep::Facts => FACTS.to_owned(),
+                    AnswerStep::Contradiction => "contradiction".to_owned(),
+                    AnswerStep::Content(JoinedMessage { content: Err(_), .. }) => {
                         "unusable".to_owned()
                     }
-                    Telling::Content(JoinedMessage { message, content: Ok(original) }) => {
+                    AnswerStep::Content(JoinedMessage { message, content: Ok(original) }) => {
                         let size =
                             message.size_bytes.map_or("?".to_owned(), |size| size.to_string());
                         let bytes = original.start().unwrap();
