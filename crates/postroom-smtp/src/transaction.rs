@@ -283,6 +283,10 @@ impl SmtpConnection {
             return self.early_refusal(unknown(error)).await;
         }
         let reply = self.wire.reply("end of data", self.deadlines.dot).await.map_err(unknown)?;
+        if let Some(further) = self.further_refusal(&reply).await {
+            let reason = format!("the server answered `{reply}`, and at once `{further}`");
+            return Err(Error::OutcomeUnknown { reason });
+        }
         match reply.code {
             200..=299 | 400..=599 => {
                 self.idle = reply.code != 421 && !self.wire.is_out_of_step();
@@ -290,6 +294,17 @@ impl SmtpConnection {
             }
             _ => Err(Error::OutcomeUnknown { reason: format!("the server answered {reply}") }),
         }
+    }
+
+    /// A refusal that came together with the acceptance of a message, as from a server that answers
+    /// for each recipient. A server that says goodbye refuses nothing.
+    async fn further_refusal(&mut self, reply: &Reply) -> Option<Reply> {
+        if !reply.is_success() || !self.wire.has_unread() {
+            return None;
+        }
+        let further = self.wire.reply("end of data", self.deadlines.courtesy).await.ok()?;
+        self.wire.lose_step();
+        (further.code >= 400 && further.code != 421).then_some(further)
     }
 
     /// All of the message but its final dot.

@@ -112,6 +112,11 @@ impl SmtpWire {
         self.used < self.buffer.len()
     }
 
+    /// Notes that the next reply may not be the answer to the next command.
+    pub(crate) fn lose_step(&mut self) {
+        self.is_out_of_step = true;
+    }
+
     /// Whether something has arrived that was not asked for. It is kept for the next reply.
     pub(crate) async fn has_arrived(&mut self, command: &'static str) -> Result<bool, Error> {
         for _ in 0..2 {

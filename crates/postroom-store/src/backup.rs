@@ -121,6 +121,8 @@ impl Store {
                 self.inner.database.ring(Topic::Outgoing(account));
             }
         }
+        // Webhooks rested too.
+        self.inner.database.ring(Topic::Configuration);
         Ok(())
     }
 

@@ -61,6 +61,8 @@ pub(crate) fn place_problem(domain: &Domain, class: &Class) -> Option<Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bell::Topic;
+    use crate::copied::Suspended;
     use crate::entity::NewEntity;
     use crate::entity_place::EntityPlace;
     use crate::fixture::store;
@@ -86,6 +88,22 @@ mod tests {
             .await
             .unwrap();
         id
+    }
+
+    #[on_both]
+    async fn the_webhooks_of_a_copy_rest_until_sending_is_resumed() {
+        let (_directory, store) = store().await;
+        let hook = json!({"url": "https://a.example/", "enabled": true});
+        create(&store, &Domain::default_domain(), WEBHOOKS, &hook).await;
+        let running = async || store.webhook_list_enabled().await.unwrap().len();
+        assert_eq!(running().await, 1);
+        store.write(vec![Suspended::Restored.begin()]).await.unwrap();
+        assert_eq!(running().await, 0);
+        let mut listener = store.listen(Topic::Configuration);
+        listener.catch_up();
+        store.sending_resume().await.unwrap();
+        listener.rung().await;
+        assert_eq!(running().await, 1);
     }
 
     #[on_both]

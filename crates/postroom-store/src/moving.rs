@@ -29,6 +29,7 @@ use crate::moved_table::TABLES;
 use crate::moved_table::references;
 use crate::moved_value::is_equal;
 use crate::schema;
+use crate::seq;
 use crate::set_up;
 use postroom_model::Class;
 
@@ -178,6 +179,8 @@ impl Move<'_> {
         if is_shared {
             unused(self.from).await?;
         }
+        // Nobody uses the source any more, so nobody is told a greater one.
+        seq::raise_above(self.to, seq::told(self.from).await?).await?;
         self.complete(at).await?;
         self.to.write(vec![unmark(ARRIVING)], Room::Reserve).await?;
         Ok(result)

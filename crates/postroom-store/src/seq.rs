@@ -75,10 +75,37 @@ pub(crate) fn numbered(dialect: &dyn Dialect, batch: &mut Vec<Statement>) -> Res
 pub(crate) async fn raise(database: &dyn Database) -> Result<(), Error> {
     let there = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('seq', 0)
         ON CONFLICT (\"name\") DO NOTHING";
-    let next = database.dialect().seq_raised();
-    let raise = format!(
+    let last = "(SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\")";
+    let batch = vec![Statement::new(there), Statement::new(raised(database, last))];
+    database.write(batch, Room::Reserve).await.map(drop)
+}
+
+/// Makes the next numbers greater than this one, which readers of another database were told.
+///
+/// # Errors
+///
+/// When the database fails.
+pub(crate) async fn raise_above(database: &dyn Database, told: i64) -> Result<(), Error> {
+    let sql = raised(database, "CAST($1 AS BIGINT)");
+    database.write(vec![Statement::new(sql).bind(told)], Room::Reserve).await.map(drop)
+}
+
+fn raised(database: &dyn Database, last: &str) -> String {
+    let next = database.dialect().seq_raised(last);
+    format!(
         "UPDATE \"meta\" SET \"number\" = {next} WHERE \"name\" = 'seq' AND \"number\" < {next}"
-    );
-    database.write(vec![Statement::new(there), Statement::new(raise)], Room::Reserve).await?;
-    Ok(())
+    )
+}
+
+/// The greatest number that readers of a database may have been told.
+///
+/// # Errors
+///
+/// When the database fails.
+pub(crate) async fn told(database: &dyn Database) -> Result<i64, Error> {
+    let present = "(SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq')";
+    let given = database.dialect().seq_given().unwrap_or(present);
+    let rows = database.read(Statement::new(format!("SELECT {given}"))).await?;
+    let told = rows.first().and_then(|row| row.whole(0));
+    told.ok_or(Error::Damaged { what: "the numbers of the feed" })
 }

@@ -79,7 +79,8 @@ impl WebhookProgress {
 }
 
 impl Store {
-    /// All webhooks that are enabled, of all domains that are not suspended.
+    /// All webhooks that are enabled, of all domains that are not suspended. None while sending is
+    /// suspended: a copy of the data would tell the receivers of the original its own news.
     ///
     /// # Errors
     ///
@@ -91,6 +92,9 @@ impl Store {
             (SELECT \"name\" FROM \"iam/Domains\" WHERE \"suspended\")",
             Self::select(&class)
         );
+        if self.sending_suspended().await?.is_some() {
+            return Ok(vec![]);
+        }
         let rows = self.read(Statement::new(sql).of_class(&*class)).await?;
         rows.iter().map(|row| self.webhook_row(&class, row)).collect()
     }

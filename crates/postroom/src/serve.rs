@@ -46,6 +46,9 @@ use tracing::level_filters::LevelFilter;
 /// How long a stop waits for running requests, after the engine has stopped.
 const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
 
+/// The signal of Linux for a file that would exceed the limit of its size (`ulimit -f`).
+const SIGXFSZ: std::ffi::c_int = 25;
+
 /// What of the configuration is about connections.
 const DIALLED: [&str; 2] = ["trust", "outgoing"];
 
@@ -61,6 +64,8 @@ pub(crate) async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    // A file that may not grow fails its write, as on a full disk. Otherwise it would end us.
+    let _file_size = signal(SignalKind::from_raw(SIGXFSZ))?;
     let input = arguments.end_with_stdin.then(end_of_input);
     let mut input = pin!(OptionFuture::from(input));
     let started = tokio::select! {

@@ -91,9 +91,10 @@ impl Dialect for PostgresDialect {
         )
     }
 
-    fn seq_raised(&self) -> &'static str {
-        "((SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\")
-           - CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) * 65536)"
+    fn seq_raised(&self, last: &str) -> String {
+        format!(
+            "({last} - CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) * 65536)"
+        )
     }
 
     fn columns(&self) -> &'static str {

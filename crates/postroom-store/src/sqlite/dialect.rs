@@ -67,8 +67,8 @@ impl Dialect for SqliteDialect {
         None
     }
 
-    fn seq_raised(&self) -> &'static str {
-        "(SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\")"
+    fn seq_raised(&self, last: &str) -> String {
+        last.to_owned()
     }
 
     fn columns(&self) -> &'static str {
