@@ -14,6 +14,7 @@ use crate::database::Database;
 use crate::database::Room;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::feed_gap::FeedGap;
 use crate::object_id;
 
 /// The row of `meta` that says where the database was when it was last opened.
@@ -81,14 +82,14 @@ impl Suspended {
 
 /// The statements that make a copy a database of its own. The key is removed from it. Its next
 /// changes get numbers that were never given before, so that a reader who had read further than the
-/// copy misses none of them.
+/// copy misses none of them. Such a reader is told that it has read other data.
 pub(crate) fn own_life(now_ms: i64) -> Vec<Statement> {
     let key = Statement::new("DELETE FROM \"meta\" WHERE \"name\" = $1").bind(KEY);
     let by_time = now_ms.saturating_mul(NUMBERS_PER_MS);
     let numbers = "UPDATE \"meta\" SET \"number\" =
           CASE WHEN \"number\" + $1 > $2 THEN \"number\" + $1 ELSE $2 END
         WHERE \"name\" = 'seq'";
-    vec![key, Statement::new(numbers).bind(NUMBERS_SKIPPED).bind(by_time)]
+    vec![key, FeedGap::begin(), Statement::new(numbers).bind(NUMBERS_SKIPPED).bind(by_time)]
 }
 
 /// Suspends sending if the database is a copy, and notes where it is now.

@@ -51,6 +51,8 @@ mod database_front;
 
 mod seq;
 
+mod feed_gap;
+
 mod database_state;
 
 mod sqlite;

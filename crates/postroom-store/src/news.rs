@@ -57,7 +57,7 @@ pub enum NewsPage {
         /// The changes after this number are kept.
         oldest: i64,
     },
-    /// No change has the number yet, so it is of other data.
+    /// No change has the number yet, or it is of the original of this copy: it is of other data.
     Unknown {
         /// The greatest number after which a reader can continue now.
         newest: i64,
@@ -110,7 +110,7 @@ impl Store {
     pub async fn news(&self, domain: &Domain, after: i64, limit: u32) -> Result<NewsPage, Error> {
         // Before the rows are read, so that `next` skips no change that was not visible yet.
         let FeedBounds { newest, given, .. } = self.feed_bounds().await?;
-        if after > given {
+        if after > given || self.inner.feed_gaps.iter().any(|gap| gap.has(after)) {
             return Ok(NewsPage::Unknown { newest });
         }
         let FeedPart { mut rows, is_full } =

@@ -97,15 +97,30 @@ fn raised(database: &dyn Database, last: &str) -> String {
     )
 }
 
+/// The number behind which all changes come that become visible from now on.
+///
+/// # Errors
+///
+/// When the database fails.
+pub(crate) async fn newest(database: &dyn Database) -> Result<i64, Error> {
+    let settled = database.dialect().seq_settled().map(|below| format!("{below} - 1"));
+    number(database, &settled.unwrap_or_else(|| COUNTED.to_owned())).await
+}
+
 /// The greatest number that readers of a database may have been told.
 ///
 /// # Errors
 ///
 /// When the database fails.
 pub(crate) async fn told(database: &dyn Database) -> Result<i64, Error> {
-    let present = "(SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq')";
-    let given = database.dialect().seq_given().unwrap_or(present);
-    let rows = database.read(Statement::new(format!("SELECT {given}"))).await?;
-    let told = rows.first().and_then(|row| row.whole(0));
-    told.ok_or(Error::Damaged { what: "the numbers of the feed" })
+    number(database, database.dialect().seq_given().unwrap_or(COUNTED)).await
+}
+
+/// The number that was given last, if the database counts them.
+const COUNTED: &str = "(SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq')";
+
+async fn number(database: &dyn Database, sql: &str) -> Result<i64, Error> {
+    let rows = database.read(Statement::new(format!("SELECT {sql}"))).await?;
+    let number = rows.first().and_then(|row| row.whole(0));
+    number.ok_or(Error::Damaged { what: "the numbers of the feed" })
 }

@@ -22,6 +22,8 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::feed_gap;
+use crate::feed_gap::FeedGap;
 use crate::feed_marks::LastTrim;
 use crate::feed_retention::FeedRetention;
 use crate::key::MasterKey;
@@ -105,6 +107,8 @@ pub(crate) struct Inner {
     /// The classes that are built in.
     pub built_in: Vec<Class>,
     pub feed: Mutex<FeedRetention>,
+    /// The numbers between changes of this database that are of others.
+    pub feed_gaps: Vec<FeedGap>,
     /// The last time at which rows of the feed were removed.
     pub last_trim: tokio::sync::Mutex<LastTrim>,
     /// Held by the one who makes indexes and deletes values after a change of the classes.
@@ -135,6 +139,7 @@ impl Store {
         let all: Vec<_> = classes.iter().map(|class| Class::clone(class)).collect();
         set_up::renew(database.as_ref(), &all).await?;
         lease::blobs_begin(database.as_ref(), config.clock.now_ms()).await?;
+        let feed_gaps = feed_gap::all(database.as_ref()).await?;
         let owner = lease::register(database.as_ref(), &config.member).await?;
         let unsummed = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'chunks without sum'";
         let unsummed = set_up::read_one(database.as_ref(), unsummed).await?;
@@ -160,6 +165,7 @@ impl Store {
                 being_claimed: BeingClaimed::default(),
                 built_in: config.classes.clone(),
                 feed: Mutex::new(config.feed),
+                feed_gaps,
                 last_trim: tokio::sync::Mutex::default(),
                 settling: tokio::sync::Mutex::default(),
             }),
