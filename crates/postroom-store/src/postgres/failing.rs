@@ -102,13 +102,23 @@ pub(crate) fn says_undone(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|told| !ends_connection(told))
 }
 
+/// What to do when the server does not accept the login.
+const LOGIN: &str = "; check the user in the address of the database, and its password \
+                     (POSTROOM_DATABASE_PASSWORD)";
+
 /// Why no connection could be made.
 pub(crate) fn unreachable(error: &tokio_postgres::Error) -> Error {
     let reason = match error.as_db_error() {
         Some(told) => message(told),
         None => chain(error),
     };
-    Error::Unreachable { reason }
+    let advice = match error.code() {
+        Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => LOGIN,
+        Some(&SqlState::INVALID_CATALOG_NAME) => "; make this database first, or name another",
+        None if reason.contains("password missing") => LOGIN,
+        Some(_) | None => "",
+    };
+    Error::Unreachable { reason: format!("{reason}{advice}") }
 }
 
 fn is_of_connection(error: &tokio_postgres::Error) -> bool {
