@@ -70,7 +70,6 @@ pub(crate) async fn all(database: &dyn Database) -> Result<Vec<FeedGap>, Error> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::copied;
     use crate::feed_retention::FeedRetention;
     use crate::fixture::Time;
