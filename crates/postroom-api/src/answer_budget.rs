@@ -64,10 +64,16 @@ impl AnswerBudget {
 }
 
 impl AnswerShare {
+    /// The same, of so many bytes at most. The rest is given back.
+    pub(crate) fn of(mut self, bytes: usize) -> Self {
+        let kept = self.0.as_mut().and_then(|all| all.split(bytes.min(all.num_permits())));
+        Self(kept)
+    }
+
     /// The bytes of an answer. They hold as much of the share as they need until they are sent.
-    pub(crate) fn hold(mut self, text: String) -> Bytes {
-        let kept = self.0.as_mut().and_then(|all| all.split(text.len().min(all.num_permits())));
-        Bytes::from_owner(HeldAnswer { text, _share: AnswerShare(kept) })
+    pub(crate) fn hold(self, text: String) -> Bytes {
+        let kept = self.of(text.len());
+        Bytes::from_owner(HeldAnswer { text, _share: kept })
     }
 }
 

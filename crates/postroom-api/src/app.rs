@@ -60,6 +60,8 @@ pub struct App {
     pub(crate) proxies: TrustedProxies,
     /// Limits the memory of answers that are made as a whole.
     pub(crate) held: AnswerBudget,
+    /// Limits the memory of news that are on their way to clients.
+    pub(crate) held_news: AnswerBudget,
 }
 
 impl App {
@@ -98,6 +100,7 @@ impl App {
             origins: Origins::default(),
             proxies: TrustedProxies::default(),
             held,
+            held_news: AnswerBudget::default(),
         }
     }
 

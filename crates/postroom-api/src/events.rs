@@ -9,6 +9,7 @@
 //!
 //! Standards: Server-Sent Events of the HTML standard (§9.2): `Last-Event-ID`.
 
+use crate::answer_budget::AnswerShare;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::caller::TokenWatch;
@@ -97,6 +98,8 @@ struct Follower {
 /// Some of the events.
 struct EventPage {
     events: Vec<ShownEvent>,
+    /// The share of the memory for news that they have. `None`: there are none.
+    share: Option<AnswerShare>,
     /// Whether there may be more already.
     is_full: bool,
 }
@@ -164,7 +167,7 @@ impl Follower {
         let mut told = Instant::now();
         loop {
             let mut text = String::new();
-            for ShownEvent { seq, name, json, .. } in &page.events {
+            for ShownEvent { seq, name, json, .. } in page.events.drain(..) {
                 text.push_str(&format!("id: {seq}\nevent: {name}\ndata: {json}\n\n"));
             }
             if text.is_empty() && told.elapsed() >= HEARTBEAT {
@@ -173,7 +176,11 @@ impl Follower {
             }
             if !text.is_empty() {
                 told = Instant::now();
-                if to.send(Bytes::from(text)).await.is_err() {
+                let text = match page.share.take() {
+                    Some(share) => share.hold(text),
+                    None => Bytes::from(text),
+                };
+                if to.send(text).await.is_err() {
                     return Ok(());
                 }
             }
@@ -203,12 +210,18 @@ impl Follower {
     /// Reads the next changes, at most so many.
     async fn read(&mut self, limit: u32) -> Result<EventPage, Problem> {
         self.watch.check().await?;
+        let share = self.app.held_news.share(NEWS_BYTES).await?;
         let ReadNews { news, is_full } = read(&mut self.news, limit).await?;
         let classes = self.app.store.classes();
         let event = |news: &EntityNews| self.request.event(&classes, news);
-        Ok(EventPage { events: news.iter().filter_map(event).collect(), is_full })
+        let events: Vec<_> = news.iter().filter_map(event).collect();
+        let share = Some(share).filter(|_| !events.is_empty());
+        Ok(EventPage { events, share, is_full })
     }
 }
+
+/// How many bytes of memory some news take, with the texts that are made of them.
+pub(crate) const NEWS_BYTES: usize = 4 << 20;
 
 /// Some of the news.
 pub(crate) struct ReadNews {

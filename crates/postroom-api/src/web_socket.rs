@@ -10,6 +10,7 @@
 //!
 //! Standards: RFC 6455.
 
+use crate::answer_budget::AnswerShare;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::caller::TokenWatch;
@@ -19,6 +20,7 @@ use crate::event_request::EventRequest;
 use crate::event_request::NewsReader;
 use crate::events;
 use crate::events::HEARTBEAT;
+use crate::events::NEWS_BYTES;
 use crate::events::STREAMED_AT_ONCE;
 use crate::problem::Problem;
 use crate::socket_message::PLATFORM_EVENT;
@@ -80,8 +82,8 @@ pub(crate) async fn open(
     Ok(upgrade.on_upgrade(move |socket| async move {
         let (tells, told) = mpsc::channel(1);
         let watch = TokenWatch::new(&app, headers, bearer.clone());
-        let conversation =
-            Conversation { app, bearer, watch, tells, subscriptions: HashMap::new() };
+        let (turn, subscriptions) = (Arc::default(), HashMap::new());
+        let conversation = Conversation { app, bearer, watch, tells, turn, subscriptions };
         conversation.run(socket, told).await;
         // The connection has its place until here.
         drop(seat);
@@ -94,8 +96,25 @@ struct Conversation {
     bearer: Bearer,
     watch: TokenWatch,
     /// Takes the messages of the subscriptions, page by page.
-    tells: mpsc::Sender<Vec<Json>>,
+    tells: mpsc::Sender<SocketPage>,
+    /// Held by the subscription that makes a page: of a connection, one is made at a time.
+    turn: Arc<tokio::sync::Mutex<()>>,
     subscriptions: HashMap<String, Subscribed>,
+}
+
+/// Messages to be sent.
+#[derive(Default)]
+struct SocketPage {
+    messages: Vec<String>,
+    /// Their share of the memory for news, until they are sent.
+    _share: Option<AnswerShare>,
+}
+
+impl SocketPage {
+    /// A message that is no news.
+    fn of(message: &Json) -> Self {
+        Self { messages: vec![message.to_string()], _share: None }
+    }
 }
 
 /// A subscription that has begun.
@@ -111,7 +130,7 @@ struct Subscribed {
 type Farewell = Option<CloseFrame>;
 
 impl Conversation {
-    async fn run(mut self, mut socket: WebSocket, mut told: mpsc::Receiver<Vec<Json>>) {
+    async fn run(mut self, mut socket: WebSocket, mut told: mpsc::Receiver<SocketPage>) {
         let farewell = self.converse(&mut socket, &mut told).await;
         // This fails if the client is gone already, which does no harm.
         if farewell.is_some() {
@@ -123,7 +142,7 @@ impl Conversation {
     async fn converse(
         &mut self,
         socket: &mut WebSocket,
-        told: &mut mpsc::Receiver<Vec<Json>>,
+        told: &mut mpsc::Receiver<SocketPage>,
     ) -> Farewell {
         let mut heard = Instant::now();
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -133,7 +152,7 @@ impl Conversation {
                 message = socket.recv() => {
                     heard = Instant::now();
                     match message {
-                        Some(Ok(Message::Text(text))) => vec![self.hear(&text).await],
+                        Some(Ok(Message::Text(text))) => SocketPage::of(&self.hear(&text).await),
                         Some(Ok(Message::Binary(_))) => {
                             return farewell(close_code::UNSUPPORTED, "messages are texts");
                         }
@@ -151,9 +170,9 @@ impl Conversation {
                     if socket.send(Message::Ping(axum::body::Bytes::new())).await.is_err() {
                         return None;
                     }
-                    vec![]
+                    SocketPage::default()
                 }
-                () = self.watch.changed() => vec![],
+                () = self.watch.changed() => SocketPage::default(),
                 () = self.app.ending.cancelled() => {
                     return farewell(close_code::AWAY, "Postroom ends; come back with your number");
                 }
@@ -163,8 +182,9 @@ impl Conversation {
                 let why = problem.get("detail").and_then(Json::as_str).unwrap_or_default();
                 return farewell(close_code::POLICY, why);
             }
-            for one in page {
-                if socket.send(Message::text(one.to_string())).await.is_err() {
+            let SocketPage { messages, _share } = page;
+            for message in messages {
+                if socket.send(Message::text(message)).await.is_err() {
                     return None;
                 }
             }
@@ -250,11 +270,31 @@ impl Conversation {
         let (ending, (expires, expiry)) = (CancellationToken::new(), watch::channel(until));
         let subscribed = Subscribed { asked, expires, _ending: ending.clone().drop_guard() };
         self.subscriptions.insert(id.to_owned(), subscribed);
-        let (app, tells, id) = (self.app.clone(), self.tells.clone(), id.to_owned());
+        let to = SocketTold {
+            app: self.app.clone(),
+            tells: self.tells.clone(),
+            turn: self.turn.clone(),
+        };
+        let id = id.to_owned();
         tokio::spawn(async move {
-            ending.run_until_cancelled(telling.run(&app, &id, &tells, expiry)).await;
+            ending.run_until_cancelled(telling.run(&to, &id, expiry)).await;
         });
         Ok(())
+    }
+}
+
+/// Where a subscription tells its events.
+struct SocketTold {
+    app: App,
+    tells: mpsc::Sender<SocketPage>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl SocketTold {
+    /// Sends a message that is no news. This fails if the client is gone already, which does no
+    /// harm.
+    async fn tell(&self, message: &Json) {
+        let _ = self.tells.send(SocketPage::of(message)).await;
     }
 }
 
@@ -269,42 +309,56 @@ impl<F: Fn(&str, ShownEvent) -> Json> Telling<F> {
     /// Sends events until the subscription expires, the client is gone, or the news cannot be read.
     async fn run(
         mut self,
-        app: &App,
+        to: &SocketTold,
         id: &str,
-        tells: &mpsc::Sender<Vec<Json>>,
         mut expiry: watch::Receiver<Option<Instant>>,
     ) {
         loop {
-            let page = match events::read(&mut self.news, STREAMED_AT_ONCE).await {
-                Ok(page) => page,
+            match self.tell_page(to, id).await {
+                Ok(PageTold::Gone) => return,
+                Ok(PageTold::More) => continue,
+                Ok(PageTold::All) => {}
                 Err(problem) => {
-                    // This fails if the client is gone already, which does no harm.
-                    let _ = tells.send(vec![refusal(&Json::Null, &Json::from(id), &problem)]).await;
-                    return;
+                    return to.tell(&refusal(&Json::Null, &Json::from(id), &problem)).await;
                 }
-            };
-            let classes = app.store.classes();
-            let event = |news| self.requests.iter().find_map(|one| one.event(&classes, news));
-            let events = page.news.iter().filter_map(event);
-            let events: Vec<_> = events.map(|event| (self.told)(id, event)).collect();
-            if !events.is_empty() && tells.send(events).await.is_err() {
-                return;
-            }
-            if page.is_full {
-                continue;
             }
             let until = *expiry.borrow_and_update();
             tokio::select! {
                 () = self.news.changed() => {}
                 // It was renewed. If its owner is gone, this task is cancelled.
                 _ = expiry.changed() => {}
-                () = expired(until) => {
-                    let _ = tells.send(vec![json!(["expired", {"id": id}])]).await;
-                    return;
-                }
+                () = expired(until) => return to.tell(&json!(["expired", {"id": id}])).await,
             }
         }
     }
+
+    /// Reads the next news and sends their events. Those of the connection that come after it wait,
+    /// so that a client that reads slowly takes the memory of few pages.
+    async fn tell_page(&mut self, to: &SocketTold, id: &str) -> Result<PageTold, Problem> {
+        let _turn = to.turn.lock().await;
+        let share = to.app.held_news.share(NEWS_BYTES).await?;
+        let page = events::read(&mut self.news, STREAMED_AT_ONCE).await?;
+        let classes = to.app.store.classes();
+        let event = |news| self.requests.iter().find_map(|one| one.event(&classes, news));
+        let events = page.news.iter().filter_map(event);
+        let messages: Vec<_> = events.map(|event| (self.told)(id, event).to_string()).collect();
+        let bytes = messages.iter().map(String::len).sum();
+        let told = SocketPage { messages, _share: Some(share.of(bytes)) };
+        if !told.messages.is_empty() && to.tells.send(told).await.is_err() {
+            return Ok(PageTold::Gone);
+        }
+        Ok(if page.is_full { PageTold::More } else { PageTold::All })
+    }
+}
+
+/// What became of a page of news.
+enum PageTold {
+    /// There may be more already.
+    More,
+    /// There are no more now.
+    All,
+    /// The client is gone.
+    Gone,
 }
 
 /// Ends when a subscription does. `None`: never.
