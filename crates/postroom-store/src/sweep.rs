@@ -1,5 +1,6 @@
 //! The sweep, once a minute: it removes expired data, and writes times that are only in memory.
 
+use crate::error::Error;
 use crate::modifier::Modifier;
 use crate::store::Inner;
 use crate::store::Store;
@@ -69,11 +70,13 @@ impl Store {
             tracing::error!(%error, "this process did not say that it is still there");
         }
         if self.lease.is_some() && !self.is_deposed() {
-            // On a full disk, they stay in memory.
-            if !self.inner.database.is_full()
-                && let Err(error) = self.poll_times_write().await
-            {
-                tracing::warn!(%error, "the times of polls were not written; they are tried again");
+            // On a full disk, they stay in memory, and the try shows whether there is space again.
+            match self.poll_times_write().await {
+                Ok(_) | Err(Error::Full) => {}
+                Err(error) => tracing::warn!(
+                    %error,
+                    "the times of polls were not written; they are tried again"
+                ),
             }
             if let Err(error) = self.feed_trim().await {
                 tracing::error!(%error, "the change feed was not trimmed");
@@ -226,6 +229,9 @@ mod tests {
         fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
             if batch.iter().any(|statement| statement.sql.contains("\"lastPollAt\" =")) {
                 self.times.fetch_add(1, Ordering::Relaxed);
+                if self.is_full.load(Ordering::Relaxed) {
+                    return Box::pin(async { Err(Error::Full) });
+                }
             }
             self.database.write(batch, room)
         }
@@ -247,10 +253,11 @@ mod tests {
         let polled = PollTimes { poll: Some(Timestamp::from_ms(1)), proof: None };
         store.inner.unwritten.note(FolderId::from_u128(7), polled);
         store.sweep().await;
-        assert_eq!(times.load(Ordering::Relaxed), 0);
+        assert_eq!(times.load(Ordering::Relaxed), 1, "the next try may find space");
+        assert!(!store.inner.unwritten.all().is_empty());
         is_full.store(false, Ordering::Relaxed);
         store.sweep().await;
-        assert_eq!(times.load(Ordering::Relaxed), 1, "they were not forgotten");
+        assert_eq!(times.load(Ordering::Relaxed), 2, "they were not forgotten");
         assert!(store.inner.unwritten.all().is_empty());
     }
 

@@ -9,6 +9,7 @@ use crate::consent::ConsentRequest;
 use crate::database::Statement;
 use crate::entity::NewEntity;
 use crate::entity_place::EntityPlace;
+use crate::feed_gap;
 use crate::feed_marks::LastTrim;
 use crate::file::NewContent;
 use crate::file::NewFile;
@@ -233,6 +234,7 @@ pub(super) async fn backups(world: &World) {
     assert!(store.sending_suspended().await.unwrap().is_some());
     backup_key(store.inner.database.as_ref()).await.unwrap().unwrap();
     store.restored(false).await.unwrap();
+    assert_eq!(feed_gap::all(store.inner.database.as_ref()).await.unwrap().len(), 1);
     store.sending_list(9).await.unwrap();
     store.sending_resume().await.unwrap();
 }
