@@ -226,7 +226,8 @@ impl TokenRequest<'_> {
     }
 }
 
-/// Whether a text shows a secret, or nearly all of it, as it is or in the form in which it was sent.
+/// Whether a text shows a secret, or nearly all of it, as it is or in the form in which it was
+/// sent.
 fn is_echoed(text: &str, secret: &str) -> bool {
     // Less of a short secret also occurs in other words.
     const LONG_BYTES: usize = 12;

@@ -61,8 +61,8 @@ pub trait Dialect: Send + Sync {
     /// changes that are not settled. `None`: only settled changes have a number.
     fn seq_given(&self) -> Option<&'static str>;
 
-    /// The least value of `seq` in `meta` with which the next number is greater than `last`, which is
-    /// SQL of a number.
+    /// The least value of `seq` in `meta` with which the next number is greater than `last`, which
+    /// is SQL of a number.
     fn seq_raised(&self, last: &str) -> String;
 
     /// The query for the names of the columns of the table bound at `$1`.

@@ -179,8 +179,7 @@ impl Move<'_> {
         if is_shared {
             unused(self.from).await?;
         }
-        // Nobody uses the source any more, so nobody is told a greater one.
-        seq::raise_above(self.to, seq::told(self.from).await?).await?;
+        seq::go_on(self.from, self.to).await?;
         self.complete(at).await?;
         self.to.write(vec![unmark(ARRIVING)], Room::Reserve).await?;
         Ok(result)
@@ -227,8 +226,7 @@ impl Move<'_> {
             return Ok(begun.value(1).clone());
         }
         let at = Value::Bytes(self.now.as_bytes().to_vec());
-        let begun = put(MOVED, Value::Whole(0), at.clone());
-        self.from.write(vec![begun], Room::Reserve).await?;
+        self.from.write(vec![put(MOVED, Value::Whole(0), at.clone())], Room::Reserve).await?;
         Ok(at)
     }
 
@@ -359,8 +357,7 @@ impl Move<'_> {
             // One of the pages may be shorter, because the size of a page is limited.
             let both = sent.len().min(arrived.len());
             if both == 0 {
-                let is_same = sent.len() == arrived.len();
-                return if is_same { Ok(count) } else { Err(DIFFERS) };
+                return if sent.len() == arrived.len() { Ok(count) } else { Err(DIFFERS) };
             }
             for (sent, arrived) in sent.iter().zip(&arrived) {
                 let mut pairs = sent.0.iter().zip(&arrived.0);

@@ -80,14 +80,16 @@ pub(crate) async fn raise(database: &dyn Database) -> Result<(), Error> {
     database.write(batch, Room::Reserve).await.map(drop)
 }
 
-/// Makes the next numbers greater than this one, which readers of another database were told.
+/// Makes the next numbers of a database greater than those that readers of another one, which
+/// nobody uses any more, were told.
 ///
 /// # Errors
 ///
-/// When the database fails.
-pub(crate) async fn raise_above(database: &dyn Database, told: i64) -> Result<(), Error> {
-    let sql = raised(database, "CAST($1 AS BIGINT)");
-    database.write(vec![Statement::new(sql).bind(told)], Room::Reserve).await.map(drop)
+/// When one of them fails.
+pub(crate) async fn go_on(from: &dyn Database, to: &dyn Database) -> Result<(), Error> {
+    let sql = raised(to, "CAST($1 AS BIGINT)");
+    let raise = Statement::new(sql).bind(told(from).await?);
+    to.write(vec![raise], Room::Reserve).await.map(drop)
 }
 
 fn raised(database: &dyn Database, last: &str) -> String {
@@ -112,7 +114,7 @@ pub(crate) async fn newest(database: &dyn Database) -> Result<i64, Error> {
 /// # Errors
 ///
 /// When the database fails.
-pub(crate) async fn told(database: &dyn Database) -> Result<i64, Error> {
+async fn told(database: &dyn Database) -> Result<i64, Error> {
     number(database, database.dialect().seq_given().unwrap_or(COUNTED)).await
 }
 

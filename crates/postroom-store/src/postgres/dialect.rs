@@ -93,7 +93,8 @@ impl Dialect for PostgresDialect {
 
     fn seq_raised(&self, last: &str) -> String {
         format!(
-            "({last} - CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) * 65536)"
+            "({last}
+               - CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) * 65536)"
         )
     }
 
