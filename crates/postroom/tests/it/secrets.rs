@@ -241,6 +241,9 @@ async fn a_service_account_acts(postroom: &Postroom, provider: &TokenServer) -> 
     let assertion = asked.iter().rev().find_map(|one| one.form.get("assertion")).unwrap().clone();
     provider.delegate(false);
     postroom.patch(&account, &json!({"oauthApp_id": null})).await.unwrap();
+    // Only then does it log in again.
+    let has_ended = |account: &Json| (account["state"] != "ready").then_some(());
+    until(postroom, &account, "the end of the login", has_ended).await;
     postroom.patch(&account, &json!({"oauthApp_id": app})).await.unwrap();
     let is_refused = |account: &Json| (account["tokenState"] == "refused").then_some(());
     until(postroom, &account, "a refusal", is_refused).await;
