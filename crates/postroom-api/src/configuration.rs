@@ -78,9 +78,7 @@ pub(crate) async fn show(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    administers(caller, &[RightAction::Read])?;
-    parameters::of(&uri, &[])?;
-    let kept = app.store.configuration().await?;
+    let kept = present(&app, caller, &uri).await?;
     answer(&headers, kept.number(), kept.configuration.shown())
 }
 
@@ -95,9 +93,7 @@ pub(crate) async fn trimmed(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    administers(caller, &[RightAction::Read])?;
-    parameters::of(&uri, &[])?;
-    let kept = app.store.configuration().await?;
+    let kept = present(&app, caller, &uri).await?;
     answer(&headers, kept.number(), kept.configuration.trimmed())
 }
 
@@ -254,6 +250,13 @@ impl Changing<'_> {
         });
         answer(&HeaderMap::new(), number, answered).map(Some)
     }
+}
+
+/// The present configuration, for a request without parameters.
+async fn present(app: &App, caller: Caller, uri: &Uri) -> Result<KeptConfiguration, Problem> {
+    administers(caller, &[RightAction::Read])?;
+    parameters::of(uri, &[])?;
+    Ok(app.store.configuration().await?)
 }
 
 /// JSON with the number of a version as its ETag.

@@ -6,6 +6,7 @@ use crate::console_form::FieldKind;
 use crate::console_form::ROLE_FIELDS;
 use crate::console_form::RoleRow;
 use crate::console_form::SettingField;
+use crate::escaped::escaped;
 use serde_json::Value as Json;
 
 /// A problem, with the id of the field that has it. Empty: no field has it.
@@ -15,23 +16,6 @@ pub(crate) struct FieldProblem {
     pub field: String,
     /// Where it is in the configuration, and why.
     pub text: String,
-}
-
-/// The text as html.
-#[must_use]
-pub(crate) fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            other => html.push(other),
-        }
-    }
-    html
 }
 
 /// A page around its content.

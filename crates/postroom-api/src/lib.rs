@@ -50,6 +50,8 @@ mod trace;
 
 mod host;
 
+mod escaped;
+
 mod percent;
 
 mod parameters;

@@ -13,6 +13,7 @@
 use crate::app::App;
 use crate::caller::Caller;
 use crate::docs_page;
+use crate::escaped::escaped;
 use crate::format;
 use crate::parameters;
 use crate::problem::Problem;
@@ -194,22 +195,6 @@ fn page(status: StatusCode, title: &str, text: &str) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
     (status, NOT_KEPT, fields, body).into_response()
-}
-
-/// A text within html.
-fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            char => html.push(char),
-        }
-    }
-    html
 }
 
 #[cfg(test)]

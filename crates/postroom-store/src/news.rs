@@ -10,6 +10,7 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::feed::FeedPart;
 use crate::feed::FeedRow;
+use crate::seq;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -84,15 +85,11 @@ impl Store {
     /// When the store fails.
     pub async fn feed_bounds(&self) -> Result<FeedBounds, Error> {
         let dialect = self.inner.database.dialect();
-        let last = |below: Option<&str>| match below {
-            Some(below) => format!("{below} - 1"),
-            None => "(SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq')".to_owned(),
-        };
         let sql = format!(
             "SELECT COALESCE((SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'feed trimmed'), 0),
              {}, {}",
-            last(dialect.seq_settled()),
-            last(dialect.seq_given())
+            seq::last(dialect.seq_settled()),
+            seq::last(dialect.seq_given())
         );
         let rows = self.read(Statement::new(sql)).await?;
         let bounds = rows.first().and_then(|row| {

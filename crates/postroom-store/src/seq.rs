@@ -105,21 +105,22 @@ fn raised(database: &dyn Database, last: &str) -> String {
 ///
 /// When the database fails.
 pub(crate) async fn newest(database: &dyn Database) -> Result<i64, Error> {
-    let settled = database.dialect().seq_settled().map(|below| format!("{below} - 1"));
-    number(database, &settled.unwrap_or_else(|| COUNTED.to_owned())).await
+    number(database, &last(database.dialect().seq_settled())).await
 }
 
 /// The greatest number that readers of a database may have been told.
-///
-/// # Errors
-///
-/// When the database fails.
 async fn told(database: &dyn Database) -> Result<i64, Error> {
-    number(database, database.dialect().seq_given().unwrap_or(COUNTED)).await
+    number(database, &last(database.dialect().seq_given())).await
 }
 
-/// The number that was given last, if the database counts them.
-const COUNTED: &str = "(SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq')";
+/// The SQL of the last number below a bound of the dialect. `None`: the database counts the numbers
+/// that it gave.
+pub(crate) fn last(below: Option<&str>) -> String {
+    match below {
+        Some(below) => format!("{below} - 1"),
+        None => "(SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq')".to_owned(),
+    }
+}
 
 async fn number(database: &dyn Database, sql: &str) -> Result<i64, Error> {
     let rows = database.read(Statement::new(format!("SELECT {sql}"))).await?;

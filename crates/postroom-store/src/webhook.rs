@@ -86,15 +86,15 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn webhook_list_enabled(&self) -> Result<Vec<WebhookRow>, Error> {
+        if self.sending_suspended().await?.is_some() {
+            return Ok(vec![]);
+        }
         let class = self.builtin(WEBHOOKS)?;
         let sql = format!(
             "{} WHERE \"enabled\" AND \"domain\" NOT IN
             (SELECT \"name\" FROM \"iam/Domains\" WHERE \"suspended\")",
             Self::select(&class)
         );
-        if self.sending_suspended().await?.is_some() {
-            return Ok(vec![]);
-        }
         let rows = self.read(Statement::new(sql).of_class(&*class)).await?;
         rows.iter().map(|row| self.webhook_row(&class, row)).collect()
     }

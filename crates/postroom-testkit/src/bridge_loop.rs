@@ -8,6 +8,7 @@ use crate::database_loop::random_next;
 use crate::postroom::Postroom;
 use crate::postroom::PostroomOptions;
 use crate::postroom::wait_until;
+use crate::sent_once::is_uncertain;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
@@ -295,13 +296,7 @@ impl BridgeWorld {
         let mut uncertain = 0;
         for (answer, message) in answers.iter().zip(&states) {
             let count = copies.remove(&answer.subject).unwrap_or(0);
-            let is_right = if message["messageState"] == "sent" {
-                count == 1
-            } else {
-                uncertain += 1;
-                message["errorCode"] == "uncertain" && count <= 1
-            };
-            ensure!(is_right, "{count} copies arrived of {message}");
+            uncertain += usize::from(is_uncertain(message, count)?);
         }
         ensure!(copies.is_empty(), "nobody sent {copies:?}");
         Ok((answers.len() - uncertain, uncertain))

@@ -9,6 +9,7 @@ use crate::postgres::PostgresOptions;
 use crate::postroom::Postroom;
 use crate::postroom::PostroomOptions;
 use crate::postroom::wait_until;
+use crate::sent_once::is_uncertain;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
@@ -225,13 +226,7 @@ impl FailoverWorld {
         }
         for (number, message) in states.iter().enumerate() {
             let count = copies.remove(&subject(number)).unwrap_or(0);
-            let is_right = if message["messageState"] == "sent" {
-                count == 1
-            } else {
-                uncertain += 1;
-                message["errorCode"] == "uncertain" && count <= 1
-            };
-            ensure!(is_right, "{count} copies arrived of {message}");
+            uncertain += usize::from(is_uncertain(message, count)?);
         }
         ensure!(copies.is_empty(), "nobody sent {copies:?}");
         Ok(uncertain)

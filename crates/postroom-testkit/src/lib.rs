@@ -32,6 +32,8 @@ mod s3;
 
 mod scram;
 
+mod sent_once;
+
 mod kill_loop;
 
 mod database_loop;

@@ -8,6 +8,7 @@ use crate::world::ANNA;
 use crate::world::BEN;
 use postroom_engine::ConsentError;
 use postroom_engine::ConsentGiven;
+use postroom_engine::OAuthConsents;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::EntityId;
@@ -82,6 +83,13 @@ async fn consent(provider: &TokenServer, url: &str, user: &str) -> Back {
     Back { state: value("state"), code: value("code") }
 }
 
+/// A consent to an account is begun, and its owner consents.
+async fn begun(world: &OAuthWorld, consents: &OAuthConsents, id: EntityId) -> Back {
+    let (domain, of) = (Domain::default_domain(), AccountId::of(id));
+    let page = consents.start(&domain, of, TokenSlot::Account).await.unwrap();
+    consent(&world.provider, &page.url, ANNA).await
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_consent_makes_an_account_work_and_its_state_is_good_once() {
     let world = consenting().await;
@@ -95,9 +103,7 @@ async fn a_consent_makes_an_account_work_and_its_state_is_good_once() {
     );
 
     let consents = engine.oauth_consents();
-    let (domain, of) = (Domain::default_domain(), AccountId::of(id));
-    let page = consents.start(&domain, of, TokenSlot::Account).await.unwrap();
-    let back = consent(&world.provider, &page.url, ANNA).await;
+    let back = begun(&world, &consents, id).await;
     let began = Instant::now();
     let given = consents.finish(back.state.clone(), back.code.clone()).await.unwrap();
     assert_eq!(given, ConsentGiven { address: ANNA.to_owned(), app: "ours".to_owned() });
@@ -133,9 +139,7 @@ async fn a_refusal_has_the_link_and_the_next_consent_resumes_at_once() {
     let message = world.send(id, "S").await;
 
     let consents = engine.oauth_consents();
-    let (domain, of) = (Domain::default_domain(), AccountId::of(id));
-    let page = consents.start(&domain, of, TokenSlot::Account).await.unwrap();
-    let back = consent(&world.provider, &page.url, ANNA).await;
+    let back = begun(&world, &consents, id).await;
     let began = Instant::now();
     consents.finish(back.state, back.code).await.unwrap();
     world.until(id, |it| is(it, "ready")).await;
@@ -222,9 +226,7 @@ async fn what_a_provider_gives_is_saved_although_the_browser_has_gone() {
     let id = account(&world).await;
     let engine = world.world.start(world.settings()).await;
     let consents = engine.oauth_consents();
-    let (domain, of) = (Domain::default_domain(), AccountId::of(id));
-    let page = consents.start(&domain, of, TokenSlot::Account).await.unwrap();
-    let back = consent(&world.provider, &page.url, ANNA).await;
+    let back = begun(&world, &consents, id).await;
     world.provider.then(&[TokenFault::Slow(Duration::from_secs(10))]);
     let gone = tokio::time::timeout(Duration::from_secs(1), consents.finish(back.state, back.code));
     gone.await.unwrap_err();
@@ -238,9 +240,7 @@ async fn a_consent_while_the_account_changes_is_saved_for_the_same_app_alone() {
     let id = account(&world).await;
     let engine = world.world.start(world.settings()).await;
     let consents = engine.oauth_consents();
-    let (domain, of) = (Domain::default_domain(), AccountId::of(id));
-    let page = consents.start(&domain, of, TokenSlot::Account).await.unwrap();
-    let back = consent(&world.provider, &page.url, ANNA).await;
+    let back = begun(&world, &consents, id).await;
     world.provider.then(&[TokenFault::Slow(Duration::from_secs(10))]);
     let (consents, Back { state, code }) = (consents.clone(), back);
     let finishing = tokio::spawn(async move { consents.finish(state, code).await });
