@@ -67,6 +67,10 @@ pub(crate) async fn twin(asked: &Asked, wanted: &[Entity]) -> Problem {
     let mut other = "another account of the same request".to_owned();
     for wanted in wanted {
         match asked.app.store.login_twin(&asked.domain, &asked.class, wanted).await {
+            Ok(Some(_)) if asked.app.store.is_bounded(ACCOUNTS) => {
+                other = "another account".to_owned();
+                break;
+            }
             Ok(Some(twin)) => {
                 other = format!("the account {} ({})", twin.id, twin.address);
                 break;

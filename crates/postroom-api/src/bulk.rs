@@ -29,6 +29,7 @@ use postroom_model::Filter;
 use postroom_model::Invalid;
 use postroom_model::JobId;
 use postroom_model::Property;
+use postroom_model::RightAction;
 use postroom_model::filter;
 use postroom_model::filter::Names;
 use postroom_model::validate;
@@ -184,7 +185,7 @@ impl BulkRequest {
         if let Some(job) = self.before(once.as_ref()).await? {
             return Ok(job::accepted(&job));
         }
-        let entities = self.entities().await?;
+        let entities = self.entities(&work).await?;
         let count = entities.len() as u64;
         if self.must_confirm && count > 0 && self.confirm != Some(count) {
             return Err(Failed::Unconfirmed { count, what: "entities" }.into());
@@ -208,9 +209,15 @@ impl BulkRequest {
         job.map(Some).ok_or_else(|| Problem::new(StatusCode::GONE, "gone", detail))
     }
 
-    async fn entities(&self) -> Result<Vec<EntityId>, Problem> {
+    async fn entities(&self, work: &BulkWork) -> Result<Vec<EntityId>, Problem> {
         let (app, domain) = (&self.asked.app, &self.asked.domain);
-        let (class, filter) = (self.asked.class.as_ref(), self.filter.as_ref());
+        let action = match work {
+            BulkWork::Patch(_) => RightAction::Change,
+            BulkWork::Delete => RightAction::Delete,
+        };
+        let class = self.asked.class.as_ref();
+        let filter = app.store.reaching(action, class, self.filter.as_ref());
+        let filter = filter.as_ref();
         let list = async { Ok(app.store.entity_ids(domain, class, filter, JOB_COUNT_MAX).await?) };
         let ids = app.scans.list(&self.by, list).await?;
         if ids.len() > JOB_COUNT_MAX {

@@ -22,7 +22,9 @@ use postroom_model::ClaimToken;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::RightAction;
 use postroom_model::builtin::FOLDERS;
+use postroom_model::builtin::MESSAGES;
 use postroom_model::client;
 use postroom_store::ChangeTerms;
 use postroom_store::ClaimState;
@@ -97,6 +99,9 @@ pub(crate) async fn put(asked: Asked, id: EntityId, body: Body) -> Result<Respon
 /// 404, 412 for another version, 409 if something still refers to it.
 pub(crate) async fn delete(asked: Asked, id: EntityId) -> Result<Response, Problem> {
     let fate = account::fate_of_messages(&asked)?;
+    if fate == MessagesFate::Deleted {
+        asked.rights.check_whole(RightAction::Delete, MESSAGES)?;
+    }
     let store = &asked.app.store;
     for _ in 0..TRIES_MAX {
         let current = find(&asked, id).await?;
@@ -213,7 +218,8 @@ fn fill(class: &Class, members: &mut Map<String, Json>) {
     }
 }
 
-fn missing(class: &Class) -> Problem {
+/// The problem that there is no entity of an id.
+pub(crate) fn missing(class: &Class) -> Problem {
     Problem::not_found(format!("{} has no entity of this id", class.classname))
 }
 

@@ -6,16 +6,19 @@ use crate::problem::Problem;
 use axum::http::Uri;
 use postroom_engine::ShownEvent;
 use postroom_model::Class;
+use postroom_model::Entity;
 use postroom_model::EventName;
 use postroom_model::Invalid;
 use postroom_model::Operation;
 use postroom_model::RightAction;
+use postroom_model::RightReach;
 use postroom_model::Rights;
 use postroom_model::WantedNews;
 use postroom_model::wanted_class;
 use postroom_model::wanted_filter;
 use postroom_model::wanted_mask;
 use postroom_store::EntityNews;
+use postroom_store::FeedRow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,11 +131,37 @@ impl EventRequest {
         if problems.is_empty() { Ok(read) } else { Err(problems.into()) }
     }
 
-    /// The event of a change, if the client asks for it. `classes` are the present ones.
-    pub(crate) fn event(&self, classes: &[Arc<Class>], news: &EntityNews) -> Option<ShownEvent> {
-        let may_read = self.rights.reads(&news.row.class);
-        may_read.then(|| ShownEvent::of(&self.wanted, classes, news)).flatten()
+    /// The events of changes, as far as the client asks for them. `classes` are the present ones.
+    pub(crate) fn events<'a>(
+        &'a self,
+        classes: &'a [Arc<Class>],
+    ) -> impl Fn(&EntityNews) -> Option<ShownEvent> + 'a {
+        let reach = RightReach::of(&self.rights, classes);
+        move |news| {
+            let may_read = self.rights.reads(&news.row.class);
+            let bounds = reach.as_ref().filter(|reach| reach.bounds(&news.row.class));
+            match bounds.filter(|_| may_read) {
+                Some(reach) => ShownEvent::of(&self.wanted, classes, &reached(reach, news)?),
+                None => may_read.then(|| ShownEvent::of(&self.wanted, classes, news)).flatten(),
+            }
+        }
     }
+}
+
+/// A change as those see it whose rights reach some entities of the class. `None`: they do not see
+/// it. What a deleted entity was is not known any more, so each is told, by its id alone.
+fn reached(reach: &RightReach, news: &EntityNews) -> Option<EntityNews> {
+    let is_reached = |entity: &&Entity| reach.reaches(RightAction::Read, &news.row.class, entity);
+    let before = news.before.as_ref().filter(is_reached).cloned();
+    let after = news.after.as_ref().filter(is_reached).cloned();
+    let is_unknown = news.before.is_none() && news.after.is_none();
+    let operation = match news.row.operation {
+        Operation::Delete if is_unknown => Operation::Delete,
+        Operation::Create | Operation::Change | Operation::Delete => {
+            Operation::seen(before.is_some(), after.is_some())?
+        }
+    };
+    Some(EntityNews { row: FeedRow { operation, ..news.row.clone() }, before, after })
 }
 
 fn or_none<T>(

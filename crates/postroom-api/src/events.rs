@@ -213,8 +213,7 @@ impl Follower {
         let share = self.app.held_news.share(NEWS_BYTES).await?;
         let ReadNews { news, is_full } = read(&mut self.news, limit).await?;
         let classes = self.app.store.classes();
-        let event = |news: &EntityNews| self.request.event(&classes, news);
-        let events: Vec<_> = news.iter().filter_map(event).collect();
+        let events: Vec<_> = news.iter().filter_map(self.request.events(&classes)).collect();
         let share = Some(share).filter(|_| !events.is_empty());
         Ok(EventPage { events, share, is_full })
     }

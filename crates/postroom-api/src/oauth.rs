@@ -30,12 +30,17 @@ use axum::response::Response;
 use postroom_engine::ConsentError;
 use postroom_engine::OAuthConsents;
 use postroom_model::AccountId;
+use postroom_model::Domain;
 use postroom_model::Invalid;
 use postroom_model::RightAction;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::oauth;
 use postroom_model::oauth::TokenSlot;
 use postroom_store::Bearer;
+use postroom_store::EntityPlace;
+use postroom_store::Error;
+use postroom_store::Failed;
+use postroom_store::Store;
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -70,8 +75,9 @@ pub(crate) async fn start(
     uri: Uri,
 ) -> Result<Response, Problem> {
     // The tokens of the account are changed in the end.
-    let Bearer { domain, .. } = caller.may(&[RightAction::Change], ACCOUNTS)?;
+    let Bearer { domain, rights, .. } = caller.may(&[RightAction::Change], ACCOUNTS)?;
     let (account, slot) = asked(&uri)?;
+    reached(&app.store.clone().within(&rights), &domain, account).await?;
     let consents = consents(&app)?;
     let page = consents.start(&domain, account, slot).await.map_err(problem)?;
     if wants_json(&headers) {
@@ -82,6 +88,22 @@ pub(crate) async fn start(
     let location = HeaderValue::from_str(&page.url);
     let location = location.map_err(|error| Problem::fault(error.to_string()))?;
     Ok((StatusCode::FOUND, NOT_KEPT, [(header::LOCATION, location)]).into_response())
+}
+
+/// Checks that an account may be changed. What may not be read is not there.
+async fn reached(store: &Store, domain: &Domain, account: AccountId) -> Result<(), Problem> {
+    if !store.is_bounded(ACCOUNTS) {
+        return Ok(());
+    }
+    let class = store.builtin(ACCOUNTS)?;
+    let place = EntityPlace::new(domain, &class, account.into());
+    if !store.entity_reached(place, RightAction::Read).await? {
+        return Err(problem(ConsentError::NoAccount));
+    }
+    if !store.entity_reached(place, RightAction::Change).await? {
+        return Err(Error::Condition(Failed::OutOfReach).into());
+    }
+    Ok(())
 }
 
 /// `GET …/callback`: saves the tokens that the provider gives for its code, and says so to the

@@ -60,6 +60,21 @@ pub(crate) enum Target {
     DomainTokens(EntityId),
 }
 
+impl Target {
+    /// The entity that it is, or that it belongs to.
+    pub(crate) fn entity(&self) -> Option<EntityId> {
+        match self {
+            Self::Collection => None,
+            Self::Entity(id)
+            | Self::FileList(id, _)
+            | Self::File(id, ..)
+            | Self::Text(id)
+            | Self::WebhookTest(id)
+            | Self::DomainTokens(id) => Some(*id),
+        }
+    }
+}
+
 /// Finds what a path names. `path` is what follows `/rest/v1/model/`, still percent-encoded.
 ///
 /// # Errors

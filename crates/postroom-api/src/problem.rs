@@ -313,6 +313,7 @@ impl From<Failed> for Problem {
             Failed::Reference { property } => {
                 Invalid::new(property, "refers to an entity that does not exist").into()
             }
+            Failed::OutOfReach => Self::new(StatusCode::FORBIDDEN, "forbidden", text),
             Failed::OtherFile => Self::new(StatusCode::PRECONDITION_FAILED, "stale", text),
             Failed::ClaimLost => Self::new(StatusCode::PRECONDITION_FAILED, "claim-lost", text),
             Failed::SameLogin => Self::conflict("same-login", text),

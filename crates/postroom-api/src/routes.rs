@@ -62,6 +62,7 @@ use axum::routing::MethodRouter;
 use axum::routing::any;
 use axum::routing::get;
 use axum::routing::post;
+use postroom_model::Domain;
 use postroom_model::EntityId;
 use postroom_model::RightAction;
 use postroom_model::builtin::DOMAINS;
@@ -69,6 +70,10 @@ use postroom_model::builtin::WEBHOOKS;
 use postroom_model::oauth::CONSENT_CALLBACK;
 use postroom_model::oauth::CONSENT_START;
 use postroom_store::Bearer;
+use postroom_store::EntityPlace;
+use postroom_store::Error;
+use postroom_store::Failed;
+use postroom_store::Store;
 use std::sync::Arc;
 
 /// How often a request is answered again when the classes were changed at the same moment.
@@ -163,6 +168,8 @@ async fn answer(
     let place = place::find(path, &app.store.classes())?;
     let (verb, methods) = (Verb::of(&head.method, &place)?, verb::methods(&place));
     let Bearer { domain, name, rights, .. } = allowed(caller, verb, &place)?;
+    let store = app.store.of_client(&name).within(&rights);
+    reached(&store, &domain, &place, verb).await?;
     let (class, uri, mut headers) = (place.class, head.uri, head.headers);
     if head.method == Method::HEAD {
         // Only GET has ranges (RFC 9110 §14.2).
@@ -170,7 +177,7 @@ async fn answer(
     }
     let (scans, limits) = (Arc::clone(&app.scans), Arc::clone(&app.limits));
     let by = ListedBy { token: format!("{} {name}", domain.as_str()), limits };
-    let app = App { store: app.store.of_client(&name), ..app };
+    let app = App { store, ..app };
     if !matches!(verb, Verb::Patch | Verb::Claim | Verb::Nack) {
         claim_token::none(&headers)?;
     }
@@ -226,6 +233,26 @@ fn allowed(caller: Caller, verb: Verb, place: &Place) -> Result<Bearer, Problem>
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
     Ok(bearer)
+}
+
+/// Checks that the rights reach the entity of a place. What may not be read is not there.
+async fn reached(store: &Store, domain: &Domain, place: &Place, verb: Verb) -> Result<(), Problem> {
+    let Some(id) = place.target.entity().filter(|_| store.is_bounded(&place.class.classname))
+    else {
+        return Ok(());
+    };
+    let (at, is_put) = (EntityPlace::new(domain, &place.class, id), verb == Verb::Put);
+    if !store.entity_reached(at, RightAction::Read).await? {
+        let may_be_new = is_put && matches!(place.target, Target::Entity(_));
+        return if may_be_new { Ok(()) } else { Err(change::missing(&place.class)) };
+    }
+    for action in verb.actions(&place.target) {
+        let is_made = is_put && *action == RightAction::Create;
+        if !is_made && !store.entity_reached(at, *action).await? {
+            return Err(Error::Condition(Failed::OutOfReach).into());
+        }
+    }
+    Ok(())
 }
 
 fn at<'a>(entity: EntityId, property: &'a str, name: &'a Option<String>) -> FilePlace<'a> {

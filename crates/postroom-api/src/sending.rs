@@ -47,6 +47,7 @@ pub(crate) async fn resume(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let bearer = caller.may(&[RightAction::Operate], MESSAGES)?;
+    bearer.rights.check_whole(RightAction::Operate, MESSAGES)?;
     administrates(&bearer.domain, "sending belongs")?;
     parameters::of(&uri, &[])?;
     app.store.sending_resume().await?;

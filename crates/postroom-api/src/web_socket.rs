@@ -339,7 +339,8 @@ impl<F: Fn(&str, ShownEvent) -> Json> Telling<F> {
         let share = to.app.held_news.share(NEWS_BYTES).await?;
         let page = events::read(&mut self.news, STREAMED_AT_ONCE).await?;
         let classes = to.app.store.classes();
-        let event = |news| self.requests.iter().find_map(|one| one.event(&classes, news));
+        let requests: Vec<_> = self.requests.iter().map(|one| one.events(&classes)).collect();
+        let event = |news| requests.iter().find_map(|event| event(news));
         let events = page.news.iter().filter_map(event);
         let messages: Vec<_> = events.map(|event| (self.told)(id, event).to_string()).collect();
         let bytes = messages.iter().map(String::len).sum();

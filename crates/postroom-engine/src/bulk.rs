@@ -13,6 +13,7 @@ use postroom_model::Domain;
 use postroom_model::EntityId;
 use postroom_model::Filter;
 use postroom_model::JobId;
+use postroom_model::Rights;
 use postroom_model::filter;
 use postroom_model::filter::Names;
 use postroom_store::BulkWork;
@@ -295,7 +296,17 @@ pub async fn work(store: &Store, job: &Job) -> Result<(), EngineError> {
             Ok(aim) => aim,
             Err(reason) => return Ok(store.bulk_end(job.id, Some(&reason)).await?),
         };
+        let bounded = match job.rights.as_ref().map(Rights::from_json) {
+            None => client.clone(),
+            Some(Ok(rights)) => client.clone().within(&rights),
+            Some(Err(_)) => {
+                let reason =
+                    "the job is damaged: the rights of who asked for it are not understood";
+                return Ok(store.bulk_end(job.id, Some(reason)).await?);
+            }
+        };
         let mut tally = Tally::default();
+        let bulk = Bulk { store: &bounded, ..bulk };
         let open = bulk.round(&aim, &entities, &mut tally).await;
         if let Some(error) = tally.broken {
             return Err(error.into());

@@ -55,6 +55,8 @@ pub mod oauth_answer;
 
 pub mod oauth;
 
+mod right_action;
+
 mod rights;
 
 pub mod state;
@@ -112,6 +114,8 @@ mod configuration;
 mod mask;
 
 mod wanted;
+
+mod right_reach;
 
 pub use aggregate::Aggregate;
 pub use aggregate::Computed;
@@ -190,10 +194,12 @@ pub use query::Query;
 pub use query::parse_order;
 pub use query::steps;
 pub use recipient_state::RecipientState;
+pub use right_action::RightAction;
+pub use right_reach::RightReach;
+pub use right_reach::right_problems;
 pub use rights::ADMINISTRATOR;
 pub use rights::GrantedRight;
 pub use rights::MissingRight;
-pub use rights::RightAction;
 pub use rights::Rights;
 pub use rights::TokenRole;
 pub use rights::is_administrative;

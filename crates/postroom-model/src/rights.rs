@@ -3,13 +3,20 @@
 //! ```text
 //!   action (what a request does) × class ──► Rights::check ──► yes, or the right that is missing
 //! ```
-//! A token has a role, or rights of its own. [`Rights::check`] is the only place that decides.
+//! A token has a role, or rights of its own. [`Rights::check`] is the only place that decides. A
+//! right with a filter reaches only the entities that match: `right_reach` says which.
 
+use crate::builtin::ACCOUNTS;
+use crate::builtin::MESSAGES;
+use crate::builtin::OAUTH_APPS;
+use crate::builtin::PROFILES;
 use crate::builtin::names;
 use crate::entity::Entity;
 use crate::invalid::Invalid;
+use crate::right_action::RightAction;
 use serde_json::Map;
 use serde_json::Value as Json;
+use serde_json::json;
 use std::fmt;
 
 /// The name of the administrator's token, which is no entity.
@@ -20,62 +27,10 @@ const ADMINISTRATIVE: &str = "iam/";
 const RIGHTS_MAX: usize = 50;
 /// How many classes a right may name.
 const CLASSES_MAX: usize = 100;
-
-/// What a request does with entities of a class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RightAction {
-    /// Reads, lists, counts and follows entities, and their files.
-    Read,
-    /// Makes entities.
-    Create,
-    /// Changes entities, and their files.
-    Change,
-    /// Deletes entities.
-    Delete,
-    /// Claims entities for a worker, and gives them back.
-    Claim,
-    /// Starts work: tries accounts, loads and parses messages again, ends jobs.
-    Operate,
-    /// Changes the class itself.
-    Design,
-}
-
-impl RightAction {
-    /// All actions.
-    pub const ALL: [Self; 7] = [
-        Self::Read,
-        Self::Create,
-        Self::Change,
-        Self::Delete,
-        Self::Claim,
-        Self::Operate,
-        Self::Design,
-    ];
-
-    /// Its name in `rights` and in problems.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Create => "create",
-            Self::Change => "change",
-            Self::Delete => "delete",
-            Self::Claim => "claim",
-            Self::Operate => "operate",
-            Self::Design => "design",
-        }
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.as_str() == text)
-    }
-
-    /// Whether its answer or its result tells about entities that exist, so that it needs the right
-    /// to read them too. What is created is known to its maker, and every token knows the classes.
-    fn tells(self) -> bool {
-        !matches!(self, Self::Create | Self::Design)
-    }
-}
+/// The member of a right with its filter.
+pub(crate) const FILTER: &str = "filter";
+/// The classes whose entities know who made them.
+const WITH_MAKER: [&str; 4] = [PROFILES, OAUTH_APPS, ACCOUNTS, MESSAGES];
 
 /// A usual set of rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,11 +41,16 @@ pub enum TokenRole {
     Operator,
     /// Reads what an operator reads.
     Reader,
+    /// Makes and sends messages, and sees only those. [`Rights::of_token`] writes its rights out.
+    Sender,
+    /// Does all that an operator does, with what it made itself. [`Rights::of_token`] writes its
+    /// rights out.
+    Own,
 }
 
 impl TokenRole {
     /// All roles.
-    pub const ALL: [Self; 3] = [Self::Admin, Self::Operator, Self::Reader];
+    pub const ALL: [Self; 5] = [Self::Admin, Self::Operator, Self::Reader, Self::Sender, Self::Own];
 
     /// Its name in `role`.
     #[must_use]
@@ -99,6 +59,37 @@ impl TokenRole {
             Self::Admin => "admin",
             Self::Operator => "operator",
             Self::Reader => "reader",
+            Self::Sender => "sender",
+            Self::Own => "own",
+        }
+    }
+
+    /// Its rights, if they reach only some entities. `token` is who has it.
+    fn written_out(self, token: &Entity) -> Option<Vec<GrantedRight>> {
+        let name = token.text(names::NAME).unwrap_or_default();
+        let made = json!(["==", ["property", names::CREATED_BY], name]);
+        let right = |actions: &[RightAction], classes: &[&str], filter: Json| GrantedRight {
+            actions: actions.to_vec(),
+            classes: classes.iter().map(|name| (*name).to_owned()).collect(),
+            filter: Some(filter),
+        };
+        match self {
+            Self::Admin | Self::Operator | Self::Reader => None,
+            Self::Sender => {
+                let out = json!(["==", ["property", names::MESSAGE_DIRECTION], "out"]);
+                let mut own = vec![json!("and"), made, out];
+                let accounts = token.get(names::ACCOUNTS);
+                if accounts.as_array().is_some_and(|accounts| !accounts.is_empty()) {
+                    own.push(json!(["in", ["property", names::ACCOUNT_ID], accounts]));
+                }
+                let actions = [RightAction::Read, RightAction::Create, RightAction::Change];
+                Some(vec![right(&actions, &[MESSAGES], Json::Array(own))])
+            }
+            Self::Own => {
+                let actions = RightAction::ALL.into_iter().filter(|it| *it != RightAction::Design);
+                let actions: Vec<_> = actions.collect();
+                Some(vec![right(&actions, &WITH_MAKER, made)])
+            }
         }
     }
 
@@ -107,6 +98,7 @@ impl TokenRole {
             Self::Admin => true,
             Self::Operator => !is_administrative(classname) && action != RightAction::Design,
             Self::Reader => !is_administrative(classname) && action == RightAction::Read,
+            Self::Sender | Self::Own => false,
         }
     }
 }
@@ -118,10 +110,13 @@ pub struct GrantedRight {
     pub actions: Vec<RightAction>,
     /// The classes: a name, a beginning (`email/*`), or `*` for all. `*` leaves out `iam/…`.
     pub classes: Vec<String>,
+    /// Only the entities that match. The classes are named whole then. `None`: all entities.
+    pub filter: Option<Json>,
 }
 
 impl GrantedRight {
-    fn has(&self, action: RightAction, classname: &str) -> bool {
+    /// Whether it allows an action with some entities of a class.
+    pub(crate) fn has(&self, action: RightAction, classname: &str) -> bool {
         let is_of = |pattern: &String| match pattern.strip_suffix('*') {
             Some("") => !is_administrative(classname),
             Some(beginning) => classname.starts_with(beginning),
@@ -168,7 +163,9 @@ impl Rights {
             (Some(role), true) => {
                 let known = TokenRole::ALL.into_iter().find(|known| known.as_str() == role);
                 let unknown = || vec![Invalid::new(names::ROLE, "is a role that does not exist")];
-                known.map(Self::Role).ok_or_else(unknown)
+                let role = known.ok_or_else(unknown)?;
+                let of_role = |rights: Option<_>| rights.map_or(Self::Role(role), Self::Granted);
+                Ok(of_role(role.written_out(token)))
             }
             (None, false) => granted(rights).map(Self::Granted),
             (None, true) => {
@@ -202,6 +199,51 @@ impl Rights {
         self.check(RightAction::Read, classname).is_ok()
     }
 
+    /// Whether an action with all entities of a class is allowed, whatever they are.
+    ///
+    /// # Errors
+    ///
+    /// The right that is missing.
+    pub fn check_whole(&self, action: RightAction, classname: &str) -> Result<(), MissingRight> {
+        self.check(action, classname)?;
+        let is_whole = |action: RightAction| match self {
+            Self::Role(_) => true,
+            Self::Granted(all) => {
+                all.iter().any(|right| right.filter.is_none() && right.has(action, classname))
+            }
+        };
+        match [action, RightAction::Read].into_iter().find(|action| !is_whole(*action)) {
+            Some(action) => Err(MissingRight { action, classname: format!("all {classname}") }),
+            None => Ok(()),
+        }
+    }
+
+    /// The rights as `rights` of a token shows them. `None`: they are those of a role.
+    #[must_use]
+    pub fn to_json(&self) -> Option<Json> {
+        let Self::Granted(all) = self else {
+            return None;
+        };
+        let right = |right: &GrantedRight| {
+            let actions: Vec<_> = right.actions.iter().map(|action| action.as_str()).collect();
+            let mut shown = json!({"actions": actions, "classes": right.classes});
+            if let (Some(filter), Some(members)) = (&right.filter, shown.as_object_mut()) {
+                members.insert(FILTER.to_owned(), filter.clone());
+            }
+            shown
+        };
+        Some(Json::Array(all.iter().map(right).collect()))
+    }
+
+    /// The rights that [`Self::to_json`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with them.
+    pub fn from_json(json: &Json) -> Result<Self, Vec<Invalid>> {
+        granted(json).map(Self::Granted)
+    }
+
     /// Whether everything may be read that a webhook tells.
     #[must_use]
     pub fn reads_all(&self) -> bool {
@@ -210,7 +252,8 @@ impl Rights {
             Self::Granted(all) => {
                 let is_all = |right: &GrantedRight| {
                     let every = right.classes.iter().any(|pattern| pattern == "*");
-                    every && right.actions.contains(&RightAction::Read)
+                    let all = every && right.filter.is_none();
+                    all && right.actions.contains(&RightAction::Read)
                 };
                 all.iter().any(is_all)
             }
@@ -237,6 +280,10 @@ pub(crate) fn token_problems(token: &Entity) -> Vec<Invalid> {
     if token.text(names::NAME) == Some(ADMINISTRATOR) {
         let reason = "is that of the administrator's token: choose another name";
         problems.push(Invalid::new(names::NAME, reason));
+    }
+    let has_accounts = token.get(names::ACCOUNTS).as_array().is_some_and(|all| !all.is_empty());
+    if has_accounts && token.text(names::ROLE) != Some(TokenRole::Sender.as_str()) {
+        problems.push(Invalid::new(names::ACCOUNTS, "goes with the role `sender` alone"));
     }
     problems
 }
@@ -265,9 +312,9 @@ fn granted(json: &Json) -> Result<Vec<GrantedRight>, Vec<Invalid>> {
 fn right(json: &Json) -> Result<GrantedRight, String> {
     let members = json.as_object().ok_or("takes an object with `actions` and `classes`")?;
     if let Some(other) =
-        members.keys().find(|name| !["actions", "classes"].contains(&name.as_str()))
+        members.keys().find(|name| !["actions", "classes", FILTER].contains(&name.as_str()))
     {
-        return Err(format!("takes `actions` and `classes`, and no `{other}`"));
+        return Err(format!("takes `actions`, `classes` and `{FILTER}`, and no `{other}`"));
     }
     let actions = texts(members, "actions", RightAction::ALL.len())?;
     let action = |text: &&str| {
@@ -290,8 +337,20 @@ fn right(json: &Json) -> Result<GrantedRight, String> {
             TokenRole::Admin.as_str()
         ));
     }
+    let filter = members.get(FILTER).filter(|filter| !filter.is_null()).cloned();
+    if filter.is_some() {
+        if let Some(pattern) = classes.iter().find(|name| name.ends_with('*')) {
+            return Err(format!(
+                "has a filter for `{pattern}`: name each class whole, because a filter is about \
+                 its properties"
+            ));
+        }
+        if actions.contains(&RightAction::Design) {
+            return Err("has a filter for `design`, which is about no entity".to_owned());
+        }
+    }
     let classes = classes.into_iter().map(str::to_owned).collect();
-    Ok(GrantedRight { actions, classes })
+    Ok(GrantedRight { actions, classes, filter })
 }
 
 /// Whether a pattern other than `*` may mean a class that says who may do what.
@@ -319,10 +378,8 @@ fn texts<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builtin::MESSAGES;
     use crate::builtin::TOKENS;
     use crate::id::EntityId;
-    use serde_json::json;
 
     fn token(values: &Json) -> Entity {
         Entity::new(EntityId::nil(), values.as_object().unwrap().clone())
@@ -335,7 +392,7 @@ mod tests {
     #[test]
     fn each_role_has_its_rights_cell_by_cell() {
         use RightAction::{Change, Claim, Create, Delete, Design, Operate, Read};
-        use TokenRole::{Admin, Operator, Reader};
+        use TokenRole::{Admin, Operator, Own, Reader, Sender};
         const ACTIONS: [RightAction; 7] = [Read, Create, Change, Delete, Claim, Operate, Design];
         assert_eq!(ACTIONS, RightAction::ALL);
         let (yes, no) = (true, false);
@@ -351,11 +408,24 @@ mod tests {
             (Reader,   MESSAGES,   [yes, no,    no,    no,    no,   no,     no ]),
             (Reader,   "crm/Deal", [yes, no,    no,    no,    no,   no,     no ]),
             (Reader,   TOKENS,     [no,  no,    no,    no,    no,   no,     no ]),
+            (Sender,   MESSAGES,   [yes, yes,   yes,   no,    no,   no,     no ]),
+            (Sender,   ACCOUNTS,   [no,  no,    no,    no,    no,   no,     no ]),
+            (Sender,   "crm/Deal", [no,  no,    no,    no,    no,   no,     no ]),
+            (Sender,   TOKENS,     [no,  no,    no,    no,    no,   no,     no ]),
+            (Own,      MESSAGES,   [yes, yes,   yes,   yes,   yes,  yes,    no ]),
+            (Own,      ACCOUNTS,   [yes, yes,   yes,   yes,   yes,  yes,    no ]),
+            (Own,      "crm/Deal", [no,  no,    no,    no,    no,   no,     no ]),
+            (Own,      TOKENS,     [no,  no,    no,    no,    no,   no,     no ]),
         ];
         for (role, classname, cells) in table {
             for (action, want) in ACTIONS.into_iter().zip(cells) {
-                let found = Rights::Role(role).check(action, classname).is_ok();
+                let token = token(&json!({"name": "a", "role": role.as_str()}));
+                let rights = Rights::of_token(&token).unwrap();
+                let found = rights.check(action, classname).is_ok();
                 assert_eq!(found, want, "{role:?} {action:?} {classname}");
+                let is_whole = rights.check_whole(action, classname).is_ok();
+                let reaches_some = [Sender, Own].contains(&role);
+                assert_eq!(is_whole, want && !reaches_some, "all: {role:?} {action:?} {classname}");
             }
         }
         let rows: Vec<_> = table.iter().map(|(role, ..)| *role).collect();
@@ -430,7 +500,13 @@ mod tests {
             (json!({"rights": of(json!(["read"]), json!(["*/x"]))}),                       "rights[0]: has the class `*/x`"),
             (json!({"rights": of(json!(["create"]), json!(["iam/Tokens"]))}),              "rights[0]: lets its holder change `iam/Tokens`"),
             (json!({"rights": of(json!(["create"]), json!(["i*"]))}),                      "rights[0]: lets its holder change `i*`"),
-            (json!({"rights": [{"actions": ["read"], "classes": ["*"], "filter": []}]}),   "rights[0]: takes `actions` and `classes`, and no `filter`"),
+            (json!({"rights": [{"actions": ["read"], "classes": ["*"], "filter": []}]}),   "rights[0]: has a filter for `*`"),
+            (json!({"rights": [{"actions": ["read"], "classes": ["a/*"], "filter": []}]}), "rights[0]: has a filter for `a/*`"),
+            (json!({"rights": [{"actions": ["design"], "classes": ["a"], "filter": []}]}), "rights[0]: has a filter for `design`"),
+            (json!({"rights": [{"actions": ["read"], "classes": ["a"], "filter": null}]}), ""),
+            (json!({"rights": [{"actions": ["read"], "classes": ["a"], "only": []}]}),     "rights[0]: takes `actions`, `classes` and `filter`, and no `only`"),
+            (json!({"role": "sender", "accounts": ["a"]}),                                 ""),
+            (json!({"role": "own", "accounts": ["a"]}),                                    "accounts: goes with the role `sender`"),
         ];
         for (values, want) in table {
             let problems = token_problems(&token(&values));

@@ -20,6 +20,7 @@ use postroom_model::Domain;
 use postroom_model::Filter;
 use postroom_model::Function;
 use postroom_model::Property;
+use postroom_model::RightAction;
 use serde_json::Map;
 use serde_json::Value as Json;
 
@@ -49,6 +50,8 @@ impl Store {
         wanted: WantedGroups<'_>,
     ) -> Result<Vec<Map<String, Json>>, Error> {
         let WantedGroups { aggregate, limit } = wanted;
+        let filter = self.filter_within(RightAction::Read, class, filter);
+        let filter = filter.as_deref();
         let mut conditions = self.conditions(domain);
         let dialect = self.inner.database.dialect();
         let rows = page::matching(dialect, &mut conditions, class, filter);

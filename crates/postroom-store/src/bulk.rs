@@ -26,6 +26,7 @@ use postroom_model::EntityId;
 use postroom_model::Filter;
 use postroom_model::JobId;
 use postroom_model::Query;
+use postroom_model::RightAction;
 use postroom_model::filter::Literal;
 use serde_json::Value as Json;
 
@@ -96,8 +97,9 @@ impl Store {
         filter: Option<&Filter>,
     ) -> Result<Option<Entity>, Error> {
         let EntityPlace { domain, class, id } = place;
+        let filter = self.filter_within(RightAction::Read, class, filter);
         let mut conditions = self.conditions(domain);
-        let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
+        let filter = filter.map(|filter| format!(" AND {}", conditions.filter(&filter)));
         let id = conditions.bind(Value::Id(id));
         let sql = format!(
             "{} WHERE \"id\" = {id} AND \"domain\" = $1{}",

@@ -273,10 +273,7 @@ impl Store {
                     "SELECT \"address\" FROM \"email/Accounts\" WHERE \"profile_id\" = $1 LIMIT 1";
                 let rows = self.read(Statement::new(sql).bind(id)).await?;
                 match rows.first().and_then(|row| row.text(0)) {
-                    Some(address) => {
-                        let by = format!("the account {address}");
-                        Err(Error::Condition(Failed::InUse { by }))
-                    }
+                    Some(address) => Err(self.used_by(address)),
                     None => Ok(vec![integrity::profile_unused(ProfileId::of(id))]),
                 }
             }
@@ -285,10 +282,7 @@ impl Store {
                     WHERE \"oauthApp_id\" = $1 OR \"smtpOauthApp_id\" = $1 LIMIT 1";
                 let rows = self.read(Statement::new(sql).bind(id)).await?;
                 match rows.first().and_then(|row| row.text(0)) {
-                    Some(address) => {
-                        let by = format!("the account {address}");
-                        Err(Error::Condition(Failed::InUse { by }))
-                    }
+                    Some(address) => Err(self.used_by(address)),
                     None => Ok(vec![integrity::oauth_app_unused(OAuthAppId::of(id))]),
                 }
             }
@@ -312,6 +306,15 @@ impl Store {
             builtin::FOLDERS => Ok(ledger_gone(FolderId::of(id)).into()),
             _ => Ok(vec![]),
         }
+    }
+
+    /// The error that an account uses what is to be deleted.
+    fn used_by(&self, address: &str) -> Error {
+        let by = match self.is_bounded(builtin::ACCOUNTS) {
+            true => "an account".to_owned(),
+            false => format!("the account {address}"),
+        };
+        Error::Condition(Failed::InUse { by })
     }
 }
 

@@ -315,7 +315,7 @@ impl Store {
             let current = current.filter(|now| MessageState::Sending.is_of(now));
             let mut batch = match &current {
                 Some(current) => {
-                    self.records(domain, &class).change(current, changes, Map::new())?.into()
+                    self.records(domain, &class).change(current, changes, Map::new())?
                 }
                 None => vec![],
             };

@@ -4,7 +4,9 @@ use crate::columns::quoted;
 use crate::database::Lock;
 use crate::database::Row;
 use crate::database::Statement;
+use crate::database::Value;
 use crate::domain_row;
+use crate::entity_place::EntityPlace;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::file;
@@ -23,6 +25,8 @@ use postroom_model::DataType;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::Property;
+use postroom_model::RightAction;
 use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
@@ -100,6 +104,10 @@ impl Store {
             if !problems.is_empty() {
                 return Err(Error::Condition(Failed::Invalid { problems }));
             }
+            let is_noted = class.property(names::CREATED_BY).is_some_and(Property::read_only);
+            if let Some(name) = self.modifier.id().filter(|_| is_noted) {
+                entity.properties.insert(names::CREATED_BY.to_owned(), json!(name));
+            }
             if class.classname == ACCOUNTS {
                 let (none, sent) = (Entity::new(entity.id, Map::new()), &mut entity.properties);
                 tokens_implied(&none, sent, Timestamp::from_ms(self.clock().now_ms()));
@@ -121,7 +129,7 @@ impl Store {
         // The batch checks that references exist, because they may have been deleted since they
         // were checked.
         let mut batch: Vec<_> =
-            references.iter().map(|reference| reference.condition(domain)).collect();
+            references.iter().map(|reference| self.is_there(domain, reference)).collect();
         batch.extend(once.map(|once| once::keep(self, domain, class, once, &entities)));
         for NewEntity { entity, files } in new {
             batch.extend(integrity::one_folder(domain, class, &entity));
@@ -188,6 +196,9 @@ impl Store {
         class: &Class,
         id: EntityId,
     ) -> Result<Option<Entity>, Error> {
+        if self.is_bounded(&class.classname) {
+            return self.entity_matching(EntityPlace::new(domain, class, id), None).await;
+        }
         let row = self.row(domain, class, id).await?;
         row.map(|row| self.entity_of(class, &row)).transpose()
     }
@@ -248,7 +259,7 @@ impl Store {
         values: &Map<String, Json>,
     ) -> Vec<Statement> {
         let references = self.references(class, Some(current), values);
-        references.iter().map(|reference| reference.condition(domain)).collect()
+        references.iter().map(|reference| self.is_there(domain, reference)).collect()
     }
 
     pub(crate) async fn check_references(
@@ -259,11 +270,26 @@ impl Store {
         values: &Map<String, Json>,
     ) -> Result<(), Error> {
         for reference in self.references(class, Some(current), values) {
-            if self.read(reference.condition(domain)).await?.is_empty() {
+            if self.read(self.is_there(domain, &reference)).await?.is_empty() {
                 return Err(Error::Condition(reference.missing()));
             }
         }
         Ok(())
+    }
+
+    /// The query that finds an entity that another refers to, if the client may read it. In a
+    /// batch, it is the condition that it exists.
+    fn is_there(&self, domain: &Domain, reference: &Reference) -> Statement {
+        let Reference { table, id, .. } = reference;
+        let classname = table.strip_prefix('/').unwrap_or(table);
+        let mut conditions = self.conditions(domain);
+        let filter = self.reached(RightAction::Read, classname);
+        let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
+        let (filter, id) = (filter.unwrap_or_default(), conditions.bind(Value::Id(*id)));
+        let table = quoted(table);
+        let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = {id} AND \"domain\" = $1{filter}");
+        let there = Statement::new(sql).bind_all(conditions.values);
+        there.assert(reference.missing(), Lock::Found)
     }
 }
 
@@ -276,14 +302,6 @@ struct Reference {
 }
 
 impl Reference {
-    /// The query that finds it. In a batch, it is the condition that it exists.
-    fn condition(&self, domain: &Domain) -> Statement {
-        let table = quoted(&self.table);
-        let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
-        let there = Statement::new(sql).bind(self.id).bind(domain.as_str());
-        there.assert(self.missing(), Lock::Found)
-    }
-
     fn missing(&self) -> Failed {
         Failed::Reference { property: self.property.clone() }
     }

@@ -15,6 +15,7 @@ use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::Filter;
 use postroom_model::Query;
+use postroom_model::RightAction;
 use std::time::Duration;
 
 /// How long a query of a client may take, because others wait for the same readers.
@@ -69,6 +70,8 @@ impl Store {
         query: &Query,
         bytes_max: usize,
     ) -> Result<ListPart, Error> {
+        let query = self.query_within(RightAction::Read, class, query);
+        let query = query.as_ref();
         let plan = self.words_plan(domain, class, query).await?;
         let part = async |plan| {
             let statement = self.list(domain, class, query, plan).at_most(bytes_max);
@@ -141,7 +144,8 @@ impl Store {
         filter: Option<&Filter>,
         also: &str,
     ) -> Result<u64, Error> {
-        let statement = self.counting(domain, class, filter, also);
+        let filter = self.filter_within(RightAction::Read, class, filter);
+        let statement = self.counting(domain, class, filter.as_deref(), also);
         let rows = self.read(statement).await?;
         let count = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
         Ok(u64::try_from(count).unwrap_or(0))

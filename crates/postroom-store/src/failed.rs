@@ -96,6 +96,8 @@ pub enum Failed {
     },
     /// The entity no longer has the work claim with the token that the client sent.
     ClaimLost,
+    /// The rights of the client do not reach the entity, as it is or as it would become.
+    OutOfReach,
     /// This process no longer leads its group, because another process has taken over.
     Deposed,
 }
@@ -181,6 +183,9 @@ impl fmt::Display for Failed {
             Self::ClaimLost => {
                 "the claim of this token has ended: the entity was given back, or its lease \
                  expired and another worker has claimed it. Nothing was changed"
+            }
+            Self::OutOfReach => {
+                "the rights of this token do not reach the entity, as it is or as it would become"
             }
             Self::Deposed => "another process has taken over; this one writes no more",
             Self::Crowded => "the entity is changed by many at once; try again",

@@ -16,13 +16,16 @@ use postroom_model::Invalid;
 use postroom_model::MessageState;
 use postroom_model::OAuthAppId;
 use postroom_model::ProfileId;
+use postroom_model::Rights;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::OAUTH_APPS;
 use postroom_model::builtin::PROFILES;
+use postroom_model::builtin::TOKENS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::builtin::names;
+use postroom_model::right_problems;
 use postroom_model::wanted_by_webhook;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -177,9 +180,14 @@ pub(crate) fn mailbox_name(name: &str) -> &str {
 impl Store {
     /// What is wrong with the news that a webhook wants. Nothing for other classes.
     pub(crate) fn wanted_problems(&self, class: &Class, entity: &Entity) -> Vec<Invalid> {
-        let wanted = || wanted_by_webhook(&self.classes(), entity);
-        let is_webhook = class.classname == WEBHOOKS;
-        is_webhook.then(wanted).and_then(Result::err).unwrap_or_default()
+        match class.classname.as_str() {
+            WEBHOOKS => wanted_by_webhook(&self.classes(), entity).err().unwrap_or_default(),
+            // What else is wrong with the rights is said by the model.
+            TOKENS => Rights::of_token(entity)
+                .map(|rights| right_problems(&rights, &self.classes()))
+                .unwrap_or_default(),
+            _ => vec![],
+        }
     }
 
     /// Gives a message the account of its folder when it has none of its own. `before` is the

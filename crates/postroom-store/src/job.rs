@@ -96,6 +96,9 @@ pub struct Job {
     pub changes: Option<Json>,
     /// The name of the token of the client that asked for it. `None`: no client asked for it.
     pub modifier: Option<String>,
+    /// The rights of that client, if they do not reach all entities of the class
+    /// ([`Rights::to_json`](postroom_model::Rights::to_json)).
+    pub rights: Option<Json>,
     /// Its state.
     pub state: JobState,
     /// The last entity that is done, in the order of ids.
@@ -150,6 +153,7 @@ impl Job {
             filter: json(3)?,
             changes: json(14)?,
             modifier: text(15),
+            rights: json(16)?,
             state: match row.text(4) {
                 Some("open") => JobState::Open,
                 Some("done") => JobState::Done,
@@ -171,7 +175,7 @@ impl Job {
 
 const SELECT: &str = "SELECT \"id\", \"domain\", \"class\", \"filter\", \"state\", \"behind\", \
     \"total\", \"done\", \"changed\", \"failed\", \"begun\", \"ended\", \"reason\", \"kind\", \
-    \"changes\", \"modifier\" FROM \"job\"";
+    \"changes\", \"modifier\", \"rights\" FROM \"job\"";
 
 /// The statement that records the progress of a job. The batch fails if the job is not open.
 pub(crate) fn progress(job: &Job) -> Statement {
@@ -194,8 +198,8 @@ pub(crate) fn progress(job: &Job) -> Statement {
 pub(crate) fn insert(job: &Job) -> Statement {
     let sql = "INSERT INTO \"job\" (\"id\", \"domain\", \"class\", \"filter\", \"state\",
          \"total\", \"done\", \"changed\", \"failed\", \"begun\", \"kind\", \"changes\",
-         \"modifier\")
-         VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7, $8, $9, $10)";
+         \"modifier\", \"rights\")
+         VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7, $8, $9, $10, $11)";
     Statement::new(sql)
         .bind(job.id)
         .bind(job.domain.as_str())
@@ -207,6 +211,7 @@ pub(crate) fn insert(job: &Job) -> Statement {
         .bind(job.kind.as_str())
         .bind(job.changes.as_ref().map(Json::to_string))
         .bind(job.modifier.as_deref())
+        .bind(job.rights.as_ref().map(Json::to_string))
 }
 
 /// The statement that forgets the entities of a job.
@@ -282,6 +287,7 @@ impl Store {
             filter: None,
             changes: None,
             modifier: self.modifier.id().map(str::to_owned),
+            rights: self.reach.as_ref().map(|reach| reach.rights().clone()),
             state: JobState::Open,
             behind: None,
             total: 0,

@@ -54,7 +54,8 @@ impl Store {
         let group = self.inner.member.group();
         let lease = Arc::new(Lease { group, epoch, is_over: Watched::new(false) });
         self.inner.set_lease(Some(&lease));
-        Self { inner: Arc::clone(&self.inner), modifier: Modifier::Engine, lease: Some(lease) }
+        let modifier = Modifier::Engine;
+        Self { modifier, lease: Some(lease), ..Self::of_inner(Arc::clone(&self.inner)) }
     }
 
     /// The epoch in which this store leads.

@@ -137,6 +137,8 @@ mod feed;
 
 mod entity_place;
 
+mod reach;
+
 mod claim_row;
 
 mod entity_row;
@@ -144,6 +146,8 @@ mod entity_row;
 mod whole;
 
 mod record;
+
+mod record_tell;
 
 mod integrity;
 

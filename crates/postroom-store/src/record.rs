@@ -15,6 +15,7 @@ use crate::database::Dialect;
 use crate::database::Lock;
 use crate::database::Statement;
 use crate::database::Value;
+use crate::entity_place::EntityPlace;
 use crate::entity_row::EntityRow;
 use crate::error::Error;
 use crate::failed::Failed;
@@ -33,8 +34,8 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Operation;
 use postroom_model::Property;
+use postroom_model::RightAction;
 use postroom_model::builtin::MESSAGES;
-use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 
@@ -44,9 +45,9 @@ pub(crate) const ATTEMPTS: usize = 20;
 /// Builds the statements that change entities of one class in one domain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Records<'a> {
-    store: &'a Store,
-    domain: &'a Domain,
-    class: &'a Class,
+    pub store: &'a Store,
+    pub domain: &'a Domain,
+    pub class: &'a Class,
 }
 
 /// The statement that changes an entity.
@@ -86,7 +87,7 @@ impl Records<'_> {
             .of_class(row.class)
             .of_change(change);
         batch.extend([insert, self.row(ToldChange::of(change, id, Operation::Create))]);
-        batch
+        self.bounded(id, RightAction::Create, batch)
     }
 
     /// Whether the class has properties of the type `increment`, which the store counts up.
@@ -110,9 +111,16 @@ impl Records<'_> {
         current: &Entity,
         changes: &Map<String, Json>,
         files: Map<String, Json>,
-    ) -> Result<[Statement; 2], Error> {
+    ) -> Result<Vec<Statement>, Error> {
         let values = self.values_of(current.id, changes)?;
-        self.grow(current, values, files)
+        let grown = self.grow(current, values, files)?;
+        Ok(self.bounded(current.id, RightAction::Change, grown.into()))
+    }
+
+    /// The statements of an action with an entity, if the rights of the client reach it.
+    fn bounded(&self, id: EntityId, action: RightAction, batch: Vec<Statement>) -> Vec<Statement> {
+        let place = EntityPlace::new(self.domain, self.class, id);
+        self.store.bounded(place, action, batch)
     }
 
     /// The statements that give an entity those values of `row` that `takes` accepts by name and
@@ -187,41 +195,6 @@ impl Records<'_> {
         Ok(batch)
     }
 
-    /// Sets properties that only the engine sets, as [`Self::report`] does, and tries again when
-    /// somebody else changes the entity meanwhile. If there is no such entity, nothing is done.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails; [`Failed::Crowded`] if others change the entity again and again.
-    pub(crate) async fn tell(&self, id: EntityId, values: &Map<String, Json>) -> Result<(), Error> {
-        for _ in 0..ATTEMPTS {
-            let class = self.store.class(&self.class.classname);
-            let class = class.ok_or(Error::Condition(Failed::OtherClasses))?;
-            let records = Records { class: &class, ..*self };
-            let Some(current) = self.store.entity_get(self.domain, &class, id).await? else {
-                return Ok(());
-            };
-            let batch = records.report(&current, values)?;
-            if batch.is_empty() {
-                return Ok(());
-            }
-            // A new text uses the reserve, because it may say that the disk is full.
-            let text = values.get(names::STATUS_TEXT);
-            let written = if text.is_some_and(|text| text != current.get(names::STATUS_TEXT)) {
-                self.store.write_at_need(batch).await
-            } else {
-                self.store.write(batch).await
-            };
-            match written {
-                Ok(_) => return Ok(()),
-                // Somebody else changed the entity or the classes first: try again.
-                Err(Error::Condition(Failed::Stale | Failed::OtherClasses)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::Condition(Failed::Crowded))
-    }
-
     /// The statements that delete an entity of this version. The feed keeps only its id.
     pub(crate) fn delete(&self, current: &Entity) -> Vec<Statement> {
         let (change, table) = (BatchChange::new(), quoted(&self.class.table()));
@@ -231,7 +204,8 @@ impl Records<'_> {
         let gone = gone.of_class(self.class).must_change(Failed::Stale);
         let gone = if in_order.is_empty() { gone } else { gone.of_change(change) };
         let told = ToldChange::of(change, current.id, Operation::Delete);
-        [gone, self.row(told)].into_iter().chain(self.forget(current.id)).collect()
+        let gone = [gone, self.row(told)].into_iter().chain(self.forget(current.id));
+        self.bounded(current.id, RightAction::Delete, gone.collect())
     }
 
     /// The statements that delete an entity of any version. They do nothing if there is none.

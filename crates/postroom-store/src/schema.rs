@@ -21,6 +21,7 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::standing::ARRIVAL;
 use postroom_model::standing::TIME_SOURCE;
 
+mod bounded_jobs;
 mod bulk_jobs;
 mod configurations;
 mod consents;
@@ -111,6 +112,7 @@ const STEPS: &[&[&str]] = &[
     consents::STEP,
     configurations::STEP,
     pending::STEP,
+    bounded_jobs::STEP,
 ];
 
 const OWN: &[&str] = &[

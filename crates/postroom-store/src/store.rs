@@ -43,6 +43,7 @@ use crate::set_up;
 use crate::work::Work;
 use postroom_model::Class;
 use postroom_model::Entity;
+use postroom_model::RightReach;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
 use std::sync::Arc;
@@ -77,6 +78,8 @@ pub struct Store {
     pub(crate) modifier: Modifier,
     /// The right of the engine to write. `None`: this clone is not the engine's.
     pub(crate) lease: Option<Arc<Lease>>,
+    /// The entities that this clone may read and change. `None`: all.
+    pub(crate) reach: Option<Arc<RightReach>>,
 }
 
 #[derive(Debug)]
@@ -171,6 +174,7 @@ impl Store {
             }),
             modifier: Modifier::System,
             lease: None,
+            reach: None,
         };
         store.classes_used().await?;
         store.blob_sweep().await?;
@@ -200,7 +204,7 @@ impl Store {
     #[must_use]
     pub fn of_client(&self, name: &str) -> Self {
         let modifier = Modifier::Client(name.into());
-        Self { inner: Arc::clone(&self.inner), modifier, lease: None }
+        Self { inner: Arc::clone(&self.inner), modifier, lease: None, reach: None }
     }
 
     /// The same store for work that a client asked for. The feed says that the client made the
@@ -286,7 +290,7 @@ impl Store {
 
     /// The store of these parts, for periodic work.
     pub(crate) fn of_inner(inner: Arc<Inner>) -> Self {
-        Self { inner, modifier: Modifier::System, lease: None }
+        Self { inner, modifier: Modifier::System, lease: None, reach: None }
     }
 
     /// Writes, if there is space.

@@ -1,7 +1,6 @@
 //! The sweep, once a minute: it removes expired data, and writes times that are only in memory.
 
 use crate::error::Error;
-use crate::modifier::Modifier;
 use crate::store::Inner;
 use crate::store::Store;
 use std::sync::Weak;
@@ -30,7 +29,7 @@ impl Store {
                 return;
             };
             let lease = inner.lease();
-            let store = Self { inner, modifier: Modifier::System, lease };
+            let store = Self { lease, ..Self::of_inner(inner) };
             store.sweep().await;
         }
     }
@@ -46,7 +45,7 @@ impl Store {
                 return;
             };
             let lease = inner.lease();
-            let store = Self { inner, modifier: Modifier::System, lease };
+            let store = Self { lease, ..Self::of_inner(inner) };
             if let Err(error) = store.objects_remove().await {
                 tracing::warn!(%error, "objects of deleted contents were not removed: tried again");
             }
@@ -175,9 +174,9 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     /// How many bytes a page has.
-    const PAGE_BYTES: u64 = 8192;
-    /// How many pages a step may give back, with a page of the map of pages that they empty.
-    const STEP_PAGES: i64 = 256 + 1;
+    const PAGE_BYTES: u64 = 16_384;
+    /// How many pages a step may give back.
+    const STEP_PAGES: i64 = 256;
 
     async fn pages(store: &Store) -> i64 {
         let rows = store.read(Statement::new("PRAGMA page_count")).await.unwrap();

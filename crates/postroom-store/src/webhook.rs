@@ -182,7 +182,7 @@ impl Store {
                 return Ok(false);
             };
             let mut batch: Vec<_> =
-                self.records(domain, &class).change(&current, &changes, Map::new())?.into();
+                self.records(domain, &class).change(&current, &changes, Map::new())?;
             batch.push(record::set_untold(&class, id, progress.columns()));
             match self.write_at_need(batch).await {
                 Ok(_) => {

@@ -39,6 +39,7 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::EntityId;
 use postroom_model::Query;
+use postroom_model::RightAction;
 use postroom_model::Timestamp;
 
 /// How often entities are looked for when all that were chosen were taken by others meanwhile.
@@ -143,13 +144,14 @@ impl Store {
         class: &Class,
         query: &Query,
     ) -> Result<Vec<EntityId>, Error> {
+        let query = self.query_within(RightAction::Claim, class, query);
         let others = u32::try_from(self.inner.being_claimed.count()).unwrap_or(u32::MAX);
         let query = Query {
             limit: query.limit.saturating_add(others),
             shown: Some(vec![]),
             after: None,
             offset: 0,
-            ..query.clone()
+            ..query.into_owned()
         };
         let mut conditions = self.conditions(domain);
         let is_free = is_free(&mut conditions, class, self.clock().now_ms());
@@ -199,6 +201,7 @@ impl Store {
     ) -> Statement {
         let ChosenToClaim { entities, before } = chosen;
         let WantedClaim { query, token, by, lease_ms, .. } = wanted;
+        let filter = self.filter_within(RightAction::Claim, class, query.filter.as_ref());
         let (dialect, now_ms) = (self.inner.database.dialect(), self.clock().now_ms());
         let until = Timestamp::from_ms(now_ms.saturating_add(lease_ms));
         let mut conditions = self.conditions(domain);
@@ -211,7 +214,7 @@ impl Store {
         ];
         let [name, token_place, by_place, until_place] = values;
         let now = bind(Value::Moment(now_ms));
-        let rows = page::matching(dialect, &mut conditions, class, query.filter.as_ref());
+        let rows = page::matching(dialect, &mut conditions, class, filter.as_deref());
         let is_free = is_free(&mut conditions, class, now_ms);
         let ids: Vec<_> = entities.iter().map(|id| conditions.bind(Value::Id(*id))).collect();
         let (ids, skipping) = (ids.join(", "), dialect.skipping_locked());

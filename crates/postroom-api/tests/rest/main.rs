@@ -36,6 +36,7 @@ mod oauth;
 mod oauth_apps;
 mod once;
 mod openapi;
+mod reach;
 mod schemathesis;
 mod shown;
 mod tls;

@@ -45,6 +45,82 @@ impl Walked {
     }
 }
 
+/// A walk that looks for what it must not see.
+pub struct Walk<'a> {
+    pub server: &'a Server,
+    pub ids: &'a WalkedIds,
+    pub operations: &'a [Walked],
+    /// Words of entities. No answer may have them, and no ids, unless the request has them.
+    pub words: &'a [&'a str],
+}
+
+/// What a walk saw.
+pub struct Leaks {
+    /// What it must not have seen.
+    pub leaks: Vec<String>,
+    /// How many requests it sent.
+    pub asked: usize,
+    /// How many of them were at an entity or a job.
+    pub of_one: usize,
+}
+
+impl Walk<'_> {
+    /// Sends all requests with a token. Those that `is_refused` are 403, and the others at an
+    /// entity say that there is none.
+    pub async fn leaks(&self, token: &str, is_refused: impl Fn(&Walked) -> bool) -> Leaks {
+        let words = self.words.iter().map(|word| (*word).to_owned());
+        let secret: Vec<String> = self.ids.values().cloned().chain(words).collect();
+        let mut found = Leaks { leaks: vec![], asked: 0, of_one: 0 };
+        for walked in self.operations {
+            for query in self.queries(walked) {
+                let answered = walked.ask(self.server, token, &query).await;
+                let text = String::from_utf8_lossy(&answered.bytes);
+                let status = answered.status;
+                let at = format!("{} {}{query}: {status}", walked.method, walked.template);
+                // An answer may repeat the path that it was asked for.
+                let is_asked =
+                    |id: &&String| walked.path.contains(id.as_str()) || query.contains(id.as_str());
+                let own = self.ids.values().find(is_asked);
+                let shown = secret.iter().filter(|word| Some(*word) != own);
+                let leaked = shown.filter(|word| text.contains(word.as_str()));
+                found.leaks.extend(leaked.map(|word| format!("{at} {word}: {text}")));
+                found.asked += 1;
+                if walked.is_of_one() {
+                    found.of_one += 1;
+                    // A new entity cannot have an id that exists. Without an engine, nothing is
+                    // tried.
+                    let hidden = match walked.method.as_str() {
+                        _ if is_refused(walked) => [403].as_slice(),
+                        "GET" | "DELETE" => &[404],
+                        _ => &[404, 409, 415, 422, 428],
+                    };
+                    if !hidden.contains(&status) {
+                        found.leaks.push(format!("{at}: {text}"));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// The queries that an operation is asked with.
+    fn queries(&self, walked: &Walked) -> Vec<String> {
+        let filter = |id: &str| {
+            let filter = format!(
+                "[\"or\",[\"==\",[\"property\",\"id\"],\"{id}\"],[\"not\",[\"isnull\",[\"property\",\"id\"]]]]"
+            );
+            format!("?filter={filter}&count=true").replace('"', "%22").replace(' ', "%20")
+        };
+        let mut queries = vec![String::new()];
+        if walked.method == "GET" && !walked.is_of_one() {
+            queries.extend(["?after=first".to_owned(), "?limit=1000".to_owned()]);
+            queries.push("?aggregate=count,max(id)&group=id".to_owned());
+            queries.extend(self.ids.values().map(|id| filter(id)));
+        }
+        queries
+    }
+}
+
 /// All operations, at these entities.
 pub async fn operations(server: &Server, ids: &WalkedIds) -> Vec<Walked> {
     let document = server.get("/rest/v1/openapi.json").await.expect(200);

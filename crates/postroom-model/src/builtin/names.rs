@@ -7,6 +7,8 @@
 pub const ACCESS_TOKEN: &str = "accessToken";
 /// `account_id` of a folder and a message.
 pub const ACCOUNT_ID: &str = "account_id";
+/// `accounts` of a token.
+pub const ACCOUNTS: &str = "accounts";
 /// `address` of an account.
 pub const ADDRESS: &str = "address";
 /// `attachmentCount` of a message.
@@ -33,6 +35,8 @@ pub const CLIENT_ID: &str = "clientId";
 pub const CLIENT_SECRET: &str = "clientSecret";
 /// `consentedAt` of an account.
 pub const CONSENTED_AT: &str = "consentedAt";
+/// `createdBy` of a profile, an account, a message and an OAuth app.
+pub const CREATED_BY: &str = "createdBy";
 /// `cursor` of a webhook.
 pub const CURSOR: &str = "cursor";
 /// `dateTime` of a message.

@@ -33,6 +33,7 @@ pub(super) async fn live(store: &Store) {
     upkeep::webhooks(&world).await;
     upkeep::tokens(&world).await;
     upkeep::rights(&world).await;
+    upkeep::reach(&world).await;
     upkeep::domains(&world).await;
     upkeep::configuration(&world).await;
     upkeep::retention(&world).await;

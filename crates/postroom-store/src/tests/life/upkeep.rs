@@ -9,6 +9,8 @@ use crate::consent::ConsentRequest;
 use crate::database::Statement;
 use crate::entity::NewEntity;
 use crate::entity_place::EntityPlace;
+use crate::error::Error;
+use crate::failed::Failed;
 use crate::feed_gap;
 use crate::feed_marks::LastTrim;
 use crate::file::NewContent;
@@ -33,6 +35,8 @@ use postroom_model::Entity;
 use postroom_model::FolderId;
 use postroom_model::OAuthAppId;
 use postroom_model::ProfileId;
+use postroom_model::RightAction;
+use postroom_model::Rights;
 use postroom_model::Timestamp;
 use postroom_model::WebhookId;
 use postroom_model::builtin::ACCOUNTS;
@@ -184,6 +188,31 @@ pub(super) async fn rights(world: &World) {
     let class = store.builtin(TOKENS).unwrap();
     let used = store.entity_get(&world.domain, &class, token.id).await.unwrap().unwrap();
     assert!(used.text("lastUsedAt").is_some() && used.version == token.version, "{used:?}");
+}
+
+/// A client whose rights reach some profiles makes one, changes and deletes it.
+pub(super) async fn reach(world: &World) {
+    let domain = &world.domain;
+    let own = json!(["==", ["property", "name"], "own"]);
+    let actions = ["read", "create", "change", "delete"];
+    let own = json!([{"actions": actions, "classes": [PROFILES], "filter": own}]);
+    let store = world.store.of_client("t").within(&Rights::from_json(&own).unwrap());
+    let class = store.builtin(PROFILES).unwrap();
+    let new = |name: &str| {
+        let entity = Entity::new(store.clock().new_id(), object(&json!({"name": name})));
+        NewEntity { entity, files: vec![] }
+    };
+    let other = store.entity_create(domain, &class, vec![new("other")]).await;
+    assert!(matches!(other, Err(Error::Condition(Failed::OutOfReach))), "{other:?}");
+    let made = store.entity_create(domain, &class, vec![new("own")]).await.unwrap().remove(0);
+    assert_eq!(made.text("createdBy"), Some("t"));
+    let place = EntityPlace::new(domain, &class, made.id);
+    assert!(store.entity_reached(place, RightAction::Change).await.unwrap());
+    let away = store.entity_update(place, &object(&json!({"name": "other"})), None).await;
+    assert!(matches!(away, Err(Error::Condition(Failed::OutOfReach))), "{away:?}");
+    let stays = object(&json!({"imapHost": "mail.example"}));
+    store.entity_update(place, &stays, None).await.unwrap();
+    store.entity_delete(place, None).await.unwrap();
 }
 
 /// A domain is suspended, goes on, and is deleted.
