@@ -83,8 +83,13 @@ mod tests {
         let lines =
             ["mx greets you", "size 1000", "AUTH=LOGIN", "AUTH PLAIN LOGIN", "8bitmime", "X"];
         let lines = lines.map(str::to_owned).to_vec();
-        let found =
-            Extensions::from_reply(&Reply { code: 250, has_code: true, enhanced: None, lines });
+        let found = Extensions::from_reply(&Reply {
+            code: 250,
+            has_code: true,
+            is_mixed: false,
+            enhanced: None,
+            lines,
+        });
         assert_eq!(found.size, Some(Some(1000)));
         assert_eq!(found.auth, ["LOGIN", "PLAIN"]);
         assert!(found.eight_bit_mime && !found.pipelining && found.offers("PLAIN"));

@@ -20,6 +20,9 @@ pub struct Reply {
     pub code: u16,
     /// Whether the server gave that code.
     pub has_code: bool,
+    /// Whether some lines accept and others refuse, which RFC 5321 §4.2.1 forbids. Then `code` is
+    /// that of the refusal.
+    pub is_mixed: bool,
     /// The enhanced code of the first line that has one, as 5.1.1.
     pub enhanced: Option<(u8, u16, u16)>,
     /// The text of the lines, without codes; what is not UTF-8 is replaced.
@@ -48,6 +51,12 @@ impl Reply {
     #[must_use]
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.code)
+    }
+
+    /// Whether it is a success of another command: help, the greeting, a goodbye, a login.
+    #[must_use]
+    pub(crate) fn is_of_another_command(&self) -> bool {
+        matches!(self.code, 211 | 214 | 220 | 221 | 235)
     }
 
     /// Whether it is 3yz: the server waits for more.
@@ -149,9 +158,11 @@ impl ReplyCollector {
         let reply = self.reply.get_or_insert(Reply {
             code: parsed.code,
             has_code: parsed.has_code,
+            is_mixed: false,
             enhanced: None,
             lines: vec![],
         });
+        reply.is_mixed |= (reply.code < 400) != (parsed.code < 400);
         if reply.code < 400 || parsed.code >= 400 {
             reply.code = parsed.code;
         }

@@ -287,13 +287,13 @@ impl SmtpConnection {
             let reason = format!("the server answered `{reply}`, and at once `{further}`");
             return Err(Error::OutcomeUnknown { reason });
         }
-        match reply.code {
-            200..=299 | 400..=599 => {
-                self.idle = reply.code != 421 && !self.wire.is_out_of_step();
-                Ok(reply)
-            }
-            _ => Err(Error::OutcomeUnknown { reason: format!("the server answered {reply}") }),
+        // One part of such an answer accepts the message. Who believed the other would send twice,
+        // or never.
+        if reply.is_go_on() || reply.is_mixed || reply.is_of_another_command() {
+            return Err(Error::OutcomeUnknown { reason: format!("the server answered `{reply}`") });
         }
+        self.idle = reply.code != 421 && !self.wire.is_out_of_step();
+        Ok(reply)
     }
 
     /// A refusal that came together with the acceptance of a message, as from a server that answers
@@ -329,7 +329,7 @@ impl SmtpConnection {
     /// counts.
     async fn early_refusal(&mut self, otherwise: Error) -> Result<Reply, Error> {
         match self.wire.reply("the message", self.deadlines.courtesy).await {
-            Ok(reply) if reply.code >= 400 => Ok(reply),
+            Ok(reply) if reply.code >= 400 && !reply.is_mixed => Ok(reply),
             Ok(_) | Err(_) => Err(otherwise),
         }
     }

@@ -80,7 +80,7 @@ mod tests {
     use postroom_smtp::RecipientReply;
 
     fn reply(code: u16) -> Reply {
-        Reply { code, has_code: true, enhanced: None, lines: vec!["x".to_owned()] }
+        Reply { code, has_code: true, is_mixed: false, enhanced: None, lines: vec!["x".to_owned()] }
     }
 
     #[test]
@@ -109,6 +109,7 @@ mod tests {
         let said = |code, enhanced, text: &str| Reply {
             code,
             has_code: true,
+            is_mixed: false,
             enhanced,
             lines: vec![text.to_owned()],
         };

@@ -57,7 +57,7 @@ mod tests {
     use postroom_smtp::Reply;
 
     fn reply(code: u16) -> Reply {
-        Reply { code, has_code: true, enhanced: None, lines: vec![] }
+        Reply { code, has_code: true, is_mixed: false, enhanced: None, lines: vec![] }
     }
 
     #[test]

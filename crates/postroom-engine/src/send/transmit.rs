@@ -215,8 +215,13 @@ mod tests {
     fn only_words_of_the_server_are_a_reply() {
         let smtp = postroom_smtp::Error::Abandoned { reason: "the disk is full".to_owned() };
         let lost = postroom_smtp::Error::Lost { command: "RCPT", source: io::Error::other("x") };
-        let busy =
-            Reply { code: 451, has_code: true, enhanced: None, lines: vec!["busy".to_owned()] };
+        let busy = Reply {
+            code: 451,
+            has_code: true,
+            is_mixed: false,
+            enhanced: None,
+            lines: vec!["busy".to_owned()],
+        };
         let busy = postroom_smtp::Error::Reply { command: "MAIL", reply: busy };
         let before = [
             json!({"state": "waiting", "reply": null}),

@@ -252,7 +252,7 @@ mod tests {
     use serde_json::json;
 
     fn reply(code: u16) -> Reply {
-        Reply { code, has_code: true, enhanced: None, lines: vec!["x".to_owned()] }
+        Reply { code, has_code: true, is_mixed: false, enhanced: None, lines: vec!["x".to_owned()] }
     }
 
     /// The states of the recipients and the verdict, after RCPT and data were answered so.
