@@ -137,6 +137,9 @@ pub(crate) struct Look {
     pub same: Vec<SourceKey>,
     /// Why the epoch of the mailbox is over, if it is.
     pub over: Option<Over>,
+    /// Whether the source shows each message that was asked for. Otherwise messages have gone, or
+    /// it refused to answer.
+    pub is_whole: bool,
 }
 
 /// How thorough a check is.
@@ -170,13 +173,14 @@ impl<S: Source> IdentityCheck<'_, S> {
     /// What ended the connection, the store, or the spool directory.
     pub(crate) async fn look(self, keys: &[SourceKey], care: Care) -> Result<Look, Error> {
         let Self { shared, source, epoch, unsteady } = self;
-        let mut look = Look::default();
+        let mut look = Look { is_whole: true, ..Look::default() };
         if keys.is_empty() {
             return Ok(look);
         }
         let facts = if care == Care::Little { Facts::Few } else { Facts::All };
         let remembered = shared.store.remembered(epoch, keys).await?;
         let seen = witness::ask(source, keys, facts).await?;
+        look.is_whole = keys.iter().all(|key| seen.contains_key(key));
         let mut proofs = 0;
         for then in &remembered {
             let Some(now) = seen.get(&then.key) else {

@@ -110,8 +110,10 @@ pub(crate) async fn watch<S: Source>(
     if let (None, Some(epoch)) = (&over, origin.epoch)
         && poll.is_quiet(&opened)
     {
-        over = poll.sample(epoch).await?;
-        if over.is_none() {
+        let look = poll.sample(epoch).await?;
+        over = look.over;
+        // If a message has gone while the count stayed the same, another one has come.
+        if over.is_none() && look.is_whole {
             poll.known.changes = 0;
             poll.tell_visit().await?;
             return Ok(None);
@@ -153,12 +155,12 @@ impl<S: Source> Poll<'_, S> {
 
     /// Checks some of the remembered messages, because a mailbox may have the same numbers although
     /// its messages are others.
-    async fn sample(&mut self, epoch: MailboxEpoch) -> Result<Option<Over>, Error> {
+    async fn sample(&mut self, epoch: MailboxEpoch) -> Result<Look, Error> {
         let some = match self.known.shown.len() {
             ..=FEW => self.known.shown.clone(),
             _ => identity::sample(&self.shared.clock, &self.known.shown, SAMPLE.0, SAMPLE.1),
         };
-        Ok(self.look(epoch, &some, Care::Much).await?.over)
+        self.look(epoch, &some, Care::Much).await
     }
 
     async fn look(
@@ -198,7 +200,7 @@ impl<S: Source> Poll<'_, S> {
             }
         }
         self.known.shown = both;
-        self.sample(epoch).await
+        Ok(self.sample(epoch).await?.over)
     }
 
     /// Begins another epoch of the mailbox.

@@ -389,3 +389,23 @@ async fn another_mailbox_under_the_same_name_is_read_anew() {
     assert_eq!(world.subjects().await, ["new", "old"]);
     engine.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_when_another_goes_is_found_although_uidnext_and_the_count_stay() {
+    let world = with(&["a", "b", "c"]).await;
+    let (engine, folder) = receiving(&world, json!({})).await;
+    until_proven(&world, folder, 3).await;
+    let mail = b"Message-ID: <d@x.test>\r\nSubject: d\r\n\r\nHello.\r\n";
+    world.sandbox.edit(|state| {
+        let mailbox = state.mailbox_mut(ANNA, "INBOX").unwrap();
+        let uid_next = mailbox.uid_next();
+        mailbox.expunge(2).unwrap();
+        mailbox.append(mail.to_vec().into(), vec![], 0);
+        mailbox.set_uid_next(uid_next);
+    });
+    let begun = tokio::time::Instant::now();
+    world.until_messages(4).await;
+    assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());
+    assert_eq!(world.subjects().await, ["a", "b", "c", "d"]);
+    engine.stop().await;
+}
