@@ -13,6 +13,8 @@ pub(crate) mod settle;
 
 mod inline;
 
+mod thread;
+
 pub(crate) mod prepare;
 
 pub(crate) mod transmit;

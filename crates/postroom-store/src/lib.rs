@@ -394,6 +394,7 @@ pub use postgres::PostgresConfig;
 pub use postgres::PostgresDatabase;
 pub use postgres::Secure;
 pub use postgres::Securing;
+pub use prepared::PrepareEnd;
 pub use prepared::Prepared;
 pub use receipt::Ledger;
 pub use receipt::Oversized;

@@ -61,6 +61,17 @@ pub struct Prepared {
     pub replaces_claimed: bool,
 }
 
+/// What became of a message that was to be put into the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrepareEnd {
+    /// It is in the queue.
+    Queued,
+    /// It was changed since it was read, or somebody else has put it into the queue.
+    Overtaken,
+    /// Its account is gone.
+    NoAccount,
+}
+
 impl Store {
     /// A message of a domain with this Message-ID. Received messages come before sent ones, and
     /// messages of the account before others.
@@ -126,7 +137,7 @@ impl Store {
     }
 
     /// Puts a composed message into the queue, and makes its bytes the original of the message, in
-    /// one transaction. `false`: the message was changed since it was read.
+    /// one transaction.
     ///
     /// # Errors
     ///
@@ -136,7 +147,7 @@ impl Store {
         domain: &Domain,
         message: &Entity,
         prepared: Prepared,
-    ) -> Result<bool, Error> {
+    ) -> Result<PrepareEnd, Error> {
         let class = self.builtin(MESSAGES)?;
         let originals = self.file_list(domain, message.id, files::RAW_MESSAGE).await?;
         let former = file::former_of(files::RAW_MESSAGE, &originals);
@@ -171,8 +182,9 @@ impl Store {
             .bind(uncounted);
         batch.push(row.must_change(Failed::Queued));
         match self.write(batch).await {
-            Ok(_) => Ok(true),
-            Err(Error::Condition(Failed::Stale | Failed::Queued | Failed::NoAccount)) => Ok(false),
+            Ok(_) => Ok(PrepareEnd::Queued),
+            Err(Error::Condition(Failed::Stale | Failed::Queued)) => Ok(PrepareEnd::Overtaken),
+            Err(Error::Condition(Failed::NoAccount)) => Ok(PrepareEnd::NoAccount),
             Err(error) => Err(error),
         }
     }

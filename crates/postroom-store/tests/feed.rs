@@ -320,7 +320,8 @@ impl History {
         let message = engine.entity_get(&self.domain, &class, message.id).await.unwrap().unwrap();
         let prepared =
             prepared(account, json!({"preview": format!("{}", self.uid), "recipients": []}));
-        if !engine.delivery_prepare(&self.domain, &message, prepared).await.unwrap() {
+        let end = engine.delivery_prepare(&self.domain, &message, prepared).await.unwrap();
+        if end != PrepareEnd::Queued {
             return;
         }
         for claimed in engine

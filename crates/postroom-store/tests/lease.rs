@@ -89,7 +89,8 @@ impl Node {
         let id = self.create(builtin::MESSAGES, values).await;
         let message = self.get(builtin::MESSAGES, id).await;
         let prepared = prepared(account, json!({"recipients": [{"address": "x@y.test"}]}));
-        assert!(self.store.delivery_prepare(&self.domain, &message, prepared).await.unwrap());
+        let end = self.store.delivery_prepare(&self.domain, &message, prepared).await.unwrap();
+        assert_eq!(end, PrepareEnd::Queued);
         MessageEntityId::of(id)
     }
 

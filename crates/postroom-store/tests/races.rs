@@ -133,7 +133,8 @@ impl Track {
 
     async fn prepare(&self, account: AccountId, message: &Entity) -> Result<bool, Error> {
         let prepared = prepared(account, json!({"recipients": [{"address": "x@y.test"}]}));
-        self.store.delivery_prepare(&self.domain, message, prepared).await
+        let end = self.store.delivery_prepare(&self.domain, message, prepared).await?;
+        Ok(end == PrepareEnd::Queued)
     }
 
     /// Sends what is due, as a sender does; whether something was sent.

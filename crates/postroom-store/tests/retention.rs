@@ -138,7 +138,8 @@ impl World {
     async fn queue(&self, id: EntityId) {
         let message = self.store.entity_get(&self.domain, &self.class, id).await.unwrap().unwrap();
         let prepared = prepared(self.account, json!({"preview": "p", "recipients": []}));
-        assert!(self.store.delivery_prepare(&self.domain, &message, prepared).await.unwrap());
+        let end = self.store.delivery_prepare(&self.domain, &message, prepared).await.unwrap();
+        assert_eq!(end, PrepareEnd::Queued);
     }
 
     async fn claim(&self) -> Vec<Claimed> {

@@ -689,7 +689,8 @@ impl Fixture {
             changes: json!({"recipients": [{"address": "x@b.test"}]}).as_object().unwrap().clone(),
             replaces_claimed: false,
         };
-        self.store.delivery_prepare(&self.domain, message, prepared).await.unwrap()
+        let end = self.store.delivery_prepare(&self.domain, message, prepared).await.unwrap();
+        end == PrepareEnd::Queued
     }
 }
 

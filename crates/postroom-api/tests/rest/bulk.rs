@@ -15,6 +15,7 @@ use postroom_model::builtin::PROFILES;
 use postroom_store::Content;
 use postroom_store::DueAt;
 use postroom_store::Modifier;
+use postroom_store::PrepareEnd;
 use postroom_store::Prepared;
 use postroom_testkit::on_both;
 use serde_json::Map;
@@ -196,7 +197,8 @@ async fn a_message_that_is_being_sent_is_left_alone() {
         replaces_claimed: false,
     };
     let engine = server.store.lead().await.unwrap();
-    assert!(engine.delivery_prepare(&domain, &entity, prepared).await.unwrap());
+    let end = engine.delivery_prepare(&domain, &entity, prepared).await.unwrap();
+    assert_eq!(end, PrepareEnd::Queued);
     let due = DueAt { now_ms: i64::MAX, latest_ms: i64::MAX };
     assert_eq!(engine.delivery_claim(account, due, 9).await.unwrap().len(), 1);
     let before = server.get(&format!("{MESSAGES}/{id}")).await.expect(200);

@@ -9,6 +9,7 @@ use crate::outgoing;
 use crate::outgoing::Recipient;
 use crate::send::inline;
 use crate::send::settle;
+use crate::send::thread;
 use crate::shared::Shared;
 use postroom_mime::compose::Address;
 use postroom_mime::compose::Base64Lines;
@@ -33,6 +34,7 @@ use postroom_store::BlobWriter;
 use postroom_store::Claimed;
 use postroom_store::Delivered;
 use postroom_store::FileRow;
+use postroom_store::PrepareEnd;
 use postroom_store::Prepared;
 use postroom_store::Unsendable;
 use serde_json::Map;
@@ -60,10 +62,21 @@ struct Files {
 /// Errors of the store. A message that cannot be composed ends as `error`.
 pub(crate) async fn prepare_page(shared: &Shared, account: &Account) -> Result<bool, Error> {
     let messages = shared.store.delivery_unprepared(&account.domain, account.id, PAGE).await?;
-    let is_full = messages.len() >= PAGE as usize;
+    prepare_these(shared, account, messages).await
+}
+
+/// Prepares these messages. If one of them was changed since it was read, there is more to do: it
+/// is read again. Whoever changed it may wake nobody, as the note does that its account is disabled.
+async fn prepare_these(
+    shared: &Shared,
+    account: &Account,
+    messages: Vec<Entity>,
+) -> Result<bool, Error> {
+    let mut has_more = messages.len() >= PAGE as usize;
     for message in messages {
         match prepare(shared, account, &message).await {
-            Ok(()) => {}
+            Ok(PrepareEnd::Queued | PrepareEnd::NoAccount) => {}
+            Ok(PrepareEnd::Overtaken) => has_more = true,
             Err(Error::Compose(reason)) => {
                 refuse(shared, account, &message, ErrorCode::Invalid, &reason).await?;
             }
@@ -76,7 +89,7 @@ pub(crate) async fn prepare_page(shared: &Shared, account: &Account) -> Result<b
             Err(error) => return Err(error),
         }
     }
-    Ok(is_full)
+    Ok(has_more)
 }
 
 /// Ends a message that cannot be composed.
@@ -104,10 +117,13 @@ pub(crate) async fn prepare_all(shared: &Shared, account: &Account) -> Result<()
     Ok(())
 }
 
-async fn prepare(shared: &Shared, account: &Account, message: &Entity) -> Result<(), Error> {
+async fn prepare(
+    shared: &Shared,
+    account: &Account,
+    message: &Entity,
+) -> Result<PrepareEnd, Error> {
     let prepared = composed(shared, account, message, false).await?;
-    shared.store.delivery_prepare(&account.domain, message, prepared).await?;
-    Ok(())
+    Ok(shared.store.delivery_prepare(&account.domain, message, prepared).await?)
 }
 
 /// Composes a claimed message again, for a server that accepts only ASCII addresses. Other
@@ -142,7 +158,8 @@ pub(crate) async fn without_utf8(
         Err(error) => return Err(error),
     };
     let prepared = Prepared { replaces_claimed: true, ..prepared };
-    Ok(shared.store.delivery_prepare(&account.domain, &message, prepared).await?)
+    let end = shared.store.delivery_prepare(&account.domain, &message, prepared).await?;
+    Ok(end == PrepareEnd::Queued)
 }
 
 /// Composes a message. `ascii`: for a server that accepts only ASCII addresses.
@@ -248,8 +265,8 @@ async fn draft(
     let date = text(names::DATE_TIME).and_then(|text| Timestamp::parse(text).ok());
     // Without angle brackets, like that of a received message.
     let message_id = text(names::MESSAGE_ID).map(|id| message_id(id).unwrap_or(id).to_owned());
-    let in_reply_to = ids(message, "inReplyTo");
-    let references = references(shared, account, message, &in_reply_to).await?;
+    let in_reply_to = thread::ids(message, "inReplyTo");
+    let references = thread::references(shared, account, message, &in_reply_to).await?;
     let draft = Draft {
         message_id: message_id
             .unwrap_or_else(|| outgoing::new_message_id(&from, shared.clock.new_id())),
@@ -270,34 +287,6 @@ async fn draft(
         ascii_addresses: false,
     };
     Ok((draft, files))
-}
-
-/// The message ids of a property. Each of its texts may have several.
-fn ids(message: &Entity, property: &str) -> Vec<String> {
-    message.texts(property).filter_map(outgoing::message_ids).flatten().collect()
-}
-
-/// The references of an answer: its own, otherwise those of the answered message followed by its id
-/// (RFC 5322 §3.6.4).
-async fn references(
-    shared: &Shared,
-    account: &Account,
-    message: &Entity,
-    in_reply_to: &[String],
-) -> Result<Vec<String>, Error> {
-    let given = ids(message, "references");
-    let Some(answered) = in_reply_to.last().filter(|_| given.is_empty()) else {
-        return Ok(given);
-    };
-    let parent = shared.store.message_of_id(&account.domain, account.id, answered).await?;
-    let mut references = parent.as_ref().map_or_else(Vec::new, |parent| {
-        let references = ids(parent, "references");
-        let answers = ids(parent, "inReplyTo");
-        if references.is_empty() && answers.len() == 1 { answers } else { references }
-    });
-    references.retain(|id| id != answered);
-    references.push(answered.clone());
-    Ok(references)
 }
 
 async fn file_rows(
@@ -397,4 +386,45 @@ async fn write_file(
 fn invalid(problems: &[Invalid]) -> Error {
     let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
     Error::Compose(problems.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::fixture::change;
+    use crate::fixture::create;
+    use postroom_model::AccountId;
+    use postroom_model::Domain;
+    use postroom_model::builtin;
+
+    #[tokio::test]
+    async fn a_message_that_is_changed_while_it_is_composed_is_composed_again_at_once() {
+        let (_directory, shared) = fixture::shared().await;
+        let profile = json!({"name": "x", "smtpHost": "mail.test"});
+        let profile = create(&shared.store, builtin::PROFILES, profile).await;
+        let values = json!({"address": "anna@x.test", "profile_id": profile.to_string()});
+        let id = create(&shared.store, builtin::ACCOUNTS, values).await;
+        let (id, domain) = (AccountId::of(id), Domain::default_domain());
+        let account = Account { id, domain, ..fixture::account(&[]) };
+        let message = json!({
+            "messageDirection": "out", "messageState": "sending", "account_id": id.to_string(),
+            "to": ["b@x.test"],
+        });
+        create(&shared.store, MESSAGES, message).await;
+        let unprepared = || shared.store.delivery_unprepared(&account.domain, id, 9);
+        let read = unprepared().await.unwrap();
+        // As `orphaned` does while the account is being enabled. It wakes no sender.
+        let message = MessageEntityId::of(read[0].id);
+        shared.store.delivery_disabled(&account.domain, message, Some("it waits")).await.unwrap();
+        assert!(prepare_these(&shared, &account, read).await.unwrap(), "there is more to do");
+        assert_eq!(unprepared().await.unwrap().len(), 1);
+        assert!(!prepare_page(&shared, &account).await.unwrap());
+        assert_eq!(unprepared().await.unwrap().len(), 0);
+        // Without its account it waits for nobody: somebody else ends it.
+        change(&shared.store, MESSAGES, message.into(), json!({"subject": "s"})).await;
+        let read = unprepared().await.unwrap();
+        let gone = Account { id: AccountId::of(shared.clock.new_id()), ..account.clone() };
+        assert!(!prepare_these(&shared, &gone, read).await.unwrap());
+    }
 }

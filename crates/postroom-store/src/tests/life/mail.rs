@@ -9,6 +9,7 @@ use crate::missed::MissedAt;
 use crate::missed::MissedMessage;
 use crate::origin::Beginning;
 use crate::origin::MailboxEpoch;
+use crate::prepared::PrepareEnd;
 use crate::prepared::Prepared;
 use crate::receipt::ServerAction;
 use crate::receipt::Witness;
@@ -158,7 +159,8 @@ async fn prepare(world: &World, message: &Entity, due_ms: i64) -> bool {
         changes: object(&json!({"recipients": [{"address": "x@b.test"}], "messageId": "s@b.test"})),
         replaces_claimed: false,
     };
-    world.store.delivery_prepare(&world.domain, message, prepared).await.unwrap()
+    let end = world.store.delivery_prepare(&world.domain, message, prepared).await.unwrap();
+    end == PrepareEnd::Queued
 }
 
 async fn claim(world: &World) -> Vec<Claimed> {
