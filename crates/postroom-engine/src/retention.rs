@@ -7,7 +7,8 @@
 //!                                                                                   at once
 //! ```
 //! The ledger stays, so nothing is loaded again. Nothing is deleted at the server. What cannot be
-//! deleted now is looked at again in the next round.
+//! deleted now is looked at again in the next round. The time is the one that the store believes:
+//! a clock that jumps deletes nothing.
 
 use crate::error::Error;
 use crate::report::chain;
@@ -86,7 +87,7 @@ struct ExpiryRule<'a> {
 /// Deletes everything that has expired by now; returns how much it was.
 async fn round(shared: &Shared) -> Result<u64, Error> {
     let mut count = 0;
-    let now_ms = shared.clock.now_ms();
+    let now_ms = shared.store.expiry_now_ms().await?;
     let class = shared.store.builtin(MESSAGES)?;
     for row in shared.store.account_list().await? {
         let levels = [row.account.get(names::OPTIONS), row.profile.get(names::OPTIONS)];

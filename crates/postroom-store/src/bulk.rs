@@ -249,6 +249,7 @@ mod tests {
         assert_eq!((ended.changes, ended.counts.failed), (None, 1));
         for (days, is_kept) in [(29, true), (31, false)] {
             time.set(days * DAY_MS);
+            store.clock_believe().await;
             store.sweep().await;
             let kept = store.job_get(&domain, ended.id).await.unwrap();
             assert_eq!(kept.is_some(), is_kept, "after {days} days");

@@ -13,7 +13,7 @@ const TRIMMED_AT_ONCE: i64 = 5_000;
 impl Store {
     /// Removes the rows of claims that were acknowledged long ago, in bounded steps.
     pub(crate) async fn claims_trim(&self) -> Result<(), Error> {
-        let before_ms = self.clock().now_ms().saturating_sub(KNOWN_MS);
+        let before_ms = self.expiry_now_ms().await?.saturating_sub(KNOWN_MS);
         loop {
             let sql = "SELECT \"acknowledged\" FROM \"work claim\" WHERE \"acknowledged\" < $1
                 ORDER BY \"acknowledged\" LIMIT 1 OFFSET $2";

@@ -366,7 +366,8 @@ impl Store {
     /// Takes away the jobs that ended long ago.
     pub(crate) async fn job_trim(&self) -> Result<(), Error> {
         let old = Statement::new("DELETE FROM \"job\" WHERE \"ended\" < $1");
-        self.write_at_need(vec![old.bind(self.clock().now_ms() - KEPT_MS)]).await.map(drop)
+        let before_ms = self.expiry_now_ms().await?.saturating_sub(KEPT_MS);
+        self.write_at_need(vec![old.bind(before_ms)]).await.map(drop)
     }
 }
 

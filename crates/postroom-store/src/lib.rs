@@ -24,6 +24,8 @@ mod feed_retention;
 
 mod feed_marks;
 
+mod believed_time;
+
 mod object_address;
 
 mod objects;
@@ -119,6 +121,8 @@ mod being_claimed;
 mod store;
 
 mod told;
+
+mod expiry_clock;
 
 mod sweep;
 

@@ -179,7 +179,7 @@ impl Store {
             return Ok(());
         };
         let older_ms = i64::try_from(older.as_millis()).unwrap_or(i64::MAX);
-        let before_ms = self.clock().now_ms().saturating_sub(older_ms);
+        let before_ms = self.expiry_now_ms().await?.saturating_sub(older_ms);
         let old = own
             .objects
             .list(&own.id)

@@ -1,6 +1,8 @@
 //! The store itself: it is opened, reads and writes through its database, and wakes those who wait.
 
 use crate::being_claimed::BeingClaimed;
+use crate::believed_time::DatesSeen;
+use crate::believed_time::ExpiryClock;
 use crate::bell::Listener;
 use crate::bell::Topic;
 use crate::chunk::Abandoned;
@@ -114,6 +116,10 @@ pub(crate) struct Inner {
     pub feed_gaps: Vec<FeedGap>,
     /// The last time at which rows of the feed were removed.
     pub last_trim: tokio::sync::Mutex<LastTrim>,
+    /// The time by which things expire.
+    pub expiry_clock: tokio::sync::Mutex<ExpiryClock>,
+    /// How servers have dated new messages.
+    pub dates_seen: DatesSeen,
     /// Held by the one who makes indexes and deletes values after a change of the classes.
     pub settling: tokio::sync::Mutex<()>,
 }
@@ -170,6 +176,8 @@ impl Store {
                 feed: Mutex::new(config.feed),
                 feed_gaps,
                 last_trim: tokio::sync::Mutex::default(),
+                expiry_clock: tokio::sync::Mutex::default(),
+                dates_seen: DatesSeen::default(),
                 settling: tokio::sync::Mutex::default(),
             }),
             modifier: Modifier::System,

@@ -80,6 +80,8 @@ impl<'a> Committing<'a> {
         let mut messages = Vec::with_capacity(decomposed.len());
         let mut arrivals = Vec::with_capacity(decomposed.len());
         let mut hashes = Vec::with_capacity(decomposed.len());
+        let dates: Vec<_> =
+            decomposed.iter().filter_map(|one| one.message.witness.internal_date_ms).collect();
         for Decomposed { mut message, arrival, spool } in decomposed {
             if let Some(spool) = spool {
                 message.original = Some(Box::pin(stored(shared, &spool)).await?);
@@ -98,6 +100,7 @@ impl<'a> Committing<'a> {
             ReceiveOutcome::Done { stored, repeated } => {
                 self.count += stored + repeated;
                 self.bytes.recorded(&hashes);
+                dates.into_iter().for_each(|dated_ms| shared.store.date_seen(dated_ms));
                 tell(shared, self.mailbox, &arrivals, stored, repeated).await;
                 Ok(())
             }
