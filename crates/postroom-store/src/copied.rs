@@ -101,17 +101,22 @@ pub(crate) async fn check(database: &dyn Database, now_ms: i64) -> Result<(), Er
     let Some(present) = place(database).await? else {
         return Ok(());
     };
-    let former = "SELECT \"bytes\" FROM \"meta\" WHERE \"name\" = $1";
-    let former = database.read(Statement::new(former).bind(PLACE)).await?;
-    let former = former.first().and_then(|row| row.bytes(0)).map(<[u8]>::to_vec);
-    let former = former.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let former = noted(database).await?;
     if former.as_ref() == Some(&present) {
         return Ok(());
     }
     let note = "INSERT INTO \"meta\" (\"name\", \"bytes\") VALUES ($1, $2)
         ON CONFLICT (\"name\") DO UPDATE SET \"bytes\" = excluded.\"bytes\"";
-    let mut batch = vec![Statement::new(note).bind(PLACE).bind(present.as_bytes().to_vec())];
+    let note = Statement::new(note).bind(PLACE).bind(present.as_bytes().to_vec());
     let is_copy = former.as_ref().is_some_and(|former| !is_same(former, &present));
+    let mut batch = vec![];
+    if let Some(former) = former.as_ref().filter(|_| is_copy) {
+        // They use the original. Whoever noted another place meanwhile uses the copy.
+        let owners = "DELETE FROM \"owner\" WHERE EXISTS
+            (SELECT 1 FROM \"meta\" WHERE \"name\" = $1 AND \"bytes\" = $2)";
+        batch.push(Statement::new(owners).bind(PLACE).bind(former.as_bytes().to_vec()));
+    }
+    batch.push(note);
     if is_copy {
         batch.push(Suspended::Copied.begin());
         batch.extend(own_life(now_ms));
@@ -119,7 +124,7 @@ pub(crate) async fn check(database: &dyn Database, now_ms: i64) -> Result<(), Er
     }
     database.write(batch, Room::Reserve).await?;
     if is_copy {
-        tracing::error!(
+        tracing::warn!(
             former,
             present,
             "{}, which does not know what was sent after it was made, so nothing is sent. Withdraw \
@@ -129,6 +134,25 @@ pub(crate) async fn check(database: &dyn Database, now_ms: i64) -> Result<(), Er
         );
     }
     Ok(())
+}
+
+/// Whether the tools of a server have made this database, and no process has used it since. Then the
+/// processes that it knows use the original.
+///
+/// # Errors
+///
+/// When the database fails.
+pub(crate) async fn is_new_copy(database: &dyn Database) -> Result<bool, Error> {
+    let former = noted(database).await?;
+    Ok(former.zip(place(database).await?).is_some_and(|(former, now)| !is_same(&former, &now)))
+}
+
+/// Where the database was when it was last opened.
+async fn noted(database: &dyn Database) -> Result<Option<String>, Error> {
+    let noted = "SELECT \"bytes\" FROM \"meta\" WHERE \"name\" = $1";
+    let noted = database.read(Statement::new(noted).bind(PLACE)).await?;
+    let noted = noted.first().and_then(|row| row.bytes(0));
+    Ok(noted.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// The numbers of the server, the database and the table, with slashes between them. `None`: copies

@@ -110,6 +110,8 @@ mod moved_value;
 
 mod moved_table;
 
+mod in_use;
+
 mod moving;
 
 mod object_place;
@@ -349,6 +351,7 @@ pub use file::NewFile;
 pub use file_change::Replace;
 pub use file_page::ListedFile;
 pub use full_text::WordsLeft;
+pub use in_use::nobody_uses;
 pub use job::Job;
 pub use job::JobCounts;
 pub use job::JobKind;
@@ -371,7 +374,6 @@ pub use modifier::Modifier;
 pub use moving::Move;
 pub use moving::Moved;
 pub use moving::move_cancel;
-pub use moving::nobody_uses;
 pub use news::EntityNews;
 pub use news::FeedBounds;
 pub use news::NewsPage;

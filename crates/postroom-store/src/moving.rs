@@ -19,6 +19,7 @@ use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::full_text_row::MARKS;
+use crate::in_use::unused;
 use crate::key::MasterKey;
 use crate::moved_table;
 use crate::moved_table::CLASS;
@@ -374,27 +375,3 @@ impl Move<'_> {
 
 const DIFFERS: Error =
     Error::Moved { reason: "a row arrived otherwise than it was sent: the target cannot be used" };
-
-/// Checks that a database has data, and that no process uses it.
-///
-/// # Errors
-///
-/// If it has none, a process uses it, or the database fails.
-pub async fn nobody_uses(database: &dyn Database) -> Result<(), Error> {
-    if columns::of_table(database, "owner").await?.is_empty() {
-        return Err(moved("there is no data in this database"));
-    }
-    unused(database).await
-}
-
-/// Checks that no process uses the database.
-pub(crate) async fn unused(database: &dyn Database) -> Result<(), Error> {
-    let sql =
-        format!("SELECT \"name\" FROM \"owner\" WHERE \"until\" >= {}", database.dialect().now());
-    if database.read(Statement::new(sql)).await?.is_empty() {
-        return Ok(());
-    }
-    Err(moved(
-        "a process uses this database: stop it first. After a crash, or a kill, wait three minutes",
-    ))
-}

@@ -9,7 +9,7 @@ use crate::database::Database;
 use crate::database::Room;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::moving;
+use crate::in_use;
 use crate::object_id::ID;
 use crate::objects::Objects;
 use crate::objects::ObjectsAccess;
@@ -79,7 +79,7 @@ pub(crate) async fn settle(
     };
     // A process that was started without objects would delete contents and leave their objects.
     if known.is_none() && !database.is_first() {
-        moving::unused(database).await?;
+        in_use::unused(database).await?;
     }
     if text(database, ID).await?.is_none() {
         let id = clock.new_id().to_string();

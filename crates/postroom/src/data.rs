@@ -234,7 +234,7 @@ pub(crate) async fn open_stopped(
     let key = key_there(data, master_key)?;
     let lock = DirectoryLock::take(data).context(otherwise)?;
     let database = PostgresDatabase::open(config).await.context("--database")?;
-    nobody_uses(database.as_ref()).await.context(otherwise)?;
+    nobody_uses(database.as_ref()).await?;
     let store = open_in(database, key, OpenedBy::command(), contents).await?;
     Ok(Stopped { store, _lock: Some(lock) })
 }

@@ -29,6 +29,7 @@ const EXCEPTED: &[(&str, &str)] = &[
     ("set_up.rs", "once at a start"),
     ("copied.rs", "once at a start, and rows of `meta` by their keys"),
     ("moving.rs", "a command that copies everything"),
+    ("in_use.rs", "a command that uses a database alone: processes are few"),
     ("moved_table.rs", "a command that copies everything"),
     ("verify.rs", "a command that reads everything"),
     ("built_in_index.rs", "makes indexes"),

@@ -301,8 +301,21 @@ async fn a_restored_postgresql_database_sends_nothing_by_itself() {
         ..PostroomOptions::default()
     };
     let (sandbox, mut first, _) = sandbox_with(json!({}), options).await;
-    first.stop().unwrap();
     let data = first.data_directory();
+    // A dump of a Postroom that runs says so, but nobody uses the copy.
+    let copy_of_key = tempfile::tempdir().unwrap();
+    std::fs::copy(data.join("key"), copy_of_key.path().join("key")).unwrap();
+    let key_at = copy_of_key.path().to_str().unwrap();
+    let dump = server.dump("all").unwrap();
+    server.database_create("copy").await.unwrap();
+    server.database_create("nothing").await.unwrap();
+    server.fill("copy", &dump, &["--no-owner"]).unwrap();
+    let (copy, nothing) = (server.url("copy"), server.url("nothing"));
+    refused(&["verify", "--database", &url, "--data", key_at], "a process uses this database");
+    refused(&["verify", "--database", &nothing, "--data", key_at], "no data in this database");
+    done(&["restore", "--database", &copy, "--data", key_at]);
+    done(&["verify", "--database", &copy, "--data", key_at]);
+    first.stop().unwrap();
     let data = data.to_str().unwrap();
     done(&["restore", "--database", &url, "--data", data]);
     let second = on(place.path(), Some(&url), &sandbox);
