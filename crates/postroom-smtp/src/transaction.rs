@@ -109,7 +109,14 @@ impl SmtpConnection {
                 None
             }
             Some(refusal) if refusal.code >= 400 => {
-                self.reset().await;
+                let reply = self.reset().await;
+                // If the answers are out of step, this is the refusal of something else.
+                let is_in_step = |reply: &Reply| reply.is_success() || reply.code == 421;
+                if let Some(reply) = reply.filter(|reply| !is_in_step(reply)) {
+                    let reason =
+                        format!("it answered DATA with `{refusal}`, and RSET with `{reply}`");
+                    return Err(Error::Protocol { reason });
+                }
                 any.then_some(refusal)
             }
             // The reply neither allows nor refuses the data, so the next reply could not be
@@ -343,14 +350,17 @@ impl SmtpConnection {
         }
     }
 
-    /// Sends RSET, so that the connection can be used again. A missing answer does no harm, because
-    /// the transaction already has its answers.
-    async fn reset(&mut self) {
+    /// Sends RSET, so that the connection can be used again. Gives the answer. A missing one does no
+    /// harm, because the transaction already has its answers.
+    async fn reset(&mut self) -> Option<Reply> {
         let reply = match self.wire.write(b"RSET\r\n", "RSET", self.deadlines.courtesy).await {
             Ok(()) => self.wire.reply("RSET", self.deadlines.courtesy).await,
             Err(error) => Err(error),
         };
-        self.idle = reply.is_ok_and(|reply| reply.is_success()) && !self.wire.is_out_of_step();
+        let reply = reply.ok();
+        let is_success = reply.as_ref().is_some_and(Reply::is_success);
+        self.idle = is_success && !self.wire.is_out_of_step();
+        reply
     }
 }
 

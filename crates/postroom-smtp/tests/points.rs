@@ -203,6 +203,9 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("RCPT two", Say("550 x\r\n"),    "250,550 Some(250)"),
         ("RCPT two", Say("421 x\r\n"),    "Postpone"),
         ("RCPT two", Drop,                "Postpone"),
+        // Answers that are out of step refuse nobody.
+        ("MAIL",     Say("250 ok\r\n250 ok\r\n"), "Postpone"),
+        ("RCPT two", Say("250 ok\r\n550 x\r\n"), "Postpone"),
         ("RCPT two", Stall,               "Postpone"),
         ("DATA",     Say("451 x\r\n"),    "250,250 Some(451)"),
         ("DATA",     Say("554 x\r\n"),    "250,250 Some(554)"),
