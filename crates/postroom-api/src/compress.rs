@@ -71,9 +71,14 @@ pub(crate) async fn compress(mut request: Request, next: Next) -> Response {
     }
     let vary = HeaderValue::from_static("accept-encoding");
     response.headers_mut().append(header::VARY, vary);
-    let (Some(coding), true, Ok(place)) = (wanted, has_body, PLACES.try_acquire()) else {
+    let (Some(coding), Ok(place)) = (wanted, PLACES.try_acquire()) else {
         return response;
     };
+    if !has_body {
+        // HEAD tells what GET would (RFC 9110 §9.3.2).
+        coded(response.headers_mut(), coding);
+        return response;
+    }
     let encoder = match AnswerEncoder::new(coding) {
         Ok(encoder) => encoder,
         Err(error) => {
@@ -81,16 +86,20 @@ pub(crate) async fn compress(mut request: Request, next: Next) -> Response {
             return response;
         }
     };
-    let headers = response.headers_mut();
+    coded(response.headers_mut(), coding);
+    response.map(|body| {
+        let encoder = Some(encoder);
+        Body::new(CompressedBody { body, encoder, rest: Bytes::new(), _place: place })
+    })
+}
+
+/// Says that the bytes are in a coding.
+fn coded(headers: &mut HeaderMap, coding: Coding) {
     headers.remove(header::CONTENT_LENGTH);
     // A range would be one of other bytes.
     headers.remove(header::ACCEPT_RANGES);
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
     mark(headers, coding);
-    response.map(|body| {
-        let encoder = Some(encoder);
-        Body::new(CompressedBody { body, encoder, rest: Bytes::new(), _place: place })
-    })
 }
 
 /// Takes the codings off the entity tags of a request. Gives the coding that `If-None-Match` named.

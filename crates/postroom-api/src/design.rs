@@ -33,6 +33,7 @@ use postroom_model::as_sent;
 use postroom_model::created;
 use postroom_model::patched;
 use postroom_model::replaced;
+use postroom_model::with_class_ids;
 use postroom_store::Bearer;
 use postroom_store::Classes;
 use postroom_store::Error;
@@ -145,6 +146,7 @@ impl Asking {
     /// `POST` of a class.
     async fn create(&self, sent: &Value) -> Result<Response, Problem> {
         parameters::of(&self.uri, &[])?;
+        let sent = &with_class_ids(sent, &self.store.classes());
         let class = created(sent, self.store.clock().new_class_id())?;
         let id = class.id.to_string();
         let parent = class.parent_id.map(|id| id.to_string()).unwrap_or_default();
@@ -189,7 +191,8 @@ impl Asking {
             let classes = self.store.classes();
             let class = find(&classes, name)?;
             etag::check(&self.headers, class.revision)?;
-            let change = read(class, &sent.document.json)?;
+            let sent = with_class_ids(&sent.document.json, &classes);
+            let change = read(class, &sent)?;
             self.designs(&class.classname)?;
             self.designs(&change.class.classname)?;
             if change.class == **class && change.renamed.is_empty() {
@@ -198,7 +201,7 @@ impl Asking {
             let properties = change.class.properties.clone();
             match self.store.class_change(&classes, change, confirm).await {
                 Err(Error::Condition(Failed::OtherClasses)) => {}
-                Err(error) => return Err(placed(error, &properties, 0, &sent.document.json)),
+                Err(error) => return Err(placed(error, &properties, 0, &sent)),
                 Ok(changed) => return Ok(shown(StatusCode::OK, find(&changed, name)?)),
             }
         }

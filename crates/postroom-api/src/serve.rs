@@ -27,8 +27,11 @@ use crate::trusted_proxies::TrustedProxies;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::Version;
+use axum::http::header::CONNECTION;
+use axum::http::header::TRANSFER_ENCODING;
 use axum::response::Response;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -310,11 +313,25 @@ impl One {
         let running = self.answering.begin();
         self.connections.used(&self.seat.connection);
         let in_pieces = request.version() == Version::HTTP_2;
+        let is_last = is_last(&request);
         let mut request = request.map(Body::new);
         let client = self.proxies.client(self.peer, request.headers());
         request.extensions_mut().insert(ConnectInfo(client));
         request.extensions_mut().insert(Arc::clone(&self.seat));
         let answered = self.router.clone().call(request);
-        async move { Ok(answered.await?.map(|body| running.body(body, in_pieces))) }
+        async move {
+            let mut answer = answered.await?.map(|body| running.body(body, in_pieces));
+            if is_last {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(answer)
+        }
     }
+}
+
+/// Whether the connection ends with the answer to this request. hyper does not tell whether a
+/// request in chunks had a Content-Length too. A proxy that goes by that length would take the rest
+/// for another request of another client (RFC 9112 §6.3).
+fn is_last(request: &Request<Incoming>) -> bool {
+    request.version() < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING)
 }

@@ -225,6 +225,11 @@ impl ClassChange {
         for (key, value) in sent {
             match (key.as_str(), members.get_mut(key)) {
                 ("items", Some(Json::Array(items))) if value.is_array() => {
+                    if value.as_array().is_some_and(Vec::is_empty) && !items.is_empty() {
+                        let reason = "is empty: items are only added. To remove one, PUT the class \
+                                      without it";
+                        return Err(vec![Invalid::new(format!("{place}.items"), reason)]);
+                    }
                     let known = items.clone();
                     let new = value.as_array().into_iter().flatten();
                     items.extend(new.filter(|item| !known.contains(item)).cloned());
@@ -285,7 +290,7 @@ fn property(
         multi: read.member("multi", "true or false").unwrap_or(false),
         required: read.member("required", "true or false").unwrap_or(false),
         default: sent.get("default").cloned().unwrap_or_default(),
-        idclass: read.member("idclass", "the id of a class").flatten(),
+        idclass: read.member("idclass", "the id or the name of a class").flatten(),
         items: read.member("items", "a list of texts").unwrap_or_default(),
         caption: read.text("caption").unwrap_or_default(),
         opts: read.object("opts").unwrap_or_default(),

@@ -89,6 +89,8 @@ mod class_form;
 
 mod class_merge;
 
+mod class_named;
+
 mod fold;
 
 mod words;
@@ -137,6 +139,7 @@ pub use class_form::created;
 pub use class_form::patched;
 pub use class_form::replaced;
 pub use class_merge::merged;
+pub use class_named::with_class_ids;
 pub use configuration::Configuration;
 pub use configured_role::ConfiguredRole;
 pub use configured_role::ROLE_TYPE;

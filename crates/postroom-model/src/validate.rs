@@ -24,6 +24,13 @@ use crate::timestamp::Timestamp;
 use crate::webhook;
 use serde_json::Map;
 use serde_json::Value as Json;
+use std::sync::LazyLock;
+
+/// What is wrong with a name that no event has.
+static NO_EVENT: LazyLock<String> = LazyLock::new(|| {
+    let names: Vec<_> = EventName::all().map(|event| event.to_string()).collect();
+    format!("is the name of no event: there is {}", names.join(", "))
+});
 
 /// What a client sends for a new entity, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -244,8 +251,17 @@ fn keep(
     }
 }
 
+/// A list of names as the text with commas that the property has. `None`: it is none, or the
+/// property takes none.
+fn names_of(property: &Property, value: &Json) -> Option<String> {
+    let list = value.as_array().filter(|_| property.opt_text("format") == Some("names"))?;
+    let names: Option<Vec<_>> = list.iter().map(Json::as_str).collect();
+    Some(names?.join(","))
+}
+
 fn string(property: &Property, value: &Json) -> Result<Json, String> {
-    let Some(text) = value.as_str() else {
+    let names = names_of(property, value);
+    let Some(text) = names.as_deref().or(value.as_str()) else {
         return Err(takes(property));
     };
     let bound = property.bound("max_length").and_then(|bound| usize::try_from(bound).ok());
@@ -289,9 +305,7 @@ fn format_problem(format: &str, text: &str) -> Option<&'static str> {
         "oauth_url" => oauth::url_problem(text),
         "tenant" => oauth::tenant_problem(text),
         "private_key" => oauth::private_key_problem(text),
-        "event" => EventName::from_text(text).is_none().then_some(
-            "is the name of no event, such as message.received; the documents list all names",
-        ),
+        "event" => EventName::from_text(text).is_none().then_some(NO_EVENT.as_str()),
         "filled" => text.trim().is_empty().then_some("is empty"),
         _ => None,
     }
@@ -337,6 +351,9 @@ fn takes(property: &Property) -> String {
         format!("takes a whole number from {low} to {high}")
     };
     match property.data_type {
+        DataType::String if property.opt_text("format") == Some("names") => {
+            "takes names with commas between them, or a list of names".to_owned()
+        }
         DataType::String => "takes a string".to_owned(),
         DataType::Boolean => "takes true or false".to_owned(),
         DataType::Integer => range(i64::from(i32::MIN), i64::from(i32::MAX)),
@@ -401,6 +418,23 @@ mod tests {
         }
         let options = json!({"name": "p", "options": {"after_read_timeout": 30000}});
         assert!(refused(builtin::PROFILES, &options)[0].starts_with("options.after_read_timeout"));
+    }
+
+    #[test]
+    fn a_mask_is_a_text_or_a_list_of_names() {
+        let classes = crate::builtin::classes().unwrap();
+        let class = classes.iter().find(|class| class.classname == "email/Webhooks").unwrap();
+        let kept = |mask: Json| {
+            let sent = json!({"url": "https://a.test", "mask": mask});
+            let checked = create(class, &sent).map_err(|problems| problems[0].to_string())?;
+            Ok::<_, String>(checked.properties["mask"].clone())
+        };
+        assert_eq!(kept(json!("id,to")), Ok(json!("id,to")));
+        assert_eq!(kept(json!(["id", "to"])), Ok(json!("id,to")));
+        let takes = "mask: takes names with commas between them, or a list of names";
+        for odd in [json!(["id", 5]), json!({"id": 1}), json!(7)] {
+            assert_eq!(kept(odd), Err(takes.to_owned()));
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The host is not on the public internet, and only such hosts are wanted.
-    #[error("{host} is {address}, which is no address of the public internet: {advice}")]
+    #[error("{}, which is no address of the public internet: {advice}", named(.host, *.address))]
     NotPublic {
         /// The host.
         host: String,
@@ -93,4 +93,12 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
+}
+
+/// The host and its address, once if the host is the address.
+fn named(host: &str, address: IpAddr) -> String {
+    match host.trim_matches(['[', ']']).parse() == Ok(address) {
+        true => address.to_string(),
+        false => format!("{host} is {address}"),
+    }
 }

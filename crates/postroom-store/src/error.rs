@@ -145,7 +145,10 @@ pub enum Error {
         path: PathBuf,
     },
     /// The key is not the one that the database was made with.
-    #[error("this is not the key of this data directory: use the key that it was made with")]
+    #[error(
+        "this is not the key that the data was made with: use the file `key` of the data directory \
+             with which it was used before, or give that key"
+    )]
     KeyDiffers,
     /// The data was moved to another database, or is being moved.
     #[error("{reason}")]

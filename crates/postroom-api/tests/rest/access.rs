@@ -202,6 +202,41 @@ async fn half_a_request_takes_nothing_from_others() {
 }
 
 #[on_both]
+async fn nothing_follows_a_request_in_chunks_so_that_no_proxy_hides_another_one_in_it() {
+    let server = Server::start().await;
+    let next = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+    let table = [
+        (
+            format!(
+                "Content-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{next}",
+                5 + next.len()
+            ),
+            1,
+        ),
+        (format!("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n{next}"), 1),
+        (format!("Content-Length: 0\r\n\r\n{next}"), 2),
+    ];
+    for (rest, want) in table {
+        let mut connection = server.connect().await;
+        let sent = format!("GET /livez HTTP/1.1\r\nHost: x\r\n{rest}");
+        connection.write_all(sent.as_bytes()).await.unwrap();
+        let mut answered = vec![];
+        let mut piece = [0; 4096];
+        let count =
+            |answered: &[u8]| String::from_utf8_lossy(answered).matches("HTTP/1.1 200 OK").count();
+        // The server ends the connection, or has answered both.
+        while count(&answered) < 2 {
+            let read = connection.read(&mut piece).await.unwrap_or(0);
+            if read == 0 {
+                break;
+            }
+            answered.extend_from_slice(&piece[..read]);
+        }
+        assert_eq!(count(&answered), want, "{rest:?}");
+    }
+}
+
+#[on_both]
 async fn a_connection_without_a_request_ends_soon() {
     let first_head_within = Duration::from_millis(200);
     let limits = Limits { first_head_within, ..Limits::default() };

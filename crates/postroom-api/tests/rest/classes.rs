@@ -179,9 +179,9 @@ async fn an_enum_a_reference_files_and_a_counter_are_properties_too() {
 #[on_both]
 async fn a_list_of_references_takes_what_is_there_and_keeps_what_was_deleted_since() {
     let server = Server::start().await;
-    let profiles = "0192d000-0000-7000-8000-000000000001";
+    // The name of a class stands for its id.
     let others =
-        json!({"name": "others", "data_type": "entity", "idclass": profiles, "multi": true});
+        json!({"name": "others", "data_type": "entity", "idclass": PROFILES, "multi": true});
     extend(&server, PROFILES, json!([others])).await.expect(200);
     let [one, two] = [json!({"name": "one"}), json!({"name": "two"})];
     let [one, two] = [server.create(PROFILES, &one).await, server.create(PROFILES, &two).await];
@@ -357,6 +357,10 @@ async fn an_enum_that_postroom_obeys_takes_no_more_items() {
     ] {
         let sent = json!({"properties": [{"name": name, "items": ["ours"]}]});
         let answer = design(&server, "PATCH", &format!("/{class}"), &sent).await;
+        let none = json!({"properties": [{"name": name, "items": []}]});
+        let none = design(&server, "PATCH", &format!("/{class}"), &none).await;
+        let want = "properties[0].items: is empty: items are only added";
+        assert!(problem(&none).starts_with(want), "{name}: {none:?}");
         if is_open {
             answer.expect(200);
             continue;
