@@ -13,6 +13,8 @@ use postroom_mime::Message;
 use postroom_mime::Moment;
 use postroom_mime::Part;
 use postroom_mime::PartSource;
+use postroom_mime::Report;
+use postroom_mime::ReportedRecipient;
 use postroom_mime::html::name_utf8;
 use postroom_model::MessageEntityId;
 use postroom_model::Options;
@@ -52,6 +54,8 @@ pub(crate) const PROPERTIES: &[&str] = &[
     names::ATTACHMENT_COUNT,
     names::DEFECTS,
     names::CALENDAR,
+    names::REPORT_TYPE,
+    names::REPORT,
     names::SECURITY,
     names::PARSER_VERSION,
 ];
@@ -212,7 +216,37 @@ fn fields(message: &Message, text_bytes_max: usize) -> Map<String, Json> {
     if let Some(calendar) = &message.calendar {
         put(names::CALENDAR, summary(calendar));
     }
+    if let Some(report) = &message.report {
+        put(names::REPORT_TYPE, json!(report.kind.as_str()));
+        put(names::REPORT, told(report));
+    }
     values
+}
+
+/// What a report says. What it does not say is left out.
+fn told(report: &Report) -> Json {
+    let object = |members: &[(&str, Option<&String>)]| -> Map<String, Json> {
+        let told = members.iter().filter_map(|(name, text)| Some((*name, (*text)?)));
+        told.map(|(name, text)| (name.to_owned(), json!(text))).collect()
+    };
+    let recipient = |one: &ReportedRecipient| {
+        object(&[
+            ("address", one.address.as_ref()),
+            ("originalAddress", one.original_address.as_ref()),
+            ("action", one.action.as_ref()),
+            ("status", one.status.as_ref()),
+            ("diagnostic", one.diagnostic.as_ref()),
+            ("remote", one.remote.as_ref()),
+        ])
+    };
+    let mut told = object(&[
+        ("reporter", report.reporter.as_ref()),
+        ("envelopeId", report.envelope_id.as_ref()),
+        ("messageId", report.message_id.as_ref()),
+    ]);
+    let recipients = report.recipients.iter().map(recipient).collect::<Vec<_>>();
+    told.insert("recipients".to_owned(), json!(recipients));
+    Json::Object(told)
 }
 
 fn recipients(message: &Message) -> Json {
@@ -310,7 +344,9 @@ mod tests {
             --b\r\nContent-Type: text/plain\r\n\r\nHello\r\n\
             --b\r\nContent-Type: text/calendar\r\n\r\nBEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n\
             UID:1\r\nDTSTART:20261101T100000Z\r\nSUMMARY:Talk\r\nEND:VEVENT\r\n\
-            END:VCALENDAR\r\n--b--\r\n";
+            END:VCALENDAR\r\n--b\r\nContent-Type: multipart/report; boundary=r\r\n\r\n\
+            --r\r\nContent-Type: message/delivery-status\r\n\r\nAction: failed\r\n--r--\r\n\
+            --b--\r\n";
         let mut values = fields(&postroom_mime::parse(raw), 1_000);
         assert_eq!(values.get("inReplyTo"), Some(&json!(["one@b.example"])));
         // `derive` adds these to every message.

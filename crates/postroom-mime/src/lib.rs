@@ -50,6 +50,8 @@ mod plain;
 
 mod whole_text;
 
+mod report;
+
 mod message;
 
 mod cms;
@@ -58,6 +60,8 @@ mod preview;
 mod security;
 
 mod leaf;
+
+mod reported;
 
 mod body;
 mod file_name;
@@ -96,6 +100,9 @@ pub use parameter::Parameters;
 pub use parse::PARSER_VERSION;
 pub use parse::parse;
 pub use parse::parse_reader;
+pub use report::Report;
+pub use report::ReportKind;
+pub use report::ReportedRecipient;
 pub use source::ByteSource;
 pub use source::Slice;
 pub use source::Windows;

@@ -5,6 +5,7 @@ use crate::compose::Address;
 use crate::defect::Defect;
 use crate::headers::Headers;
 use crate::html;
+use crate::report::Report;
 use crate::source;
 use crate::source::ByteSource;
 use crate::source::Slice;
@@ -68,6 +69,8 @@ pub struct Message {
     pub defects: Vec<Defect>,
     /// The event of its first calendar part.
     pub calendar: Option<Calendar>,
+    /// What it says about a message that was sent. `None`: it is no report.
+    pub report: Option<Report>,
     /// Whether it is signed or encrypted.
     pub security: Option<Protection>,
     /// Why the message cannot be decomposed. The other fields then hold what could be read all the

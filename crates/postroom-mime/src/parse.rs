@@ -28,6 +28,7 @@ use crate::message::Message;
 use crate::message::Part;
 use crate::message::PartSource;
 use crate::preview;
+use crate::reported;
 use crate::security;
 use crate::source::ByteSource;
 use crate::source::Slice;
@@ -41,7 +42,7 @@ use std::io::Seek;
 
 /// The version of the parser. It grows with each release in which the same bytes give another
 /// result.
-pub const PARSER_VERSION: u32 = 5;
+pub const PARSER_VERSION: u32 = 6;
 
 /// How much html is read for a preview.
 const PREVIEW_HTML_BYTES: usize = 4 << 10;
@@ -102,6 +103,7 @@ pub(crate) fn parse_source<S: ByteSource>(
     files::open_tnef(source, limits, &mut bodies, &mut defects)?;
     files::name_messages(source, &mut bodies)?;
     message.calendar = calendar_of(source, limits, &bodies)?;
+    message.report = reported::find(source, &structure.entities, limits)?;
     let found = security::recognise(&structure.entities, bodies.text.as_deref());
     message.security = security::stronger(found, bodies.security);
     show(bodies, limits, &mut message);

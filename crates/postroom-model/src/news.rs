@@ -4,6 +4,7 @@ use crate::builtin;
 use crate::builtin::names;
 use crate::entity::Entity;
 use crate::state::MessageState;
+use serde_json::Value as Json;
 use std::fmt;
 
 /// How the `statusText` of a folder begins whose mailbox is no longer at the server.
@@ -95,7 +96,7 @@ const TO_ALL: [&str; 3] = ["created", "changed", "deleted"];
 const TO_SOME: [(&str, &[&str]); 4] = [
     ("account", &["ready", "degraded", "needsPerson"]),
     ("folder", &["found", "gone", "renumbered"]),
-    ("message", &["received", "raw", "sent", "failed", "postponed"]),
+    ("message", &["received", "raw", "bounced", "sent", "failed", "postponed"]),
     ("webhook", &["disabled"]),
 ];
 
@@ -170,6 +171,7 @@ impl Changed<'_> {
             // What was decomposed again was received before.
             (Some(MessageState::Received | MessageState::Raw), MessageState::Received) => None,
             (Some(MessageState::Received | MessageState::Raw), MessageState::Raw) => None,
+            (_, MessageState::Received) if self.after.is_some_and(is_bounce) => Some("bounced"),
             (_, MessageState::Received) => Some("received"),
             (_, MessageState::Raw) => Some("raw"),
             (_, MessageState::Sent) => Some("sent"),
@@ -192,11 +194,20 @@ impl Changed<'_> {
     }
 }
 
+/// Whether a message reports that a message of the same account could not be delivered.
+fn is_bounce(message: &Entity) -> bool {
+    let recipients = message.get(names::REPORT).get("recipients").and_then(Json::as_array);
+    let is_failed =
+        |recipient: &Json| recipient.get("action").and_then(Json::as_str) == Some("failed");
+    message.reference(names::REPORTED_MESSAGE_ID).is_some()
+        && message.text(names::REPORT_TYPE) == Some("delivery-status")
+        && recipients.is_some_and(|all| all.iter().any(is_failed))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::EntityId;
-    use serde_json::Value as Json;
     use serde_json::json;
 
     fn entity(json: &Json) -> Option<Entity> {
@@ -211,6 +222,13 @@ mod tests {
         use builtin::PROFILES;
         use builtin::WEBHOOKS;
         let gone = format!("{MAILBOX_GONE} so it is");
+        let report = |action: &str, is_linked: bool| {
+            json!({
+                "messageState": "received", "reportType": "delivery-status",
+                "report": {"recipients": [{"action": "relayed"}, {"action": action}]},
+                "reportedMessage_id": is_linked.then(|| EntityId::nil().to_string()),
+            })
+        };
         let none = Json::Null;
         #[rustfmt::skip]
         let table = [
@@ -235,6 +253,9 @@ mod tests {
             (MESSAGES, json!({"messageState": "error"}),   json!({"messageState": "received"}),  "message.received"),
             (MESSAGES, json!({"messageState": "raw"}),     json!({"messageState": "received"}),  "message.changed"),
             (MESSAGES, none.clone(),                       json!({"messageState": "raw"}),       "message.raw"),
+            (MESSAGES, none.clone(),                       report("failed", true),               "message.bounced"),
+            (MESSAGES, none.clone(),                       report("failed", false),              "message.received"),
+            (MESSAGES, none.clone(),                       report("delayed", true),              "message.received"),
             (MESSAGES, none.clone(),                       json!({"messageState": "sending"}),   "message.created"),
             (MESSAGES, none.clone(),                       json!({}),                            "message.created"),
             (MESSAGES, json!({"messageState": "sending"}), json!({"messageState": "sent"}),      "message.sent"),

@@ -227,6 +227,8 @@ mod receipt;
 
 mod oversized;
 
+mod report_link;
+
 mod receive;
 
 mod missed;

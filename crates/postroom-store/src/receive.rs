@@ -22,6 +22,7 @@ use crate::store::Store;
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
 use futures_util::stream;
+use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::MessageEntityId;
 use postroom_model::builtin::MESSAGES;
@@ -62,6 +63,8 @@ pub struct ReceivedMessage {
     pub hash: [u8; 16],
     /// The facts that the server told about it.
     pub witness: Witness,
+    /// The Message-ID of the message that it reports about. `None`: it is no report, or names none.
+    pub reported: Option<String>,
     /// The server-side action that follows. `None`: nothing is changed at the server.
     pub action: Option<ServerAction>,
 }
@@ -121,7 +124,7 @@ impl Store {
             !has_bytes && !former.contains_key(&message.hash)
         };
         let new = batch.messages.iter_mut().filter(|message| is_new(message));
-        Box::pin(self.put_away(new)).await?;
+        Box::pin(self.make_ready(&batch.domain, &class, new.collect())).await?;
         let records = self.records(&batch.domain, &class);
         let mut statements = vec![folder_must_be(&batch.domain, at.folder), epoch_must_last(at)];
         // The rows of new messages depend on nothing else in the batch, so they may be grouped.
@@ -174,15 +177,23 @@ impl Store {
         }
     }
 
-    /// Writes the contents that become objects, several at the same time.
-    async fn put_away(
+    /// Links reports to what they are about, and writes the contents that become objects, several
+    /// at the same time.
+    async fn make_ready(
         &self,
-        messages: impl Iterator<Item = &mut ReceivedMessage>,
+        domain: &Domain,
+        class: &Class,
+        mut messages: Vec<&mut ReceivedMessage>,
     ) -> Result<(), Error> {
+        for message in &mut messages {
+            if let Some(reported) = &message.reported {
+                self.report_link(domain, class, &mut message.row, reported).await?;
+            }
+        }
         if self.inner.objects.own.is_none() {
             return Ok(());
         }
-        let contents = messages.flat_map(|message| {
+        let contents = messages.into_iter().flat_map(|message| {
             let files = message.files.iter_mut().filter_map(|file| match &mut file.content {
                 NewContent::Own(content) => Some(content),
                 NewContent::Part { .. } => None,

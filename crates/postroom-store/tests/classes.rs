@@ -167,6 +167,7 @@ async fn a_received_message_of_former_classes_is_refused_as_a_whole_and_taken_wh
             original: Some(Content::prepare(b"Subject: s")),
             hash: [7; 16],
             witness: Witness::default(),
+            reported: None,
             action: None,
         };
         let epoch = MailboxEpoch { folder: FolderId::of(folder), number: 1 };

@@ -298,6 +298,7 @@ impl History {
             original: Some(Content::prepare(bytes.as_bytes())),
             hash,
             witness: Witness::default(),
+            reported: None,
             action: None,
         };
         let (domain, messages) = (self.domain.clone(), vec![message]);

@@ -81,6 +81,7 @@ impl World {
             original: Some(Content::prepare(b"Subject: s\r\n\r\n")),
             hash: [7; 16],
             witness: Witness::default(),
+            reported: None,
             action,
         };
         let (domain, epoch) = (self.domain.clone(), self.epoch());

@@ -156,6 +156,7 @@ impl Fixture {
             original: Some(Content::prepare(bytes)),
             hash,
             witness: Witness { size_bytes: Some(bytes.len() as u64), ..Witness::default() },
+            reported: None,
             action: (uid == 1).then_some(ServerAction::Delete),
         }
     }

@@ -299,7 +299,7 @@ pub(crate) struct RedecomposeArguments {
     #[arg(long, value_name = "CLASS", default_value = "email/Messages")]
     pub class: String,
     /// Which messages, as a filter of the REST interface, such as '["<", ["property",
-    /// "parserVersion"], 5]' (default: all).
+    /// "parserVersion"], 6]' (default: all).
     #[arg(long, value_name = "JSON")]
     pub filter: Option<String>,
     /// Where the data is, if it is not in the directory.

@@ -7,7 +7,7 @@ Environment:
   RUST_LOG             what is logged (default: error)
 
 Example:
-  postroom redecompose --data ./data --filter '[\"<\", [\"property\", \"parserVersion\"], 5]'";
+  postroom redecompose --data ./data --filter '[\"<\", [\"property\", \"parserVersion\"], 6]'";
 
 /// The end of the help of `backup`.
 pub(crate) const BACKUP_HELP: &str = "\

@@ -342,6 +342,7 @@ impl Server {
             original: original.map(Content::prepare),
             hash: [0; 16],
             witness: Witness::default(),
+            reported: None,
             action: None,
         };
         let batch = ReceiveBatch {

@@ -98,6 +98,8 @@ pub(crate) fn decompose(
     let mut derived =
         derive::derive(&arrived.original, recording.keep, id).map_err(Error::Spool)?;
     let mut values = std::mem::take(&mut derived.values);
+    let reported = values.get(names::REPORT).and_then(|report| report.get("messageId")?.as_str());
+    let reported = reported.map(str::to_owned);
     let state = state::after(None, derived.step()).map_err(postroom_store::Error::from)?;
     values.insert(names::MESSAGE_STATE.to_owned(), json!(state));
     let is_raw = derived.raw_reason.is_some();
@@ -138,6 +140,7 @@ pub(crate) fn decompose(
         original,
         hash,
         witness,
+        reported: reported.filter(|_| fits),
         action: recording.action.filter(is_kept),
     };
     Ok(Decomposed { message, arrival, spool })

@@ -161,6 +161,12 @@ pub const PROXY_PASSWORD: &str = "proxyPassword";
 pub const RECIPIENTS: &str = "recipients";
 /// `redirectUri` of an OAuth app.
 pub const REDIRECT_URI: &str = "redirectUri";
+/// `report` of a message.
+pub const REPORT: &str = "report";
+/// `reportType` of a message.
+pub const REPORT_TYPE: &str = "reportType";
+/// `reportedMessage_id` of a message.
+pub const REPORTED_MESSAGE_ID: &str = "reportedMessage_id";
 /// `references` of a message.
 pub const REFERENCES: &str = "references";
 /// `refreshingSince` of an account.

@@ -31,6 +31,7 @@ pub fn received(store: &Store, domain: &Domain, folder: FolderId, uid: u64) -> R
         original: Some(Content::prepare(b"Subject: s\r\n\r\n")),
         hash: [7; 16],
         witness: Witness::default(),
+        reported: None,
         action: None,
     };
     let epoch = MailboxEpoch { folder, number: 1 };

@@ -16,6 +16,7 @@ mod signals;
 mod verify;
 mod webhooks;
 
+mod bounces;
 mod odd_server;
 mod proxy;
 mod receive;

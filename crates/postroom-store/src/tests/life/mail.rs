@@ -72,6 +72,7 @@ fn received(world: &World, uid: u64) -> ReceivedMessage {
         original: Some(Content::prepare(BYTES)),
         hash: hash(uid),
         witness: Witness::default(),
+        reported: (uid == 2).then(|| "s@b.test".to_owned()),
         action: match uid % 2 {
             1 => Some(ServerAction::Delete),
             _ => (uid == 2).then_some(ServerAction::AwaitAcknowledged),
