@@ -119,6 +119,8 @@ mod wanted;
 
 mod right_reach;
 
+mod socket_call;
+
 pub use aggregate::Aggregate;
 pub use aggregate::Computed;
 pub use aggregate::Function;
@@ -209,6 +211,13 @@ pub use rights::is_administrative;
 pub use secret_member::MASK;
 pub use secret_member::each_secret;
 pub use secret_member::is_secret;
+pub use socket_call::CallAsks;
+pub use socket_call::CallProblem;
+pub use socket_call::CallRefused;
+pub use socket_call::EventParameters;
+pub use socket_call::PLATFORM_EVENT;
+pub use socket_call::SocketCall;
+pub use socket_call::SubscribeCall;
 pub use standing::Standing;
 pub use state::MessageState;
 pub use timestamp::NotATimestamp;
