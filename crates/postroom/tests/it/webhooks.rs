@@ -22,6 +22,8 @@ use std::process::Command;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 const DOCUMENT: &str = include_str!("../../../../docs/webhooks.md");
@@ -40,13 +42,17 @@ fn start(arguments: &[&str]) -> Postroom {
 struct Taker {
     url: String,
     seqs: Arc<Mutex<Vec<i64>>>,
+    /// What was told that is no event.
+    others: Arc<Mutex<Vec<Json>>>,
+    is_down: Arc<AtomicBool>,
 }
 
 impl Taker {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let taker = Self { url, seqs: Arc::default() };
+        let (seqs, others, is_down) = (Arc::default(), Arc::default(), Arc::default());
+        let taker = Self { url, seqs, others, is_down };
         let taking = taker.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -76,8 +82,15 @@ impl Taker {
             }
             let mut body = vec![0; length];
             reader.read_exact(&mut body).ok()?;
+            if self.is_down.load(Ordering::Relaxed) {
+                return None;
+            }
             let json: Json = serde_json::from_slice(&body).unwrap();
-            self.seqs.lock().unwrap().extend(json["data"]["seq"].as_i64());
+            let seq = json["data"]["seq"].as_i64();
+            self.seqs.lock().unwrap().extend(seq);
+            if seq.is_none() {
+                self.others.lock().unwrap().push(json);
+            }
             (&stream).write_all(b"HTTP/1.1 204 No Content\r\n\r\n").ok()?;
         }
     }
@@ -85,6 +98,52 @@ impl Taker {
     fn seqs(&self) -> Vec<i64> {
         self.seqs.lock().unwrap().clone()
     }
+}
+
+#[on_both(flavor = "multi_thread")]
+async fn a_receiver_that_was_away_for_too_long_is_told_what_it_missed() {
+    const MADE: usize = 1_300;
+    let mut postroom = start(&[PRIVATE, "--feed-changes", "1000"]);
+    let taker = Taker::start();
+    let hook = json!({"url": taker.url, "classes": ["email/Profiles"]});
+    let hook =
+        format!("email/Webhooks/{}", id(&postroom.post("email/Webhooks", &hook).await.unwrap()));
+    postroom.post("email/Profiles", &json!({"name": "first"})).await.unwrap();
+    let first = wait_until("the first event", PATIENCE, async || {
+        Ok((taker.seqs().len() == 1).then_some(()))
+    });
+    first.await.unwrap();
+    taker.is_down.store(true, Ordering::Relaxed);
+    for number in 0..MADE {
+        let profile = json!({"name": number.to_string()});
+        postroom.post("email/Profiles", &profile).await.unwrap();
+    }
+    // A process counts the rows of the feed a minute after its start.
+    postroom.stop().unwrap();
+    postroom.restart().unwrap();
+    let behind = format!("/rest/v1/events?after={}", taker.seqs()[0]);
+    let trimmed = wait_until("the feed is trimmed", 4 * PATIENCE, async || {
+        Ok(postroom.get(&behind).await.is_err().then_some(()))
+    });
+    trimmed.await.unwrap();
+    taker.is_down.store(false, Ordering::Relaxed);
+    for enabled in [false, true] {
+        postroom.patch(&hook, &json!({"enabled": enabled})).await.unwrap();
+    }
+    let profiles = postroom.get("email/Profiles?order=-seq&limit=1&mask=seq").await.unwrap();
+    let last = profiles[0]["seq"].as_i64().unwrap();
+    let all = wait_until("what is kept", 4 * PATIENCE, async || {
+        Ok(taker.seqs().contains(&last).then_some(()))
+    });
+    all.await.unwrap();
+    let missed = taker.others.lock().unwrap().clone();
+    assert!(missed.iter().any(|one| one["type"] == "missed"), "{missed:?}");
+    let (seqs, to) = (taker.seqs(), missed[0]["data"]["to"].as_i64().unwrap());
+    assert!(seqs[1..].iter().all(|seq| *seq > to), "{seqs:?} {to}");
+    assert!((500..=1_000).contains(&(seqs.len() - 1)), "{}", seqs.len());
+    assert!(seqs.is_sorted(), "{seqs:?}");
+    let hook = postroom.get(&hook).await.unwrap();
+    assert!(hook["statusText"].as_str().unwrap().starts_with("events were missed"), "{hook}");
 }
 
 #[on_both(flavor = "multi_thread")]
