@@ -2,7 +2,7 @@
 //! disposition notification of a reader.
 //!
 //! ```text
-//!   fields of the message ── blank line ── fields of a recipient ── blank line ── fields of the next
+//!   fields of the message ── blank line ── fields of a recipient ── blank line ── of the next
 //! ```
 //! A disposition notification has one group of fields, which is about one recipient. Whatever
 //! stands there, the result is bounded.
@@ -231,7 +231,7 @@ fn set(place: &mut Option<String>, value: &str) {
     }
 }
 
-/// What follows the type, as in `rfc822; anna@example.org`.
+/// What follows the type, as in `rfc822; anna@b.example`.
 fn behind_type(value: &str) -> &str {
     value.split_once(';').map_or(value, |(_, behind)| behind).trim()
 }
@@ -274,19 +274,19 @@ mod tests {
 
     #[test]
     fn the_fields_of_a_delivery_status_are_read() {
-        let text = "Reporting-MTA: dns; mx.example.org\r\nX-Postfix-Queue-ID: 12\r\n\
+        let text = "Reporting-MTA: dns; mx.example\r\nX-Postfix-Queue-ID: 12\r\n\
             Original-Envelope-Id: env-7\r\nArrival-Date: Mon, 30 Nov 2026 01:00:00 +0000\r\n\r\n\
-            Original-Recipient: rfc822;Berta@Example.org\r\nFinal-Recipient: rfc822; b@x.example\r\n\
+            Original-Recipient: rfc822;Berta@Other.example\r\nFinal-Recipient: rfc822; b@x.example\r\n\
             Action: Failed (no such user)\r\nStatus: 5.1.1 (bad address)\r\n\
             Remote-MTA: dns; mx.x.example\r\nDiagnostic-Code: smtp; 550 5.1.1 <b@x.example>:\r\n \
             no such user;\r\n\tsee https://x.example\r\n\r\n\r\n\
             Final-Recipient: utf-8; <ü@x.example>\r\nAction: delayed\r\nStatus: 4.4.1\r\n";
         let report = Report::read(ReportKind::DeliveryStatus, text);
-        assert_eq!(report.reporter.as_deref(), Some("mx.example.org"));
+        assert_eq!(report.reporter.as_deref(), Some("mx.example"));
         assert_eq!(report.envelope_id.as_deref(), Some("env-7"));
         assert_eq!(report.message_id, None);
         let said = "550 5.1.1 <b@x.example>: no such user; see https://x.example";
-        let first = ["b@x.example", "Berta@Example.org", "failed", "5.1.1", said, "mx.x.example"];
+        let first = ["b@x.example", "Berta@Other.example", "failed", "5.1.1", said, "mx.x.example"];
         let second = ["ü@x.example", "", "delayed", "4.4.1", "", ""];
         assert_eq!(report.recipients, [recipient(first), recipient(second)]);
     }

@@ -350,8 +350,8 @@ impl SmtpConnection {
         }
     }
 
-    /// Sends RSET, so that the connection can be used again. Gives the answer. A missing one does no
-    /// harm, because the transaction already has its answers.
+    /// Sends RSET, so that the connection can be used again. Gives the answer. A missing one does
+    /// no harm, because the transaction already has its answers.
     async fn reset(&mut self) -> Option<Reply> {
         let reply = match self.wire.write(b"RSET\r\n", "RSET", self.deadlines.courtesy).await {
             Ok(()) => self.wire.reply("RSET", self.deadlines.courtesy).await,

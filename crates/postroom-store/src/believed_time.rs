@@ -4,9 +4,9 @@
 //!   last believed ──► goes on as long as Postroom runs ──► never later than the clock
 //!                     the clock shows more ──► a lead, which needs evidence
 //! ```
-//! A clock may jump, and what was deleted does not come back. So the believed time grows by the time
-//! in which Postroom runs, which no clock decides. After a stop, or a jump, the clock is ahead of
-//! it: that is a [`Lead`]. A small lead is a restart, and is believed. Another one needs a mail
+//! A clock may jump, and what was deleted does not come back. So the believed time grows by the
+//! time in which Postroom runs, which no clock decides. After a stop, or a jump, the clock is ahead
+//! of it: that is a [`Lead`]. A small lead is a restart, and is believed. Another one needs a mail
 //! server that dates a new message as the clock does, and a day in which somebody can see the
 //! warning, because that server may run on the same machine. Where no message comes, a week does.
 //! If the clock goes back, so does the believed time: then less is deleted.

@@ -136,8 +136,8 @@ pub(crate) async fn check(database: &dyn Database, now_ms: i64) -> Result<(), Er
     Ok(())
 }
 
-/// Whether the tools of a server have made this database, and no process has used it since. Then the
-/// processes that it knows use the original.
+/// Whether the tools of a server have made this database, and no process has used it since. Then
+/// the processes that it knows use the original.
 ///
 /// # Errors
 ///

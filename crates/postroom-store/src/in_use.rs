@@ -26,7 +26,7 @@ pub(crate) async fn unused(database: &dyn Database) -> Result<(), Error> {
     if database.read(Statement::new(sql)).await?.is_empty() || is_new_copy(database).await? {
         return Ok(());
     }
-    let reason = "a process uses this database: stop it first. After a crash, or a kill, wait three \
-                  minutes";
+    let reason = "a process uses this database: stop it first. After a crash, or a kill, wait \
+                  three minutes";
     Err(Error::Moved { reason })
 }

@@ -66,7 +66,8 @@ pub(crate) async fn prepare_page(shared: &Shared, account: &Account) -> Result<b
 }
 
 /// Prepares these messages. If one of them was changed since it was read, there is more to do: it
-/// is read again. Whoever changed it may wake nobody, as the note does that its account is disabled.
+/// is read again. Whoever changed it may wake nobody, as the note does that its account is
+/// disabled.
 async fn prepare_these(
     shared: &Shared,
     account: &Account,
