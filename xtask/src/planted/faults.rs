@@ -375,13 +375,21 @@ pub const PLANTED: &[PlantedFault] = &[
         file: "crates/postroom-engine/src/send/prepare.rs",
         sound: "Ok(PrepareEnd::Overtaken) => has_more = true,",
         faulty: "Ok(PrepareEnd::Overtaken) => {}",
-        finder: test("postroom-engine", LIB, "a_message_that_is_changed_while_it_is_composed"),
+        finder: test(
+            "postroom-engine",
+            LIB,
+            "a_message_that_is_changed_while_it_is_composed_is_composed_again_at_once",
+        ),
     },
     PlantedFault {
         name: "a clock that jumps is believed",
         file: "crates/postroom-store/src/believed_time.rs",
         sound: "self.at_ms = reached_ms;",
         faulty: "self.at_ms = clock_ms;",
-        finder: test("postroom-store", LIB, "believed_time::tests::a_clock_that_jumps"),
+        finder: test(
+            "postroom-store",
+            LIB,
+            "believed_time::tests::a_clock_that_jumps_while_postroom_runs_is_not_believed",
+        ),
     },
 ];
