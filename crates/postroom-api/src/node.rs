@@ -38,6 +38,6 @@ fn shown(node: &NodeRow) -> Value {
         "state": node.state.as_str(), "since": node.since.map(|at| at.to_string()),
         "epoch": node.epoch, "version": node.version,
         "lastSeenAt": node.seen.map(|at| at.to_string()), "lagMs": node.lag_ms,
-        "self": node.is_own,
+        "keyMark": node.key.map(|key| key.to_string()), "self": node.is_own,
     })
 }

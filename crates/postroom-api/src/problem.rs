@@ -261,7 +261,7 @@ impl From<postroom_store::Error> for Problem {
         let text = error.to_string();
         match error {
             Error::Condition(failed) => failed.into(),
-            Error::Damaged { .. } => Self::damaged(&text),
+            Error::Damaged { .. } | Error::SecretKeyGone => Self::damaged(&text),
             Error::TooSlow => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-slow", text),
             Error::TooDeep => Invalid::new("filter", text).into(),
             Error::Full => Self::later(StatusCode::INSUFFICIENT_STORAGE, &text, text.as_str()),
@@ -290,7 +290,9 @@ impl From<postroom_store::Error> for Problem {
             | Error::OtherObjects { .. }
             | Error::KeyForm
             | Error::KeyMissing { .. }
-            | Error::KeyDiffers
+            | Error::KeyDiffers { .. }
+            | Error::MasterInUse { .. }
+            | Error::SecretNewer
             | Error::Moved { .. }
             | Error::Newer { .. } => Self::fault(chain(&error)),
         }
@@ -317,7 +319,9 @@ impl From<Failed> for Problem {
             Failed::OtherFile => Self::new(StatusCode::PRECONDITION_FAILED, "stale", text),
             Failed::ClaimLost => Self::new(StatusCode::PRECONDITION_FAILED, "claim-lost", text),
             Failed::SameLogin => Self::conflict("same-login", text),
-            Failed::Deposed => Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str()),
+            Failed::Deposed | Failed::OtherKey => {
+                Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str())
+            }
             Failed::OtherClasses => Self {
                 kind: OTHER_CLASSES,
                 ..Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str())

@@ -255,6 +255,7 @@ fn refusal(error: Error) -> Result<Became, Error> {
             | Error::TooSlow
             | Error::TooDeep
             | Error::Damaged { .. }
+            | Error::SecretKeyGone
     );
     if is_its_own { Ok(Became::Refused(error.to_string())) } else { Err(error) }
 }

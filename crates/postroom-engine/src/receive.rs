@@ -56,6 +56,7 @@ use crate::source::contract::Source;
 use crate::source_error::SourceFailure;
 use actions::OpenListing;
 use collector::Collector;
+use collector::MailOf;
 use collector::Portion;
 use commit::Committing;
 use fetch::FetchOutcome;
@@ -154,8 +155,8 @@ async fn fetch_one<S: Source>(
     // changes, nothing more is fetched, and the message stays pending.
     while !plan.is_empty() && one.over.is_none() && !turn.is_over(0) {
         let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
-        let collector =
-            Collector::new(shared, mailbox.account.id, mailbox.folder, news.uid_validity, sender);
+        let of = MailOf { domain: &mailbox.account.domain, account: mailbox.account.id };
+        let collector = Collector::new(shared, of, mailbox.folder, news.uid_validity, sender);
         let fetched = fetch::fetch(Intake::new(collector, news), source, &mut plan, turn);
         let mut committing = Committing::new(shared, mailbox, news, &mut bytes);
         let (mut fetched, committed) = tokio::join!(fetched, committing.all(receiver));
@@ -207,8 +208,8 @@ pub(crate) async fn receive<S: Source>(
         return Ok(Left::Nothing);
     };
     let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
-    let collector =
-        Collector::new(shared, mailbox.account.id, mailbox.folder, news.uid_validity, sender);
+    let of = MailOf { domain: &mailbox.account.domain, account: mailbox.account.id };
+    let collector = Collector::new(shared, of, mailbox.folder, news.uid_validity, sender);
     let fetched = fetch::fetch(Intake::new(collector, &news), source, &mut known.plan, turn);
     let mut committing = Committing::new(shared, mailbox, &news, &mut known.bytes);
     // Both run to their end, so that messages that were fetched before the connection broke are

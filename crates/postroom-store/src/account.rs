@@ -6,15 +6,15 @@ use crate::failed::Failed;
 use crate::integrity::account_must_be;
 use crate::integrity::none_of_clients;
 use crate::integrity::one_folder;
-use crate::key::Sealed;
 use crate::oauth_app::AccountTokens;
 use crate::poll_times::PollTimes;
-use crate::record;
+use crate::sealed::Sealed;
 use crate::store::Store;
 use crate::surveyed::Index;
 use crate::surveyed::Survey;
 use crate::surveyed::UNFOUND;
 use crate::surveyed::is_unfound;
+use crate::untold;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -182,7 +182,7 @@ impl Store {
         let class = self.builtin(FOLDERS)?;
         for some in self.inner.unwritten.all().chunks(TIMES_AT_ONCE) {
             let statement = |(folder, times): &(FolderId, PollTimes)| {
-                record::set_untold(&class, (*folder).into(), times.columns())
+                untold::set(&class, (*folder).into(), times.columns())
             };
             self.write(some.iter().map(statement).collect()).await?;
             self.inner.unwritten.forget(some);
@@ -263,8 +263,9 @@ impl Store {
             for values in some {
                 batch.push(none_of_clients(account, values));
                 let folder = self.new_folder(account, &class, values.clone());
-                batch
-                    .extend(self.records(domain, &class).create(self.entity_row(&class, &folder)?));
+                batch.extend(
+                    self.records(domain, &class).create(self.entity_row(domain, &class, &folder)?),
+                );
             }
             match self.write(batch).await {
                 Ok(_) => {}
@@ -308,7 +309,8 @@ impl Store {
         let folder = self.new_folder(account, &class, values);
         let mut batch = vec![account_must_be(domain, account)];
         batch.extend(one_folder(domain, &class, &folder));
-        batch.extend(self.records(domain, &class).create(self.entity_row(&class, &folder)?));
+        batch
+            .extend(self.records(domain, &class).create(self.entity_row(domain, &class, &folder)?));
         match self.write(batch).await {
             Ok(_) | Err(Error::Condition(Failed::NoAccount | Failed::OneFolder)) => Ok(()),
             Err(error) => Err(error),

@@ -77,7 +77,9 @@ impl Store {
         let apps = self.oauth_apps().await?;
         let suspended = self.domains_suspended().await?;
         let mut found = vec![];
-        for row in self.read(Statement::new(Self::select(&accounts))).await? {
+        let rows = self.read(Statement::new(Self::select(&accounts))).await?;
+        self.keys_learn(&rows).await?;
+        for row in rows {
             let account = self.entity_of(&accounts, &row)?;
             let profile = account.reference(names::PROFILE_ID).and_then(|id| profiles.get(&id));
             let Some(profile) = profile else {
@@ -109,6 +111,7 @@ impl Store {
         let (accounts, profiles) = (self.builtin(ACCOUNTS)?, self.builtin(PROFILES)?);
         let one = |class| Statement::new(format!("{} WHERE id = $1", Self::select(class)));
         let rows = self.read(one(&accounts).bind(account)).await?;
+        self.keys_learn(&rows).await?;
         let Some(row) = rows.first() else {
             return Ok(None);
         };
@@ -134,7 +137,7 @@ impl Store {
         joined: Joined<'_>,
     ) -> Result<AccountRow, Error> {
         let Joined { account, profile, apps } = joined;
-        let of = |name| secret(&self.inner.key, class, row, name);
+        let of = |name| secret(&self.inner.keys, class, row, name);
         let secrets = Secrets {
             password: of("password"),
             smtp_password: of("smtpPassword"),

@@ -4,8 +4,8 @@ use crate::account::AccountRow;
 use crate::account::Secrets;
 use crate::columns::secret_place;
 use crate::error::Error;
-use crate::key::Sealed;
 use crate::oauth_app::AccountTokens;
+use crate::sealed::Sealed;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -30,14 +30,14 @@ impl Store {
         mut profile: Entity,
     ) -> Result<AccountRow, Error> {
         let (accounts, profiles) = (self.builtin(ACCOUNTS)?, self.builtin(PROFILES)?);
-        let key = &self.inner.key;
+        let keys = &self.inner.keys;
         let sealed = |class: &Class, entity: &mut Entity, name: &str| {
             let Some(Json::String(text)) = entity.properties.remove(name) else {
                 return None;
             };
             let place = secret_place(class, entity.id, name);
-            let bytes = key.seal(&place, &text);
-            Some(Sealed::new(key, place, &bytes))
+            let bytes = keys.seal(domain, &place, &text);
+            Some(Sealed::new(keys, place, &bytes))
         };
         let secrets = Secrets {
             password: sealed(&accounts, &mut account, names::PASSWORD),

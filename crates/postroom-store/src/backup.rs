@@ -66,7 +66,7 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn backup_mark(&self, with_key: bool) -> Result<(), Error> {
-        let key = with_key.then(|| self.inner.key.to_hex());
+        let key = with_key.then(|| self.inner.keys.opened().master.to_hex());
         let key = key.map(|key| {
             let key = key.expose_secret().as_bytes().to_vec();
             let sql = "INSERT INTO \"meta\" (\"name\", \"bytes\") VALUES ($1, $2)

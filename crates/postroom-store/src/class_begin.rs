@@ -11,7 +11,6 @@ use crate::database::Room;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
-use crate::key::MasterKey;
 use postroom_model::Class;
 use postroom_model::RenamedProperty;
 use postroom_model::inherit;
@@ -21,7 +20,6 @@ use serde_json::Value as Json;
 /// What is needed to begin with the classes of a store.
 pub(crate) struct Begin<'a> {
     pub database: &'a dyn Database,
-    pub key: &'a MasterKey,
     /// The classes that are built in.
     pub built_in: &'a [Class],
     /// The time of day (RFC 3339).
@@ -132,7 +130,7 @@ impl Begin<'_> {
     ) -> Result<Vec<Statement>, Error> {
         let former = whole(former.iter().map(|kept| &kept.class));
         let next = whole(begun.iter().map(|begun| &begun.kept.class));
-        let mut tables = Tables::new(self.database, self.key, &next, version);
+        let mut tables = Tables::new(self.database, &next, version);
         for (class, begun) in next.iter().zip(begun) {
             let before = former.iter().find(|former| former.id == class.id);
             let change = TableChange { before, after: class, renamed: &begun.renamed };

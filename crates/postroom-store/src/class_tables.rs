@@ -30,7 +30,6 @@ use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::file_property::stored_property;
-use crate::key::MasterKey;
 use crate::schema;
 use postroom_model::Class;
 use postroom_model::ClassStep;
@@ -56,7 +55,6 @@ pub(crate) struct TableChange<'a> {
 /// Makes the statements of a change of the classes.
 pub(crate) struct Tables<'a> {
     database: &'a dyn Database,
-    key: &'a MasterKey,
     /// All classes after the change, with what they inherit.
     classes: &'a [Class],
     /// The version of the classes after the change.
@@ -67,13 +65,8 @@ pub(crate) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    pub(crate) fn new(
-        database: &'a dyn Database,
-        key: &'a MasterKey,
-        classes: &'a [Class],
-        version: i64,
-    ) -> Self {
-        Self { database, key, classes, version, retired: 0, batch: vec![] }
+    pub(crate) fn new(database: &'a dyn Database, classes: &'a [Class], version: i64) -> Self {
+        Self { database, classes, version, retired: 0, batch: vec![] }
     }
 
     /// Adds the statements for the change of one class.
@@ -157,8 +150,7 @@ impl<'a> Tables<'a> {
     fn make(&mut self, class: &Class, present: &[String]) -> Result<(), Error> {
         let dialect = self.database.dialect();
         let default = |property: &Property| {
-            let id = EntityId::nil();
-            let value = columns::to_value(self.key, class, id, property, &property.default)?;
+            let value = columns::plain_value(class, property, &property.default)?;
             Ok(constant(dialect, &value))
         };
         let statements = schema::class_table(dialect, self.classes, class, present, default)?;
@@ -347,7 +339,7 @@ mod tests {
         let after = patched(before, &removed).unwrap().class;
         let classes = [after.clone()];
         let inner = &store.inner;
-        let mut tables = Tables::new(inner.database.as_ref(), &inner.key, &classes, 3);
+        let mut tables = Tables::new(inner.database.as_ref(), &classes, 3);
         let change = TableChange { before: Some(before), after: &after, renamed: &[] };
         tables.change(&change).await.unwrap();
         let altered = tables.batch.iter().filter(|one| one.sql.contains("ALTER TABLE"));

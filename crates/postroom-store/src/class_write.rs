@@ -180,7 +180,7 @@ impl Store {
     ) -> Result<Classes, Error> {
         let (version, database) = (former.version() + 1, self.inner.database.as_ref());
         let whole = inherit(&next);
-        let mut tables = Tables::new(database, &self.inner.key, &whole, version);
+        let mut tables = Tables::new(database, &whole, version);
         for after in &whole {
             let before = former.iter().find(|former| former.id == after.id);
             if before.is_some_and(|before| is_same(before, after)) {

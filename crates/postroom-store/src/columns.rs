@@ -6,9 +6,10 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
-use crate::key::MasterKey;
-use crate::key::Sealed;
+use crate::keyring::Keyring;
+use crate::keyring::Sealer;
 use crate::nul::json_without_nul;
+use crate::sealed::Sealed;
 use crate::seq::SEQ;
 use postroom_model::Class;
 use postroom_model::DataType;
@@ -95,23 +96,37 @@ pub(crate) fn secret_place(class: &Class, id: EntityId, property: &str) -> Strin
 ///
 /// [`Error::WrongType`] for a value that is not of the type of the property.
 pub(crate) fn to_value(
-    key: &MasterKey,
+    sealer: Sealer<'_>,
     class: &Class,
     id: EntityId,
     property: &Property,
     json: &Json,
 ) -> Result<Value, Error> {
+    if json.is_null() || !property.write_only() {
+        return plain_value(class, property, json);
+    }
+    let text = || json.as_str();
+    let value = if property.hashed() {
+        text().map(|text| sealer.keys.token_hash(text).to_vec())
+    } else {
+        let seal = |secret: &str| sealer.seal(&secret_place(class, id, &property.name), secret);
+        let any = (property.data_type == DataType::Any).then(|| json.to_string());
+        any.as_deref().or_else(text).map(seal)
+    };
+    value.map(Value::Bytes).ok_or_else(|| wrong_type(class, property))
+}
+
+/// The value that is bound for a property that is no secret.
+///
+/// # Errors
+///
+/// [`Error::WrongType`] for a value that is not of the type of the property.
+pub(crate) fn plain_value(class: &Class, property: &Property, json: &Json) -> Result<Value, Error> {
     if json.is_null() {
         return Ok(Value::Null);
     }
     let text = || json.as_str();
-    let value = if property.hashed() {
-        text().map(|text| Value::Bytes(key.token_hash(text).to_vec()))
-    } else if property.write_only() {
-        let seal = |secret: &str| key.seal(&secret_place(class, id, &property.name), secret);
-        let any = (property.data_type == DataType::Any).then(|| json.to_string());
-        any.as_deref().or_else(text).map(seal).map(Value::Bytes)
-    } else if property.multi && !json.is_array() {
+    let value = if property.multi && !json.is_array() {
         None
     } else {
         match kind(property) {
@@ -128,11 +143,15 @@ pub(crate) fn to_value(
             ColumnKind::Bytes => None,
         }
     };
-    value.ok_or_else(|| Error::WrongType {
+    value.ok_or_else(|| wrong_type(class, property))
+}
+
+fn wrong_type(class: &Class, property: &Property) -> Error {
+    Error::WrongType {
         class: class.classname.clone(),
         property: property.name.clone(),
         wanted: wanted(property),
-    })
+    }
 }
 
 /// What the values of a property are, for people.
@@ -203,9 +222,9 @@ pub(crate) fn sealed_bytes<'a>(class: &Class, row: &'a Row, name: &str) -> Optio
 }
 
 /// A secret of a row of [`column_list`]. It stays encrypted. `None`: it is unset.
-pub(crate) fn secret(key: &MasterKey, class: &Class, row: &Row, name: &str) -> Option<Sealed> {
+pub(crate) fn secret(keys: &Keyring, class: &Class, row: &Row, name: &str) -> Option<Sealed> {
     let (id, sealed) = (row.id(1)?, sealed_bytes(class, row, name)?);
-    Some(Sealed::new(key, secret_place(class, id, name), sealed))
+    Some(Sealed::new(keys, secret_place(class, id, name), sealed))
 }
 
 /// Whether equal values are equal in SQL. JSON may be written in more than one way, and floating
@@ -226,8 +245,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use secrecy::ExposeSecret;
-    use secrecy::SecretString;
     use serde_json::json;
+    use std::sync::LazyLock;
 
     const TYPES: [&str; 13] = [
         "string",
@@ -245,9 +264,7 @@ mod tests {
         "any",
     ];
 
-    fn key() -> MasterKey {
-        MasterKey::from_hex(&SecretString::from("a".repeat(64))).unwrap()
-    }
+    static KEYS: LazyLock<Keyring> = LazyLock::new(crate::fixture::keyring);
 
     /// A class with one property.
     fn class(property: Json) -> Class {
@@ -260,7 +277,9 @@ mod tests {
     }
 
     fn bound(class: &Class, json: &Json) -> Result<Value, Error> {
-        to_value(&key(), class, EntityId::from_u128(7), &class.properties[0], json)
+        let domain = Domain::default_domain();
+        let sealer = Sealer { keys: &KEYS, domain: &domain };
+        to_value(sealer, class, EntityId::from_u128(7), &class.properties[0], json)
     }
 
     fn row(id: u128, value: Value) -> Row {
@@ -301,7 +320,7 @@ mod tests {
         let opts = json!({"name": "p", "data_type": "string", "opts": {"write_only": true}});
         let class = class(opts);
         let value = bound(&class, &json!("pass")).unwrap();
-        let of = |id| secret(&key(), &class, &row(id, value.clone()), "p").unwrap().open();
+        let of = |id| secret(&KEYS, &class, &row(id, value.clone()), "p").unwrap().open();
         assert_eq!(of(7).unwrap().expose_secret(), "pass");
         assert!(of(8).is_err());
         assert_eq!(to_entity(&class, &row(7, value.clone())).unwrap().properties, Map::new());

@@ -12,6 +12,7 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::keyring::KeyNumber;
 use crate::store::Store;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -156,10 +157,11 @@ impl Store {
         &self,
         next: NextConfiguration<'_>,
     ) -> Result<KeptConfiguration, Error> {
-        let mut document = next.configuration.to_json();
+        let (mut document, mut keys) = (next.configuration.to_json(), vec![]);
         each_secret(&mut document, &mut |secret| {
             if let Json::String(text) = secret {
-                let sealed = self.inner.key.seal(PLACE, text);
+                let sealed = self.inner.keys.seal(&Domain::master(), PLACE, text);
+                keys.extend(KeyNumber::of(&sealed));
                 *secret = json!({"sealed": BASE64_STANDARD.encode(sealed)});
             }
             Ok::<_, Error>(())
@@ -184,7 +186,8 @@ impl Store {
             .bind(version.domain.as_str())
             .bind(version.author.as_str())
             .bind(version.restored)
-            .bind(document.to_string());
+            .bind(document.to_string())
+            .sealed_with(keys);
         let old = "DELETE FROM \"configuration\" WHERE \"number\" <= $1";
         let old = Statement::new(old).bind(version.number - VERSIONS_KEPT);
         self.write(vec![newest, insert, old]).await?;
@@ -193,6 +196,36 @@ impl Store {
         let configuration = Configuration::new(members).map_err(|_| DAMAGED)?;
         Ok(KeptConfiguration { version: Some(version), configuration })
     }
+}
+
+/// A document whose secrets are sealed anew.
+pub(crate) struct DocumentAnew {
+    /// Its text.
+    pub document: String,
+    /// The keys that its secrets are sealed with.
+    pub keys: Vec<KeyNumber>,
+}
+
+/// The document with other bytes for its sealed secrets, where `anew` gives any for a place and
+/// bytes. `None`: it stays as it is.
+pub(crate) fn sealed_anew(
+    document: &str,
+    mut anew: impl FnMut(&str, &[u8]) -> Option<Vec<u8>>,
+) -> Result<Option<DocumentAnew>, Error> {
+    let mut json: Json = serde_json::from_str(document).map_err(|_| DAMAGED)?;
+    let mut keys = vec![];
+    each_secret(&mut json, &mut |secret| {
+        let text = secret.get("sealed").and_then(Json::as_str);
+        let bytes = text.map(|text| BASE64_STANDARD.decode(text)).transpose();
+        let bytes = bytes.map_err(|_| DAMAGED)?;
+        if let Some(now) = bytes.and_then(|bytes| anew(PLACE, &bytes)) {
+            keys.extend(KeyNumber::of(&now));
+            *secret = json!({"sealed": BASE64_STANDARD.encode(now)});
+        }
+        Ok::<_, Error>(())
+    })?;
+    let document = (!keys.is_empty()).then(|| json.to_string());
+    Ok(document.map(|document| DocumentAnew { document, keys }))
 }
 
 #[cfg(test)]
@@ -289,7 +322,7 @@ mod tests {
         assert_eq!(next.to_json()["roles"], kept.to_json()["roles"]);
         let sealed = kept.to_json()["roles"][0]["apiKey"]["sealed"].as_str().unwrap().to_owned();
         let sealed = BASE64_STANDARD.decode(sealed).unwrap();
-        let opened = store.inner.key.open(PLACE, &sealed).unwrap();
+        let opened = store.inner.keys.open(PLACE, &sealed).unwrap();
         assert_eq!(secrecy::ExposeSecret::expose_secret(&opened), "canary-secret");
     }
 

@@ -13,7 +13,8 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::integrity;
-use crate::key::Sealed;
+use crate::keyring::KeyNumber;
+use crate::sealed::Sealed;
 use crate::store::Store;
 use postroom_model::AccountId;
 use postroom_model::Domain;
@@ -59,10 +60,12 @@ impl Store {
              ON CONFLICT (\"account\", \"slot\") DO UPDATE SET \"domain\" = excluded.\"domain\",
                \"app\" = excluded.\"app\", \"state\" = excluded.\"state\",
                \"verifier\" = excluded.\"verifier\", \"until\" = excluded.\"until\"";
-        let sealed = self.inner.key.seal(&place(*account, *slot), verifier.expose_secret());
+        let sealed =
+            self.inner.keys.seal(domain, &place(*account, *slot), verifier.expose_secret());
         let ask = Statement::new(sql).bind(*account).bind(slot.as_str()).bind(domain.as_str());
         let ask = ask.bind(EntityId::from(*app)).bind(self.state_hash(state.expose_secret()));
-        let ask = ask.bind(sealed).bind(Value::Moment(until.as_ms()));
+        let number = KeyNumber::of(&sealed);
+        let ask = ask.bind(sealed).bind(Value::Moment(until.as_ms())).sealed_with(number);
         self.write(vec![integrity::account_must_be(domain, *account), ask]).await?;
         Ok(())
     }
@@ -75,17 +78,25 @@ impl Store {
     ///
     /// When the store fails. Then the state is still good.
     pub async fn consent_take(&self, state: &str) -> Result<Option<ConsentRequest>, Error> {
-        let hash = self.state_hash(state);
-        let known = Statement::new("SELECT 1 FROM \"consent\" WHERE \"state\" = $1");
-        if self.read(known.bind(hash.clone())).await?.is_empty() {
-            return Ok(None);
+        let hashes = [Some(self.state_hash(state)), self.state_hash_of_earlier(state)];
+        for hash in hashes.into_iter().flatten() {
+            let known = Statement::new("SELECT 1 FROM \"consent\" WHERE \"state\" = $1");
+            if !self.read(known.bind(hash.clone())).await?.is_empty() {
+                return self.consent_take_hashed(hash).await;
+            }
         }
+        Ok(None)
+    }
+
+    /// Gives what was asked for under the hash of a state, and forgets it.
+    async fn consent_take_hashed(&self, hash: Vec<u8>) -> Result<Option<ConsentRequest>, Error> {
         let sql = "DELETE FROM \"consent\" WHERE \"state\" = $1
             RETURNING \"domain\", \"account\", \"slot\", \"app\", \"verifier\", \"until\"";
         let outcomes = self.write(vec![Statement::new(sql).bind(hash)]).await?;
         // Of several that bring the same state at once, one gets the row.
-        let row = outcomes.first().and_then(|outcome| outcome.rows.first());
-        row.map(|row| self.consent_of(row)).transpose()
+        let rows = outcomes.into_iter().next().map(|outcome| outcome.rows).unwrap_or_default();
+        self.keys_learn(&rows).await?;
+        rows.first().map(|row| self.consent_of(row)).transpose()
     }
 
     fn consent_of(&self, row: &Row) -> Result<ConsentRequest, Error> {
@@ -95,18 +106,23 @@ impl Store {
         let slot = row.text(2).and_then(TokenSlot::parse).ok_or_else(damaged)?;
         let app = OAuthAppId::of(row.id(3).ok_or_else(damaged)?);
         let sealed = row.bytes(4).ok_or_else(damaged)?;
-        let verifier = Sealed::new(&self.inner.key, place(account, slot), sealed).open()?;
+        let verifier = Sealed::new(&self.inner.keys, place(account, slot), sealed).open()?;
         let until = Timestamp::from_ms(row.whole(5).ok_or_else(damaged)?);
         Ok(ConsentRequest { domain, account, slot, app, verifier, until })
     }
 
+    /// The hash of a state for which an earlier version asked.
+    fn state_hash_of_earlier(&self, state: &str) -> Option<Vec<u8>> {
+        self.inner.keys.former_token_hash(state).map(Vec::from)
+    }
+
     fn state_hash(&self, state: &str) -> Vec<u8> {
-        self.inner.key.token_hash(state).to_vec()
+        self.inner.keys.token_hash(state).to_vec()
     }
 }
 
 /// The place of a verifier, so that it cannot be decrypted for another place.
-fn place(account: AccountId, slot: TokenSlot) -> String {
+pub(crate) fn place(account: AccountId, slot: TokenSlot) -> String {
     format!("consent/{account}/{}", slot.as_str())
 }
 

@@ -15,6 +15,7 @@ pub use crate::dialect::Dialect;
 pub use crate::dialect::PlaceQueries;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::keyring::KeyNumber;
 pub(crate) use crate::lock::Lock;
 use crate::nul::without_nul;
 use postroom_model::AccountId;
@@ -147,6 +148,8 @@ pub struct Statement {
     pub searches: bool,
     /// The definition of a class that it was built with. `None`: it depends on none.
     pub class: Option<ClassRevision>,
+    /// The keys that it seals secrets with, beside those in values of a class.
+    pub(crate) keys: Vec<KeyNumber>,
     /// The change that it belongs to, and whose number it writes.
     pub(crate) change: Option<BatchChange>,
     /// The place in the sources where it was made. Tests look at the plan of each.
@@ -166,6 +169,7 @@ impl Statement {
             within: None,
             searches: false,
             class: None,
+            keys: vec![],
             change: None,
             #[cfg(test)]
             made_at: std::panic::Location::caller(),
@@ -221,6 +225,13 @@ impl Statement {
     #[must_use]
     pub(crate) fn of_change(mut self, change: BatchChange) -> Self {
         self.change = Some(change);
+        self
+    }
+
+    /// Says with which keys it seals secrets.
+    #[must_use]
+    pub(crate) fn sealed_with(mut self, keys: impl IntoIterator<Item = KeyNumber>) -> Self {
+        self.keys.extend(keys);
         self
     }
 

@@ -134,7 +134,9 @@ impl Store {
         for NewEntity { entity, files } in new {
             batch.extend(integrity::one_folder(domain, class, &entity));
             batch.extend(integrity::one_account(domain, class, &entity));
-            batch.extend(self.records(domain, class).create(self.entity_row(class, &entity)?));
+            batch.extend(
+                self.records(domain, class).create(self.entity_row(domain, class, &entity)?),
+            );
             let mut counts = std::collections::HashMap::new();
             for new_file in files {
                 let position: &mut i64 = counts.entry(new_file.property.clone()).or_default();

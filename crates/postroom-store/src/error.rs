@@ -144,12 +144,36 @@ pub enum Error {
         /// Where it should be.
         path: PathBuf,
     },
-    /// The key is not the one that the database was made with.
+    /// The master key is not one that the database accepts.
     #[error(
-        "this is not the key that the data was made with: use the file `key` of the data directory \
-             with which it was used before, or give that key"
+        "this is not the key of this data: the given one has the mark {given}, and the data takes \
+         {known}. Use the file `key` of the data directory with which it was used before, or the \
+         key of the last `postroom rotate-key`"
     )]
-    KeyDiffers,
+    KeyDiffers {
+        /// The mark of the given key.
+        given: String,
+        /// The marks of those that are accepted.
+        known: String,
+    },
+    /// A process runs with another master key.
+    #[error(
+        "{nodes} runs with the other key, and could not start with it again: give it this key and \
+         start it again. Nothing was done"
+    )]
+    MasterInUse {
+        /// The names of such processes.
+        nodes: String,
+    },
+    /// The key of the domain of a secret is not in the database.
+    #[error(
+        "a secret cannot be opened, because the key of its domain is not in the database: the \
+         domain was deleted"
+    )]
+    SecretKeyGone,
+    /// A secret was sealed by a later version.
+    #[error("a secret was sealed by a later version of Postroom: this one is too old for it")]
+    SecretNewer,
     /// The data was moved to another database, or is being moved.
     #[error("{reason}")]
     Moved {

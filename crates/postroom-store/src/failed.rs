@@ -100,6 +100,8 @@ pub enum Failed {
     OutOfReach,
     /// This process no longer leads its group, because another process has taken over.
     Deposed,
+    /// The key that a secret was sealed with is gone, or another process has made the root key.
+    OtherKey,
 }
 
 impl Failed {
@@ -188,6 +190,9 @@ impl fmt::Display for Failed {
                 "the rights of this token do not reach the entity, as it is or as it would become"
             }
             Self::Deposed => "another process has taken over; this one writes no more",
+            Self::OtherKey => {
+                "a key was erased or replaced at the same moment, and nothing was done; try again"
+            }
             Self::Crowded => "the entity is changed by many at once; try again",
         })
     }

@@ -88,7 +88,7 @@ mod tests {
         let (domain, class) = (Domain::default_domain(), store.builtin(PROFILES).unwrap());
         let values = json!({"name": "p"}).as_object().unwrap().clone();
         let entity = Entity::new(store.clock().new_id(), values);
-        let row = store.entity_row(&class, &entity).unwrap();
+        let row = store.entity_row(&domain, &class, &entity).unwrap();
         store.write(store.records(&domain, &class).create(row)).await.unwrap();
         feed_settled(store, 0).await.last().unwrap().seq
     }

@@ -24,12 +24,16 @@ use crate::database::Room;
 use crate::database::Statement;
 use crate::database_front::DatabaseFront;
 use crate::error::Error;
+use crate::key_bytes::KeyBytes;
+use crate::keyring::Keyring;
+use crate::keyring::OpenedKeys;
 use crate::phase::DeliveryPhase;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::MessageEntityId;
 use postroom_testkit::S3;
 use postroom_testkit::TestDatabase;
+use secrecy::SecretString;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -104,6 +108,13 @@ pub(crate) async fn feed_settled(store: &Store, after: i64) -> Vec<FeedRow> {
             return feed;
         }
     }
+}
+
+/// The keys of a database that has none so far.
+pub(crate) fn keyring() -> Keyring {
+    let master = MasterKey::from_hex(&SecretString::from("a".repeat(64))).unwrap();
+    let (root, hash) = (KeyBytes::random(), KeyBytes::random());
+    Keyring::new(OpenedKeys { master, root, hash, former_hash: None }, vec![])
 }
 
 /// The store of a directory.

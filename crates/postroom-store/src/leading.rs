@@ -97,7 +97,8 @@ impl Store {
 
     /// The statement that renews the row of this process.
     pub(crate) fn present(&self) -> Statement {
-        present(&*self.inner.database, self.inner.owner, &self.inner.member)
+        let key = self.inner.keys.opened().master.mark();
+        present(&*self.inner.database, self.inner.owner, &self.inner.member, key)
     }
 
     /// Deletes the row of this process and ends its lease, so that others need not wait for it.

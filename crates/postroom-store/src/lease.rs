@@ -17,6 +17,7 @@ use crate::database::Room;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::key_bytes::KeyMark;
 use postroom_model::Instance;
 use postroom_watch::Watched;
 use std::time::Duration;
@@ -130,10 +131,14 @@ pub(crate) fn whole(number: u64) -> i64 {
 
 /// Registers a new owner of the database. If no other process can have the database open, all other
 /// owners have ended, and their rows are deleted. Otherwise this is known of those with its seat.
-pub(crate) async fn register(database: &dyn Database, member: &Member) -> Result<i64, Error> {
+pub(crate) async fn register(
+    database: &dyn Database,
+    member: &Member,
+    key: KeyMark,
+) -> Result<i64, Error> {
     let taken = database.write(vec![numbers("owners", 1)], Room::Reserve).await?;
     let owner = number(&taken)?;
-    let mut batch = vec![present(database, owner, member)];
+    let mut batch = vec![present(database, owner, member, key)];
     if database.is_first() {
         let others = "DELETE FROM \"owner\" WHERE \"id\" <> $1";
         batch.push(Statement::new(others).bind(owner));
@@ -145,15 +150,21 @@ pub(crate) async fn register(database: &dyn Database, member: &Member) -> Result
     Ok(owner)
 }
 
-/// The statement that makes the row of an owner valid for [`GOOD_FOR`] from now on.
-pub(crate) fn present(database: &dyn Database, owner: i64, member: &Member) -> Statement {
+/// The statement that makes the row of an owner valid for [`GOOD_FOR`] from now on. `key` is the
+/// mark of its master key.
+pub(crate) fn present(
+    database: &dyn Database,
+    owner: i64,
+    member: &Member,
+    key: KeyMark,
+) -> Statement {
     let dialect = database.dialect();
     let (now, until) = (dialect.now(), present_until(database));
     let alive = dialect.after_now(ALIVE_FOR.as_millis());
     let sql = format!(
         "INSERT INTO \"owner\" (\"id\", \"name\", \"group\", \"order\", \"role\", \"failback\",
-           \"version\", \"seat\", \"until\", \"since\", \"seen\", \"alive\")
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, {until}, {now}, {now}, {alive})
+           \"version\", \"seat\", \"key\", \"until\", \"since\", \"seen\", \"alive\")
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, {until}, {now}, {now}, {alive})
          ON CONFLICT (\"id\") DO UPDATE SET \"until\" = excluded.\"until\",
            \"seen\" = excluded.\"seen\", \"alive\" = excluded.\"alive\""
     );
@@ -161,7 +172,7 @@ pub(crate) fn present(database: &dyn Database, owner: i64, member: &Member) -> S
     let order = whole(instance.order);
     let row = Statement::new(sql).bind(owner).bind(instance.name.as_str()).bind(member.group());
     let row = row.bind(order).bind(instance.role.as_str()).bind(instance.failback);
-    row.bind(env!("CARGO_PKG_VERSION")).bind(member.seat.clone())
+    row.bind(env!("CARGO_PKG_VERSION")).bind(member.seat.clone()).bind(key.to_bytes())
 }
 
 /// Begins the counter of blob ids above all ids that an earlier version gave out. Each of those is

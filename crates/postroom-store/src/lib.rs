@@ -30,7 +30,13 @@ mod object_address;
 
 mod objects;
 
+mod key_bytes;
+
 mod key;
+
+mod keyring;
+
+mod sealed;
 
 mod bell;
 
@@ -96,6 +102,8 @@ mod object_id;
 
 mod copied;
 
+mod wrapped_key;
+
 mod set_up;
 
 mod classes;
@@ -155,6 +163,8 @@ mod record;
 
 mod record_tell;
 
+mod untold;
+
 mod integrity;
 
 mod backup;
@@ -212,6 +222,10 @@ mod configuration;
 mod purge;
 
 mod consent;
+
+mod reseal;
+
+mod rotation;
 
 mod change;
 
@@ -361,11 +375,11 @@ pub use job::JobState;
 pub use job::JobStep;
 pub use key::DATABASE_FILE;
 pub use key::KEY_FILE;
+pub use key::KeyFiles;
 pub use key::MasterKey;
-pub use key::Sealed;
-pub use key::SecretMark;
 pub use key::random_token;
 pub use key::webhook_secret;
+pub use key_bytes::KeyMark;
 pub use lease::Member;
 pub use login::SameLogin;
 pub use login::Twin;
@@ -418,9 +432,12 @@ pub use redecompose::OriginalPage;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;
 pub use rename::Renamed;
+pub use reseal::Resealed;
 pub use retention::Expired;
 pub use retention::Expiring;
 pub use retention::ExpiryPage;
+pub use sealed::Sealed;
+pub use sealed::SecretMark;
 pub use source_key::SourceKey;
 pub use sqlite_directory::SqliteDirectory;
 pub use store::Store;
@@ -442,3 +459,4 @@ pub use work::Work;
 pub use work_claim::ClaimState;
 pub use work_claim::WantedClaim;
 pub use work_claim::WorkClaim;
+pub use wrapped_key::KeptMaster;

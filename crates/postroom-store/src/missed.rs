@@ -132,7 +132,7 @@ impl Store {
             let mut values = miss.values.clone();
             values.extend(known.as_object().cloned().unwrap_or_default());
             batch.push(receipt(epoch, id, miss.receipt()));
-            let row = self.entity_row(&class, &Entity::new(id.into(), values))?;
+            let row = self.entity_row(domain, &class, &Entity::new(id.into(), values))?;
             batch.extend(self.records(domain, &class).create(row));
         }
         match self.write(batch).await {

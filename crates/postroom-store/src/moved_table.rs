@@ -26,6 +26,8 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("purge", &["account"]),
     ("lease", &["group"]),
     ("configuration", &["number"]),
+    ("root key", &["master"]),
+    ("data key", &["number"]),
     ("job", &["id"]),
     ("job entity", &["job", "entity"]),
     ("once", &["domain", "class", "key"]),

@@ -262,7 +262,7 @@ impl Move<'_> {
 
     /// Upgrades the tables of classes to this version. Returns the classes.
     async fn classes(&self, database: &dyn Database) -> Result<Vec<Class>, Error> {
-        let begin = Begin { database, key: self.key, built_in: self.built_in, now: self.now };
+        let begin = Begin { database, built_in: self.built_in, now: self.now };
         let classes = begin.begin().await?;
         let all: Vec<_> = classes.iter().map(|class| Class::clone(class)).collect();
         set_up::renew(database, &all).await?;

@@ -6,6 +6,7 @@
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::key_bytes::KeyMark;
 use crate::lease::until;
 use crate::set_up;
 use crate::store::Store;
@@ -65,6 +66,8 @@ pub struct NodeRow {
     pub seen: Option<Timestamp>,
     /// How long the database took to answer its beat before the last one, in milliseconds.
     pub lag_ms: Option<i64>,
+    /// The mark of its master key. `None`: it runs a version that does not tell it.
+    pub key: Option<KeyMark>,
     /// Whether it is this process.
     pub is_own: bool,
 }
@@ -102,7 +105,7 @@ impl Store {
                o.\"since\", o.\"seen\", o.\"lag\",
                CASE WHEN o.\"alive\" > {now} OR o.\"alive\" IS NULL AND o.\"until\" > {now}
                  THEN 1 ELSE 0 END,
-               CASE WHEN l.\"until\" > {now} THEN l.\"epoch\" END, l.\"since\"
+               CASE WHEN l.\"until\" > {now} THEN l.\"epoch\" END, l.\"since\", o.\"key\"
              FROM \"owner\" o LEFT JOIN \"lease\" l ON l.\"holder\" = o.\"id\"
              ORDER BY o.\"group\", o.\"order\", o.\"name\", o.\"id\""
         );
@@ -143,6 +146,7 @@ fn node(row: &Row, own: OwnNode) -> NodeRow {
         version: text(5),
         seen: moment(7),
         lag_ms: row.whole(8),
+        key: row.bytes(12).and_then(KeyMark::from_bytes),
         is_own,
     }
 }

@@ -4,7 +4,7 @@ use crate::columns::secret;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::key::Sealed;
+use crate::sealed::Sealed;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Entity;
@@ -45,6 +45,7 @@ impl Store {
     pub(crate) async fn oauth_apps(&self) -> Result<OAuthApps, Error> {
         let class = self.builtin(OAUTH_APPS)?;
         let rows = self.read(Statement::new(Self::select(&class))).await?;
+        self.keys_learn(&rows).await?;
         rows.iter().map(|row| self.oauth_app(&class, row)).collect()
     }
 
@@ -58,6 +59,7 @@ impl Store {
         let mut apps = OAuthApps::new();
         for id in wanted {
             let rows = self.read(Statement::new(sql.clone()).bind(EntityId::from(id))).await?;
+            self.keys_learn(&rows).await?;
             for row in &rows {
                 apps.extend([self.oauth_app(&class, row)?]);
             }
@@ -66,7 +68,7 @@ impl Store {
     }
 
     fn oauth_app(&self, class: &Class, row: &Row) -> Result<(OAuthAppId, Arc<OAuthAppRow>), Error> {
-        let secret = |name| secret(&self.inner.key, class, row, name);
+        let secret = |name| secret(&self.inner.keys, class, row, name);
         let (client_secret, private_key) =
             (secret(names::CLIENT_SECRET), secret(names::PRIVATE_KEY));
         let app = self.entity_of(class, row)?;

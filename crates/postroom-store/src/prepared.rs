@@ -210,7 +210,9 @@ mod tests {
                 "dateTime": "2026-01-01T00:00:00.000Z",
             });
             let entity = Entity::new(store.clock().new_id(), values.as_object().unwrap().clone());
-            store.records(&domain, &class).create(store.entity_row(&class, &entity).unwrap())
+            store
+                .records(&domain, &class)
+                .create(store.entity_row(&domain, &class, &entity).unwrap())
         };
         let others = (0..3000).map(|n| row(n, "in", "received"));
         let sent = (0..3000).map(|n| row(n, "out", "sent"));

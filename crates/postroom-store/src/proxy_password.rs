@@ -3,7 +3,7 @@
 use crate::columns::secret;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::key::Sealed;
+use crate::sealed::Sealed;
 use crate::store::Store;
 use postroom_model::ProfileId;
 use postroom_model::builtin::PROFILES;
@@ -19,7 +19,8 @@ impl Store {
         let class = self.builtin(PROFILES)?;
         let sql = format!("{} WHERE id = $1", Self::select(&class));
         let rows = self.read(Statement::new(sql).bind(profile)).await?;
-        let of = |row| secret(&self.inner.key, &class, row, names::PROXY_PASSWORD);
+        self.keys_learn(&rows).await?;
+        let of = |row| secret(&self.inner.keys, &class, row, names::PROXY_PASSWORD);
         Ok(rows.first().and_then(of))
     }
 }

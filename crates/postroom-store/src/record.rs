@@ -23,6 +23,7 @@ use crate::feed;
 use crate::feed::ToldChange;
 use crate::feed::VERSION;
 use crate::full_text_row;
+use crate::keyring::Sealer;
 use crate::poll_times;
 use crate::seq::SEQ;
 use crate::store::Store;
@@ -243,11 +244,11 @@ impl Records<'_> {
         id: EntityId,
         changes: &Map<String, Json>,
     ) -> Result<Vec<NewValue<'_>>, Error> {
-        let key = &self.store.inner.key;
+        let sealer = Sealer { keys: &self.store.inner.keys, domain: self.domain };
         let mut values = vec![];
         for property in self.class.columns() {
             if let Some(json) = changes.get(&property.name) {
-                let value = columns::to_value(key, self.class, id, property, json)?;
+                let value = columns::to_value(sealer, self.class, id, property, json)?;
                 values.push(NewValue { property, value });
             }
         }
@@ -267,7 +268,6 @@ impl Records<'_> {
         new: Vec<NewValue>,
         replaced: &mut Map<String, Json>,
     ) -> Result<Update, Error> {
-        let key = &self.store.inner.key;
         let mut values: Vec<Value> = vec![];
         let mut set = vec![];
         let mut is_so = String::new();
@@ -283,7 +283,7 @@ impl Records<'_> {
             }
             let former = current.get(&property.name);
             if columns::is_compared(property) {
-                values.push(columns::to_value(key, self.class, current.id, property, former)?);
+                values.push(columns::plain_value(self.class, property, former)?);
                 let place = values.len() + BOUND;
                 is_so.push_str(&format!(" AND {column} IS NOT DISTINCT FROM ${place}"));
             }
@@ -353,17 +353,6 @@ impl Records<'_> {
     }
 }
 
-/// The statement that sets columns of an entity, by their names, without a row of the feed. It is
-/// for values that change all the time.
-pub(crate) fn set_untold(class: &Class, id: EntityId, values: Vec<(&str, Value)>) -> Statement {
-    let set: Vec<_> =
-        (2..).zip(&values).map(|(at, (name, _))| format!("{} = ${at}", quoted(name))).collect();
-    let (table, set) = (quoted(&class.table()), set.join(", "));
-    let sql = format!("UPDATE {table} SET {set} WHERE \"id\" = $1");
-    let values = values.into_iter().map(|(_, value)| value);
-    Statement::new(sql).bind(id).bind_all(values).of_class(class)
-}
-
 /// Whether the store counts up the values of a property.
 fn is_counted(property: &Property) -> bool {
     property.data_type == DataType::Increment
@@ -393,7 +382,7 @@ mod tests {
         let records = store.records(&domain, &class);
         let values = object(&json!({"messageDirection": "in", "errorText": "a"}));
         let entity = Entity::new(store.clock().new_id(), values);
-        let row = |entity: &Entity| store.entity_row(&class, entity).unwrap();
+        let row = |entity: &Entity| store.entity_row(&domain, &class, entity).unwrap();
         store.write(records.create(row(&entity))).await.unwrap();
         let get = async || store.entity_get(&domain, &class, entity.id).await.unwrap().unwrap();
         let read = get().await;
@@ -429,7 +418,7 @@ mod tests {
         loop {
             let values = object(&json!({"subject": "s", "preview": "p"}));
             let entity = Entity::new(store.clock().new_id(), values);
-            let row = store.entity_row(class, &entity).unwrap();
+            let row = store.entity_row(&domain, class, &entity).unwrap();
             store.write(store.records(&domain, class).create(row)).await.unwrap();
             let read = store.entity_get(&domain, class, entity.id).await.unwrap().unwrap();
             if whole::is_next(&read) == whole {
@@ -512,7 +501,7 @@ mod tests {
         let (_directory, store) = store().await;
         let (domain, class) = (Domain::default_domain(), store.builtin(MESSAGES).unwrap());
         let entity = Entity::new(store.clock().new_id(), Map::new());
-        let row = store.entity_row(&class, &entity).unwrap();
+        let row = store.entity_row(&domain, &class, &entity).unwrap();
         let later = Class { revision: class.revision + 1, ..class.as_ref().clone() };
         let filled = store.records(&domain, &later).fill(&entity, row, Map::new(), |_, _| true);
         assert!(matches!(filled, Err(Error::Condition(Failed::OtherClasses))));

@@ -25,6 +25,8 @@ mod bounded_jobs;
 mod bulk_jobs;
 mod configurations;
 mod consents;
+mod domain_keys;
+mod early;
 mod extensions;
 mod full_text;
 mod nodes;
@@ -43,7 +45,10 @@ pub(crate) const VERSION: i64 = STEPS.len() as i64;
 /// by side while a group is upgraded, so a step only adds what older programs need not know. What
 /// they used is taken away by a step of a later release, which raises this number. A program that
 /// is too old for it says so and stops.
-pub(crate) const OLDEST: i64 = 24;
+pub(crate) const OLDEST: i64 = DOMAIN_KEYS;
+
+/// The version that gives domains keys of their own. Older programs open no secret of such a key.
+pub(crate) const DOMAIN_KEYS: i64 = 29;
 
 /// The table that has the version of all others. It is made before the first step.
 pub(crate) fn meta_table(dialect: &dyn Dialect) -> Statement {
@@ -90,11 +95,11 @@ const STEPS: &[&[&str]] = &[
     ONCE,
     ORIGINS,
     WAITS,
-    SUMS,
+    early::SUMS,
     FORGOTTEN,
     EPOCHS,
-    MODIFIERS,
-    UNSETTLED,
+    early::MODIFIERS,
+    early::UNSETTLED,
     MAILBOX_IDS,
     LEASES,
     SOURCE_KEYS,
@@ -113,6 +118,7 @@ const STEPS: &[&[&str]] = &[
     configurations::STEP,
     pending::STEP,
     bounded_jobs::STEP,
+    domain_keys::STEP,
 ];
 
 const OWN: &[&str] = &[
@@ -189,13 +195,6 @@ const WAITS: &[&str] = &[
     "ALTER TABLE \"delivered\" ADD COLUMN \"doubt\" {boolean} NOT NULL DEFAULT FALSE",
 ];
 
-/// Chunks have a checksum. Older chunks have none.
-const SUMS: &[&str] = &[
-    "ALTER TABLE \"chunk\" ADD COLUMN \"sum\" {whole}",
-    "INSERT INTO \"meta\" (\"name\", \"number\")
-       SELECT 'chunks without sum', COALESCE(MAX(\"id\"), 0) FROM \"chunk\"",
-];
-
 /// The feed keeps no values of deleted entities. The index finds the rows of an entity.
 const FORGOTTEN: &[&str] = &[
     "UPDATE \"change\" SET \"replaced\" = NULL WHERE \"entity\" IN
@@ -219,19 +218,6 @@ const EPOCHS: &[&str] = &[
     "ALTER TABLE \"origin\" ADD COLUMN \"generation\" {whole}",
     "ALTER TABLE \"origin\" ADD COLUMN \"uid_validity\" {whole}",
 ];
-
-/// The feed says who changed an entity. The index finds the changes of an entity in their order.
-const MODIFIERS: &[&str] = &[
-    "ALTER TABLE \"change\" ADD COLUMN \"modifier_type\" {text}",
-    "ALTER TABLE \"change\" ADD COLUMN \"modifier_id\" {text}",
-    "CREATE INDEX \"change of entity\" ON \"change\" (\"entity\", \"seq\")",
-    "DROP INDEX \"change replaced\"",
-];
-
-/// The index finds the few receipts whose message is pending, or is stored by its header alone.
-const UNSETTLED: &[&str] =
-    &["CREATE INDEX \"receipt unsettled\" ON \"receipt\" (\"folder\", \"generation\")
-       WHERE \"reason\" IS NOT NULL"];
 
 /// Several processes may have the database open. The tables say which of them leads a group and
 /// which ones run. The columns say in which epoch a delivery was claimed, and which process writes

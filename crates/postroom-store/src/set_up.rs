@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::key::MasterKey;
 use crate::schema;
+use crate::wrapped_key;
 use postroom_model::Class;
 
 /// What those lock who change tables.
@@ -29,7 +30,8 @@ pub(crate) async fn read_one(
 /// Makes the internal tables, or brings them to the present version, and checks the key.
 pub(crate) async fn set_up(database: &dyn Database, key: &MasterKey) -> Result<(), Error> {
     database.write(vec![schema::meta_table(database.dialect())], Room::Reserve).await?;
-    while !step(database, key).await? {}
+    let begun = version(database).await?;
+    while !step(database, key, begun).await? {}
     Ok(())
 }
 
@@ -49,16 +51,22 @@ pub(crate) async fn renew(database: &dyn Database, classes: &[Class]) -> Result<
     Ok(())
 }
 
-/// Takes the next step of the schema. `true`: there is no further step. Several processes may do so
-/// at the same time, and each step is taken by one of them.
-async fn step(database: &dyn Database, key: &MasterKey) -> Result<bool, Error> {
+/// The version of the tables. 0: there are none.
+async fn version(database: &dyn Database) -> Result<i64, Error> {
     let version = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'schema'";
-    let found = read_one(database, version).await?.and_then(|row| row.whole(0)).unwrap_or(0);
+    Ok(read_one(database, version).await?.and_then(|row| row.whole(0)).unwrap_or(0))
+}
+
+/// Takes the next step of the schema. `true`: there is no further step. Several processes may do so
+/// at the same time, and each step is taken by one of them. `begun` is the version that was found
+/// first.
+async fn step(database: &dyn Database, key: &MasterKey, begun: i64) -> Result<bool, Error> {
+    let found = version(database).await?;
     if found > schema::VERSION {
         check_version(database).await?;
     }
     if found > 0 {
-        check_key(database, key).await?;
+        check_key(database, key, found).await?;
     }
     let Some((version, statements)) =
         schema::steps_from(database.dialect(), found).into_iter().next()
@@ -70,11 +78,12 @@ async fn step(database: &dyn Database, key: &MasterKey) -> Result<bool, Error> {
     let still = Statement::new(still).bind(found);
     let mut batch = vec![still.assert(Failed::OtherClasses, Lock::Name(TABLES))];
     if found == 0 {
-        let put = "INSERT INTO \"meta\" (\"name\", \"bytes\") VALUES ('key', $1)
-            ON CONFLICT (\"name\") DO UPDATE SET \"bytes\" = excluded.\"bytes\"";
-        batch.push(Statement::new(put).bind(key.seal(KEY_CHECK, KEY_CHECK)));
+        batch.push(key_check(key));
     }
     batch.extend(statements);
+    if begun > 0 && version == schema::DOMAIN_KEYS {
+        batch.push(wrapped_key::sealed_by_master());
+    }
     let put = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('schema', $1)
         ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
     batch.push(Statement::new(put).bind(version));
@@ -179,11 +188,32 @@ async fn references(database: &dyn Database, classes: &[Class]) -> Result<(), Er
     Ok(())
 }
 
-async fn check_key(database: &dyn Database, key: &MasterKey) -> Result<(), Error> {
+/// The statement that notes which master key the database is made with.
+pub(crate) fn key_check(key: &MasterKey) -> Statement {
+    let put = "INSERT INTO \"meta\" (\"name\", \"bytes\") VALUES ('key', $1)
+        ON CONFLICT (\"name\") DO UPDATE SET \"bytes\" = excluded.\"bytes\"";
+    Statement::new(put).bind(key.seal(KEY_CHECK, KEY_CHECK))
+}
+
+/// Checks that the master key is one that the database accepts. Before there is a root key, it is
+/// the one that the database was made with.
+async fn check_key(database: &dyn Database, key: &MasterKey, version: i64) -> Result<(), Error> {
+    if version >= schema::DOMAIN_KEYS {
+        let known = wrapped_key::masters(database).await?;
+        if known.iter().any(|known| known.mark == key.mark()) {
+            return Ok(());
+        }
+        if !known.is_empty() {
+            return Err(wrapped_key::differs(key, &known));
+        }
+    }
     let check = "SELECT \"bytes\" FROM \"meta\" WHERE \"name\" = 'key'";
     let row = read_one(database, check).await?.ok_or(Error::Damaged { what: "a key check" })?;
     let sealed = row.bytes(0).unwrap_or_default();
-    key.open(KEY_CHECK, sealed).map(drop).map_err(|_| Error::KeyDiffers)
+    key.open(KEY_CHECK, sealed).map(drop).map_err(|_| Error::KeyDiffers {
+        given: key.mark().to_string(),
+        known: "the one that its secrets are sealed with".to_owned(),
+    })
 }
 
 #[cfg(test)]

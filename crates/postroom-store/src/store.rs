@@ -29,6 +29,7 @@ use crate::feed_gap::FeedGap;
 use crate::feed_marks::LastTrim;
 use crate::feed_retention::FeedRetention;
 use crate::key::MasterKey;
+use crate::keyring::Keyring;
 use crate::lease;
 use crate::lease::Lease;
 use crate::lease::Member;
@@ -43,6 +44,7 @@ use crate::poll_times::Unwritten;
 use crate::seq;
 use crate::set_up;
 use crate::work::Work;
+use crate::wrapped_key;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::RightReach;
@@ -56,7 +58,7 @@ use tokio::sync::RwLock;
 /// What a store is opened with, beside its database.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// The key that secrets are encrypted with.
+    /// The key that opens the keys of the database.
     pub key: MasterKey,
     /// The built-in classes.
     pub classes: Vec<Class>,
@@ -87,7 +89,8 @@ pub struct Store {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub database: Arc<dyn Database>,
-    pub key: MasterKey,
+    /// The keys that secrets are encrypted with.
+    pub keys: Keyring,
     pub clock: Clock,
     work: Work,
     pub member: Member,
@@ -136,26 +139,23 @@ impl Store {
         let now = Timestamp::from_ms(config.clock.now_ms()).to_string();
         seq::raise(database.as_ref()).await?;
         copied::check(database.as_ref(), config.clock.now_ms()).await?;
+        let keys =
+            wrapped_key::begin(database.as_ref(), &config.key, config.clock.now_ms()).await?;
         let objects =
             object_place::settle(database.as_ref(), &config.objects, &config.clock).await?;
-        let begin = Begin {
-            database: database.as_ref(),
-            key: &config.key,
-            built_in: &config.classes,
-            now: &now,
-        };
+        let begin = Begin { database: database.as_ref(), built_in: &config.classes, now: &now };
         let classes = begin.begin().await?;
         let all: Vec<_> = classes.iter().map(|class| Class::clone(class)).collect();
         set_up::renew(database.as_ref(), &all).await?;
         lease::blobs_begin(database.as_ref(), config.clock.now_ms()).await?;
         let feed_gaps = feed_gap::all(database.as_ref()).await?;
-        let owner = lease::register(database.as_ref(), &config.member).await?;
+        let owner = lease::register(database.as_ref(), &config.member, config.key.mark()).await?;
         let unsummed = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'chunks without sum'";
         let unsummed = set_up::read_one(database.as_ref(), unsummed).await?;
         let store = Self {
             inner: Arc::new(Inner {
                 database,
-                key: config.key.clone(),
+                keys,
                 clock: config.clock.clone(),
                 work: config.work,
                 member: config.member.clone(),
@@ -190,6 +190,9 @@ impl Store {
         tokio::spawn(Self::sweep_on(Arc::downgrade(&store.inner)));
         if store.inner.objects.own.is_some() {
             tokio::spawn(Self::objects_on(Arc::downgrade(&store.inner)));
+        }
+        if store.secrets_are_former().await? {
+            tokio::spawn(Self::reseal_on(Arc::downgrade(&store.inner)));
         }
         store.classes_follow();
         Ok(store)
@@ -301,6 +304,11 @@ impl Store {
         Self { inner, modifier: Modifier::System, lease: None, reach: None }
     }
 
+    /// Reads the keys of the secrets in these rows that are not in memory so far.
+    pub(crate) async fn keys_learn(&self, rows: &[Row]) -> Result<(), Error> {
+        wrapped_key::learn(self.inner.database.as_ref(), &self.inner.keys, rows).await
+    }
+
     /// Writes, if there is space.
     pub(crate) async fn write(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
         self.write_in(batch, Room::Free).await
@@ -335,6 +343,8 @@ impl Store {
             }
         }
         asserts.extend(classes.iter().map(classes::is_of));
+        let keys = wrapped_key::numbers_of(&batch);
+        asserts.extend(wrapped_key::conditions(&self.inner.keys, &keys, self.clock().now_ms()));
         let (count, len) = (asserts.len(), batch.len());
         batch.splice(0..0, asserts);
         let is_numbered = seq::numbered(self.inner.database.dialect(), &mut batch)?;
@@ -347,6 +357,8 @@ impl Store {
         match (&wrote, &self.lease) {
             (Err(Error::Condition(Failed::Deposed)), Some(lease)) => lease.end(),
             (Err(Error::Condition(Failed::OtherClasses)), _) => self.classes_refresh().await?,
+            (Err(Error::Condition(Failed::OtherKey)), _) => self.inner.keys.forget(&keys),
+            (Ok(_), _) => self.inner.keys.stored(&keys),
             _ => {}
         }
         // The caller does not know of the statements that were added.

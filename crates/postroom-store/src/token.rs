@@ -11,8 +11,9 @@ use crate::modifier::Bearer;
 use crate::modifier::KnownToken;
 use crate::modifier::KnownTokens;
 use crate::modifier::TokenHash;
-use crate::record;
 use crate::store::Store;
+use crate::untold;
+use crate::untold::SealedAnew;
 use postroom_model::Domain;
 use postroom_model::EntityId;
 use postroom_model::Rights;
@@ -43,7 +44,7 @@ impl Store {
         name: &str,
         token: &SecretString,
     ) -> Result<(), Error> {
-        let hash = self.inner.key.token_hash(token.expose_secret()).to_vec();
+        let hash = self.inner.keys.token_hash(token.expose_secret()).to_vec();
         let same =
             "SELECT 1 FROM \"token\" WHERE \"domain\" = $1 AND \"name\" = $2 AND \"hash\" = $3";
         let same = Statement::new(same).bind(domain.as_str()).bind(name).bind(hash.clone());
@@ -78,13 +79,42 @@ impl Store {
     /// When the store fails.
     pub async fn token_verify(&self, token: &str) -> Result<Option<Bearer>, Error> {
         let now_ms = self.clock().now_ms();
-        let known = self.token_known(self.inner.key.token_hash(token)).await?;
+        let known = match self.token_known(self.inner.keys.token_hash(token)).await? {
+            None => self.token_of_earlier(token).await?,
+            known => known,
+        };
         let known = known.filter(|known| known.ends_ms.is_none_or(|end_ms| now_ms < end_ms));
         let bearer = known.map(|known| known.bearer);
         if let Some(id) = bearer.as_ref().and_then(|bearer| bearer.token) {
             self.inner.token_uses.note(id, now_ms);
         }
         Ok(bearer)
+    }
+
+    /// A token whose hash an earlier version made. From now on it has a hash of this version.
+    async fn token_of_earlier(&self, token: &str) -> Result<Option<KnownToken>, Error> {
+        let Some(former) = self.inner.keys.former_token_hash(token) else {
+            return Ok(None);
+        };
+        let Some(found) = self.token_find(&former).await? else {
+            return Ok(None);
+        };
+        let (former, now) = (former.to_vec(), self.inner.keys.token_hash(token).to_vec());
+        let anew = match found.bearer.token {
+            Some(id) => {
+                let class = self.builtin(TOKENS)?;
+                untold::seal_anew(&class, id, SealedAnew { property: "token", former, now })
+            }
+            None => {
+                let sql = "UPDATE \"token\" SET \"hash\" = $2 WHERE \"hash\" = $1";
+                Statement::new(sql).bind(former).bind(now)
+            }
+        };
+        // The token is good in any case. Its next use tries again.
+        if let Err(error) = self.write_at_need(vec![anew]).await {
+            tracing::warn!(%error, "a token was not hashed anew with the key of this database");
+        }
+        Ok(Some(found))
     }
 
     /// The token of a hash, whether it has ended or not.
@@ -163,7 +193,7 @@ impl Store {
         for some in self.inner.token_uses.take().chunks(USES_AT_ONCE) {
             let used = |(token, at_ms): &(EntityId, i64)| {
                 let at = vec![(names::LAST_USED_AT, Value::Moment(*at_ms))];
-                record::set_untold(&class, *token, at)
+                untold::set(&class, *token, at)
             };
             self.write(some.iter().map(used).collect()).await?;
         }

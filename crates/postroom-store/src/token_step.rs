@@ -144,7 +144,7 @@ mod tests {
 
     fn tokens(row: &AccountRow) -> (String, String) {
         let tokens = row.tokens[0].as_ref().unwrap();
-        let open = |sealed: &Option<crate::key::Sealed>| {
+        let open = |sealed: &Option<crate::sealed::Sealed>| {
             let opened = sealed.as_ref().map(|sealed| sealed.open().unwrap());
             opened.map_or_else(String::new, |secret| secret.expose_secret().to_owned())
         };

@@ -10,10 +10,10 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
-use crate::key::Sealed;
-use crate::record;
 use crate::record::ATTEMPTS;
+use crate::sealed::Sealed;
 use crate::store::Store;
+use crate::untold;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -96,6 +96,7 @@ impl Store {
             Self::select(&class)
         );
         let rows = self.read(Statement::new(sql).of_class(&*class)).await?;
+        self.keys_learn(&rows).await?;
         rows.iter().map(|row| self.webhook_row(&class, row)).collect()
     }
 
@@ -113,11 +114,12 @@ impl Store {
         let sql = format!("{} WHERE \"id\" = $1 AND \"domain\" = $2", Self::select(&class));
         let one = Statement::new(sql).bind(EntityId::from(webhook)).bind(domain.as_str());
         let rows = self.read(one.of_class(&*class)).await?;
+        self.keys_learn(&rows).await?;
         rows.first().map(|row| self.webhook_row(&class, row)).transpose()
     }
 
     fn webhook_row(&self, class: &Class, row: &Row) -> Result<WebhookRow, Error> {
-        let of = |name| secret(&self.inner.key, class, row, name);
+        let of = |name| secret(&self.inner.keys, class, row, name);
         Ok(WebhookRow {
             domain: domain(row)?,
             webhook: self.entity_of(class, row)?,
@@ -151,7 +153,7 @@ impl Store {
         let class = self.builtin(WEBHOOKS)?;
         for some in all.chunks(AT_ONCE) {
             let statement = |(id, progress): &(WebhookId, WebhookProgress)| {
-                record::set_untold(&class, (*id).into(), progress.columns())
+                untold::set(&class, (*id).into(), progress.columns())
             };
             self.write_at_need(some.iter().map(statement).collect()).await?;
         }
@@ -183,7 +185,7 @@ impl Store {
             };
             let mut batch: Vec<_> =
                 self.records(domain, &class).change(&current, &changes, Map::new())?;
-            batch.push(record::set_untold(&class, id, progress.columns()));
+            batch.push(untold::set(&class, id, progress.columns()));
             match self.write_at_need(batch).await {
                 Ok(_) => {
                     self.changed(&class, &current);

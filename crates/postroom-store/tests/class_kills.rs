@@ -1,9 +1,12 @@
 //! Changes of classes that end after any number of their statements, as a kill ends them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "opened/killed.rs"]
+mod killed;
 #[path = "opened/config.rs"]
 mod opened;
 
+use killed::Killed;
 use postroom_model::Class;
 use postroom_model::ClassId;
 use postroom_model::Domain;
@@ -20,51 +23,9 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 const TICKETS: &str = "crm/Tickets";
-/// More statements than any change has.
-const ALL: usize = 1_000_000;
-
-/// A database that does so many statements and then no more, as for a process that was killed.
-#[derive(Debug)]
-struct Killed {
-    database: Arc<dyn Database>,
-    left: AtomicUsize,
-}
-
-impl Killed {
-    fn is_dead(&self) -> bool {
-        self.left.load(Ordering::SeqCst) == 0
-    }
-
-    /// The batch as far as it comes: its transaction ends where the process does.
-    fn cut(&self, mut batch: Vec<Statement>) -> Vec<Statement> {
-        let count = batch.len();
-        let rest = |left: usize| Some(left.saturating_sub(count));
-        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, rest).unwrap();
-        if left <= count {
-            batch.truncate(left);
-            let end = Statement::new("UPDATE \"meta\" SET \"number\" = 0 WHERE \"name\" = 'end'");
-            batch.push(end.must_change(Failed::Deposed));
-        }
-        batch
-    }
-}
-
-impl DatabaseFront for Killed {
-    fn behind(&self) -> &dyn Database {
-        self.database.as_ref()
-    }
-
-    fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
-        self.database.write(self.cut(batch), room)
-    }
-
-    fn close(&self) {}
-}
 
 /// A change of the classes, from those that are there.
 type ChangeOf = fn(&Classes) -> Changed;
@@ -219,18 +180,18 @@ struct ChangeOutcome {
 /// change and of what it does besides.
 async fn change_of(directory: &Path, of: ChangeOf, statements: usize) -> ChangeOutcome {
     let database = opened::database(directory).await.unwrap();
-    let killed = Arc::new(Killed { database: Arc::clone(&database), left: AtomicUsize::new(ALL) });
+    let killed = Killed::of(Arc::clone(&database));
     let beneath: Arc<dyn Database> = Arc::clone(&killed) as Arc<dyn Database>;
     let store = Store::open(beneath, &opened::config("a")).await.unwrap();
     fill(&store).await;
     settled(&store).await;
-    killed.left.store(statements, Ordering::SeqCst);
+    killed.after(statements);
     let is_confirmed = change(&store, of).await.is_ok();
     while !killed.is_dead() && !store.classes_are_settled().await.unwrap() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let is_whole = !killed.is_dead();
-    killed.left.store(0, Ordering::SeqCst);
+    killed.after(0);
     ChangeOutcome { is_confirmed, is_whole, database }
 }
 

@@ -162,7 +162,7 @@ async fn a_received_message_of_former_classes_is_refused_as_a_whole_and_taken_wh
         let entity = Entity::new(one.clock().new_id(), values.as_object().unwrap().clone());
         let message = ReceivedMessage {
             key: SourceKey::of_uid(1),
-            row: engine.entity_row(&class, &entity).unwrap(),
+            row: engine.entity_row(&domain, &class, &entity).unwrap(),
             files: vec![],
             original: Some(Content::prepare(b"Subject: s")),
             hash: [7; 16],

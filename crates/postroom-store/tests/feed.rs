@@ -293,7 +293,7 @@ impl History {
         hash[..8].copy_from_slice(&uid.to_le_bytes());
         let message = ReceivedMessage {
             key: SourceKey::of_uid(uid),
-            row: self.engine.entity_row(&class, &entity).unwrap(),
+            row: self.engine.entity_row(&self.domain, &class, &entity).unwrap(),
             files: vec![],
             original: Some(Content::prepare(bytes.as_bytes())),
             hash,

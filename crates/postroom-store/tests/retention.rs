@@ -76,7 +76,7 @@ impl World {
         let entity = Entity::new(Clock::system().new_id(), all);
         let message = ReceivedMessage {
             key: SourceKey::of_uid(uid),
-            row: self.store.entity_row(&self.class, &entity).unwrap(),
+            row: self.store.entity_row(&Domain::default_domain(), &self.class, &entity).unwrap(),
             files: vec![],
             original: Some(Content::prepare(b"Subject: s\r\n\r\n")),
             hash: [7; 16],

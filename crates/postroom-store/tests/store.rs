@@ -148,6 +148,7 @@ impl Fixture {
             row: self
                 .store
                 .entity_row(
+                    &self.domain,
                     &self.store.builtin(builtin::MESSAGES).unwrap(),
                     &Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone()),
                 )
@@ -185,7 +186,7 @@ async fn another_key_is_refused() {
     let Fixture { directory, store, .. } = fixture().await;
     drop(store);
     let other = open_store(directory.path(), "b").await.unwrap_err();
-    assert!(matches!(other, Error::KeyDiffers), "{other}");
+    assert!(matches!(other, Error::KeyDiffers { .. }), "{other}");
     open_store(directory.path(), "a").await.unwrap();
 }
 
@@ -247,7 +248,7 @@ async fn filters_find_what_they_say() {
             continue;
         };
         let entity = Entity::new(Clock::system().new_id(), value.as_object().unwrap().clone());
-        let row = fixture.store.entity_row(&class, &entity).unwrap();
+        let row = fixture.store.entity_row(&fixture.domain, &class, &entity).unwrap();
         let message = ReceivedMessage { row, ..fixture.received(uid, &[uid.to_le_bytes()[0]; 16]) };
         fixture.receive(folder, 1, vec![message]).await;
     }
@@ -1294,7 +1295,7 @@ async fn an_older_schema_is_brought_forward() {
     let older = "DROP TABLE \"job\"; DROP TABLE \"job entity\"; DROP TABLE \"once\"; DROP TABLE \"origin\"; DROP INDEX \"receipt unsettled\";
         DROP TABLE \"retired\"; DROP TABLE \"counter\"; DROP INDEX \"file by property\";
         DROP TABLE \"purge\"; DROP INDEX \"receipt wish of message\"; DROP TABLE \"class\"; DELETE FROM \"meta\" WHERE \"name\" = 'classes';
-        DROP TABLE \"work claim\"; DROP TABLE \"consent\"; DROP TABLE \"configuration\"; DROP INDEX \"delivery in order\"; DROP INDEX \"delivery under way\";
+        DROP TABLE \"work claim\"; DROP TABLE \"consent\"; DROP TABLE \"configuration\"; DROP TABLE \"root key\"; DROP TABLE \"data key\"; DROP INDEX \"delivery in order\"; DROP INDEX \"delivery under way\";
         DROP TABLE \"lease\"; DROP TABLE \"owner\"; ALTER TABLE \"delivery\" DROP COLUMN \"epoch\";
         ALTER TABLE \"unfinished\" DROP COLUMN \"owner\"; DROP TABLE \"object\"; DROP TABLE \"object gone\"; DROP TABLE \"full text words\"; DROP TABLE \"full text\"; ALTER TABLE \"unfinished\" DROP COLUMN \"object\";
         DELETE FROM \"meta\" WHERE \"name\" IN ('blobs', 'owners');

@@ -337,7 +337,7 @@ impl Server {
         let class = self.store.builtin(builtin::MESSAGES).unwrap();
         let message = ReceivedMessage {
             key: SourceKey::of_uid(u64::try_from(values["uid"].as_i64().unwrap()).unwrap()),
-            row: self.store.entity_row(&class, &entity).unwrap(),
+            row: self.store.entity_row(&Domain::default_domain(), &class, &entity).unwrap(),
             files,
             original: original.map(Content::prepare),
             hash: [0; 16],

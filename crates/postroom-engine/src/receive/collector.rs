@@ -12,6 +12,7 @@ use crate::receive::decompose::decompose;
 use crate::shared::Shared;
 use postroom_model::AccountId;
 use postroom_model::CountKey;
+use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::options;
@@ -33,6 +34,15 @@ pub(crate) struct DecomposedPortion {
     pub messages: Vec<Decomposed>,
     /// Their share of `Shared::bytes_in_flight`. It is given back after the commit.
     pub permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Whose mail it is.
+#[derive(Clone, Copy)]
+pub(crate) struct MailOf<'a> {
+    /// The tenant.
+    pub domain: &'a Domain,
+    /// The account.
+    pub account: AccountId,
 }
 
 /// Collects messages into portions and starts their decomposition.
@@ -57,7 +67,7 @@ impl<'a> Collector<'a> {
     /// A collector without messages.
     pub(crate) fn new(
         shared: &'a Arc<Shared>,
-        account: AccountId,
+        of: MailOf<'_>,
         folder: &Folder,
         uid_validity: u64,
         sender: mpsc::Sender<Portion>,
@@ -65,7 +75,8 @@ impl<'a> Collector<'a> {
         let options = &folder.options;
         let count = |key: &CountKey| usize::try_from(options.count(key)).unwrap_or(usize::MAX);
         let recording = Recording {
-            account,
+            domain: of.domain.clone(),
+            account: of.account,
             folder: folder.id,
             uid_validity,
             keep: Keep::from_options(options),
@@ -168,7 +179,7 @@ impl<'a> Collector<'a> {
         let portion = tokio::spawn(async move {
             let class = store.builtin(MESSAGES)?;
             let work = move || {
-                let row = |entity: &Entity| store.entity_row(&class, entity);
+                let row = |entity: &Entity| store.entity_row(&recording.domain, &class, entity);
                 let decompose = |message| decompose(store.clock(), message, &recording, row);
                 messages.into_iter().map(decompose).collect()
             };
@@ -256,7 +267,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let shared = shared(directory.path()).await;
         let (sender, mut receiver) = mpsc::channel(9);
-        let mut collector = Collector::new(&shared, AccountId::nil(), &folder(), 1, sender);
+        let of = MailOf { domain: &Domain::default_domain(), account: AccountId::nil() };
+        let mut collector = Collector::new(&shared, of, &folder(), 1, sender);
         for uid in 1..=6 {
             collector.add(spooled(&shared, uid).await).await.unwrap();
         }
@@ -273,7 +285,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let shared = shared(directory.path()).await;
         let (sender, receiver) = mpsc::channel(9);
-        let mut collector = Collector::new(&shared, AccountId::nil(), &folder(), 1, sender);
+        let of = MailOf { domain: &Domain::default_domain(), account: AccountId::nil() };
+        let mut collector = Collector::new(&shared, of, &folder(), 1, sender);
         drop(receiver);
         let mut result = Ok(());
         for uid in 1..=3 {

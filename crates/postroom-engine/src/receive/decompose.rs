@@ -11,6 +11,7 @@ use crate::journal::Arrival;
 use crate::original::Original;
 use crate::receive::witness;
 use postroom_model::AccountId;
+use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::ErrorCode;
 use postroom_model::FolderId;
@@ -58,6 +59,8 @@ pub(crate) struct Arrived {
 /// How the messages of a folder are recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct Recording {
+    /// The tenant.
+    pub domain: Domain,
     /// The account.
     pub account: AccountId,
     /// The folder.
@@ -262,6 +265,7 @@ mod tests {
             original: Original::Memory(bytes.to_vec().into()),
         };
         let recording = Recording {
+            domain: Domain::default_domain(),
             account: AccountId::from_u128(1),
             folder: FolderId::from_u128(2),
             uid_validity: u64::from(u32::MAX),
@@ -286,7 +290,7 @@ mod tests {
                     property: name.to_owned(),
                     wanted: "text",
                 }),
-                None => store.entity_row(&class, entity),
+                None => store.entity_row(&Domain::default_domain(), &class, entity),
             }
         };
         let message = b"From: a@b.test\r\nSubject: s\r\n\r\ntext";
@@ -358,7 +362,7 @@ mod tests {
                 bytes.extend_from_slice(b"\r\n\r\n--\r\n");
                 bytes.extend_from_slice(other);
                 let row = |entity: &Entity| {
-                    let row = store.entity_row(&class, entity);
+                    let row = store.entity_row(&Domain::default_domain(), &class, entity);
                     let text = String::from_utf8_lossy(&bytes);
                     assert!(row.is_ok(), "{:?}: {text}", row.err());
                     row

@@ -165,7 +165,10 @@ pub(super) fn again(error: &Error) -> Error {
         | Error::WrongType { .. }
         | Error::KeyForm
         | Error::KeyMissing { .. }
-        | Error::KeyDiffers
+        | Error::KeyDiffers { .. }
+        | Error::MasterInUse { .. }
+        | Error::SecretKeyGone
+        | Error::SecretNewer
         | Error::Moved { .. }
         | Error::Newer { .. } => Error::Closed,
     }

@@ -34,6 +34,7 @@ pub(super) async fn live(store: &Store) {
     upkeep::tokens(&world).await;
     upkeep::rights(&world).await;
     upkeep::reach(&world).await;
+    upkeep::secrets(&world).await;
     upkeep::domains(&world).await;
     upkeep::configuration(&world).await;
     upkeep::retention(&world).await;

@@ -26,7 +26,7 @@ pub fn received(store: &Store, domain: &Domain, folder: FolderId, uid: u64) -> R
     let entity = Entity::new(Clock::system().new_id(), object(values));
     let message = ReceivedMessage {
         key: SourceKey::of_uid(uid),
-        row: store.entity_row(&class, &entity).unwrap(),
+        row: store.entity_row(domain, &class, &entity).unwrap(),
         files: vec![],
         original: Some(Content::prepare(b"Subject: s\r\n\r\n")),
         hash: [7; 16],

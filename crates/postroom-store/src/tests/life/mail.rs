@@ -67,7 +67,7 @@ fn received(world: &World, uid: u64) -> ReceivedMessage {
     let own = NewContent::Own(Content::prepare(b"own"));
     ReceivedMessage {
         key: SourceKey::of_uid(uid),
-        row: world.store.entity_row(&world.class(MESSAGES), &entity).unwrap(),
+        row: world.store.entity_row(&world.domain, &world.class(MESSAGES), &entity).unwrap(),
         files: vec![file("a.txt", part), file("b.txt", own)],
         original: Some(Content::prepare(BYTES)),
         hash: hash(uid),

@@ -4,6 +4,7 @@ use crate::account::AccountReport;
 use crate::account::FolderReport;
 use crate::backup::backup_key;
 use crate::blob::BlobWriter;
+use crate::columns;
 use crate::configuration::NextConfiguration;
 use crate::consent::ConsentRequest;
 use crate::database::Statement;
@@ -28,6 +29,7 @@ use crate::tests::life::world::World;
 use crate::tests::life::world::file;
 use crate::tests::life::world::object;
 use crate::token_step::TokenStep;
+use crate::untold;
 use crate::webhook::WebhookProgress;
 use postroom_model::AccountId;
 use postroom_model::Domain;
@@ -213,6 +215,22 @@ pub(super) async fn reach(world: &World) {
     let stays = object(&json!({"imapHost": "mail.example"}));
     store.entity_update(place, &stays, None).await.unwrap();
     store.entity_delete(place, None).await.unwrap();
+}
+
+/// Secrets that an earlier version sealed are sealed anew.
+pub(super) async fn secrets(world: &World) {
+    let store = &world.store;
+    let former = store.inner.keys.opened().master.seal("elsewhere", "hush");
+    let class = world.class(ACCOUNTS);
+    let earlier = vec![("password", former.into())];
+    store.write(vec![untold::set(&class, world.account.into(), earlier)]).await.unwrap();
+    assert_eq!(store.secrets_reseal().await.unwrap().damaged, 1, "it is of another place");
+    let place = columns::secret_place(&class, world.account.into(), "password");
+    let former = store.inner.keys.opened().master.seal(&place, "hush");
+    let earlier = vec![("password", former.into())];
+    store.write(vec![untold::set(&class, world.account.into(), earlier)]).await.unwrap();
+    assert_eq!(store.secrets_reseal().await.unwrap().secrets, 1);
+    assert!(!store.secrets_are_former().await.unwrap());
 }
 
 /// A domain is suspended, goes on, and is deleted.

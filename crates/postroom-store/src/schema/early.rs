@@ -1,0 +1,21 @@
+//! Steps of early versions.
+
+/// Chunks have a checksum. Older chunks have none.
+pub(super) const SUMS: &[&str] = &[
+    "ALTER TABLE \"chunk\" ADD COLUMN \"sum\" {whole}",
+    "INSERT INTO \"meta\" (\"name\", \"number\")
+       SELECT 'chunks without sum', COALESCE(MAX(\"id\"), 0) FROM \"chunk\"",
+];
+
+/// The feed says who changed an entity. The index finds the changes of an entity in their order.
+pub(super) const MODIFIERS: &[&str] = &[
+    "ALTER TABLE \"change\" ADD COLUMN \"modifier_type\" {text}",
+    "ALTER TABLE \"change\" ADD COLUMN \"modifier_id\" {text}",
+    "CREATE INDEX \"change of entity\" ON \"change\" (\"entity\", \"seq\")",
+    "DROP INDEX \"change replaced\"",
+];
+
+/// The index finds the few receipts whose message is pending, or is stored by its header alone.
+pub(super) const UNSETTLED: &[&str] =
+    &["CREATE INDEX \"receipt unsettled\" ON \"receipt\" (\"folder\", \"generation\")
+       WHERE \"reason\" IS NOT NULL"];

@@ -1,0 +1,36 @@
+//! Changes of entities that have no row of the feed, because no client sees them, or because they
+//! happen all the time.
+
+use crate::columns::quoted;
+use crate::database::Statement;
+use crate::database::Value;
+use postroom_model::Class;
+use postroom_model::EntityId;
+
+/// The statement that sets columns of an entity, by their names. It is for values that change all
+/// the time.
+pub(crate) fn set(class: &Class, id: EntityId, values: Vec<(&str, Value)>) -> Statement {
+    let set: Vec<_> =
+        (2..).zip(&values).map(|(at, (name, _))| format!("{} = ${at}", quoted(name))).collect();
+    let (table, set) = (quoted(&class.table()), set.join(", "));
+    let sql = format!("UPDATE {table} SET {set} WHERE \"id\" = $1");
+    let values = values.into_iter().map(|(_, value)| value);
+    Statement::new(sql).bind(id).bind_all(values).of_class(class)
+}
+
+/// Other bytes for the same secret of an entity.
+pub(crate) struct SealedAnew<'a> {
+    /// The name of its property.
+    pub property: &'a str,
+    /// The bytes that were read.
+    pub former: Vec<u8>,
+    /// The bytes that take their place.
+    pub now: Vec<u8>,
+}
+
+/// The statement that replaces the bytes of a secret, unless it was changed meanwhile.
+pub(crate) fn seal_anew(class: &Class, id: EntityId, secret: SealedAnew<'_>) -> Statement {
+    let (table, column) = (quoted(&class.table()), quoted(secret.property));
+    let sql = format!("UPDATE {table} SET {column} = $3 WHERE \"id\" = $1 AND {column} = $2");
+    Statement::new(sql).bind(id).bind(secret.former).bind(secret.now).of_class(class)
+}
