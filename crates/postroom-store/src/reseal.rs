@@ -14,7 +14,6 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::keyring::KeyNumber;
-use crate::modifier::Modifier;
 use crate::record::ATTEMPTS;
 use crate::store::Inner;
 use crate::store::Store;
@@ -27,6 +26,7 @@ use postroom_model::Domain;
 use postroom_model::EntityId;
 use postroom_model::oauth::TokenSlot;
 use secrecy::ExposeSecret;
+use std::sync::Arc;
 use std::sync::Weak;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -66,7 +66,7 @@ impl Store {
                 return;
             };
             let lease = inner.lease();
-            let store = Self { inner, modifier: Modifier::System, lease };
+            let store = Self { lease, ..Self::of_inner(inner) };
             if store.lease.is_none() || store.is_deposed() {
                 continue;
             }
@@ -90,6 +90,19 @@ impl Store {
                 ),
             }
         }
+    }
+
+    /// Begins to seal the secrets of an earlier version anew, if there may be any.
+    pub(crate) async fn reseal_follow(&self) -> Result<(), Error> {
+        if self.secrets_are_former().await? {
+            tokio::spawn(Self::reseal_on(Arc::downgrade(&self.inner)));
+        }
+        Ok(())
+    }
+
+    /// Reads the keys of the secrets in these rows that are not in memory so far.
+    pub(crate) async fn keys_learn(&self, rows: &[Row]) -> Result<(), Error> {
+        wrapped_key::learn(self.inner.database.as_ref(), &self.inner.keys, rows).await
     }
 
     /// Whether an earlier version may have sealed secrets with the master key.

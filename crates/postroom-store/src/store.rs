@@ -3,7 +3,6 @@
 use crate::being_claimed::BeingClaimed;
 use crate::believed_time::DatesSeen;
 use crate::believed_time::ExpiryClock;
-use crate::bell::Listener;
 use crate::bell::Topic;
 use crate::chunk::Abandoned;
 use crate::chunk::BlobIds;
@@ -191,9 +190,7 @@ impl Store {
         if store.inner.objects.own.is_some() {
             tokio::spawn(Self::objects_on(Arc::downgrade(&store.inner)));
         }
-        if store.secrets_are_former().await? {
-            tokio::spawn(Self::reseal_on(Arc::downgrade(&store.inner)));
-        }
+        store.reseal_follow().await?;
         store.classes_follow();
         Ok(store)
     }
@@ -223,12 +220,6 @@ impl Store {
     #[must_use]
     pub fn on_behalf_of(&self, name: &str) -> Self {
         Self { modifier: Modifier::Client(name.into()), ..self.clone() }
-    }
-
-    /// Listens to a topic from now on.
-    #[must_use]
-    pub fn listen(&self, topic: Topic) -> Listener {
-        self.inner.database.listen(topic)
     }
 
     /// Checks that the database answers reads and writes, and has room.
@@ -302,11 +293,6 @@ impl Store {
     /// The store of these parts, for periodic work.
     pub(crate) fn of_inner(inner: Arc<Inner>) -> Self {
         Self { inner, modifier: Modifier::System, lease: None, reach: None }
-    }
-
-    /// Reads the keys of the secrets in these rows that are not in memory so far.
-    pub(crate) async fn keys_learn(&self, rows: &[Row]) -> Result<(), Error> {
-        wrapped_key::learn(self.inner.database.as_ref(), &self.inner.keys, rows).await
     }
 
     /// Writes, if there is space.

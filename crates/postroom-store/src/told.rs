@@ -1,5 +1,6 @@
 //! Wakes those who wait for changes of clients.
 
+use crate::bell::Listener;
 use crate::bell::Topic;
 use crate::store::Store;
 use postroom_model::AccountId;
@@ -10,6 +11,12 @@ use postroom_model::builtin;
 use postroom_model::builtin::names;
 
 impl Store {
+    /// Listens to a topic from now on.
+    #[must_use]
+    pub fn listen(&self, topic: Topic) -> Listener {
+        self.inner.database.listen(topic)
+    }
+
     /// Wakes those who wait for a client's change of an entity. A received message wakes nobody.
     pub(crate) fn changed(&self, class: &Class, entity: &Entity) {
         if class.classname == builtin::TOKENS {

@@ -13,9 +13,9 @@ use crate::cli::VerifyArguments;
 use crate::data;
 use crate::data::Contents;
 use crate::data::OpenedBy;
+use crate::key_command;
 use crate::logging;
 use crate::logging::say;
-use crate::secrets;
 use anyhow::Context;
 use anyhow::bail;
 use anyhow::ensure;
@@ -37,10 +37,10 @@ const LISTED: u32 = 1_000;
 /// Copies a data directory into one file.
 pub(crate) async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
-    let BackupArguments { data, to, without_key, master_key_file } = arguments;
+    let BackupArguments { data, to, without_key, key } = arguments;
     check_there(&data)?;
     ensure!(!to.exists(), "{} is there already; give the backup another name", to.display());
-    let key = secrets::MASTER_KEY.read(master_key_file.as_deref())?;
+    let key = key_command::master_key(&key).await?;
     let key = data::key_of(&data, key.as_ref())?;
     let mut partial = OsString::from(&to);
     partial.push(".partial");
@@ -71,9 +71,9 @@ pub(crate) async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
 /// Makes a data directory of a backup.
 pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
-    let RestoreArguments { from, data, send, take_objects, master_key_file, database } = arguments;
+    let RestoreArguments { from, data, send, take_objects, key, database } = arguments;
     let Some(from) = from else {
-        let key = secrets::MASTER_KEY.read(master_key_file.as_deref())?;
+        let key = key_command::master_key(&key).await?;
         let otherwise = "stop Postroom first";
         let contents = Contents::LeftAlone;
         let stopped =
@@ -101,7 +101,7 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
         database.close();
         carried
     };
-    let given = secrets::MASTER_KEY.read(master_key_file.as_deref())?;
+    let given = key_command::master_key(&key).await?;
     let (key, is_own) = match (carried, given) {
         (Some(key), _) => (key, true),
         (None, Some(key)) => (key, false),
@@ -148,8 +148,8 @@ async fn made_ready(store: Store, send: bool, take_objects: bool) -> anyhow::Res
 /// Verifies a data directory.
 pub(crate) async fn verify(arguments: VerifyArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
-    let VerifyArguments { data, master_key_file, database, blobs } = arguments;
-    let key = secrets::MASTER_KEY.read(master_key_file.as_deref())?;
+    let VerifyArguments { data, key, database, blobs } = arguments;
+    let key = key_command::master_key(&key).await?;
     let otherwise = "stop Postroom first, or make a backup, which is verified";
     let contents = Contents::Known(&blobs, database.access.trust_ca.as_deref());
     let stopped = data::open_stopped(&data, &database, key.as_ref(), otherwise, contents).await?;

@@ -6,8 +6,13 @@ use crate::command_help::BACKUP_HELP;
 use crate::command_help::MOVE_HELP;
 use crate::command_help::REDECOMPOSE_HELP;
 use crate::command_help::RESTORE_HELP;
+use crate::command_help::ROTATE_KEY_HELP;
+use crate::database_arguments::DatabaseAccess;
+use crate::database_arguments::DatabaseArguments;
 use crate::feed::FeedArguments;
 use crate::instance_arguments::InstanceArguments;
+use crate::key_arguments::MasterKeyArguments;
+use crate::key_arguments::RotateKeyArguments;
 use crate::rest::RestArguments;
 use crate::sandbox_help::SANDBOX_HELP;
 use clap::Args;
@@ -49,7 +54,7 @@ Environment:
                         former one at each start. Without it a token is made at the first
                         start and printed once; with --log-json it is written to the file
                         `admin-token` in the data directory instead.
-  POSTROOM_MASTER_KEY   the key that passwords are encrypted with, 64 hexadecimal digits.
+  POSTROOM_MASTER_KEY   the master key, which opens the passwords, 64 hexadecimal digits.
                         Without it the file `key` in the data directory holds one.
   POSTROOM_DATABASE_PASSWORD
                         the password for --database, if its URL has none.
@@ -114,6 +119,9 @@ pub(crate) enum CliCommand {
     /// Verifies every entity, file, reference and receipt of a data directory, while Postroom is
     /// stopped. Exit code 1: something is damaged, and each damage has a line.
     Verify(VerifyArguments),
+    /// Replaces the master key. If it is interrupted, the same command goes on with it.
+    #[command(after_help = ROTATE_KEY_HELP)]
+    RotateKey(RotateKeyArguments),
     /// Moves all data from SQLite into PostgreSQL, or back, while Postroom is stopped, and compares
     /// both. If it is interrupted, the same command goes on with it.
     #[command(after_help = MOVE_HELP)]
@@ -177,9 +185,9 @@ pub(crate) struct ServeArguments {
     /// webhook could reach the servers of your own network through Postroom.
     #[arg(long)]
     pub webhooks_to_private_addresses: bool,
-    /// A file with the key that passwords are encrypted with, instead of POSTROOM_MASTER_KEY.
-    #[arg(long, value_name = "FILE")]
-    pub master_key_file: Option<PathBuf>,
+    /// Where the master key comes from.
+    #[command(flatten)]
+    pub key: MasterKeyArguments,
     /// A file with the administrator's token, instead of POSTROOM_ADMIN_TOKEN.
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
@@ -200,28 +208,6 @@ pub(crate) struct ServeArguments {
     pub master_key: Option<SecretString>,
 }
 
-/// Where a command finds a PostgreSQL database.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct DatabaseArguments {
-    /// The PostgreSQL database that Postroom is run with: postgresql://user@host:port/database.
-    #[arg(long, value_name = "URL")]
-    pub database: Option<String>,
-    /// How it is connected to.
-    #[command(flatten)]
-    pub access: DatabaseAccess,
-}
-
-/// How a command connects to a PostgreSQL database.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct DatabaseAccess {
-    /// A file with the password of the database's user, instead of POSTROOM_DATABASE_PASSWORD.
-    #[arg(long, value_name = "FILE")]
-    pub database_password_file: Option<PathBuf>,
-    /// Certificates (PEM) of authorities to trust in addition to those of the system.
-    #[arg(long, value_name = "FILE")]
-    pub trust_ca: Option<PathBuf>,
-}
-
 /// Arguments of `postroom move`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct MoveArguments {
@@ -240,9 +226,9 @@ pub(crate) struct MoveArguments {
     /// How PostgreSQL is connected to.
     #[command(flatten)]
     pub access: DatabaseAccess,
-    /// A file with the key that passwords are encrypted with, instead of POSTROOM_MASTER_KEY.
-    #[arg(long, value_name = "FILE")]
-    pub master_key_file: Option<PathBuf>,
+    /// Where the master key comes from.
+    #[command(flatten)]
+    pub key: MasterKeyArguments,
 }
 
 /// Arguments of `postroom sandbox`.
@@ -292,9 +278,9 @@ pub(crate) struct RedecomposeArguments {
     /// The directory that holds everything.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// A file with the key that passwords are encrypted with, instead of POSTROOM_MASTER_KEY.
-    #[arg(long, value_name = "FILE")]
-    pub master_key_file: Option<PathBuf>,
+    /// Where the master key comes from.
+    #[command(flatten)]
+    pub key: MasterKeyArguments,
     /// The class of the messages.
     #[arg(long, value_name = "CLASS", default_value = "email/Messages")]
     pub class: String,
@@ -323,9 +309,9 @@ pub(crate) struct BackupArguments {
     /// key elsewhere: without it, the backup cannot be restored.
     #[arg(long)]
     pub without_key: bool,
-    /// A file with the key that passwords are encrypted with, instead of POSTROOM_MASTER_KEY.
-    #[arg(long, value_name = "FILE")]
-    pub master_key_file: Option<PathBuf>,
+    /// Where the master key comes from.
+    #[command(flatten)]
+    pub key: MasterKeyArguments,
 }
 
 /// Arguments of `postroom restore`.
@@ -345,9 +331,9 @@ pub(crate) struct RestoreArguments {
     /// good. Otherwise they are read and never removed.
     #[arg(long)]
     pub take_objects: bool,
-    /// A file with the key that passwords are encrypted with, for a backup without it.
-    #[arg(long, value_name = "FILE")]
-    pub master_key_file: Option<PathBuf>,
+    /// Where the master key comes from.
+    #[command(flatten)]
+    pub key: MasterKeyArguments,
     /// Where the data is, if it is not in the directory.
     #[command(flatten)]
     pub database: DatabaseArguments,
@@ -359,9 +345,9 @@ pub(crate) struct VerifyArguments {
     /// The directory that holds everything.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// A file with the key that passwords are encrypted with, instead of POSTROOM_MASTER_KEY.
-    #[arg(long, value_name = "FILE")]
-    pub master_key_file: Option<PathBuf>,
+    /// Where the master key comes from.
+    #[command(flatten)]
+    pub key: MasterKeyArguments,
     /// Where the data is, if it is not in the directory.
     #[command(flatten)]
     pub database: DatabaseArguments,

@@ -32,6 +32,22 @@ Example:
   postroom restore --from postroom-2026-11-28.backup --data ./data
   postroom restore --database postgresql://postroom@db.example/postroom --data ./data";
 
+/// The end of the help of `rotate-key`.
+pub(crate) const ROTATE_KEY_HELP: &str = "\
+The master key opens the keys of the domains, which encrypt the secrets. So a new one changes one
+row, however much is stored. Backups that were made before need the former key.
+
+Environment:
+  POSTROOM_MASTER_KEY         the present key, if it is not in the directory
+  POSTROOM_DATABASE_PASSWORD  the password of the database's user
+
+Examples:
+  postroom rotate-key --data ./data              stopped: a new key in the directory
+  postroom rotate-key --data ./data --database URL --new-key-file ./new-key
+                                                 while nodes run: both keys are accepted
+  postroom rotate-key --data ./data --database URL --master-key-file ./new-key --finish
+                                                 when all nodes have the new key";
+
 /// The end of the help of `move`.
 pub(crate) const MOVE_HELP: &str = "\
 A place is sqlite:DIR or postgresql://user@host:port/database. The place to move to has no data,

@@ -1,8 +1,8 @@
 //! The data directory: the store, or the lock beside a PostgreSQL database, and the key.
 
 use crate::blobs::BlobsAccess;
-use crate::cli::DatabaseAccess;
-use crate::cli::DatabaseArguments;
+use crate::database_arguments::DatabaseAccess;
+use crate::database_arguments::DatabaseArguments;
 use crate::dialing;
 use crate::secrets;
 use anyhow::Context;
@@ -204,7 +204,8 @@ pub(crate) async fn open_with(
 pub(crate) struct Stopped {
     /// The store.
     pub store: Store,
-    _lock: Option<DirectoryLock>,
+    /// The lock of the directory, if the data is not in it.
+    pub lock: Option<DirectoryLock>,
 }
 
 /// Opens a store for a command that needs Postroom to be stopped. `otherwise` says what to do while
@@ -228,7 +229,7 @@ pub(crate) async fn open_stopped(
                 Some(postroom_store::Error::Locked { .. }) => error.context(otherwise),
                 Some(_) | None => error,
             })?;
-        return Ok(Stopped { store, _lock: None });
+        return Ok(Stopped { store, lock: None });
     };
     let config = postgres_of(address, &arguments.access)?;
     let key = key_there(data, master_key)?;
@@ -236,7 +237,21 @@ pub(crate) async fn open_stopped(
     let database = PostgresDatabase::open(config).await.context("--database")?;
     nobody_uses(database.as_ref()).await?;
     let store = open_in(database, key, OpenedBy::command(), contents).await?;
-    Ok(Stopped { store, _lock: Some(lock) })
+    Ok(Stopped { store, lock: Some(lock) })
+}
+
+/// Opens a store in PostgreSQL for a command that may run beside other processes.
+pub(crate) async fn open_beside(
+    data: &Path,
+    arguments: &DatabaseArguments,
+    master_key: Option<&SecretString>,
+    contents: Contents<'_>,
+) -> anyhow::Result<Store> {
+    let address = arguments.database.as_deref().context("give --database")?;
+    let config = postgres_of(address, &arguments.access)?;
+    let key = key_there(data, master_key)?;
+    let database = PostgresDatabase::open(config).await.context("--database")?;
+    open_in(database, key, OpenedBy::command(), contents).await
 }
 
 /// The PostgreSQL database at an address, as the arguments of a command connect to it.

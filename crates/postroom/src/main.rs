@@ -4,6 +4,7 @@
 //!   cli ──► serve:    configuration ──► store, engine, api ──► until a signal
 //!       ──► redecompose: store, engine ──► the present parser over stored messages
 //!       ──► backup, restore, verify: store ──► a file with all of it, and back
+//!       ──► rotate-key: store ──► another master key
 //!       ──► move: store ──► all of it in another database
 //!       ──► sandbox:  a mail server to try integrations against
 //!       ──► demo:     both, and a client that shows the main job step by step
@@ -23,11 +24,17 @@ mod sandbox_help;
 
 mod command_help;
 
+mod database_arguments;
+
+mod key_arguments;
+
 mod cli;
 
 mod logging;
 
 mod secrets;
+
+mod key_command;
 
 mod dialing;
 
@@ -46,6 +53,8 @@ mod serve;
 mod redecompose;
 
 mod backup;
+
+mod rotate_key;
 
 mod moving;
 
@@ -99,6 +108,7 @@ fn run(arguments: cli::Cli) -> anyhow::Result<()> {
             cli::CliCommand::Backup(arguments) => Box::pin(backup::backup(arguments)).await,
             cli::CliCommand::Restore(arguments) => Box::pin(backup::restore(arguments)).await,
             cli::CliCommand::Verify(arguments) => Box::pin(backup::verify(arguments)).await,
+            cli::CliCommand::RotateKey(arguments) => Box::pin(rotate_key::run(arguments)).await,
             cli::CliCommand::Move(arguments) => Box::pin(moving::run(arguments)).await,
             cli::CliCommand::Sandbox(arguments) => Box::pin(sandbox::run(arguments)).await,
             cli::CliCommand::Demo(arguments) => Box::pin(demo::run(arguments)).await,

@@ -5,9 +5,9 @@
 
 use crate::cli::MoveArguments;
 use crate::data;
+use crate::key_command;
 use crate::logging;
 use crate::logging::say;
-use crate::secrets;
 use anyhow::Context;
 use anyhow::bail;
 use anyhow::ensure;
@@ -81,7 +81,7 @@ pub(crate) async fn run(arguments: MoveArguments) -> anyhow::Result<()> {
     };
     let to = MoveEnd::of(to).context("--to")?;
     ensure!(from != to, "--from and --to are the same place");
-    let given = secrets::MASTER_KEY.read(arguments.master_key_file.as_deref())?;
+    let given = key_command::master_key(&arguments.key).await?;
     let (key, key_directory) = key_of(&from, arguments.data.as_deref(), given.as_ref())?;
     // While the data is in PostgreSQL, a Postroom that uses it has locked the directory of its key.
     let lock = match (&from, &key_directory) {

@@ -6,9 +6,9 @@
 use crate::cli::RedecomposeArguments;
 use crate::data;
 use crate::data::Contents;
+use crate::key_command;
 use crate::logging;
 use crate::logging::say;
-use crate::secrets;
 use anyhow::Context;
 use anyhow::anyhow;
 use anyhow::ensure;
@@ -44,7 +44,7 @@ pub(crate) async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
     ensure!(arguments.class == MESSAGES, "only {MESSAGES} can be parsed again");
     let directory = &arguments.data;
-    let key = secrets::MASTER_KEY.read(arguments.master_key_file.as_deref())?;
+    let key = key_command::master_key(&arguments.key).await?;
     let database = &arguments.database;
     let contents = Contents::Known(&arguments.blobs, database.access.trust_ca.as_deref());
     let stopped = data::open_stopped(directory, database, key.as_ref(), RUNS, contents).await?;

@@ -72,12 +72,13 @@ fn from_file(given: &str, file: &Path) -> anyhow::Result<SecretString> {
     let opened = std::fs::File::open(file).with_context(at)?;
     let mut text = String::new();
     opened.take(FILE_BYTES_MAX).read_to_string(&mut text).with_context(at)?;
-    let text = SecretString::from(text);
+    trimmed(&SecretString::from(text)).with_context(|| format!("{}: the file is empty", at()))
+}
+
+/// A secret without the line end after it. `None`: nothing is left of it.
+pub(crate) fn trimmed(text: &SecretString) -> Option<SecretString> {
     let trimmed = text.expose_secret().trim_end_matches(['\r', '\n']);
-    if trimmed.is_empty() {
-        bail!("{}: the file is empty", at());
-    }
-    Ok(SecretString::from(trimmed))
+    (!trimmed.is_empty()).then(|| SecretString::from(trimmed))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]

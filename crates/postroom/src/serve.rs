@@ -6,6 +6,7 @@ use crate::cli::ServeArguments;
 use crate::data;
 use crate::data::Contents;
 use crate::data::OpenedBy;
+use crate::key_command;
 use crate::listen_address::cannot_listen;
 use crate::listen_address::is_beyond_this_host;
 use crate::logging;
@@ -60,7 +61,7 @@ pub(crate) async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
     logging::start(arguments.log_json, LevelFilter::INFO)?;
     let token_file = arguments.admin_token_file.as_deref();
     arguments.admin_token = secrets::ADMIN_TOKEN.read(token_file)?;
-    arguments.master_key = secrets::MASTER_KEY.read(arguments.master_key_file.as_deref())?;
+    arguments.master_key = key_command::master_key(&arguments.key).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -376,6 +377,13 @@ async fn open_store(
         }
         None => (data::open(data, key, by, contents).await?, None),
     };
+    if let [.., _, newest] = store.master_keys().await?.as_slice() {
+        tracing::warn!(
+            newest = %newest.mark,
+            "the database accepts two master keys, because `postroom rotate-key` is not finished. \
+             Give the newest one to all nodes, then end it with --finish"
+        );
+    }
     admin_token::ensure(&store, data, arguments).await?;
     Ok((store, lock))
 }

@@ -31,6 +31,7 @@ mod moving;
 mod objects;
 mod operations;
 mod redecompose;
+mod rotate_key;
 
 mod tls;
 mod tokens;
