@@ -30,6 +30,7 @@ use postroom_model::oauth::GrantKind;
 use postroom_model::oauth::OAuthApp;
 use postroom_model::oauth::TokenSlot;
 use postroom_model::oauth::TokenState;
+use postroom_model::oauth_answer::Consenter;
 use postroom_net::Credentials;
 use postroom_net::Secret;
 use postroom_store::AccountTokens;
@@ -232,10 +233,14 @@ impl TokenAsker {
             self.note(found, TokenStep::Failed { state, is_open: false }).await?;
             return Err(CredentialError::NeedsPerson { reason: found.without_consent() });
         };
+        let since = found.row.account.text(slot.refreshing_since()).map(str::to_owned);
+        if let Some(said) = found.refused_before() {
+            let reason = found.refusal(Consenter::Owner, said, since.as_deref());
+            return Err(CredentialError::NeedsPerson { reason });
+        }
         let used = found.entitled_by();
         known.may_ask(used)?;
         let asked = TokenRequest { app, client_secret: found.client_secret()?, grant };
-        let since = found.row.account.text(slot.refreshing_since()).map(str::to_owned);
         if since.is_none() {
             self.note(found, TokenStep::Asking(self.now())).await?;
         }
@@ -257,7 +262,17 @@ impl TokenAsker {
             Err(TokenFailure::Refused { by, reason }) => {
                 // An answer that may be lost is named until somebody consents again.
                 let (state, is_open) = (TokenState::Refused, since.is_some());
-                self.note(found, TokenStep::Failed { state, is_open }).await?;
+                // Only the owner's refusal ends with a new token. Others are lifted elsewhere.
+                let step = match by {
+                    Consenter::Owner => {
+                        let (reason, app_version) = (reason.clone(), found.app.app.version);
+                        TokenStep::Refused { reason, app_version, is_open }
+                    }
+                    Consenter::Organisation | Consenter::Administrator => {
+                        TokenStep::Failed { state, is_open }
+                    }
+                };
+                self.note(found, step).await?;
                 let reason = found.refusal(by, &reason, since.as_deref());
                 Err(CredentialError::NeedsPerson { reason })
             }
@@ -299,49 +314,153 @@ mod tests {
     use crate::account::Account;
     use crate::account::ServerKind;
     use crate::fixture;
+    use postroom_model::EntityId;
     use postroom_model::builtin::ACCOUNTS;
     use postroom_model::builtin::OAUTH_APPS;
     use postroom_model::builtin::PROFILES;
+    use postroom_sandbox::ListeningTokenServer;
     use postroom_sandbox::TokenFault;
     use postroom_sandbox::TokenServer;
+    use serde_json::Value as Json;
     use serde_json::json;
     use std::time::Duration;
 
+    const ANNA: &str = "anna@a.test";
+
+    /// An account whose app asks a provider on loopback.
+    struct Asking {
+        _directory: tempfile::TempDir,
+        _listening: ListeningTokenServer,
+        store: Store,
+        dialing: CurrentDialing,
+        provider: TokenServer,
+        app: EntityId,
+        account: EntityId,
+        source: OAuthCredentials,
+    }
+
+    impl Asking {
+        async fn new() -> Self {
+            let (directory, shared) = fixture::shared().await;
+            let (store, provider) = (shared.store.clone(), TokenServer::default());
+            let listening = provider.listen().await.unwrap();
+            let url = format!("http://{}/token", listening.address);
+            let app = json!({"name": "a", "tokenUrl": url});
+            let app = fixture::create(&store, OAUTH_APPS, app).await;
+            let servers = json!({"name": "p", "imapHost": "i.test", "smtpHost": "s.test"});
+            let profile = fixture::create(&store, PROFILES, servers).await;
+            let account = json!({
+                "profile_id": profile.to_string(), "address": ANNA,
+                "oauthApp_id": app.to_string(), "refreshToken": provider.consent(ANNA),
+            });
+            let account = fixture::create(&store, ACCOUNTS, account).await;
+            let dialing = CurrentDialing::new(shared.settings.dialing.clone());
+            let source = OAuthCredentials::new(store.clone(), dialing.clone(), TaskTracker::new());
+            let (_directory, _listening) = (directory, listening);
+            Self { _directory, _listening, store, dialing, provider, app, account, source }
+        }
+
+        /// The process ends, and another one goes on.
+        fn restart(&mut self) {
+            let (store, dialing) = (self.store.clone(), self.dialing.clone());
+            self.source = OAuthCredentials::new(store, dialing, TaskTracker::new());
+        }
+
+        async fn ask(&self, server: ServerKind) -> Result<Credentials, CredentialError> {
+            let row = self.store.account_find(AccountId::of(self.account)).await.unwrap().unwrap();
+            let request = CredentialRequest::of(&Account::from_row(&row), server).unwrap();
+            self.source.get(&request).await
+        }
+
+        /// The words of a refusal.
+        async fn refused(&self, server: ServerKind) -> String {
+            match self.ask(server).await {
+                Err(CredentialError::NeedsPerson { reason }) => reason,
+                other => panic!("{server:?}: {other:?}"),
+            }
+        }
+
+        async fn change(&self, values: Json) {
+            fixture::change(&self.store, ACCOUNTS, self.account, values).await;
+        }
+
+        fn asked(&self) -> usize {
+            self.provider.asked().len()
+        }
+    }
+
     #[tokio::test]
     async fn a_provider_that_asks_to_wait_is_left_alone_by_both_servers_of_an_account() {
-        let (_directory, shared) = fixture::shared().await;
-        let (store, provider) = (shared.store.clone(), TokenServer::default());
-        let listening = provider.listen().await.unwrap();
-        let app = json!({"name": "a", "tokenUrl": format!("http://{}/token", listening.address)});
-        let app = fixture::create(&store, OAUTH_APPS, app).await;
-        let servers = json!({"name": "p", "imapHost": "i.test", "smtpHost": "s.test"});
-        let profile = fixture::create(&store, PROFILES, servers).await;
-        let account = json!({
-            "profile_id": profile.to_string(), "address": "anna@a.test",
-            "oauthApp_id": app.to_string(), "refreshToken": provider.consent("anna@a.test"),
-        });
-        let id = fixture::create(&store, ACCOUNTS, account).await;
-        let dialing = CurrentDialing::new(shared.settings.dialing.clone());
-        let source = OAuthCredentials::new(store.clone(), dialing, TaskTracker::new());
-        let ask = async |server: ServerKind| {
-            let row = store.account_find(AccountId::of(id)).await.unwrap().unwrap();
-            let request = CredentialRequest::of(&Account::from_row(&row), server).unwrap();
-            source.get(&request).await
-        };
-        provider.then(&[TokenFault::AsksToWait(500)]);
+        let it = Asking::new().await;
+        it.provider.then(&[TokenFault::AsksToWait(500)]);
         for server in [ServerKind::Imap, ServerKind::Smtp, ServerKind::Imap] {
-            let Err(CredentialError::Temporary { after: Some(after), .. }) = ask(server).await
+            let Err(CredentialError::Temporary { after: Some(after), .. }) = it.ask(server).await
             else {
                 panic!("{server:?}")
             };
             assert!(after > Duration::from_secs(400), "{after:?}");
-            assert_eq!(provider.asked().len(), 1, "{server:?}");
+            assert_eq!(it.asked(), 1, "{server:?}");
         }
         // A new consent does not wait.
-        let again = json!({"refreshToken": provider.consent("anna@a.test")});
-        fixture::change(&store, ACCOUNTS, id, again).await;
-        ask(ServerKind::Smtp).await.unwrap();
-        ask(ServerKind::Imap).await.unwrap();
-        assert_eq!(provider.asked().len(), 2);
+        it.change(json!({"refreshToken": it.provider.consent(ANNA)})).await;
+        it.ask(ServerKind::Smtp).await.unwrap();
+        it.ask(ServerKind::Imap).await.unwrap();
+        assert_eq!(it.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_refused_refresh_token_is_asked_with_once_until_somebody_consents_again() {
+        let mut it = Asking::new().await;
+        it.provider.withdraw(ANNA);
+        let said = it.refused(ServerKind::Imap).await;
+        assert!(said.contains("invalid_grant") && said.contains("consent again"), "{said}");
+        assert_eq!(it.refused(ServerKind::Smtp).await, said);
+        it.restart();
+        for server in [ServerKind::Smtp, ServerKind::Imap] {
+            assert_eq!(it.refused(server).await, said, "the same words after a restart");
+        }
+        assert_eq!(it.asked(), 1);
+
+        // What is wrong may have been the app.
+        fixture::change(&it.store, OAUTH_APPS, it.app, json!({"clientId": "another"})).await;
+        it.refused(ServerKind::Imap).await;
+        it.refused(ServerKind::Smtp).await;
+        assert_eq!(it.asked(), 2);
+
+        it.change(json!({"refreshToken": it.provider.consent(ANNA)})).await;
+        it.ask(ServerKind::Imap).await.unwrap();
+        it.ask(ServerKind::Smtp).await.unwrap();
+        assert_eq!(it.asked(), 3);
+        let row = it.store.account_find(AccountId::of(it.account)).await.unwrap().unwrap();
+        assert_eq!(row.account.text("tokenRefusal"), None);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_holds_for_the_other_slot_with_the_same_token() {
+        let it = Asking::new().await;
+        let token = it.provider.consent(ANNA);
+        let both = json!({
+            "smtpOauthApp_id": it.app.to_string(), "refreshToken": token,
+            "smtpRefreshToken": token,
+        });
+        it.change(both.clone()).await;
+        it.provider.withdraw(ANNA);
+        let said = it.refused(ServerKind::Imap).await;
+        assert!(it.refused(ServerKind::Smtp).await.contains("invalid_grant"), "{said}");
+        assert_eq!(it.asked(), 1);
+        // Another token, or one that was given later, is tried.
+        it.change(json!({"smtpRefreshToken": it.provider.consent(ANNA)})).await;
+        it.ask(ServerKind::Smtp).await.unwrap();
+        it.refused(ServerKind::Imap).await;
+        assert_eq!(it.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_an_administrator_can_lift_is_asked_again() {
+        let it = Asking::new().await;
+        it.provider.register("client", "hush");
+        it.refused(ServerKind::Imap).await;
+        it.refused(ServerKind::Smtp).await;
+        assert_eq!(it.asked(), 2);
     }
 }

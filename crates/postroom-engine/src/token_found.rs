@@ -12,9 +12,11 @@ use postroom_model::oauth::OAuthApp;
 use postroom_model::oauth::TokenSlot;
 use postroom_model::oauth_answer::Consenter;
 use postroom_store::AccountRow;
+use postroom_store::AccountTokens;
 use postroom_store::OAuthAppRow;
 use postroom_store::Sealed;
 use postroom_store::SecretMark;
+use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +95,37 @@ impl FoundTokens {
     pub(crate) fn client_secret(&self) -> Result<Option<SecretString>, CredentialError> {
         let secret = self.app.client_secret.as_ref();
         secret.map(|sealed| opened(sealed, names::CLIENT_SECRET)).transpose()
+    }
+
+    /// What the provider said when it refused this refresh token, if the app is still as it was
+    /// then. The other slot of the account may have the same token, and have asked with it.
+    pub(crate) fn refused_before(&self) -> Option<&str> {
+        if self.oauth.grant != GrantKind::RefreshToken {
+            return None;
+        }
+        TokenSlot::ALL.into_iter().filter(|slot| self.is_of(*slot)).find_map(|slot| {
+            let version = self.row.account.number(slot.refused_app_version());
+            let said = self.row.account.text(slot.refusal());
+            said.filter(|_| version == Some(self.app.app.version))
+        })
+    }
+
+    /// Whether a slot has the refresh token that is asked with, since this one has it at least.
+    fn is_of(&self, slot: TokenSlot) -> bool {
+        if slot == self.slot {
+            return true;
+        }
+        let since = |slot: TokenSlot| self.row.account.text(slot.consented_at());
+        let Some(AccountTokens { app: Some(app), refresh_token: Some(other), .. }) =
+            self.row.tokens_of(slot).filter(|_| since(slot) >= since(self.slot))
+        else {
+            return false;
+        };
+        let Some(Ok(own)) = self.refresh_token.as_ref().map(Sealed::open) else {
+            return false;
+        };
+        let is_same = |other: SecretString| other.expose_secret() == own.expose_secret();
+        app.app.id == self.app.app.id && other.open().is_ok_and(is_same)
     }
 
     /// How long the stored access token is still good. `None`: nobody knows.

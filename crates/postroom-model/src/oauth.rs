@@ -128,6 +128,18 @@ impl TokenSlot {
         self.of(names::REFRESHING_SINCE, names::SMTP_REFRESHING_SINCE)
     }
 
+    /// The property with what the provider said when it refused the refresh token.
+    #[must_use]
+    pub fn refusal(self) -> &'static str {
+        self.of(names::TOKEN_REFUSAL, names::SMTP_TOKEN_REFUSAL)
+    }
+
+    /// The property with the version that the app had then.
+    #[must_use]
+    pub fn refused_app_version(self) -> &'static str {
+        self.of(names::REFUSED_APP_VERSION, names::SMTP_REFUSED_APP_VERSION)
+    }
+
     fn of(self, account: &'static str, smtp: &'static str) -> &'static str {
         match self {
             Self::Account => account,
@@ -328,6 +340,8 @@ pub fn tokens_implied(before: &Entity, sent: &mut Map<String, Json>, now: Timest
         sent.insert(slot.state().to_owned(), Json::from(TokenState::None.as_str()));
         sent.insert(slot.expires_at().to_owned(), Json::Null);
         sent.insert(slot.refreshing_since().to_owned(), Json::Null);
+        sent.insert(slot.refusal().to_owned(), Json::Null);
+        sent.insert(slot.refused_app_version().to_owned(), Json::Null);
     }
 }
 
@@ -478,6 +492,8 @@ mod tests {
         assert_eq!(given["consentedAt"], then);
         assert_eq!((&given["tokenState"], &given["tokenExpiresAt"]), (&json!("none"), &Json::Null));
         assert_eq!(given.get("smtpTokenState"), None);
+        assert_eq!(given.get("tokenRefusal"), Some(&Json::Null), "a refusal ends with a consent");
+        assert_eq!(given.get("refusedAppVersion"), Some(&Json::Null));
 
         let moved = implied(&had, json!({"oauthApp_id": "two"}));
         let is_null = |name: &str| moved.get(name) == Some(&Json::Null);

@@ -39,6 +39,15 @@ pub enum TokenStep {
         /// Whether the provider may have given one, and its answer was lost.
         is_open: bool,
     },
+    /// The provider takes the refresh token no more. It is not asked with it again.
+    Refused {
+        /// What it said.
+        reason: String,
+        /// The version of the app that asked.
+        app_version: i64,
+        /// Whether the provider may have replaced the refresh token, and its answer was lost.
+        is_open: bool,
+    },
 }
 
 impl TokenStep {
@@ -54,8 +63,18 @@ impl TokenStep {
                 put(slot.expires_at(), json!(expires_at.to_string()));
                 put(slot.state(), json!(TokenState::Valid.as_str()));
                 put(slot.refreshing_since(), Json::Null);
+                put(slot.refusal(), Json::Null);
+                put(slot.refused_app_version(), Json::Null);
                 if let Some(token) = refresh_token {
                     put(slot.refresh_token(), json!(token.expose_secret()));
+                }
+            }
+            Self::Refused { reason, app_version, is_open } => {
+                put(slot.state(), json!(TokenState::Refused.as_str()));
+                put(slot.refusal(), json!(reason));
+                put(slot.refused_app_version(), json!(app_version));
+                if !is_open {
+                    put(slot.refreshing_since(), Json::Null);
                 }
             }
             Self::Failed { state, is_open } => {
@@ -209,8 +228,34 @@ mod tests {
         assert_eq!(feed_settled(&store, 0).await.len(), before.len() + 1);
         assert_eq!(now.account.text("tokenState"), Some("refused"));
         assert_eq!((now.account.text("refreshingSince"), now.account.version), (None, version));
+
+        let refused = |app_version| {
+            let reason = "it answers 400 invalid_grant".to_owned();
+            TokenStep::Refused { reason, app_version, is_open: false }
+        };
+        let shown = async || {
+            let account = row(&store).await.account;
+            let said = account.text("tokenRefusal").map(str::to_owned);
+            (said, account.number("refusedAppVersion"), account.text("tokenState") == Some("valid"))
+        };
+        step(refused(7)).await;
+        assert_eq!(
+            shown().await,
+            (Some("it answers 400 invalid_grant".to_owned()), Some(7), false)
+        );
+        step(granted("three", None, 29_000)).await;
+        assert_eq!(shown().await, (None, None, true), "a token ends a refusal");
+        step(refused(8)).await;
+        let class = store.builtin(ACCOUNTS).unwrap();
+        let id = EntityId::from_u128(ACCOUNT);
+        let domain = domain();
+        let place = EntityPlace::new(&domain, &class, id);
+        let consent = json!({"refreshToken": "third"});
+        let done = store.entity_update(place, consent.as_object().unwrap(), None).await.unwrap();
+        assert!(matches!(done, Updated::Done(_)));
+        assert_eq!(shown().await, (None, None, false), "and so does a consent");
         let told: Vec<_> = feed_settled(&store, 0).await;
-        for secret in ["first", "second", "one", "two", "hush"] {
+        for secret in ["first", "second", "third", "one", "two", "three", "hush"] {
             assert!(!format!("{told:?}").contains(&format!("\"{secret}\"")), "{secret}");
         }
     }

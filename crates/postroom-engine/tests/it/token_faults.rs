@@ -191,16 +191,16 @@ async fn a_lost_answer_is_named_until_somebody_consents_again() {
     world.provider.then(&[TokenFault::Cut]);
     let account = world.account(&world.provider.consent(ANNA)).await;
     let message = world.send(account, "out").await;
+    let mut asked = None;
     for _ in 0..3 {
         let engine = world.world.start(world.settings()).await;
-        let asked = world.provider.asked().len();
-        while world.provider.asked().len() == asked {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+        world.until(account, |it| is(it, "failed")).await;
         tokio::time::sleep(Duration::from_secs(1_000)).await;
         let failed = world.until(account, |it| is(it, "failed")).await;
         assert!(says(&failed, "its answer is lost"), "{failed:?}");
         engine.stop().await;
+        let now = world.provider.asked().len();
+        assert_eq!(*asked.get_or_insert(now), now, "a refused token is not tried again");
     }
     let engine = world.world.start(world.settings()).await;
     let again = json!({"refreshToken": world.provider.consent(ANNA)});

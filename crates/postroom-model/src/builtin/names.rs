@@ -173,6 +173,8 @@ pub const REFERENCES: &str = "references";
 pub const REFRESHING_SINCE: &str = "refreshingSince";
 /// `refreshToken` of an account.
 pub const REFRESH_TOKEN: &str = "refreshToken";
+/// `refusedAppVersion` of an account.
+pub const REFUSED_APP_VERSION: &str = "refusedAppVersion";
 /// `replyTo` of an account and a message.
 pub const REPLY_TO: &str = "replyTo";
 /// `retryFor` of a webhook.
@@ -213,10 +215,14 @@ pub const SMTP_PORT: &str = "smtpPort";
 pub const SMTP_REFRESHING_SINCE: &str = "smtpRefreshingSince";
 /// `smtpRefreshToken` of an account.
 pub const SMTP_REFRESH_TOKEN: &str = "smtpRefreshToken";
+/// `smtpRefusedAppVersion` of an account.
+pub const SMTP_REFUSED_APP_VERSION: &str = "smtpRefusedAppVersion";
 /// `smtpSecurity` of a profile.
 pub const SMTP_SECURITY: &str = "smtpSecurity";
 /// `smtpTokenExpiresAt` of an account.
 pub const SMTP_TOKEN_EXPIRES_AT: &str = "smtpTokenExpiresAt";
+/// `smtpTokenRefusal` of an account.
+pub const SMTP_TOKEN_REFUSAL: &str = "smtpTokenRefusal";
 /// `smtpTokenState` of an account.
 pub const SMTP_TOKEN_STATE: &str = "smtpTokenState";
 /// `specialUse` of a folder.
@@ -249,6 +255,8 @@ pub const TO: &str = "to";
 pub const TOKEN: &str = "token";
 /// `tokenExpiresAt` of an account.
 pub const TOKEN_EXPIRES_AT: &str = "tokenExpiresAt";
+/// `tokenRefusal` of an account.
+pub const TOKEN_REFUSAL: &str = "tokenRefusal";
 /// `tokenState` of an account.
 pub const TOKEN_STATE: &str = "tokenState";
 /// `tokenUrl` of an OAuth app.
