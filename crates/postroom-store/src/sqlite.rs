@@ -72,9 +72,17 @@ impl Sqlite {
     ///
     /// When the file cannot be opened, is no database, or is without the log that it had.
     pub(crate) fn open(file: &Path, readers: usize, clock: &Clock) -> Result<Self, Error> {
-        match Self::try_open(file, readers, clock) {
+        let opened = match Self::try_open(file, readers, clock) {
             // The index of the log needs space too.
             Err(Error::Full) if Reserve::beside(file).release() => {
+                Self::try_open(file, readers, clock)
+            }
+            opened => opened,
+        };
+        match opened {
+            // The reserve was used before. Without its log, the database needs less space.
+            Err(Error::Full) => {
+                wal::write_back(file)?;
                 Self::try_open(file, readers, clock)
             }
             opened => opened,

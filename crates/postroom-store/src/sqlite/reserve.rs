@@ -1,8 +1,9 @@
 //! The reserve: disk space for deletions, and for small writes that must not be lost. A deletion
 //! writes before it frees space, so without the reserve nobody could make room on a full disk.
 //!
-//! It is a separate file. If such a batch finds no space, the file is truncated. From then on, all
-//! other batches are refused until there is space for a new reserve.
+//! It is a separate file. If such a batch finds no space, the file is truncated, but for a rest that
+//! the next start takes. From then on, all other batches are refused until there is space for a new
+//! reserve.
 
 use rustix::fs::FallocateFlags;
 use rustix::fs::StatVfs;
@@ -14,6 +15,8 @@ use std::path::PathBuf;
 
 /// The maximum size, which is the maximum size of the database's log.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How much of it is left when it is freed. A start takes that: it writes before anybody can delete.
+const START_BYTES: u64 = 512 * 1024;
 /// On a small disk, the size of the reserve is the size of the disk divided by this.
 const PART: u64 = 5;
 
@@ -30,9 +33,13 @@ impl Reserve {
     pub(super) fn beside(file: &Path) -> Self {
         let path = file.with_file_name("reserve");
         let length = std::fs::metadata(&path).map(|metadata| metadata.len());
-        let mut reserve = Self { path, is_used: length.as_ref().is_ok_and(|bytes| *bytes == 0) };
-        if !length.is_ok_and(|bytes| bytes > 0) {
+        let is_used = length.as_ref().is_ok_and(|bytes| *bytes <= START_BYTES);
+        let mut reserve = Self { path, is_used };
+        if is_used || length.is_err() {
             reserve.restore();
+        }
+        if reserve.is_used && reserve.release_rest() {
+            tracing::warn!("the rest of the reserve of disk space was freed for the start");
         }
         reserve
     }
@@ -57,7 +64,7 @@ impl Reserve {
         if self.is_used || !self.path.exists() {
             return false;
         }
-        match File::options().write(true).open(&self.path).and_then(|file| file.set_len(0)) {
+        match self.cut(START_BYTES) {
             Ok(()) => {
                 self.is_used = true;
                 tracing::warn!(
@@ -71,6 +78,16 @@ impl Reserve {
                 false
             }
         }
+    }
+
+    /// Frees what is left of it, for a start. `false` when all of it is free already.
+    fn release_rest(&self) -> bool {
+        let has_rest = std::fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() > 0);
+        has_rest && self.cut(0).is_ok()
+    }
+
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        File::options().write(true).open(&self.path).and_then(|file| file.set_len(bytes))
     }
 
     /// Makes the reserve if there is space for it twice.
@@ -138,8 +155,10 @@ mod tests {
         assert!(made.len() > 0 && made.blocks() * 512 >= made.len(), "it takes its space");
         assert!(!reserve.is_used());
         assert!(reserve.release());
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), START_BYTES, "a start needs the rest");
         assert!(!reserve.release(), "there is nothing more to free");
+        assert!(reserve.release_rest() && !reserve.release_rest());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
         // This disk has space.
         assert!(!reserve.is_used());
         assert_eq!(std::fs::metadata(&path).unwrap().len(), made.len());

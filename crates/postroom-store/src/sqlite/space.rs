@@ -10,21 +10,18 @@ use std::path::Path;
 
 /// How many free pages the file keeps, so that its size does not change with every message.
 const KEPT_PAGES: i64 = 64;
-/// How many pages are given back in one transaction.
-const STEP_PAGES: i64 = 256;
-
-/// Gives back free pages. Returns whether there are more.
-pub(super) fn give_back(connection: &Connection) -> Result<bool, Error> {
+/// Gives back at most so many free pages. Returns whether there are more.
+pub(super) fn give_back(connection: &Connection, step_pages: i64) -> Result<bool, Error> {
     let free = whole(connection, "PRAGMA freelist_count")? - KEPT_PAGES;
     if free <= 0 || whole(connection, "PRAGMA auto_vacuum")? != INCREMENTAL {
         return Ok(false);
     }
-    let sql = format!("PRAGMA incremental_vacuum({})", free.min(STEP_PAGES));
+    let sql = format!("PRAGMA incremental_vacuum({})", free.min(step_pages));
     let mut step = connection.prepare(&sql).map_err(statement::failed)?;
     let mut pages = step.raw_query();
     // Each page is a row.
     while pages.next().map_err(statement::failed)?.is_some() {}
-    Ok(free > STEP_PAGES)
+    Ok(free > step_pages)
 }
 
 /// The `auto_vacuum` mode in which a database gives back pages when it is asked to.

@@ -32,6 +32,8 @@ const WHOLE: &str = "wal whole";
 const PAGES: i32 = 4096;
 /// After an incomplete checkpoint, the next one follows after so many more pages.
 const PAGES_AGAIN: i32 = 1024;
+/// How many free pages are given back in one transaction, which may move as many into the log.
+const STEP_PAGES: i32 = 256;
 /// A reserve that holds so many pages has room for a log of [`PAGES`].
 const PAGES_FIT: i32 = PAGES - PAGES / 64;
 /// The bytes of a page and of its header in the log.
@@ -164,6 +166,11 @@ impl Wal {
         self.pages().saturating_add(PAGES_AGAIN.min(self.pages_max))
     }
 
+    /// How many free pages are given back at once: on a small disk, a part of the log.
+    pub(super) fn step_pages(&self) -> i64 {
+        STEP_PAGES.min(self.pages_max / 4).max(1).into()
+    }
+
     /// How many pages it has.
     pub(super) fn pages(&self) -> i32 {
         self.logged.load(Ordering::Relaxed)
@@ -214,6 +221,23 @@ impl Wal {
     }
 }
 
+/// Writes all of the log into the file without its index, which needs space that a full disk does
+/// not have. No other connection may be open.
+///
+/// # Errors
+///
+/// As [`before_open`] and [`Wal::of`]; [`Error::Full`] if the file has to grow.
+pub(super) fn write_back(file: &Path) -> Result<(), Error> {
+    let in_file = before_open(file)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(file, flags).map_err(statement::failed)?;
+    for (name, value) in [("locking_mode", "EXCLUSIVE"), ("journal_mode", "WAL")] {
+        connection.pragma_update(None, name, value).map_err(statement::failed)?;
+    }
+    let wal = Wal::of(&mut connection, file, in_file)?;
+    wal.close(&connection)
+}
+
 /// Whether all of the log was written back.
 fn run(connection: &Connection, how: Checkpoint) -> Result<bool, Error> {
     let sql = match how {
@@ -259,6 +283,29 @@ mod tests {
         reader.execute_batch("COMMIT").unwrap();
         wal.checkpoint(&connection, Checkpoint::Passive).unwrap();
         assert_eq!((wal.whole, wal.number, number_in_file(&file)), (7, 8, Some(7)));
+    }
+
+    #[test]
+    fn a_log_is_written_back_without_its_index() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, copy) = (directory.path().join("a.db"), directory.path().join("b.db"));
+        let mut connection = Connection::open(&file).unwrap();
+        let set_up = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+            CREATE TABLE \"meta\" (\"name\" TEXT PRIMARY KEY, \"number\" INTEGER)";
+        connection.execute_batch(set_up).unwrap();
+        let mut wal = Wal::of(&mut connection, &file, None).unwrap();
+        wal.checkpoint(&connection, Checkpoint::Passive).unwrap();
+        connection.execute("INSERT INTO \"meta\" VALUES ('last', 7)", []).unwrap();
+        // As after a kill: there is a log, and no index.
+        std::fs::copy(&file, &copy).unwrap();
+        std::fs::copy(log_of(&file), log_of(&copy)).unwrap();
+        assert_eq!(number_in_file(&copy), Some(1));
+        write_back(&copy).unwrap();
+        assert_eq!(number_in_file(&copy), Some(2), "nothing is left in the log");
+        assert!(!directory.path().join("b.db-shm").exists());
+        assert!(std::fs::metadata(log_of(&copy)).map_or(true, |log| log.len() == 0));
+        let copy = Connection::open(&copy).unwrap();
+        assert_eq!(number(&copy, "last").unwrap(), Some(7));
     }
 
     #[test]

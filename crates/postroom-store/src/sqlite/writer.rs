@@ -110,30 +110,43 @@ impl Writer {
         }
         let unwritten = commit_group(&self.connection, group);
         if !unwritten.is_empty() {
-            if self.reserve.release() {
-                for write in commit_group(&self.connection, unwritten) {
-                    refuse_all([write.reply].into_iter(), &Error::Full);
+            let is_released = self.reserve.release();
+            // What the log has must get into the file before anything else takes the space: until
+            // then the log only grows.
+            let left = match self.empty_log() {
+                Err(error) if !is_released => {
+                    tracing::debug!(%error, "there is no space to make room in");
+                    unwritten
                 }
-            } else {
-                refuse_all(unwritten.into_iter().map(|write| write.reply), &Error::Full);
-            }
+                Ok(()) | Err(_) => commit_group(&self.connection, unwritten),
+            };
+            refuse_all(left.into_iter().map(|write| write.reply), &Error::Full);
         }
         self.wal.after_commit(&self.connection);
     }
 
-    /// Gives back some space. If there is none to give back, empties the log.
+    /// Gives back some space. If there is none to give back, empties the log. On a full disk the
+    /// log is emptied first, because it also takes what is moved to give space back.
     fn tidy(&mut self) -> Result<bool, Error> {
-        if space::give_back(&self.connection)? {
+        let is_full = self.reserve.is_used();
+        if is_full {
+            self.empty_log()?;
+        }
+        if space::give_back(&self.connection, self.wal.step_pages())? {
             return Ok(true);
         }
-        if self.wal.pages() > LOG_PAGES_KEPT || self.reserve.is_used() {
-            // It does not wait for readers, because a later attempt will do.
-            self.connection.busy_timeout(Duration::ZERO).map_err(statement::failed)?;
-            let emptied = self.wal.checkpoint(&self.connection, Checkpoint::Truncate);
-            self.connection.busy_timeout(BUSY).map_err(statement::failed)?;
-            emptied?;
+        if is_full || self.wal.pages() > LOG_PAGES_KEPT {
+            self.empty_log()?;
         }
         Ok(false)
+    }
+
+    /// Empties the log. It does not wait for readers, because a later attempt will do.
+    fn empty_log(&mut self) -> Result<(), Error> {
+        self.connection.busy_timeout(Duration::ZERO).map_err(statement::failed)?;
+        let emptied = self.wal.checkpoint(&self.connection, Checkpoint::Truncate);
+        self.connection.busy_timeout(BUSY).map_err(statement::failed)?;
+        emptied
     }
 }
 
