@@ -85,7 +85,7 @@ mod tests {
     async fn stored(store: &Store, domain: &Domain, values: Json) -> EntityId {
         let class = store.builtin(MESSAGES).unwrap();
         let entity = Entity::new(store.clock().new_id(), values.as_object().unwrap().clone());
-        let row = store.entity_row(&class, &entity).unwrap();
+        let row = store.entity_row(domain, &class, &entity).unwrap();
         store.write(store.records(domain, &class).create(row)).await.unwrap();
         entity.id
     }
@@ -129,7 +129,7 @@ mod tests {
             let report = json!({"account_id": own.to_string(), "messageDirection": "in"});
             let report = report.as_object().unwrap().clone();
             let report = Entity::new(store.clock().new_id(), report);
-            let mut row = store.entity_row(&class, &report).unwrap();
+            let mut row = store.entity_row(&domain, &class, &report).unwrap();
             store.report_link(&domain, &class, &mut row, message_id).await.unwrap();
             store.write(store.records(&domain, &class).create(row)).await.unwrap();
             let kept = store.entity_get(&domain, &class, report.id).await.unwrap().unwrap();

@@ -1,9 +1,9 @@
 //! The reserve: disk space for deletions, and for small writes that must not be lost. A deletion
 //! writes before it frees space, so without the reserve nobody could make room on a full disk.
 //!
-//! It is a separate file. If such a batch finds no space, the file is truncated, but for a rest that
-//! the next start takes. From then on, all other batches are refused until there is space for a new
-//! reserve.
+//! It is a separate file. If such a batch finds no space, the file is truncated, but for a rest
+//! that the next start takes. From then on, all other batches are refused until there is space for
+//! a new reserve.
 
 use rustix::fs::FallocateFlags;
 use rustix::fs::StatVfs;
@@ -15,7 +15,8 @@ use std::path::PathBuf;
 
 /// The maximum size, which is the maximum size of the database's log.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// How much of it is left when it is freed. A start takes that: it writes before anybody can delete.
+/// How much of it is left when it is freed. A start takes that, because it writes before anybody
+/// can delete.
 const START_BYTES: u64 = 512 * 1024;
 /// On a small disk, the size of the reserve is the size of the disk divided by this.
 const PART: u64 = 5;
