@@ -142,8 +142,6 @@ async fn a_receiver_that_was_away_for_too_long_is_told_what_it_missed() {
     assert!(seqs[1..].iter().all(|seq| *seq > to), "{seqs:?} {to}");
     assert!((500..=1_000).contains(&(seqs.len() - 1)), "{}", seqs.len());
     assert!(seqs.is_sorted(), "{seqs:?}");
-    let hook = postroom.get(&hook).await.unwrap();
-    assert!(hook["statusText"].as_str().unwrap().starts_with("events were missed"), "{hook}");
 }
 
 #[on_both(flavor = "multi_thread")]
