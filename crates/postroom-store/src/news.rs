@@ -88,8 +88,8 @@ impl Store {
         let sql = format!(
             "SELECT COALESCE((SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'feed trimmed'), 0),
              {}, {}",
-            seq::last(dialect.seq_settled()),
-            seq::last(dialect.seq_given())
+            seq::last_settled(dialect),
+            seq::last_given(dialect)
         );
         let rows = self.read(Statement::new(sql)).await?;
         let bounds = rows.first().and_then(|row| {

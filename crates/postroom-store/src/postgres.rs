@@ -51,6 +51,8 @@ use crate::database_state::StateTexts;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::postgres::failing::Failing;
+use crate::postgres::failing::UncertainBatch;
+use crate::postgres::session::RECOVERED;
 use crate::postgres::sessions::SessionUse;
 use crate::postgres::sessions::Sessions;
 use std::fmt;
@@ -220,6 +222,19 @@ fn in_task<T: Send + 'static>(
     Box::pin(async move { task.await.unwrap_or(Err(Error::Closed)) })
 }
 
+/// Postroom sets no limit to the time of such a statement, so an administrator, or a setting of the
+/// server, has ended it. Nothing was done, and another attempt may succeed.
+fn canceled(failing: Failing) -> Failing {
+    match failing {
+        Failing::Refused(Error::TooSlow) => {
+            let reason = "its server canceled a statement (pg_cancel_backend, or a \
+                          statement_timeout that is too short for Postroom)";
+            Failing::Lost(Error::Unreachable { reason: reason.to_owned() })
+        }
+        failing => failing,
+    }
+}
+
 impl PostgresShared {
     async fn read(&self, statement: &Statement) -> Result<Vec<Row>, Error> {
         let asked = Instant::now();
@@ -257,7 +272,7 @@ impl PostgresShared {
             used.connection.forget();
         }
         used.give_back();
-        read
+        if left.is_none() { read.map_err(canceled) } else { read }
     }
 
     async fn write(&self, batch: &[Statement]) -> Result<Vec<Outcome>, Error> {
@@ -295,10 +310,11 @@ impl PostgresShared {
             used.connection.forget();
         }
         match wrote {
-            Err(Failing::Unknown { transaction, outcomes }) => {
+            Err(Failing::Unknown(UncertainBatch { transaction, recovered, outcomes })) => {
                 // The permit of the lost connection is held meanwhile, so that a server in trouble
                 // gets no additional connection.
-                if self.was_committed(transaction).await.map_err(Failing::Refused)? {
+                let committed = self.was_committed(transaction, recovered).await;
+                if committed.map_err(Failing::Refused)? {
                     Ok(outcomes)
                 } else {
                     let reason = "the connection was lost, and nothing was done".to_owned();
@@ -307,21 +323,31 @@ impl PostgresShared {
             }
             wrote => {
                 used.give_back();
-                wrote
+                wrote.map_err(canceled)
             }
         }
     }
 
     /// Whether a transaction was committed. Its connection was lost after COMMIT was sent.
-    async fn was_committed(&self, transaction: Value) -> Result<bool, Error> {
+    ///
+    /// If the server has crashed since, a number that is not taken, or whose transaction is not
+    /// committed, shows that this transaction is not committed. A committed one with this number
+    /// may be another, and then the outcome stays unknown.
+    async fn was_committed(&self, transaction: Value, recovered: String) -> Result<bool, Error> {
         let begun = Instant::now();
-        let sql = "SELECT pg_xact_status($1)";
-        let status = Statement::new(sql).bind_all([transaction]);
+        let sql = format!(
+            "SELECT CASE WHEN ({RECOVERED}) = $2 THEN pg_xact_status($1)
+               WHEN $1 >= pg_snapshot_xmax(pg_current_snapshot()) THEN 'aborted'
+               WHEN pg_xact_status($1) = 'committed' THEN 'perhaps'
+               ELSE 'aborted' END"
+        );
+        let status = Statement::new(sql).bind_all([transaction, Value::Text(recovered)]);
         while begun.elapsed() < OUTCOME_WITHIN {
             if let Ok(rows) = self.try_read(&status, None).await {
                 match rows.first().and_then(|row| row.text(0)) {
                     Some("committed") => return Ok(true),
                     Some("aborted") => return Ok(false),
+                    Some("perhaps") => break,
                     // The server still has it, or has forgotten it.
                     Some(_) | None => {}
                 }

@@ -29,6 +29,9 @@ pub(crate) const SEQ: &str = "seq";
 /// How many changes a batch may have. Their places take 16 bits of the number.
 pub(crate) const CHANGES_MAX: i64 = (1 << 16) - 1;
 
+/// The SQL of the last number, where the database counts the numbers that it gives.
+const COUNTED: &str = "(SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq')";
+
 /// The condition that a reader may go past the number of a row. It begins with `AND`. It is empty
 /// if it always holds. A reader without it would miss changes with smaller numbers that become
 /// visible later.
@@ -105,21 +108,33 @@ fn raised(database: &dyn Database, last: &str) -> String {
 ///
 /// When the database fails.
 pub(crate) async fn newest(database: &dyn Database) -> Result<i64, Error> {
-    number(database, &last(database.dialect().seq_settled())).await
+    number(database, &last_settled(database.dialect())).await
 }
 
 /// The greatest number that readers of a database may have been told.
 async fn told(database: &dyn Database) -> Result<i64, Error> {
-    number(database, &last(database.dialect().seq_given())).await
+    number(database, &last_given(database.dialect())).await
 }
 
-/// The SQL of the last number below a bound of the dialect. `None`: the database counts the numbers
-/// that it gave.
-pub(crate) fn last(below: Option<&str>) -> String {
-    match below {
-        Some(below) => format!("{below} - 1"),
-        None => "(SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq')".to_owned(),
-    }
+/// The SQL of the greatest number that a reader may be told: all changes that become visible later
+/// have greater ones.
+///
+/// On PostgreSQL, it is not beyond the greatest number that a change has taken. If the server
+/// crashes, it gives the numbers of transactions that were not committed a second time, and a
+/// reader that was told such a number would miss the changes that have it then. What is visible is
+/// durable, and with it all smaller numbers.
+pub(crate) fn last_settled(dialect: &dyn Dialect) -> String {
+    let Some(below) = dialect.seq_settled() else {
+        return COUNTED.to_owned();
+    };
+    let kept = "SELECT MAX(\"seq\") FROM \"change\"";
+    let trimmed = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'feed trimmed'";
+    format!("LEAST({below} - 1, GREATEST(COALESCE(({kept}), 0), COALESCE(({trimmed}), 0)))")
+}
+
+/// The SQL of the greatest number that a change may have.
+pub(crate) fn last_given(dialect: &dyn Dialect) -> String {
+    dialect.seq_given().map_or_else(|| COUNTED.to_owned(), |below| format!("{below} - 1"))
 }
 
 async fn number(database: &dyn Database, sql: &str) -> Result<i64, Error> {

@@ -20,6 +20,7 @@ use postroom_testkit::require;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn object(json: &Json) -> Map<String, Json> {
@@ -160,4 +161,28 @@ async fn a_prepared_transaction_of_another_program_does_not_hold_up_the_news() {
     create(&store, builtin::PROFILES, &json!({"name": "a", "imapHost": "a.test"})).await;
     let told = tokio::time::timeout(Duration::from_secs(60), behind(&store, 0, 10, 1)).await;
     assert_eq!(told.expect("it is told").0.len(), 1);
+}
+
+/// After a crash, such numbers are given again, and a reader would miss the changes that have them.
+#[tokio::test]
+async fn no_number_is_told_that_is_not_durable() {
+    if !require(&[Need::Postgres]) {
+        return;
+    }
+    let server = Postgres::start(&PostgresOptions::default()).unwrap();
+    server.database_create("shared").await.unwrap();
+    let url = server.url("shared");
+    let database = PostgresDatabase::open(PostgresConfig::parse(&url).unwrap()).await.unwrap();
+    let store = Store::open(Arc::clone(&database), &opened::config("a")).await.unwrap();
+    create(&store, builtin::PROFILES, &json!({"name": "a", "imapHost": "a.test"})).await;
+    behind(&store, 0, 10, 1).await;
+    let sql = Statement::new("SELECT MAX(\"seq\") FROM \"change\"");
+    let last = database.read(sql).await.unwrap()[0].whole(0).unwrap();
+    for _ in 0..3 {
+        let took = "BEGIN; SELECT pg_current_xact_id(); ROLLBACK";
+        server.execute("shared", took).await.unwrap();
+    }
+    let bounds = store.feed_bounds().await.unwrap();
+    assert_eq!(bounds.newest, last);
+    assert!(bounds.given > last);
 }

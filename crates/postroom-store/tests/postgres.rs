@@ -23,6 +23,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -54,53 +55,98 @@ async fn numbers(database: &dyn Database) -> Vec<i64> {
     rows.iter().map(|row| row.whole(0).unwrap()).collect()
 }
 
-/// Batches while all connections are ended again and again. An answer is never a lie: what was
-/// done is there, once, and what failed is not there.
+/// What writers were answered while something happens to the server. An answer is never a lie:
+/// what was done is there, once, and what failed is not there.
+struct Writing {
+    database: Arc<dyn Database>,
+    is_over: Arc<AtomicBool>,
+    answers: Arc<AtomicUsize>,
+    writers: Vec<JoinHandle<Vec<(u128, Result<(), Error>)>>>,
+}
+
+impl Writing {
+    fn start(database: &Arc<dyn Database>, count: u128) -> Self {
+        let (is_over, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let writer = |writer: u128| {
+            let (database, is_over) = (Arc::clone(database), Arc::clone(&is_over));
+            let answers = Arc::clone(&answers);
+            tokio::spawn(async move {
+                let mut wrote = vec![];
+                for at in 0.. {
+                    if is_over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let id = writer << 64 | at;
+                    let answer = database.write(vec![insert(id, 1)], Room::Free).await;
+                    wrote.push((id, answer.map(drop)));
+                    answers.fetch_add(1, Ordering::Relaxed);
+                }
+                wrote
+            })
+        };
+        let writers = (0..count).map(writer).collect();
+        Self { database: Arc::clone(database), is_over, answers, writers }
+    }
+
+    /// Waits until so many more answers have come.
+    async fn until_more(&self, count: usize) {
+        let until = self.answers.load(Ordering::Relaxed) + count;
+        let more = || self.answers.load(Ordering::Relaxed) >= until;
+        wait_until("more answers", PATIENCE, async || Ok(more().then_some(()))).await.unwrap();
+    }
+
+    /// Ends, and compares the answers with what is there. Gives how many outcomes are unknown.
+    async fn end(self) -> usize {
+        self.is_over.store(true, Ordering::Relaxed);
+        let mut wrote = vec![];
+        for writer in self.writers {
+            wrote.extend(writer.await.unwrap());
+        }
+        let rows = self.database.read(Statement::new("SELECT \"id\" FROM \"t\"")).await.unwrap();
+        let there: HashSet<_> = rows.iter().map(|row| row.id(0).unwrap()).collect();
+        let mut unknown = 0;
+        for (id, wrote) in wrote {
+            let is_there = there.contains(&EntityId::from_u128(id));
+            match wrote {
+                Ok(()) => assert!(is_there, "{id}: said to be done"),
+                Err(Error::Unreachable { .. }) => assert!(!is_there, "{id}: said to be not done"),
+                Err(Error::OutcomeUnknown) => unknown += 1,
+                Err(error) => panic!("{id}: {error:?}"),
+            }
+        }
+        unknown
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_answered_while_connections_end_is_true() {
     let Some((server, database)) = server().await else {
         return;
     };
-    let (is_over, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let mut writers = vec![];
-    for writer in 0..6_u128 {
-        let (database, is_over) = (Arc::clone(&database), Arc::clone(&is_over));
-        let answers = Arc::clone(&answers);
-        writers.push(tokio::spawn(async move {
-            let mut wrote = vec![];
-            for at in 0.. {
-                if is_over.load(Ordering::Relaxed) {
-                    break;
-                }
-                let id = writer << 64 | at;
-                wrote.push((id, database.write(vec![insert(id, 1)], Room::Free).await.map(drop)));
-                answers.fetch_add(1, Ordering::Relaxed);
-            }
-            wrote
-        }));
-    }
+    let writing = Writing::start(&database, 6);
     let mut ended = 0;
-    for round in 1..=40 {
-        let more = || answers.load(Ordering::Relaxed) >= round * 10;
-        wait_until("more answers", PATIENCE, async || Ok(more().then_some(()))).await.unwrap();
+    for _ in 0..40 {
+        writing.until_more(10).await;
         ended += server.connections_end("lost").await.unwrap();
     }
-    is_over.store(true, Ordering::Relaxed);
     assert!(ended >= 40, "only {ended} connections were ended");
-    let mut wrote = vec![];
-    for writer in writers {
-        wrote.extend(writer.await.unwrap());
+    assert_eq!(writing.end().await, 0, "the server knows each of them");
+}
+
+/// After a crash, the server gives the numbers of transactions that were not committed to others.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_answered_while_the_server_crashes_is_true() {
+    let Some((mut server, database)) = server().await else {
+        return;
+    };
+    let writing = Writing::start(&database, 16);
+    for _ in 0..12 {
+        writing.until_more(100).await;
+        server.stop(PostgresEnd::Immediate).unwrap();
+        server.restart().unwrap();
     }
-    let rows = database.read(Statement::new("SELECT \"id\" FROM \"t\"")).await.unwrap();
-    let there: HashSet<_> = rows.iter().map(|row| row.id(0).unwrap()).collect();
-    for (id, wrote) in wrote {
-        let is_there = there.contains(&EntityId::from_u128(id));
-        match wrote {
-            Ok(()) => assert!(is_there, "{id}: said to be done"),
-            Err(Error::Unreachable { .. }) => assert!(!is_there, "{id}: said to be not done"),
-            Err(error) => panic!("{id}: {error:?}"),
-        }
-    }
+    writing.until_more(100).await;
+    writing.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,9 @@
 //!   second:  COMMIT, or ROLLBACK when a condition does not hold
 //! ```
 //! If the connection is lost before COMMIT is sent, nothing was done. If it is lost after that, the
-//! server is asked by the number of the transaction whether it is committed.
+//! server is asked by the number of the transaction whether it is committed. After a crash, the
+//! server gives numbers of transactions that were not committed to others, so that the answer
+//! "committed" is no evidence then.
 
 use crate::columns::quoted;
 use crate::database::Lock;
@@ -16,6 +18,7 @@ use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::postgres::failing::Failing;
+use crate::postgres::failing::UncertainBatch;
 use crate::postgres::failing::says_undone;
 use crate::postgres::failing::sorted;
 use crate::postgres::rows;
@@ -79,19 +82,24 @@ async fn write_pieces(
     };
     match held(batch, ran, &all, locks_count) {
         Ok(Done { outcomes, transaction: Value::Null }) => {
-            let _ = connection.client.batch_execute("ROLLBACK").await;
+            connection.roll_back().await;
             Ok(outcomes)
         }
         Ok(Done { outcomes, transaction }) => {
             match connection.client.batch_execute("COMMIT").await {
                 Ok(()) => Ok(outcomes),
-                Err(error) if says_undone(&error) => Err(sorted(error)),
-                Err(_) => Err(Failing::Unknown { transaction, outcomes }),
+                Err(error) if says_undone(&error) => {
+                    connection.roll_back().await;
+                    Err(sorted(error))
+                }
+                Err(_) => {
+                    let recovered = connection.recovered.clone();
+                    Err(Failing::Unknown(UncertainBatch { transaction, recovered, outcomes }))
+                }
             }
         }
         Err(failure) => {
-            // If this fails, the connection is lost, and the server rolls back by itself.
-            let _ = connection.client.batch_execute("ROLLBACK").await;
+            connection.roll_back().await;
             Err(failure)
         }
     }
@@ -165,7 +173,20 @@ async fn at_once(
     .await;
     begun.as_mut().await;
     if let Some(Err(error)) = begun.as_mut().take_output() {
-        return Err(sorted(error));
+        // The statements are sent already. If the server is there, and only BEGIN was canceled, each
+        // of them was a transaction of its own.
+        for one in &mut running {
+            one.as_mut().await;
+        }
+        drop(running);
+        connection.is_spoilt = true;
+        return Err(match sorted(error) {
+            Failing::Lost(error) => Failing::Lost(error),
+            Failing::Refused(_)
+            | Failing::Conflict(_)
+            | Failing::Outdated(_)
+            | Failing::Unknown(_) => Failing::Refused(Error::OutcomeUnknown),
+        });
     }
     let mut ran = Vec::with_capacity(running.len());
     for mut one in running {

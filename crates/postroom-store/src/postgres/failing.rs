@@ -23,12 +23,19 @@ pub(crate) enum Failing {
     /// The connection is lost, and nothing was done.
     Lost(Error),
     /// The connection is lost, and the transaction may be committed or not.
-    Unknown {
-        /// Its number.
-        transaction: Value,
-        /// The results of its statements, if it was committed.
-        outcomes: Vec<Outcome>,
-    },
+    Unknown(UncertainBatch),
+}
+
+/// A transaction that may be committed or not.
+#[derive(Debug)]
+pub(crate) struct UncertainBatch {
+    /// Its number.
+    pub transaction: Value,
+    /// [`PostgresSession::recovered`](crate::postgres::session::PostgresSession::recovered) of its
+    /// session.
+    pub recovered: String,
+    /// The results of its statements, if it was committed.
+    pub outcomes: Vec<Outcome>,
 }
 
 impl Failing {
@@ -39,7 +46,7 @@ impl Failing {
             | Self::Conflict(error)
             | Self::Outdated(error)
             | Self::Lost(error) => error,
-            Self::Unknown { .. } => Error::OutcomeUnknown,
+            Self::Unknown(_) => Error::OutcomeUnknown,
         }
     }
 }

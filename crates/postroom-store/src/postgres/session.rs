@@ -47,12 +47,22 @@ const SESSION: &str = "SET default_transaction_isolation = 'read committed';
     SELECT set_config('default_toast_compression', 'lz4', false) FROM pg_settings
       WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
 
+/// A moment that changes when the server recovers from a crash, because it then begins its
+/// statistics anew. No session lives on beyond a crash.
+pub(crate) const RECOVERED: &str = "SELECT CAST(
+    COALESCE(\"stats_reset\", pg_postmaster_start_time()) AS TEXT) FROM \"pg_stat_bgwriter\"";
+
 /// Called with each message that the server sends unasked.
 pub(crate) type OnMessage = Box<dyn Fn(AsyncMessage) + Send>;
 
 /// A connection.
 pub(crate) struct PostgresSession {
     pub client: Client,
+    /// When the server has recovered from its last crash, in words that are only compared.
+    pub recovered: String,
+    /// Whether its state is not known, because a transaction may not have ended as it was asked
+    /// to. It is not used again.
+    pub is_spoilt: bool,
     prepared: HashMap<Cow<'static, str>, KeptStatement>,
     uses: u64,
 }
@@ -79,9 +89,10 @@ impl PostgresSession {
             tokio::spawn(drive(connection, heard));
             client
         };
-        let connection = Self { client, prepared: HashMap::new(), uses: 0 };
-        connection.client.batch_execute(SESSION).await.map_err(|error| unreachable(&error))?;
-        Ok(connection)
+        client.batch_execute(SESSION).await.map_err(|error| unreachable(&error))?;
+        let recovered = client.query_one(RECOVERED, &[]).await.and_then(|row| row.try_get(0));
+        let recovered = recovered.map_err(|error| unreachable(&error))?;
+        Ok(Self { client, recovered, is_spoilt: false, prepared: HashMap::new(), uses: 0 })
     }
 
     /// Checks that the server is one that the store works with.
@@ -155,6 +166,11 @@ impl PostgresSession {
         self.prepared.insert(sql, prepared);
     }
 
+    /// Undoes the present transaction.
+    pub(crate) async fn roll_back(&mut self) {
+        self.is_spoilt |= self.client.batch_execute("ROLLBACK").await.is_err();
+    }
+
     /// Forgets all prepared statements, because the tables have changed.
     pub(crate) fn forget(&mut self) {
         self.prepared.clear();
@@ -197,6 +213,7 @@ pub(crate) async fn read(
         client.batch_execute("COMMIT"),
     )
     .await;
+    connection.is_spoilt |= begun.is_err() || ended.is_err();
     begun.map_err(sorted)?;
     let outcome = ran?;
     ended.map_err(sorted)?;

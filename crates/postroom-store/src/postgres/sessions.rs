@@ -153,7 +153,8 @@ impl Sessions {
 impl Used<'_> {
     /// Gives the connection back. No request must be running on it.
     pub(crate) fn give_back(self) {
-        if !self.sessions.is_closed() && !self.connection.client.is_closed() {
+        let is_usable = !self.connection.is_spoilt && !self.connection.client.is_closed();
+        if is_usable && !self.sessions.is_closed() {
             let mut idle = self.sessions.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push(self.connection);
         }
