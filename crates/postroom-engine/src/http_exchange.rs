@@ -24,6 +24,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// How long a request may take, from the lookup to the end of the answer.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// How long the lookup and TCP may take, and how long TLS. Together they end before [`DEADLINE`],
+/// so that it is known whether anything was sent.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How many bytes of an answer are read.
 const ANSWER_BYTES_MAX: usize = 128 * 1024;
 /// How many bytes the head of an answer may have.
@@ -117,6 +120,7 @@ async fn exchange(
         .map_err(ExchangeError::Unsendable)?;
     let security = if url.is_tls { Security::Tls } else { Security::None };
     let endpoint = Endpoint { host: url.host.clone(), port: url.port, security };
+    let dialer = dialer.clone().with_deadline(CONNECT_WITHIN);
     let stream = dialer.connect(&endpoint).await.map_err(ExchangeError::Connect)?;
     let mut builder = http1::Builder::new();
     let builder = builder.max_buf_size(HEAD_BYTES_MAX);

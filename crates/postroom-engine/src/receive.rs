@@ -219,6 +219,11 @@ pub(crate) async fn receive<S: Source>(
     known.recorded += count;
     known.withheld += fetched.withheld;
     known.actions.doubt(std::mem::take(&mut fetched.doubted));
+    // Whatever happens now, these messages must not be deleted at the server.
+    let committed = match known.actions.settle_doubts(&shared.store, news.epoch).await {
+        Ok(()) => committed,
+        Err(error) => committed.and(Err(error)),
+    };
     let failure = fetched.result.as_ref().err().and_then(Error::source_failure);
     let stalls = failure == Some(SourceFailure::Silent);
     known.has_progressed |= count > 0;

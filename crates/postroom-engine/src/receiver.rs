@@ -81,8 +81,8 @@ pub(crate) async fn run<C: Connector>(
         attempts: Attempts::new(setup.borrow().was_let_in),
     };
     loop {
-        let account = Arc::clone(&setup.borrow_and_update());
-        let (until, is_idle) = match receiver.attend(&account, &mut setup).await {
+        let mut account = Arc::clone(&setup.borrow_and_update());
+        let (until, is_idle) = match receiver.attend(&mut account, &mut setup).await {
             Ok(Ended::Worn) => continue,
             Ok(Ended::Reconfigured) => {
                 receiver.begin_anew(setup.borrow().logs_in_like(&account));
@@ -185,9 +185,11 @@ impl<C: Connector> Receiver<C> {
         Instant::now() + failed.delay
     }
 
+    /// Surveys and polls over one connection, until it ends or the account changes. `account` is
+    /// the newest that it has taken over.
     async fn attend(
         &mut self,
-        account: &Arc<Account>,
+        account: &mut Arc<Account>,
         setup: &mut Watcher<Arc<Account>>,
     ) -> Result<Ended, Error> {
         if self.attempts.went_well() && !self.has_surveyed {
@@ -199,26 +201,25 @@ impl<C: Connector> Receiver<C> {
         let mut wear = Wear::new(Instant::now());
         let limits = WearLimits::of(&self.shared.settings);
         self.has_polled = false;
-        let mut account = Arc::clone(account);
         loop {
-            self.heed(&account);
-            self.hear(&account, &mut connection);
-            self.alone.start(&self.pool, &account, setup);
-            let round = self.visit_due(&account, &mut connection, setup).await?;
-            let (polled, next_survey) = (round.polled, self.next_survey(&account));
-            self.alone.start(&self.pool, &account, setup);
+            self.heed(account);
+            self.hear(account, &mut connection);
+            self.alone.start(&self.pool, account, setup);
+            let round = self.visit_due(account, &mut connection, setup).await?;
+            let (polled, next_survey) = (round.polled, self.next_survey(account));
+            self.alone.start(&self.pool, account, setup);
             wear.add(round);
             let is_changed = setup.has_changed().unwrap_or(true);
-            if !is_changed && self.is_well(&account, polled) {
+            if !is_changed && self.is_well(account, polled) {
                 self.attempts.forgive();
                 self.attempts.let_in();
             }
-            self.report(&account).await;
+            self.report(account).await;
             if account.monitored().next().is_none() && !is_changed {
                 connection.log_out().await;
                 return Ok(Ended::Idle(next_survey));
             }
-            let next_poll = self.polls.next(&account, None);
+            let next_poll = self.polls.next(account, None);
             let wait = next_poll.map_or(next_survey, |next| next.min(next_survey));
             tokio::select! {
                biased;
@@ -233,11 +234,11 @@ impl<C: Connector> Receiver<C> {
                 ended = self.alone.ended() => self.alone_ended(ended),
             }
             let newest = Arc::clone(&setup.borrow_and_update());
-            if !newest.connects_like(&account) {
+            if !newest.connects_like(account) {
                 connection.log_out().await;
                 return Ok(Ended::Reconfigured);
             }
-            account = newest;
+            *account = newest;
             if wear.is_over(limits, &mut self.renewed, Instant::now()) {
                 connection.log_out().await;
                 return Ok(Ended::Worn);

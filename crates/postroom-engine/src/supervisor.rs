@@ -221,7 +221,8 @@ impl Fleet {
             receiver: None,
             sender: None,
         };
-        let former = self.stopping.remove(&account.id);
+        // Without a server there is no new sender, and what stops the former one goes on being known.
+        let former = account.smtp.as_ref().and_then(|_| self.stopping.remove(&account.id));
         running.start_tasks(&self.shared, account, former);
         self.running.insert(account.id, running);
     }

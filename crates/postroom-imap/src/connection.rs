@@ -207,15 +207,16 @@ impl ImapConnection {
     /// [`Error::Refused`], and then no mailbox is open; or what ended the connection.
     pub async fn select(&mut self, mailbox: &MailboxName, mode: Mode) -> Result<Selected, Error> {
         self.selected = None;
-        let mut selected = match self.select_as(mailbox, mode).await {
+        let (mut selected, mode) = match self.select_as(mailbox, mode).await {
             // QUIRK: some servers know SELECT only.
             Err(Error::Refused { refusal: Refusal::Bad, .. }) if mode == Mode::Examine => {
-                self.select_as(mailbox, Mode::Select).await?
+                (self.select_as(mailbox, Mode::Select).await?, Mode::Select)
             }
-            result => result?,
+            result => (result?, mode),
         };
         self.selected = Some(mailbox.clone());
         selected.read_only |= mode == Mode::Examine;
+        selected.is_open_for_changes = mode == Mode::Select;
         if selected.uid_validity.is_none() || selected.exists.is_none() {
             // QUIRK: some servers say zero or nothing. STATUS may tell it.
             match self.status(mailbox).await {

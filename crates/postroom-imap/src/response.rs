@@ -117,6 +117,9 @@ pub struct Selected {
     pub permanent_flags: Vec<String>,
     /// Whether nothing can be changed.
     pub read_only: bool,
+    /// Whether it was opened by SELECT, so that commands can change it. A server may know no
+    /// EXAMINE.
+    pub is_open_for_changes: bool,
 }
 
 /// Counts of a mailbox that need not be selected. `None`: the server did not say.

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-/// How long making a connection may take, from the lookup to the end of the TLS handshake.
+/// How long the lookup and TCP may take, and how long the TLS handshake after them.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// For how many sets of rules TLS is kept; with more it is set up anew.
 const RULES_MAX: usize = 1000;

@@ -69,13 +69,25 @@ pub(crate) struct ServerActions {
     doubted: BTreeSet<SourceKey>,
     failures: u32,
     due: Option<Instant>,
+    /// The epoch that all of this is about. `None`: no epoch has begun.
+    epoch: Option<MailboxEpoch>,
 }
 
 impl ServerActions {
-    /// A state in which some actions may be open.
+    /// A state in which some actions of the epoch may be open.
     #[must_use]
-    pub(crate) fn open() -> Self {
-        Self { are_open: true, ..Self::default() }
+    pub(crate) fn open(epoch: Option<MailboxEpoch>) -> Self {
+        Self { are_open: true, epoch, ..Self::default() }
+    }
+
+    /// Some actions of the epoch may be open. What is known of the same epoch stays known: which
+    /// messages must not be deleted, and when the server is asked again.
+    pub(crate) fn open_again(&mut self, epoch: Option<MailboxEpoch>) {
+        if self.epoch == epoch {
+            self.are_open = true;
+        } else {
+            *self = Self::open(epoch);
+        }
     }
 
     /// Whether there is something to be done now.
@@ -113,6 +125,24 @@ impl ServerActions {
         self.doubted.extend(keys);
     }
 
+    /// Stores that these messages must not be deleted.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails. Then the messages are still known here.
+    pub(crate) async fn settle_doubts(
+        &mut self,
+        store: &Store,
+        epoch: MailboxEpoch,
+    ) -> Result<(), Error> {
+        if !self.doubted.is_empty() {
+            let doubted: Vec<_> = self.doubted.iter().copied().collect();
+            store.action_done(epoch, &doubted).await?;
+            self.doubted.clear();
+        }
+        Ok(())
+    }
+
     fn refused(&mut self, clock: &Clock, trouble: String) {
         self.failures = self.failures.saturating_add(1);
         let delay = backoff::delay(clock, self.failures, RETRY_FIRST, RETRY_LONGEST);
@@ -145,11 +175,7 @@ pub(crate) async fn carry_out<S: Source>(
     actions: &mut ServerActions,
     unsteady: &mut Unsteady,
 ) -> Result<Option<Over>, Error> {
-    if !actions.doubted.is_empty() {
-        let doubted: Vec<_> = actions.doubted.iter().copied().collect();
-        shared.store.action_done(at.epoch, &doubted).await?;
-        actions.doubted.clear();
-    }
+    actions.settle_doubts(&shared.store, at.epoch).await?;
     if actions.due.is_some_and(|due| due > Instant::now()) {
         return Ok(None);
     }
@@ -166,8 +192,9 @@ pub(crate) async fn carry_out<S: Source>(
         }
         Ok(ActionResult { are_open, .. }) => {
             let tried = std::mem::take(&mut actions.tried);
-            let demanded = actions.demanded;
-            *actions = ServerActions { are_open, tried, demanded, ..ServerActions::default() };
+            let (demanded, epoch) = (actions.demanded, actions.epoch);
+            *actions =
+                ServerActions { are_open, tried, demanded, epoch, ..ServerActions::default() };
             Ok(None)
         }
         Err(error) if error.is_refusal() => {

@@ -134,6 +134,8 @@ impl<'a> Collector<'a> {
     pub(crate) fn take_back(&mut self, key: SourceKey) -> bool {
         let before = self.messages.len();
         self.messages.retain(|message| message.key != key);
+        let sizes = self.messages.iter().map(|message| message.original.size_bytes());
+        self.bytes = usize::try_from(sizes.sum::<u64>()).unwrap_or(usize::MAX);
         self.messages.len() < before
     }
 
@@ -168,6 +170,8 @@ impl<'a> Collector<'a> {
             return Err(Error::Unheard);
         }
         if self.messages.is_empty() {
+            // Messages that were taken back need no memory any more.
+            self.permit = None;
             return Ok(());
         }
         self.portions += 1;
@@ -278,6 +282,26 @@ mod tests {
             counts.push(portion.await.unwrap().unwrap().messages.len());
         }
         assert_eq!(counts, [3, 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_taken_back_keeps_no_memory_from_the_next_message() {
+        let directory = tempfile::tempdir().unwrap();
+        let shared = shared(directory.path()).await;
+        let (sender, _receiver) = mpsc::channel(9);
+        let mut folder = folder();
+        let kept = json!({"store_raw_as_file": false, "portion_bytes": 64 << 20});
+        folder.options = Options::cascade([&kept]);
+        let mut collector = Collector::new(&shared, AccountId::nil(), &folder, 1, sender);
+        let one = spooled(&shared, 1).await;
+        let key = one.key;
+        collector.add(one).await.unwrap();
+        assert!(collector.take_back(key) && collector.bytes == 0);
+        // A message that needs all memory.
+        let all = shared.settings.bytes_in_flight_max;
+        let reserved =
+            tokio::time::timeout(std::time::Duration::from_secs(9), collector.reserve(all));
+        assert!(reserved.await.is_ok(), "it waits for what it holds itself");
     }
 
     #[tokio::test]

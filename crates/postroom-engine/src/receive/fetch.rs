@@ -109,6 +109,10 @@ impl<S: Source> Fetching<'_, '_, S> {
             self.plan.came(got.keys.into_iter(), got.bytes);
             match result {
                 Ok(()) => {
+                    if !rest.is_empty() || self.intake.asks_singly() {
+                        // These questions may take long, and others need the memory.
+                        self.intake.collector.flush().await?;
+                    }
                     self.not_given(rest).await?;
                     self.resolve().await?;
                     self.headers().await?;

@@ -50,6 +50,14 @@ impl<'a> Intake<'a> {
         Self { collector, news, missed, withheld: 0, incomplete, doubted }
     }
 
+    /// Whether single messages are asked for after the set: those that did not arrive as a whole,
+    /// and the headers of those that are too large.
+    #[must_use]
+    pub(crate) fn asks_singly(&self) -> bool {
+        let lacks_header = |missed: &MissedMessage| missed.is_too_big && missed.hash.is_none();
+        !self.incomplete.is_empty() || self.missed.iter().any(lacks_header)
+    }
+
     /// How many bytes the message may have. The limit is that of the folder, unless a client asked
     /// for the whole message.
     #[must_use]

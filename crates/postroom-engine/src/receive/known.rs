@@ -141,8 +141,8 @@ impl Known {
             changes => changes.min(if is_empty { CHANGES_MAX } else { u32::MAX }),
         };
         *self = Self {
+            actions: ServerActions::open(origin.epoch),
             origin: Some(origin),
-            actions: ServerActions::open(),
             unsteady: former.unsteady,
             opening: former.opening.after(over),
             changes,

@@ -8,7 +8,6 @@
 
 use crate::account::MonitoredMailbox;
 use crate::error::Error;
-use crate::receive::actions::ServerActions;
 use crate::receive::identity;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
@@ -75,8 +74,9 @@ pub(crate) async fn watch<S: Source>(
     let origin = match poll.known.origin.take() {
         Some(origin) => origin,
         None => {
-            poll.known.actions = ServerActions::open();
-            poll.shared.store.origin(poll.mailbox.folder.id).await?
+            let origin = poll.shared.store.origin(poll.mailbox.folder.id).await?;
+            poll.known.actions.open_again(origin.epoch);
+            origin
         }
     };
     let asked = OpeningMailbox { mailbox: poll.mailbox, origin: &origin };

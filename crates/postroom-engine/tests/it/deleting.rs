@@ -8,6 +8,7 @@ use postroom_model::EntityId;
 use postroom_model::builtin::FOLDERS;
 use postroom_sandbox::Action;
 use postroom_sandbox::ImapCommand;
+use postroom_sandbox::MessageFault;
 use postroom_sandbox::Point;
 use postroom_sandbox::Rule;
 use postroom_sandbox::RuleId;
@@ -96,8 +97,12 @@ async fn a_server_without_uidplus_expunges_unless_somebody_else_has_marked_messa
     assert_eq!(commands(&world, "UID EXPUNGE"), 0);
     mark(&world, 1, &["\\Deleted"]);
     let second = deliver(&world, "b");
+    let marks = commands(&world, "STORE");
     until_says(&world, folder, "it lacks UIDPLUS").await;
     assert_eq!(uids(&world), [1, second], "{first}");
+    // Nothing is marked that is not expunged: another program would expunge it.
+    assert_eq!(commands(&world, "STORE"), marks);
+    assert!(!world.sandbox.messages(ANNA, "INBOX")[1].has_flag("\\Deleted"));
     // The other program takes its mark back.
     mark(&world, 1, &["\\Seen"]);
     until_left(&world, &[1]).await;
@@ -118,6 +123,23 @@ async fn a_server_that_marks_another_message_is_not_trusted_with_an_expunge() {
     assert_eq!(commands(&world, "STORE 1 -FLAGS.SILENT (\\Deleted)"), 1, "the mark is taken back");
     until_left(&world, &[1]).await;
     until_says(&world, folder, "").await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mark_of_another_client_stays_where_a_message_of_ours_has_gone() {
+    let (world, engine, folder) = with_one_kept(&[]).await;
+    // At the moment of STORE, another client marks UID 1 and expunges the message to be deleted.
+    let other = b"* 1 FETCH (UID 1 FLAGS (\\Deleted))\r\n{tag} OK done\r\n".to_vec();
+    script(&world, STORE, When::Nth(1), Action::Reply(other));
+    let uid = deliver(&world, "a");
+    // It is fetched, compared, and then asked for its flags.
+    let nothing = Action::Message(MessageFault::Omit);
+    let rule = script(&world, Point::ImapMessage(Some(uid)), When::Nth(3), nothing);
+    until_left(&world, &[1]).await;
+    assert_eq!(world.sandbox.acted_count(rule), 1);
+    until_says(&world, folder, "").await;
+    assert_eq!(commands(&world, "-FLAGS"), 0, "the mark stays");
     engine.stop().await;
 }
 

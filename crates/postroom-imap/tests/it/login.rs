@@ -129,6 +129,26 @@ async fn inbox_is_found_however_the_server_spells_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_mailbox_of_a_server_without_examine_is_open_for_changes() {
+    let opened = "* 2 EXISTS\r\n* OK [UIDVALIDITY 9] v\r\n";
+    for (knows_examine, is_open) in [(true, false), (false, true)] {
+        let (mut connection, mut peer) = connect("").await;
+        let server = async {
+            if knows_examine {
+                peer.answer("EXAMINE", opened).await;
+            } else {
+                peer.complete("EXAMINE", "", "BAD unknown command").await;
+                peer.answer("SELECT", opened).await;
+            }
+        };
+        let name = MailboxName::from_bytes(b"Work");
+        let client = async { connection.select(&name, Mode::Examine).await.unwrap() };
+        let ((), selected) = tokio::join!(server, client);
+        assert_eq!(selected.is_open_for_changes, is_open);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_that_is_refused_is_asked_for_in_plainer_forms() {
     let (mut connection, mut peer) = connect("LIST-EXTENDED SPECIAL-USE").await;
     let server = async {

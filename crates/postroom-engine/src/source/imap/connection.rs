@@ -37,7 +37,7 @@ const NOT_SELECTABLE: [&str; 2] = ["\\noselect", "\\nonexistent"];
 pub(crate) struct ImapSource {
     connection: ImapConnection,
     /// How the mailbox was opened.
-    mode: Mode,
+    is_open_for_changes: bool,
     /// How many messages it had then. `None`: the server did not say it.
     exists: Option<u32>,
 }
@@ -46,7 +46,7 @@ impl ImapSource {
     /// A source in which no mailbox is open yet.
     #[must_use]
     pub(crate) fn new(connection: ImapConnection) -> Self {
-        Self { connection, mode: Mode::Examine, exists: None }
+        Self { connection, is_open_for_changes: false, exists: None }
     }
 }
 
@@ -69,11 +69,12 @@ impl Source for ImapSource {
         mailbox: &MailboxName,
         access: MailboxAccess,
     ) -> Result<OpenedMailbox, Error> {
-        self.mode = match access {
+        let mode = match access {
             MailboxAccess::Read => Mode::Examine,
             MailboxAccess::Change => Mode::Select,
         };
-        let selected = self.connection.select(mailbox, self.mode).await?;
+        let selected = self.connection.select(mailbox, mode).await?;
+        self.is_open_for_changes = selected.is_open_for_changes;
         self.exists = selected.exists;
         Ok(OpenedMailbox {
             uid_validity: selected.uid_validity.unwrap_or(0),
@@ -119,7 +120,8 @@ impl Source for ImapSource {
     }
 
     fn other_forms(&self, place: Option<u32>) -> Vec<FetchForm> {
-        let old = (self.mode == Mode::Examine).then_some(FetchForm::Old);
+        // RFC822 sets \Seen where it can.
+        let old = (!self.is_open_for_changes).then_some(FetchForm::Old);
         let sequence = place.map(FetchForm::Sequence);
         [Some(FetchForm::Partial), sequence, old].into_iter().flatten().collect()
     }

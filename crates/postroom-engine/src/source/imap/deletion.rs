@@ -27,17 +27,68 @@ pub(crate) async fn delete(
     earlier: &BTreeSet<SourceKey>,
 ) -> Result<Deletion, Error> {
     let mut deleting = Deleting { connection, earlier };
-    let marked = match deleting.mark(&set_of(keys)).await? {
+    let set = set_of(keys);
+    let all: Vec<u64> = set.iter().collect();
+    // A bare EXPUNGE removes every marked message, so it is known before anything is marked whether
+    // somebody else has marked some.
+    let before = if deleting.has_uid_expunge() {
+        BTreeSet::new()
+    } else {
+        let marks = deleting.marks(&all).await?;
+        if let Some(trouble) = marks.trouble(&[]) {
+            return Ok(Deletion::Kept(trouble));
+        }
+        marks.mine
+    };
+    let marked = match deleting.mark(&set).await? {
         Ok(marked) => marked,
         Err(trouble) => return Ok(Deletion::Distrusted(trouble)),
     };
     if marked.is_empty() {
         return Ok(Deletion::Agreed(vec![]));
     }
-    Ok(match deleting.expunge(&marked).await? {
-        None => Deletion::Agreed(keys_of(marked)),
-        Some(trouble) => Deletion::Kept(trouble),
-    })
+    if deleting.has_uid_expunge() {
+        deleting.connection.uid_expunge(&UidSet::from_uids(&marked)).await?;
+    } else {
+        let marks = deleting.marks(&all).await?;
+        if let Some(trouble) = marks.trouble(&marked) {
+            let new: Vec<u64> = marked.into_iter().filter(|uid| !before.contains(uid)).collect();
+            deleting.unmark(&new).await?;
+            return Ok(Deletion::Kept(trouble));
+        }
+        deleting.connection.expunge().await?;
+    }
+    Ok(Deletion::Agreed(keys_of(marked)))
+}
+
+/// Which messages of the mailbox are marked as deleted.
+struct Marks {
+    /// Messages that Postroom deletes, or has deleted.
+    mine: BTreeSet<u64>,
+    /// How many others.
+    others: usize,
+    /// Whether the server names what cannot be a message.
+    is_odd: bool,
+}
+
+impl Marks {
+    /// Why a bare EXPUNGE must not follow, if so. `marked`: the messages that were marked for it.
+    fn trouble(&self, marked: &[u64]) -> Option<String> {
+        if self.others > 0 {
+            return Some(format!(
+                "the server keeps stored messages that are to be deleted, because it lacks \
+                 UIDPLUS, and an expunge would also remove {} that somebody else marked as \
+                 deleted: expunge the mailbox with another program",
+                counted(self.others as u64, "message")
+            ));
+        }
+        let lacks = self.is_odd || marked.iter().any(|uid| !self.mine.contains(uid));
+        lacks.then(|| {
+            "the server does not list the stored messages that it marked as deleted, so Postroom \
+             expunges nothing there; it tries again later"
+                .to_owned()
+        })
+    }
 }
 
 /// A running deletion.
@@ -56,12 +107,17 @@ impl Deleting<'_> {
         let (mut mine, others): (Vec<u64>, Vec<u64>) =
             told.into_iter().partition(|uid| set.contains(*uid));
         let silent: Vec<u64> = set.iter().filter(|uid| !mine.contains(uid)).collect();
+        let mut is_any_unmarked = false;
         if !silent.is_empty() {
-            mine.extend(self.flagged(&UidSet::from_uids(&silent)).await?);
+            let (flagged, existing) = self.flagged(&UidSet::from_uids(&silent)).await?;
+            is_any_unmarked = flagged.len() < existing;
+            mine.extend(flagged);
         }
-        if (mine.len() as u64) < set.count() && !others.is_empty() {
+        // Another client may mark messages at the same moment, which is its right. So the server is
+        // at fault only if it marked others in place of messages that are there.
+        if is_any_unmarked && !others.is_empty() {
+            self.unmark(&others).await?;
             let others = UidSet::from_uids(&others);
-            self.connection.uid_store(&others, &FlagChange::remove_silent(DELETED)).await?;
             return Ok(Err(format!(
                 "the server marked other messages as deleted (UID {others}) than it was asked to; \
                  Postroom removed these marks, and deletes nothing"
@@ -70,8 +126,17 @@ impl Deleting<'_> {
         Ok(Ok(mine))
     }
 
-    /// Asks which of these messages are marked, for servers that do not report it after STORE.
-    async fn flagged(&mut self, set: &UidSet) -> Result<Vec<u64>, Error> {
+    async fn unmark(&mut self, uids: &[u64]) -> Result<(), Error> {
+        if !uids.is_empty() {
+            let uids = UidSet::from_uids(uids);
+            self.connection.uid_store(&uids, &FlagChange::remove_silent(DELETED)).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks which of these messages are marked, for servers that do not report it after STORE. Also
+    /// gives how many of them the server shows.
+    async fn flagged(&mut self, set: &UidSet) -> Result<(Vec<u64>, usize), Error> {
         let mut fetch = self.connection.uid_fetch(set, FetchItems::Flags).await?;
         let mut told = vec![];
         while let Some(event) = fetch.next().await? {
@@ -79,32 +144,25 @@ impl Deleting<'_> {
                 told.push(message);
             }
         }
-        Ok(marked(&told).into_iter().filter(|uid| set.contains(*uid)).collect())
+        let shown: BTreeSet<u64> = told.iter().filter_map(|message| message.uid).collect();
+        let existing = shown.iter().filter(|uid| set.contains(**uid)).count();
+        Ok((marked(&told).into_iter().filter(|uid| set.contains(*uid)).collect(), existing))
     }
 
-    /// Removes marked messages, or returns the reason why they stay.
-    async fn expunge(&mut self, uids: &[u64]) -> Result<Option<String>, Error> {
+    /// Whether the server expunges the named messages only.
+    fn has_uid_expunge(&self) -> bool {
         let capabilities = self.connection.capabilities();
-        if capabilities.has("UIDPLUS") || capabilities.has("IMAP4REV2") {
-            self.connection.uid_expunge(&UidSet::from_uids(uids)).await?;
-            return Ok(None);
-        }
-        // A bare EXPUNGE removes every marked message.
+        capabilities.has("UIDPLUS") || capabilities.has("IMAP4REV2")
+    }
+
+    /// Asks which messages are marked. `uids`: those that are to be deleted.
+    async fn marks(&mut self, uids: &[u64]) -> Result<Marks, Error> {
         let found = self.connection.search("DELETED").await?;
         let is_mine =
             |uid: &u64| uids.contains(uid) || self.earlier.contains(&SourceKey::of_uid(*uid));
-        let others = found.uids.iter().filter(|uid| !is_mine(uid)).count();
-        if others > 0 || found.unusable > 0 || !uids.iter().all(|uid| found.uids.contains(uid)) {
-            return Ok(Some(format!(
-                "the server keeps {}, marked as deleted, because it lacks UIDPLUS, and an \
-                 expunge would also remove {} that somebody else marked: expunge the mailbox with \
-                 another program",
-                counted(uids.len() as u64, "stored message"),
-                counted(others as u64, "message")
-            )));
-        }
-        self.connection.expunge().await?;
-        Ok(None)
+        let (mine, others): (BTreeSet<u64>, BTreeSet<u64>) =
+            found.uids.iter().partition(|uid| is_mine(uid));
+        Ok(Marks { mine, others: others.len(), is_odd: found.unusable > 0 })
     }
 }
 
