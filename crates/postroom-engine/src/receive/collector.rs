@@ -292,7 +292,8 @@ mod tests {
         let mut folder = folder();
         let kept = json!({"store_raw_as_file": false, "portion_bytes": 64 << 20});
         folder.options = Options::cascade([&kept]);
-        let mut collector = Collector::new(&shared, AccountId::nil(), &folder, 1, sender);
+        let of = MailOf { domain: &Domain::default_domain(), account: AccountId::nil() };
+        let mut collector = Collector::new(&shared, of, &folder, 1, sender);
         let one = spooled(&shared, 1).await;
         let key = one.key;
         collector.add(one).await.unwrap();
