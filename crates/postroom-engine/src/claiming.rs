@@ -104,15 +104,8 @@ impl Claiming<'_> {
             let query = self.rest(given.len());
             let wanted = WantedClaim { once, ..self.wanted(&query, token) };
             let claims = match query.limit {
-                0 => Ok(vec![]),
-                _ => self.store.work_claim(self.domain, self.class, wanted).await,
-            };
-            let claims = match claims {
-                Ok(claims) => claims,
-                Err(error) => {
-                    self.undo(&mut given).await?;
-                    return Err(error.into());
-                }
+                0 => vec![],
+                _ => self.store.work_claim(self.domain, self.class, wanted).await?,
             };
             once = None;
             if claims.is_empty() {
@@ -166,15 +159,6 @@ impl Claiming<'_> {
             store.claims_undo(domain, class, &undone, self.once).await?;
         }
         taken.map(|()| given)
-    }
-
-    /// Undoes the claims of earlier rounds, and frees the key that the first of them used.
-    async fn undo(&self, given: &mut Vec<ClaimedEntity>) -> Result<(), Error> {
-        let undone: Vec<_> = given.drain(..).map(|one| one.claim).collect();
-        if !undone.is_empty() {
-            self.store.claims_undo(self.domain, self.class, &undone, self.once).await?;
-        }
-        Ok(())
     }
 
     /// Takes entities until there are enough, or no more are free. Adds them to `given`.

@@ -221,7 +221,7 @@ impl Fleet {
             receiver: None,
             sender: None,
         };
-        // Without a server there is no new sender, and what stops the former one goes on being known.
+        // Without a server there is no new sender. What stops the former one is kept.
         let former = account.smtp.as_ref().and_then(|_| self.stopping.remove(&account.id));
         running.start_tasks(&self.shared, account, former);
         self.running.insert(account.id, running);

@@ -163,7 +163,8 @@ async fn a_prepared_transaction_of_another_program_does_not_hold_up_the_news() {
     assert_eq!(told.expect("it is told").0.len(), 1);
 }
 
-/// After a crash, such numbers are given again, and a reader would miss the changes that have them.
+// PostgreSQL alone: after a crash, it gives such numbers again, and a reader would miss the changes
+// that have them.
 #[tokio::test]
 async fn no_number_is_told_that_is_not_durable() {
     if !require(&[Need::Postgres]) {
