@@ -173,7 +173,7 @@ async fn at_once(
     .await;
     begun.as_mut().await;
     if let Some(Err(error)) = begun.as_mut().take_output() {
-        // The statements are sent already. If the server is there, and only BEGIN was canceled, each
+        // The statements are sent already. If only BEGIN was canceled, each
         // of them was a transaction of its own.
         for one in &mut running {
             one.as_mut().await;
