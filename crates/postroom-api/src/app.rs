@@ -16,7 +16,6 @@ use postroom_engine::NodeView;
 use postroom_engine::text::WholeTexts;
 use postroom_model::Class;
 use postroom_model::Domain;
-use postroom_model::InstanceRole;
 use postroom_model::Rights;
 use postroom_store::Store;
 use std::fmt;
@@ -93,7 +92,7 @@ impl App {
             engine,
             looking,
             news,
-            node: NodeView::new(InstanceRole::Api),
+            node: NodeView::default(),
             texts,
             described: Arc::default(),
             ending,

@@ -32,6 +32,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_model::Configuration;
 use postroom_model::Difference;
+use postroom_model::HostInterfaces;
 use postroom_model::Invalid;
 use postroom_model::RightAction;
 use postroom_net::Dialer;
@@ -42,6 +43,8 @@ use postroom_store::Error;
 use postroom_store::Failed;
 use postroom_store::KeptConfiguration;
 use postroom_store::NextConfiguration;
+use postroom_store::NodeRow;
+use postroom_store::NodeState;
 use serde_json::Value;
 use serde_json::json;
 
@@ -145,6 +148,7 @@ pub(crate) async fn rollback(
         0 => Configuration::default(),
         number => version_of(&app, number).await?.configuration,
     };
+    former.checked()?;
     let changing = Changing { app: &app, bearer: &bearer, headers: &headers, is_dry };
     for _ in 0..TRIES_MAX {
         let kept = app.store.configuration().await?;
@@ -225,6 +229,12 @@ impl Changing<'_> {
     ) -> Result<Option<Response>, Problem> {
         etag::check(self.headers, kept.number())?;
         usable_authorities(next)?;
+        let running = running(self.app).await?;
+        let unknown = next.unknown_interfaces(&kept.configuration, &running);
+        if !unknown.is_empty() {
+            return Err(unknown.into());
+        }
+        let warnings = [next.warnings(), next.not_named(&running)].concat();
         let changes = next.differences(&kept.configuration);
         let (mut number, mut shown) = (kept.number(), next.shown());
         if !self.is_dry && !changes.is_empty() {
@@ -245,7 +255,7 @@ impl Changing<'_> {
             "version": number,
             "dryRun": self.is_dry,
             "changes": told(&changes),
-            "warnings": reasons(&next.warnings()),
+            "warnings": reasons(&warnings),
             "config": shown,
         });
         answer(&HeaderMap::new(), number, answered).map(Some)
@@ -284,6 +294,15 @@ fn is_dry(uri: &Uri) -> Result<bool, Problem> {
         Some("true") => Ok(true),
         Some(_) => Err(Invalid::new(DRY_RUN, "takes true or false").into()),
     }
+}
+
+/// The instances that run now, with what they tell of their hosts.
+async fn running(app: &App) -> Result<Vec<HostInterfaces>, Problem> {
+    let nodes = app.store.nodes().await?.into_iter();
+    let there = nodes.filter(|node| node.state != NodeState::Lost && node.group.is_some());
+    let host =
+        |node: NodeRow| HostInterfaces { instance: node.name, names: node.details.interfaces };
+    Ok(there.map(host).collect())
 }
 
 /// Checks that the certificates of trusted authorities can be used.

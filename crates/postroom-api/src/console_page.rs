@@ -99,10 +99,12 @@ pub(crate) fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
 /// The processes that share the database, and which of them is active.
 #[must_use]
 pub(crate) fn node_table(nodes: &Json) -> String {
-    let names = ["name", "role", "group", "order", "state", "since", "version", "lastSeenAt"];
+    let names =
+        ["name", "role", "group", "order", "state", "since", "version", "lastSeenAt", "statusText"];
     let row = |node: &Json| names.iter().map(|name| value(node.get(*name))).collect();
     let rows: Vec<_> = nodes.as_array().into_iter().flatten().map(row).collect();
-    let columns = ["Name", "Role", "Group", "Order", "State", "Since", "Release", "Last seen"];
+    let columns =
+        ["Name", "Role", "Group", "Order", "State", "Since", "Release", "Last seen", "What to do"];
     table(&columns, &rows)
 }
 

@@ -17,6 +17,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use postroom_model::InstanceRest;
 use postroom_model::Invalid;
 use postroom_model::RightAction;
 use postroom_model::Rights;
@@ -35,6 +36,12 @@ const REST: &str = "rest";
 /// It receives and sends.
 const MAIL: &str = "mail";
 
+/// Why a node does not receive and send that rests, and what to do.
+const NOT_NAMED: &str = "this node waits: the section `roles` of the configuration does not name \
+                         its instance; add it with PATCH /rest/v1/config";
+const DISABLED: &str = "this node rests: its role in the configuration has `enabled: false`; set \
+                        it to true with PATCH /rest/v1/config";
+
 /// How long the store may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -52,7 +59,8 @@ pub(crate) async fn show(State(app): State<App>, request: Request) -> Result<Res
 }
 
 /// `GET`: the same for a load balancer. `can` lists what this node does: `rest`, and `mail` while
-/// it receives and sends. With `for`, a node that does not do that is not ready.
+/// it receives and sends. `rests` says why it may not receive and send. With `for`, a node that does
+/// not do that is not ready.
 ///
 /// # Errors
 ///
@@ -66,7 +74,11 @@ pub(crate) async fn ready(State(app): State<App>, request: Request) -> Result<Re
             REST => {}
             MAIL if is_active => {}
             MAIL => {
-                let detail = "this node does not receive and send mail now";
+                let detail = match app.node.rest() {
+                    Some(InstanceRest::NotNamed) => NOT_NAMED,
+                    Some(InstanceRest::Disabled) => DISABLED,
+                    None => "this node does not receive and send mail now",
+                };
                 return Err(unavailable(detail, "it is not active".to_owned()));
             }
             _ => return Err(Invalid::new(FOR, format!("takes {REST} or {MAIL}")).into()),
@@ -75,6 +87,9 @@ pub(crate) async fn ready(State(app): State<App>, request: Request) -> Result<Re
     let mut shown = checked(&app, parts).await?;
     let can = if is_active { vec![REST, MAIL] } else { vec![REST] };
     shown.insert("can".to_owned(), json!(can));
+    if let Some(rest) = app.node.rest() {
+        shown.insert("rests".to_owned(), json!(rest.as_str()));
+    }
     Ok(Json(Value::Object(shown)).into_response())
 }
 

@@ -190,10 +190,13 @@ mod cors;
 
 mod routes;
 
+mod listeners;
+
 mod serve;
 
 pub use app::App;
 pub use limits::Limits;
+pub use listeners::Listeners;
 pub use origins::NoOrigin;
 pub use origins::Origins;
 pub use routes::router;

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use postroom_model::InstanceRest;
 use postroom_store::NodeRow;
 use serde_json::Value;
 use serde_json::json;
@@ -38,6 +39,10 @@ fn shown(node: &NodeRow) -> Value {
         "state": node.state.as_str(), "since": node.since.map(|at| at.to_string()),
         "epoch": node.epoch, "version": node.version,
         "lastSeenAt": node.seen.map(|at| at.to_string()), "lagMs": node.lag_ms,
-        "keyMark": node.key.map(|key| key.to_string()), "self": node.is_own,
+        "keyMark": node.key.map(|key| key.to_string()),
+        "rests": node.details.rest.map(InstanceRest::as_str), "iface": node.details.iface,
+        "addresses": node.details.addresses, "configVersion": node.details.configuration,
+        "statusText": node.details.status_text,
+        "self": node.is_own,
     })
 }

@@ -19,6 +19,7 @@ use crate::connections::Connections;
 use crate::connections::Leave;
 use crate::connections::Seat;
 use crate::limits::Limits;
+use crate::listeners::Listeners;
 use crate::problem::Problem;
 use crate::routes::router;
 use crate::socket;
@@ -76,21 +77,27 @@ const PONG_WITHIN: Duration = Duration::from_secs(20);
 /// Where clients connect.
 #[derive(Debug)]
 pub struct Listening {
-    listener: TcpListener,
+    listeners: Listeners,
     certificates: Option<Certificates>,
 }
 
 impl Listening {
     /// Clients speak TLS there.
     #[must_use]
-    pub fn with_tls(listener: TcpListener, certificates: Certificates) -> Self {
-        Self { listener, certificates: Some(certificates) }
+    pub fn with_tls(listeners: impl Into<Listeners>, certificates: Certificates) -> Self {
+        Self { listeners: listeners.into(), certificates: Some(certificates) }
+    }
+}
+
+impl From<Listeners> for Listening {
+    fn from(listeners: Listeners) -> Self {
+        Self { listeners, certificates: None }
     }
 }
 
 impl From<TcpListener> for Listening {
     fn from(listener: TcpListener) -> Self {
-        Self { listener, certificates: None }
+        Listeners::from(listener).into()
     }
 }
 
@@ -100,15 +107,15 @@ pub async fn serve(
     app: App,
     stop: impl Future<Output = ()> + Send,
 ) {
-    let Listening { listener, certificates } = listening.into();
+    let Listening { listeners, certificates } = listening.into();
     let ending = app.ending.clone();
     let (connections, clock) = (Connections::new(&app.limits), app.store.clock().clone());
     tokio::select! {
-        () = accept(&listener, app, &connections, certificates.as_ref()) => {}
+        () = accept(&listeners, app, &connections, certificates.as_ref()) => {}
         () = watch(certificates.as_ref(), &clock) => {}
         () = stop => {}
     }
-    drop(listener);
+    listeners.close();
     ending.cancel();
     connections.end().await;
 }
@@ -122,7 +129,7 @@ async fn watch(certificates: Option<&Certificates>, clock: &Clock) {
 
 /// Takes connections for as long as it is polled.
 async fn accept(
-    listener: &TcpListener,
+    listeners: &Listeners,
     app: App,
     connections: &Connections,
     certificates: Option<&Certificates>,
@@ -130,7 +137,7 @@ async fn accept(
     let (limits, proxies) = (Arc::clone(&app.limits), app.proxies.clone());
     let router = router(app);
     loop {
-        match listener.accept().await {
+        match listeners.accept().await {
             Ok((stream, peer)) => {
                 let one = One {
                     router: router.clone(),

@@ -6,17 +6,21 @@
 //!      ├── another process took over (the engine is cut off)┤
 //!      └── a preferred one waits (the engine ends first) ───┘
 //! ```
+//! Its place in the group may change while it runs. It takes its new place after the engine has
+//! ended, if it may not go on as it is.
 //! Whoever waits says every two seconds that it is there, so that all know whose turn it is. A stop
 //! ends the engine and gives the lease up, so the next one takes over at once.
 
 use crate::error::Error;
+use crate::node_beats::ANSWER_WITHIN;
+use crate::node_beats::Beats;
+use crate::node_place::NodePlace;
 use crate::node_view::EngineParts;
 use crate::node_view::NodeView;
 use crate::report::chain;
 use crate::settings::Redial;
 use crate::settings::Settings;
 use crate::supervisor::Supervisor;
-use postroom_model::InstanceRole;
 use postroom_store::BEAT;
 use postroom_store::Store;
 use postroom_watch::Watched;
@@ -28,8 +32,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How often a waiting process looks whether the lease is free.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a look or a beat may take. The next one has a new connection.
-const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 /// The time between two beats of an active process while the database does not answer.
 const BEAT_AGAIN: Duration = Duration::from_millis(500);
 /// How long a waiting process leaves a lease alone after the database did not answer. The active
@@ -45,8 +47,8 @@ const ENGINE_AGAIN: Duration = Duration::from_secs(60);
 pub struct NodeTerms {
     /// The settings of its engine.
     pub settings: Settings,
-    /// What it does.
-    pub role: InstanceRole,
+    /// Its place among the others.
+    pub place: NodePlace,
     /// Whether no other process can have the database. Then it waits for nobody, and nobody needs
     /// its beats.
     pub is_alone: bool,
@@ -57,6 +59,7 @@ pub struct NodeTerms {
 pub struct GroupNode {
     view: NodeView,
     dialing: Watched<Redial>,
+    placed: Watched<NodePlace>,
     stop: CancellationToken,
     /// `None`: it has ended, and somebody knows why.
     task: Option<JoinHandle<Result<(), Error>>>,
@@ -71,6 +74,8 @@ enum LeadEnd {
     Deposed,
     /// A preferred process waits.
     HandOver,
+    /// It has a place in which it may not go on.
+    Replaced,
     /// The tables are of a later version.
     TooOld(Error),
 }
@@ -82,24 +87,33 @@ impl GroupNode {
     ///
     /// The spool directory cannot be made, or the store fails.
     pub async fn start(store: Store, terms: NodeTerms) -> Result<Self, Error> {
-        let (stop, view) = (CancellationToken::new(), NodeView::new(terms.role));
+        let (stop, view) = (CancellationToken::new(), NodeView::default());
         let (dialing, outgoing) = (terms.settings.dialing.clone(), terms.settings.outgoing);
         let dialing = Watched::new(Redial { dialing, outgoing });
         let stops_within = terms.settings.stop_within;
         terms.settings.spool_begin()?;
-        let (redialed, stopped) = (dialing.subscribe(), stop.clone());
-        let mut runner = NodeRunner { store, terms, view, redialed, stop: stopped, leader: None };
+        let placed = Watched::new(terms.place.clone());
+        let mut runner = NodeRunner {
+            store,
+            view,
+            redialed: dialing.subscribe(),
+            replaced: placed.subscribe(),
+            stop: stop.clone(),
+            leader: None,
+            terms,
+        };
+        runner.take_place().await;
         let engine = match runner.look().await? {
             Some(leader) => Some(runner.engage(leader).await?),
             None => None,
         };
         if engine.is_none() {
-            runner.tell_waiting();
+            runner.terms.place.tell_waiting();
         }
         let view = runner.view.clone();
         let task = tokio::spawn(runner.run(engine));
         view.watch(task.abort_handle());
-        Ok(Self { view, dialing, stop, task: Some(task), stops_within })
+        Ok(Self { view, dialing, placed, stop, task: Some(task), stops_within })
     }
 
     /// What requests of clients ask of it.
@@ -112,6 +126,12 @@ impl GroupNode {
     /// again.
     pub fn dial_by(&self, redial: Redial) {
         self.dialing.send_replace(redial);
+    }
+
+    /// Gives it another place among the others. If its engine may not go on there, it finishes
+    /// first what it has begun.
+    pub fn place(&self, place: NodePlace) {
+        self.placed.send_replace(place);
     }
 
     /// How long stopping waits at most for messages that are being sent.
@@ -158,6 +178,7 @@ struct NodeRunner {
     terms: NodeTerms,
     view: NodeView,
     redialed: Watcher<Redial>,
+    replaced: Watcher<NodePlace>,
     stop: CancellationToken,
     /// The store of the engine that runs.
     leader: Option<Store>,
@@ -181,14 +202,29 @@ impl NodeRunner {
             match ending {
                 LeadEnd::Stop => return Ok(()),
                 LeadEnd::TooOld(error) => return Err(error),
-                LeadEnd::Deposed | LeadEnd::HandOver => self.tell_waiting(),
+                LeadEnd::Deposed | LeadEnd::HandOver => self.terms.place.tell_waiting(),
+                LeadEnd::Replaced => {
+                    self.take_place().await;
+                    self.terms.place.tell_waiting();
+                }
             }
+        }
+    }
+
+    /// Takes the newest place. If the others cannot be told, the next beat tells them.
+    async fn take_place(&mut self) {
+        self.terms.place = self.replaced.borrow_and_update().clone();
+        let NodePlace { instance, details } = self.terms.place.clone();
+        self.view.rests(details.rest);
+        if let Err(error) = self.store.take_place(instance, details).await {
+            let error = chain(&error);
+            tracing::warn!(error, "the other processes were not told of the place of this one");
         }
     }
 
     /// Takes the lease if it is free and it is our turn.
     async fn look(&self) -> Result<Option<Store>, Error> {
-        if self.terms.role == InstanceRole::Api {
+        if !self.terms.place.may_lead() {
             return Ok(None);
         }
         if self.terms.is_alone {
@@ -210,12 +246,20 @@ impl NodeRunner {
 
     /// Waits for the lease. `None`: the process ends.
     async fn wait(&mut self) -> Result<Option<Supervisor>, Error> {
-        let mut beats = Beats::of(&self.terms);
+        let mut beats = Beats::of(self.terms.is_alone);
         let (mut alone_until, mut is_answered) = (Instant::now(), true);
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ok(None),
+                Ok(()) = self.replaced.changed() => {
+                    let former = self.terms.place.clone();
+                    self.take_place().await;
+                    if !former.is_alike(&self.terms.place) {
+                        self.terms.place.tell_waiting();
+                    }
+                    continue;
+                }
                 () = tokio::time::sleep(LOOK) => {}
             }
             let may_take = Instant::now() >= alone_until;
@@ -253,7 +297,8 @@ impl NodeRunner {
 
     /// Renews the lease until the engine has to end.
     async fn lead(&mut self, engine: &Supervisor, leader: &Store) -> LeadEnd {
-        let (mut beats, mut pause, mut preferred) = (Beats::of(&self.terms), Duration::ZERO, 0);
+        let (mut beats, mut pause, mut preferred) =
+            (Beats::of(self.terms.is_alone), Duration::ZERO, 0);
         loop {
             tokio::select! {
                 biased;
@@ -261,6 +306,15 @@ impl NodeRunner {
                 () = leader.deposed() => return LeadEnd::Deposed,
                 Ok(()) = self.redialed.changed() => {
                     engine.dial_by(self.redialed.borrow_and_update().clone());
+                    continue;
+                }
+                Ok(()) = self.replaced.changed() => {
+                    // It is marked as seen when it is taken.
+                    let next = self.replaced.borrow().clone();
+                    if !self.terms.place.leads_on(&next) {
+                        return LeadEnd::Replaced;
+                    }
+                    self.take_place().await;
                     continue;
                 }
                 () = tokio::time::sleep(pause) => {}
@@ -297,12 +351,18 @@ impl NodeRunner {
                      begun is finished"
                 );
             }
+            LeadEnd::Replaced => {
+                tracing::info!(
+                    "the configuration gives this process another place: it is active no longer \
+                     when what has begun is finished"
+                );
+            }
             LeadEnd::TooOld(error) => {
                 tracing::error!(error = chain(error), "this process stops");
             }
             LeadEnd::Stop | LeadEnd::Deposed => {}
         }
-        let mut beats = Beats::of(&self.terms);
+        let mut beats = Beats::of(self.terms.is_alone);
         let mut stopping = std::pin::pin!(engine.stop());
         loop {
             tokio::select! {
@@ -318,7 +378,9 @@ impl NodeRunner {
         match ending {
             // The store gives it up when it is closed, after its last batch.
             LeadEnd::Stop => {}
-            LeadEnd::HandOver | LeadEnd::TooOld(_) => self.give_up(leader).await,
+            LeadEnd::HandOver | LeadEnd::Replaced | LeadEnd::TooOld(_) => {
+                self.give_up(leader).await;
+            }
             LeadEnd::Deposed => {
                 if let Err(error) = self.store.stand_back().await {
                     tracing::warn!(%error, "the database was not told that this process waits");
@@ -331,56 +393,5 @@ impl NodeRunner {
         if let Err(error) = leader.give_up().await {
             tracing::warn!(%error, "the lease was not given up: others wait until it expires");
         }
-    }
-
-    fn tell_waiting(&self) {
-        match self.terms.role {
-            InstanceRole::Api => tracing::info!("this process answers REST alone"),
-            InstanceRole::Email => tracing::info!(
-                "this process answers REST, and waits until it can take over: another one is \
-                 active"
-            ),
-        }
-    }
-}
-
-/// The beats of a node.
-#[derive(Default)]
-struct Beats {
-    /// Whether nobody would see them.
-    is_alone: bool,
-    /// How long the last one took.
-    lag: Option<Duration>,
-    /// When the next one is due. `None`: now.
-    due: Option<Instant>,
-}
-
-impl Beats {
-    fn of(terms: &NodeTerms) -> Self {
-        Self { is_alone: terms.is_alone, ..Self::default() }
-    }
-
-    async fn beat(&mut self, store: &Store) -> Result<(), Error> {
-        if self.is_alone {
-            return Ok(());
-        }
-        let begun = Instant::now();
-        let beat = tokio::time::timeout(ANSWER_WITHIN, store.beat(self.lag)).await;
-        beat.unwrap_or(Err(postroom_store::Error::TooSlow))?;
-        self.lag = Some(begun.elapsed());
-        self.due = Some(begun + BEAT);
-        Ok(())
-    }
-
-    async fn beat_if_due(&mut self, store: &Store) -> Result<(), Error> {
-        match self.due {
-            Some(due) if Instant::now() < due => Ok(()),
-            Some(_) | None => self.beat(store).await,
-        }
-    }
-
-    /// Says nothing for so long.
-    fn pause(&mut self, time: Duration) {
-        self.due = Some(Instant::now() + time);
     }
 }

@@ -124,6 +124,9 @@ mod supervisor;
 
 mod for_clients;
 
+mod node_beats;
+mod node_place;
+
 mod node_view;
 
 mod group_node;
@@ -143,6 +146,7 @@ pub use group_node::NodeTerms;
 pub use news_board::NewsBoard;
 pub use news_board::NewsFollower;
 pub use news_event::ShownEvent;
+pub use node_place::NodePlace;
 pub use node_view::NodeView;
 pub use report::chain;
 pub use settings::Dialing;

@@ -4,7 +4,7 @@ use crate::consent::OAuthConsents;
 use crate::supervisor::Supervisor;
 use crate::verify::AccountVerifier;
 use crate::webhooks::WebhookTester;
-use postroom_model::InstanceRole;
+use postroom_model::InstanceRest;
 use postroom_model::MessageEntityId;
 use std::fmt;
 use std::sync::Arc;
@@ -34,11 +34,13 @@ impl EngineParts {
 }
 
 /// This process as requests see it. Clones share it.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct NodeView(Arc<NodeSeen>);
 
+#[derive(Default)]
 struct NodeSeen {
-    role: InstanceRole,
+    /// Why it rests.
+    rest: Mutex<Option<InstanceRest>>,
     engine: Mutex<Option<EngineParts>>,
     /// The task that waits for the lease and renews it.
     task: Mutex<Option<AbortHandle>>,
@@ -51,18 +53,16 @@ impl fmt::Debug for NodeView {
 }
 
 impl NodeView {
-    /// A process without an engine.
-    #[must_use]
-    pub fn new(role: InstanceRole) -> Self {
-        Self(Arc::new(NodeSeen { role, engine: Mutex::default(), task: Mutex::default() }))
-    }
-
     pub(crate) fn engaged(&self, engine: EngineParts) {
         *self.0.engine.lock().unwrap_or_else(PoisonError::into_inner) = Some(engine);
     }
 
     pub(crate) fn disengaged(&self) {
         *self.0.engine.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(crate) fn rests(&self, rest: Option<InstanceRest>) {
+        *self.0.rest.lock().unwrap_or_else(PoisonError::into_inner) = rest;
     }
 
     pub(crate) fn watch(&self, task: AbortHandle) {
@@ -73,10 +73,10 @@ impl NodeView {
         self.0.engine.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(part)
     }
 
-    /// Its role.
+    /// Why it may not work. `None`: it may.
     #[must_use]
-    pub fn role(&self) -> InstanceRole {
-        self.0.role
+    pub fn rest(&self) -> Option<InstanceRest> {
+        *self.0.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether its engine runs.

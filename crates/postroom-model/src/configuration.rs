@@ -13,7 +13,7 @@ use crate::configuration_setting::section_names;
 use crate::configuration_setting::trimmed_section;
 use crate::configured_role::ConfiguredRole;
 use crate::configured_role::ROLE_MEMBERS;
-use crate::configured_role::ROLE_TYPE;
+use crate::instance::InstanceRole;
 use crate::invalid::Invalid;
 use crate::json_difference::Difference;
 use crate::json_difference::differences;
@@ -54,27 +54,48 @@ impl Configuration {
     /// # Errors
     ///
     /// Everything that is wrong, with its place.
-    pub fn new(mut members: Map<String, Json>) -> Result<Self, Vec<Invalid>> {
-        let mut problems = vec![];
+    pub fn new(members: Map<String, Json>) -> Result<Self, Vec<Invalid>> {
         let size_bytes = Json::Object(members.clone()).to_string().len();
         if size_bytes > BYTES_MAX {
             let reason = format!("the configuration is larger than {BYTES_MAX} bytes");
             return Err(vec![Invalid::new("", reason)]);
         }
+        let mut problems = vec![];
+        let read = Self::read(members, &mut problems);
+        if problems.is_empty() { Ok(read) } else { Err(problems) }
+    }
+
+    /// Checks one that a store has by the rules of this release.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, with its place.
+    pub fn checked(&self) -> Result<(), Vec<Invalid>> {
+        Self::new(self.members.clone()).map(drop)
+    }
+
+    /// A configuration that a store has. Another release, which may be newer, checked it by its own
+    /// rules. What this one does not know or take has no effect here.
+    #[must_use]
+    pub fn stored(members: Map<String, Json>) -> Self {
+        Self::read(members, &mut vec![])
+    }
+
+    fn read(mut members: Map<String, Json>, problems: &mut Vec<Invalid>) -> Self {
         members.entry(ROLES).or_insert_with(|| json!([]));
         let mut roles = vec![];
         for (name, section) in &members {
             if name == ROLES {
-                roles = read_roles(section, &mut problems);
+                roles = read_roles(section, problems);
             } else if section_names().contains(&name.as_str()) {
-                check_section(name, section, &mut problems);
+                check_section(name, section, problems);
             } else {
                 let names = section_names().join(", ");
                 let reason = format!("no such section; there is {ROLES}, {names}");
                 problems.push(Invalid::new(name, reason));
             }
         }
-        if problems.is_empty() { Ok(Self { members, roles }) } else { Err(problems) }
+        Self { members, roles }
     }
 
     /// The configuration after a change that a client sent: only what changes. A list is replaced
@@ -154,12 +175,13 @@ impl Configuration {
     /// What a client should know about this configuration although it is accepted.
     #[must_use]
     pub fn warnings(&self) -> Vec<Invalid> {
-        let foreign = self.roles.iter().enumerate().filter(|(_, role)| !role.is_ours());
+        let foreign = self.roles.iter().enumerate().filter(|(_, role)| role.role().is_none());
         let warning = |(at, role): (usize, &ConfiguredRole)| {
             let reason = format!(
-                "`{}` is no role of Postroom, which runs `{ROLE_TYPE}`: the instance is kept and \
-                 shown, and not run",
-                role.roletype
+                "`{}` is no role of Postroom, which runs {}: the instance is kept and shown, and \
+                 not run",
+                role.roletype,
+                InstanceRole::ALL.map(|role| format!("`{role}`")).join(" and ")
             );
             Invalid::new(format!("{ROLES}[{at}].roletype"), reason)
         };
@@ -237,12 +259,9 @@ fn read_roles(section: &Json, problems: &mut Vec<Invalid>) -> Vec<ConfiguredRole
     // The places of those that were read.
     let mut places = vec![];
     for (at, item) in items.iter().enumerate() {
-        match ConfiguredRole::read(item, &format!("{ROLES}[{at}]")) {
-            Ok(role) => {
-                roles.push(role);
-                places.push(at);
-            }
-            Err(found) => problems.extend(found),
+        if let Some(role) = ConfiguredRole::read(item, &format!("{ROLES}[{at}]"), problems) {
+            roles.push(role);
+            places.push(at);
         }
     }
     unique(&roles, &places, problems);

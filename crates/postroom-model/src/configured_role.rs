@@ -3,27 +3,27 @@
 //! ```json
 //! {"name": "im1", "roletype": "im", "iface": "eth0", "group": 11330, "order": 1}
 //! ```
-//! Postroom runs the role type `email`. Instances of other role types are kept with all their
-//! parameters and shown, because the section describes the whole platform.
+//! Postroom runs the role types of [`InstanceRole`]. Instances of other role types are kept with all
+//! their parameters and shown, because the section describes the whole platform.
 
+use crate::instance::GROUPS;
+use crate::instance::InstanceRole;
+use crate::instance::ORDERS;
+use crate::instance::is_instance_name;
+use crate::instance::name_takes;
 use crate::invalid::Invalid;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::ops::RangeInclusive;
 
-/// The role type that Postroom runs.
-pub const ROLE_TYPE: &str = "email";
-
 /// The members of every role.
 pub(crate) const ROLE_MEMBERS: [&str; 6] =
     ["name", "roletype", "iface", "group", "order", "enabled"];
 
-/// The numbers of groups.
-const GROUPS: RangeInclusive<u64> = 1..=1 << 31;
-/// The places in a group.
-const ORDERS: RangeInclusive<u64> = 0..=(1 << 31) - 1;
-/// How many characters a name may have.
-const NAME_CHARS_MAX: usize = 63;
+/// The parameter of instances of role `email`.
+const FAILBACK: &str = "failback";
+/// How many characters a role type may have.
+const TYPE_CHARS_MAX: usize = 63;
 /// How many bytes the name of a network interface may have (the limit of Linux).
 const IFACE_BYTES_MAX: usize = 15;
 
@@ -42,42 +42,46 @@ pub struct ConfiguredRole {
     pub order: Option<u64>,
     /// Whether it may run.
     pub enabled: bool,
+    /// Whether it takes the work back from an instance with a higher `order`. `None`: it is not
+    /// said.
+    pub failback: Option<bool>,
 }
 
 impl ConfiguredRole {
-    /// Reads a role. `place` is where it is in the document.
-    ///
-    /// # Errors
-    ///
-    /// Each member that is wrong, with its place.
-    pub(crate) fn read(role: &Json, place: &str) -> Result<Self, Vec<Invalid>> {
+    /// Reads a role, and adds each member that is wrong to the problems. `place` is where it is in
+    /// the document. `None`: nobody can tell which instance it is.
+    pub(crate) fn read(role: &Json, place: &str, problems: &mut Vec<Invalid>) -> Option<Self> {
         let Json::Object(members) = role else {
-            return Err(vec![Invalid::new(place, "takes an object with `name` and `roletype`")]);
+            problems.push(Invalid::new(place, "takes an object with `name` and `roletype`"));
+            return None;
         };
-        let mut reading = RoleReading { members, place, problems: vec![] };
-        let (name, roletype) = (reading.name("name"), reading.name("roletype"));
-        let is_ours = roletype.trim().to_lowercase() == ROLE_TYPE;
-        if is_ours && roletype != ROLE_TYPE {
-            reading.problem("roletype", "is written `email`, in lower case");
+        let mut reading = RoleReading { members, place, problems };
+        let (name, roletype) = (reading.name(), reading.role_type());
+        let role = roletype.trim().to_lowercase().parse::<InstanceRole>().ok();
+        if let Some(role) = role.filter(|role| role.as_str() != roletype) {
+            reading.problem("roletype", format!("is written `{role}`, in lower case"));
         }
         let read = Self {
             name,
             iface: reading.iface(),
             group: reading.whole("group", GROUPS),
             order: reading.whole("order", ORDERS),
-            enabled: reading.flag("enabled"),
+            enabled: reading.flag("enabled").unwrap_or(true),
+            // A foreign role may have a parameter of this name, which means what it likes.
+            failback: role.and_then(|_| reading.flag(FAILBACK)),
             roletype,
         };
-        if is_ours {
-            reading.no_others();
+        if let Some(role) = role {
+            reading.no_others(role);
         }
-        if reading.problems.is_empty() { Ok(read) } else { Err(reading.problems) }
+        let is_known = !read.name.is_empty() && !read.roletype.is_empty();
+        is_known.then_some(read)
     }
 
-    /// Whether Postroom runs it.
+    /// What Postroom does as this instance. `None`: another program runs it.
     #[must_use]
-    pub fn is_ours(&self) -> bool {
-        self.roletype == ROLE_TYPE
+    pub fn role(&self) -> Option<InstanceRole> {
+        self.roletype.parse().ok()
     }
 }
 
@@ -85,7 +89,7 @@ impl ConfiguredRole {
 struct RoleReading<'a> {
     members: &'a Map<String, Json>,
     place: &'a str,
-    problems: Vec<Invalid>,
+    problems: &'a mut Vec<Invalid>,
 }
 
 impl RoleReading<'_> {
@@ -93,14 +97,22 @@ impl RoleReading<'_> {
         self.problems.push(Invalid::new(format!("{}.{member}", self.place), reason));
     }
 
-    /// A name that must be there.
-    fn name(&mut self, member: &str) -> String {
+    fn name(&mut self) -> String {
+        self.required("name", is_instance_name, &name_takes())
+    }
+
+    fn role_type(&mut self) -> String {
         let takes = format!(
-            "takes 1 to {NAME_CHARS_MAX} letters, digits, '-', '_' and '.', and begins with a \
+            "takes 1 to {TYPE_CHARS_MAX} letters, digits, '-', '_' and '.', and begins with a \
              letter or digit"
         );
+        self.required("roletype", is_role_type, &takes)
+    }
+
+    /// A text that must be there. `takes` says which ones are right.
+    fn required(&mut self, member: &str, is_right: fn(&str) -> bool, takes: &str) -> String {
         match self.members.get(member) {
-            Some(Json::String(name)) if is_name(name) => return name.clone(),
+            Some(Json::String(text)) if is_right(text) => return text.clone(),
             None | Some(Json::Null) => self.problem(member, format!("is required: {takes}")),
             Some(_) => self.problem(member, takes),
         }
@@ -138,33 +150,36 @@ impl RoleReading<'_> {
         number
     }
 
-    /// A flag that is set unless it is `false`.
-    fn flag(&mut self, member: &str) -> bool {
+    /// A flag. `None`: it is not said, or wrong.
+    fn flag(&mut self, member: &str) -> Option<bool> {
         match self.members.get(member) {
-            None | Some(Json::Null) => true,
-            Some(Json::Bool(flag)) => *flag,
+            None | Some(Json::Null) => None,
+            Some(Json::Bool(flag)) => Some(*flag),
             Some(_) => {
                 self.problem(member, "takes true or false");
-                true
+                None
             }
         }
     }
 
-    /// Names each parameter that the role `email` does not have.
-    fn no_others(&mut self) {
-        let others = self.members.keys().filter(|name| !ROLE_MEMBERS.contains(&name.as_str()));
+    /// Names each parameter that a role of ours does not have.
+    fn no_others(&mut self, role: InstanceRole) {
+        let mut known = ROLE_MEMBERS.to_vec();
+        match role {
+            InstanceRole::Email => known.push(FAILBACK),
+            InstanceRole::Api => {}
+        }
+        let others = self.members.keys().filter(|name| !known.contains(&name.as_str()));
         for name in others {
-            let reason = format!(
-                "no such parameter of the role `{ROLE_TYPE}`; there is {}",
-                ROLE_MEMBERS.join(", ")
-            );
+            let known = known.join(", ");
+            let reason = format!("no such parameter of the role `{role}`; there is {known}");
             self.problems.push(Invalid::new(format!("{}.{name}", self.place), reason));
         }
     }
 }
 
-fn is_name(name: &str) -> bool {
+fn is_role_type(name: &str) -> bool {
     let is_first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    is_first && name.len() <= NAME_CHARS_MAX && name.bytes().all(is_plain)
+    is_first && name.len() <= TYPE_CHARS_MAX && name.bytes().all(is_plain)
 }

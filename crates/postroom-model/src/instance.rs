@@ -2,14 +2,30 @@
 
 use crate::invalid::Invalid;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// The largest number of a group.
-pub const GROUP_MAX: u64 = 1 << 31;
-/// The largest place in the order of a group.
-pub const ORDER_MAX: u64 = 1 << 31;
+/// The numbers of groups.
+pub const GROUPS: RangeInclusive<u64> = 1..=1 << 31;
+/// The places in the order of a group.
+pub const ORDERS: RangeInclusive<u64> = 0..=1 << 31;
 /// The most characters that the name of an instance has.
 pub const INSTANCE_NAME_CHARS_MAX: usize = 64;
+
+/// Whether this may be the name of an instance.
+pub(crate) fn is_instance_name(name: &str) -> bool {
+    (1..=INSTANCE_NAME_CHARS_MAX).contains(&name.chars().count())
+        && !name.chars().any(char::is_control)
+        && name.trim() == name
+}
+
+/// What the name of an instance takes, for people.
+pub(crate) fn name_takes() -> String {
+    format!(
+        "takes 1 to {INSTANCE_NAME_CHARS_MAX} characters, without control characters and without \
+         spaces around them"
+    )
+}
 
 /// What an instance does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -63,9 +79,9 @@ impl FromStr for InstanceRole {
 pub struct Instance {
     /// Its name, for people: 1 to [`INSTANCE_NAME_CHARS_MAX`] characters.
     pub name: String,
-    /// Its group: 1 to [`GROUP_MAX`].
+    /// Its group, of [`GROUPS`].
     pub group: u64,
-    /// Its place in the group: 0 to [`ORDER_MAX`]. The lowest comes first.
+    /// Its place in the group, of [`ORDERS`]. The lowest comes first.
     pub order: u64,
     /// What it does.
     pub role: InstanceRole,
@@ -95,18 +111,12 @@ impl Instance {
     /// What is wrong with it, each with the name of its member. Empty: nothing.
     #[must_use]
     pub fn problems(&self) -> Vec<Invalid> {
-        let chars = self.name.chars().count();
-        let is_named = (1..=INSTANCE_NAME_CHARS_MAX).contains(&chars)
-            && !self.name.chars().any(char::is_control)
-            && self.name.trim() == self.name;
-        let name = format!(
-            "takes 1 to {INSTANCE_NAME_CHARS_MAX} characters, without control characters and \
-             without spaces around them"
-        );
+        let within =
+            |range: RangeInclusive<u64>| format!("takes {} to {}", range.start(), range.end());
         let checks = [
-            (is_named, "name", name),
-            ((1..=GROUP_MAX).contains(&self.group), "group", format!("takes 1 to {GROUP_MAX}")),
-            (self.order <= ORDER_MAX, "order", format!("takes 0 to {ORDER_MAX}")),
+            (is_instance_name(&self.name), "name", name_takes()),
+            (GROUPS.contains(&self.group), "group", within(GROUPS)),
+            (ORDERS.contains(&self.order), "order", within(ORDERS)),
         ];
         let wrong = checks.into_iter().filter(|(is_right, ..)| !is_right);
         wrong.map(|(_, member, reason)| Invalid::new(member, reason)).collect()
@@ -129,15 +139,15 @@ mod tests {
             (of("e\n1"), "name"),
             (of(&long), "name"),
             (Instance { group: 0, ..right.clone() }, "group"),
-            (Instance { group: GROUP_MAX + 1, ..right.clone() }, "group"),
-            (Instance { order: ORDER_MAX + 1, ..right.clone() }, "order"),
+            (Instance { group: GROUPS.end() + 1, ..right.clone() }, "group"),
+            (Instance { order: ORDERS.end() + 1, ..right.clone() }, "order"),
         ];
         for (instance, member) in table {
             let problems = instance.problems();
             let members: Vec<_> = problems.iter().map(|one| one.property.as_str()).collect();
             assert_eq!(members, [member], "{instance:?}");
         }
-        let edge = Instance { group: GROUP_MAX, order: 0, ..right };
+        let edge = Instance { group: *GROUPS.end(), order: 0, ..right };
         assert_eq!(edge.problems(), []);
     }
 

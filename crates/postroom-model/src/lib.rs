@@ -113,6 +113,8 @@ mod configuration_setting;
 
 mod configuration;
 
+mod instance_place;
+
 mod mask;
 
 mod wanted;
@@ -144,7 +146,6 @@ pub use class_merge::merged;
 pub use class_named::with_class_ids;
 pub use configuration::Configuration;
 pub use configured_role::ConfiguredRole;
-pub use configured_role::ROLE_TYPE;
 pub use direction::MessageDirection;
 pub use domain::Domain;
 pub use domain::NotADomain;
@@ -162,12 +163,15 @@ pub use id::MessageEntityId;
 pub use id::OAuthAppId;
 pub use id::ProfileId;
 pub use id::WebhookId;
-pub use instance::GROUP_MAX;
+pub use instance::GROUPS;
 pub use instance::INSTANCE_NAME_CHARS_MAX;
 pub use instance::Instance;
 pub use instance::InstanceRole;
 pub use instance::NotARole;
-pub use instance::ORDER_MAX;
+pub use instance::ORDERS;
+pub use instance_place::HostInterfaces;
+pub use instance_place::InstancePlace;
+pub use instance_place::InstanceRest;
 pub use invalid::Invalid;
 pub use json_difference::Difference;
 pub use json_problem::json_problem;

@@ -86,7 +86,7 @@ impl KeptConfiguration {
 
     fn from_row(row: &Row) -> Result<Self, Error> {
         let document = row.text(5).and_then(|text| serde_json::from_str(text).ok());
-        let configuration = Configuration::new(document.ok_or(DAMAGED)?).map_err(|_| DAMAGED)?;
+        let configuration = Configuration::stored(document.ok_or(DAMAGED)?);
         Ok(Self { version: Some(ConfigurationVersion::from_row(row)?), configuration })
     }
 }
@@ -193,7 +193,7 @@ impl Store {
         self.write(vec![newest, insert, old]).await?;
         self.inner.database.ring(Topic::Settings);
         let Json::Object(members) = document else { return Err(DAMAGED) };
-        let configuration = Configuration::new(members).map_err(|_| DAMAGED)?;
+        let configuration = Configuration::stored(members);
         Ok(KeptConfiguration { version: Some(version), configuration })
     }
 }

@@ -81,16 +81,21 @@ impl Store {
 
     /// The key under which `meta` has the time of the group.
     fn expiry_time_name(&self) -> String {
-        format!("expiry time of {}", self.inner.member.group())
+        format!("expiry time of {}", self.inner.member().group())
     }
 
+    /// The latest time of all groups, because a process that leads another group than before knows
+    /// no more about its clock than it did.
     async fn expiry_time_read(&self) -> Result<Option<BelievedTime>, Error> {
-        let sql = "SELECT \"bytes\" FROM \"meta\" WHERE \"name\" = $1";
-        let rows = self.read(Statement::new(sql).bind(self.expiry_time_name())).await?;
-        let Some(bytes) = rows.first().and_then(|row| row.bytes(0)) else {
+        // The names end in the number of the group, and `:` comes behind all digits.
+        let sql = "SELECT \"bytes\" FROM \"meta\" WHERE \"name\" >= $1 AND \"name\" < $2";
+        let all = Statement::new(sql).bind("expiry time of ").bind("expiry time of :");
+        let rows = self.read(all).await?;
+        if rows.is_empty() {
             return Ok(None);
-        };
-        Ok(Some(BelievedTime::from_bytes(bytes).unwrap_or_else(|| {
+        }
+        let times = rows.iter().filter_map(|row| BelievedTime::from_bytes(row.bytes(0)?));
+        Ok(Some(times.max_by_key(|time| time.at_ms).unwrap_or_else(|| {
             tracing::warn!("the time by which things expire cannot be read: the clock is doubted");
             BelievedTime::of_clock(0)
         })))
@@ -126,6 +131,8 @@ mod tests {
     use crate::Work;
     use crate::fixture::Time;
     use crate::fixture::store_in;
+    use crate::node_details::NodeDetails;
+    use postroom_model::Instance;
     use postroom_testkit::on_both;
     use std::sync::Arc;
 
@@ -142,6 +149,13 @@ mod tests {
         let is_about = |ms: i64| (begin_ms..begin_ms + DAY_MS / 24).contains(&ms);
         time.set(begin_ms + 365 * DAY_MS);
         assert!(is_about(store.expiry_now_ms().await.unwrap()), "it jumps");
+        store.give_up().await.unwrap();
+        let other = Instance { group: 7, ..Instance::named("a") };
+        store.take_place(other, NodeDetails::default()).await.unwrap();
+        let again = store.lead().await.unwrap();
+        let now_ms = again.expiry_now_ms().await.unwrap();
+        assert!(is_about(now_ms), "another group is no evidence: {now_ms}");
+        drop(again);
         store.close().await.unwrap();
         let store = store_in(directory.path(), time.clock(), Work::Inline).await;
         assert!(is_about(store.expiry_now_ms().await.unwrap()), "a start is no evidence");

@@ -84,7 +84,7 @@ impl Store {
 
     /// The key under which `meta` has the marks of the group.
     fn marks_name(&self) -> String {
-        format!("feed marks of {}", self.inner.member.group())
+        format!("feed marks of {}", self.inner.member().group())
     }
 
     async fn marks_read(&self) -> Result<FeedMarks, Error> {

@@ -47,7 +47,7 @@ impl Store {
     /// The query that finds a row if this process may take the lease.
     fn may_lead(&self) -> Statement {
         let now = self.inner.database.dialect().now();
-        let (instance, owner) = (&self.inner.member.instance, self.inner.owner);
+        let (member, owner) = (self.inner.member(), self.inner.owner);
         let email = InstanceRole::Email.as_str();
         let sql = format!(
             "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"lease\" WHERE \"until\" > {now}
@@ -56,9 +56,9 @@ impl Store {
                OR NOT EXISTS (SELECT 1 FROM \"owner\" WHERE \"group\" = $3 AND \"role\" = '{email}'
                  AND (\"order\", \"id\") < ($4, $1) AND \"alive\" > {now}))"
         );
-        let seat = self.inner.member.seat.clone().unwrap_or_else(|| NO_SEAT.to_owned());
-        let group = self.inner.member.group();
-        Statement::new(sql).bind(owner).bind(seat).bind(group).bind(whole(instance.order))
+        let (group, order) = (member.group(), whole(member.instance.order));
+        let seat = member.seat.unwrap_or_else(|| NO_SEAT.to_owned());
+        Statement::new(sql).bind(owner).bind(seat).bind(group).bind(order)
     }
 
     /// Whether a process waits that comes before this one in the order of the group, and wants the
@@ -74,8 +74,9 @@ impl Store {
             "SELECT 1 FROM \"owner\" WHERE \"group\" = $1 AND \"role\" = '{email}' AND \"failback\"
                AND \"order\" < $2 AND \"id\" <> $3 AND \"alive\" > {now} LIMIT 1"
         );
-        let order = whole(self.inner.member.instance.order);
-        let waits = Statement::new(sql).bind(self.inner.member.group()).bind(order);
+        let member = self.inner.member();
+        let order = whole(member.instance.order);
+        let waits = Statement::new(sql).bind(member.group()).bind(order);
         Ok(!self.read(waits.bind(self.inner.owner)).await?.is_empty())
     }
 
@@ -122,6 +123,7 @@ mod tests {
     use crate::fixture::Two;
     use crate::lease::Member;
     use crate::node::NodeState;
+    use crate::node_details::NodeDetails;
     use crate::schema;
     use postroom_model::Instance;
     use postroom_testkit::on_both;
@@ -219,6 +221,59 @@ mod tests {
         let next = two.other.lead_if_free().await.unwrap().unwrap();
         assert_eq!(next.epoch().unwrap(), 2);
         assert!(two.one.lead_if_free().await.unwrap().is_none());
+    }
+
+    #[on_both]
+    async fn a_process_takes_another_place_without_a_restart() {
+        let two = Two::open_as([member("a", 1), member("b", 2)]).await;
+        let active = two.one.lead_if_free().await.unwrap().unwrap();
+        // It is no longer the first, so it hands over, and the other one does not wait for it.
+        let last = Instance { order: 3, ..Instance::named("a") };
+        active.take_place(last.clone(), NodeDetails::default()).await.unwrap();
+        assert!(active.preferred_waits().await.unwrap());
+        active.give_up().await.unwrap();
+        assert!(two.one.lead_if_free().await.unwrap().is_none());
+        let next = two.other.lead_if_free().await.unwrap().unwrap();
+        // In another group it may be the first again. The epochs go on.
+        next.give_up().await.unwrap();
+        let group = Instance { group: 7, ..last };
+        two.one.take_place(group, NodeDetails::default()).await.unwrap();
+        let again = two.one.lead_if_free().await.unwrap().unwrap();
+        assert_eq!(again.epoch().unwrap(), 3);
+        write_nothing(&again).await.unwrap();
+        assert!(two.other.lead_if_free().await.unwrap().is_none());
+        let nodes = two.other.nodes().await.unwrap();
+        assert_eq!(nodes.len(), 2, "it had the lease of another group: {nodes:?}");
+        let of = nodes.iter().find(|node| node.name == "a").unwrap();
+        assert_eq!((of.group.as_deref(), of.state), (Some("7"), NodeState::Active));
+    }
+
+    #[on_both]
+    async fn nobody_waits_for_a_process_that_rests() {
+        let two = Two::open_as([member("a", 2), member("b", 1)]).await;
+        assert!(two.one.lead_if_free().await.unwrap().is_none(), "the other one comes first");
+        two.set_time(START_MS + 1).await;
+        let details = NodeDetails {
+            rest: Some(postroom_model::InstanceRest::Disabled),
+            status_text: Some("why".to_owned()),
+            ..NodeDetails::default()
+        };
+        let first = Instance { order: 1, ..Instance::named("b") };
+        two.other.take_place(first.clone(), details.clone()).await.unwrap();
+        let active = two.one.lead_if_free().await.unwrap().unwrap();
+        two.other.beat(None).await.unwrap();
+        assert!(!active.preferred_waits().await.unwrap());
+        let of_other = async || {
+            let nodes = two.one.nodes().await.unwrap();
+            nodes.into_iter().find(|node| node.name == "b").unwrap()
+        };
+        let node = of_other().await;
+        assert_eq!((node.state, &node.details), (NodeState::Resting, &details));
+        assert_eq!(node.role.as_deref(), Some("email"));
+        assert_eq!(node.since.unwrap().as_ms(), START_MS + 1);
+        two.other.take_place(first, NodeDetails::default()).await.unwrap();
+        assert_eq!(of_other().await.state, NodeState::Waiting);
+        assert!(active.preferred_waits().await.unwrap());
     }
 
     #[on_both]

@@ -5,17 +5,41 @@ use crate::database::Room;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::lease::Lease;
+use crate::lease::Member;
+use crate::lease::Presence;
 use crate::lease::number;
 use crate::lease::numbers;
 use crate::lease::present;
 use crate::lease::until;
 use crate::modifier::Modifier;
+use crate::node_details::NodeDetails;
+use crate::store::Inner;
 use crate::store::Store;
+use postroom_model::Instance;
 use postroom_watch::Watched;
 use std::sync::Arc;
+use std::sync::PoisonError;
 
 /// How many ids of blobs an owner takes at once.
 const BLOBS_AT_ONCE: i64 = 1 << 16;
+
+impl Inner {
+    /// Which process this is now, and what it tells of itself.
+    pub(crate) fn presence(&self) -> Presence {
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Which process this is now.
+    pub(crate) fn member(&self) -> Member {
+        self.presence().member
+    }
+
+    pub(crate) fn set_presence(&self, instance: Instance, details: NodeDetails) {
+        let mut present = self.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        present.member.instance = instance;
+        present.details = details;
+    }
+}
 
 impl Store {
     /// Takes the next epoch of the group, and returns the store that the engine of this process
@@ -33,7 +57,7 @@ impl Store {
     /// The statement that takes the next epoch, and returns it. The epochs of all groups are one
     /// row of numbers, because deliveries are recovered by them.
     pub(crate) fn take_lease(&self) -> Statement {
-        let (database, member) = (&*self.inner.database, &self.inner.member);
+        let (database, member) = (&*self.inner.database, self.inner.member());
         let (now, until) = (database.dialect().now(), until(database));
         let sql = format!(
             "INSERT INTO \"lease\"
@@ -46,12 +70,12 @@ impl Store {
              RETURNING \"epoch\""
         );
         let take = Statement::new(sql).bind(member.group()).bind(self.inner.owner);
-        take.bind(member.seat.clone())
+        take.bind(member.seat)
     }
 
     /// The store that leads in an epoch.
     pub(crate) fn leading(&self, epoch: i64) -> Self {
-        let group = self.inner.member.group();
+        let group = self.inner.member().group();
         let lease = Arc::new(Lease { group, epoch, is_over: Watched::new(false) });
         self.inner.set_lease(Some(&lease));
         let modifier = Modifier::Engine;
@@ -98,7 +122,7 @@ impl Store {
     /// The statement that renews the row of this process.
     pub(crate) fn present(&self) -> Statement {
         let key = self.inner.keys.opened().master.mark();
-        present(&*self.inner.database, self.inner.owner, &self.inner.member, key)
+        present(&*self.inner.database, self.inner.owner, &self.inner.presence(), key)
     }
 
     /// Deletes the row of this process and ends its lease, so that others need not wait for it.

@@ -18,6 +18,7 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::key_bytes::KeyMark;
+use crate::node_details::NodeDetails;
 use postroom_model::Instance;
 use postroom_watch::Watched;
 use std::time::Duration;
@@ -52,6 +53,20 @@ impl Member {
     /// The name of its group in the database.
     pub(crate) fn group(&self) -> String {
         self.instance.group.to_string()
+    }
+}
+
+/// A process, and what it tells of itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Presence {
+    pub member: Member,
+    pub details: NodeDetails,
+}
+
+impl Presence {
+    /// A process that has told nothing yet.
+    pub(crate) fn of(member: &Member) -> Self {
+        Self { member: member.clone(), details: NodeDetails::default() }
     }
 }
 
@@ -138,7 +153,7 @@ pub(crate) async fn register(
 ) -> Result<i64, Error> {
     let taken = database.write(vec![numbers("owners", 1)], Room::Reserve).await?;
     let owner = number(&taken)?;
-    let mut batch = vec![present(database, owner, member, key)];
+    let mut batch = vec![present(database, owner, &Presence::of(member), key)];
     if database.is_first() {
         let others = "DELETE FROM \"owner\" WHERE \"id\" <> $1";
         batch.push(Statement::new(others).bind(owner));
@@ -151,11 +166,11 @@ pub(crate) async fn register(
 }
 
 /// The statement that makes the row of an owner valid for [`GOOD_FOR`] from now on. `key` is the
-/// mark of its master key.
+/// mark of its master key. Nobody waits for a process that rests: its role is in its details alone.
 pub(crate) fn present(
     database: &dyn Database,
     owner: i64,
-    member: &Member,
+    presence: &Presence,
     key: KeyMark,
 ) -> Statement {
     let dialect = database.dialect();
@@ -163,16 +178,23 @@ pub(crate) fn present(
     let alive = dialect.after_now(ALIVE_FOR.as_millis());
     let sql = format!(
         "INSERT INTO \"owner\" (\"id\", \"name\", \"group\", \"order\", \"role\", \"failback\",
-           \"version\", \"seat\", \"key\", \"until\", \"since\", \"seen\", \"alive\")
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, {until}, {now}, {now}, {alive})
+           \"version\", \"seat\", \"key\", \"details\", \"until\", \"since\", \"seen\", \"alive\")
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {until}, {now}, {now}, {alive})
          ON CONFLICT (\"id\") DO UPDATE SET \"until\" = excluded.\"until\",
-           \"seen\" = excluded.\"seen\", \"alive\" = excluded.\"alive\""
+           \"seen\" = excluded.\"seen\", \"alive\" = excluded.\"alive\",
+           \"group\" = excluded.\"group\", \"order\" = excluded.\"order\",
+           \"role\" = excluded.\"role\", \"failback\" = excluded.\"failback\",
+           \"details\" = excluded.\"details\",
+           \"since\" = CASE WHEN COALESCE(\"owner\".\"role\", '') = COALESCE(excluded.\"role\", '')
+             THEN \"owner\".\"since\" ELSE excluded.\"since\" END"
     );
+    let Presence { member, details } = presence;
     let instance = &member.instance;
-    let order = whole(instance.order);
+    let role = details.rest.is_none().then(|| instance.role.as_str().to_owned());
     let row = Statement::new(sql).bind(owner).bind(instance.name.as_str()).bind(member.group());
-    let row = row.bind(order).bind(instance.role.as_str()).bind(instance.failback);
-    row.bind(env!("CARGO_PKG_VERSION")).bind(member.seat.clone()).bind(key.to_bytes())
+    let row = row.bind(whole(instance.order)).bind(role).bind(instance.failback);
+    let row = row.bind(env!("CARGO_PKG_VERSION")).bind(member.seat.clone()).bind(key.to_bytes());
+    row.bind(details.to_json(instance.role).to_string())
 }
 
 /// Begins the counter of blob ids above all ids that an earlier version gave out. Each of those is

@@ -112,6 +112,8 @@ mod class_tables;
 
 mod class_begin;
 
+mod node_details;
+
 mod lease;
 
 mod moved_value;
@@ -396,6 +398,7 @@ pub use news::NewsPage;
 pub use node::BEAT;
 pub use node::NodeRow;
 pub use node::NodeState;
+pub use node_details::NodeDetails;
 pub use oauth_app::AccountTokens;
 pub use oauth_app::OAuthAppRow;
 pub use object::KeptObjects;

@@ -8,8 +8,10 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::key_bytes::KeyMark;
 use crate::lease::until;
+use crate::node_details::NodeDetails;
 use crate::set_up;
 use crate::store::Store;
+use postroom_model::Instance;
 use postroom_model::InstanceRole;
 use postroom_model::Timestamp;
 use std::time::Duration;
@@ -26,6 +28,8 @@ pub enum NodeState {
     Waiting,
     /// It answers REST alone, and never takes over.
     Passive,
+    /// It answers REST alone until the configuration lets it work.
+    Resting,
     /// It has not been there for some seconds.
     Lost,
 }
@@ -38,6 +42,7 @@ impl NodeState {
             Self::Active => "active",
             Self::Waiting => "waiting",
             Self::Passive => "passive",
+            Self::Resting => "resting",
             Self::Lost => "lost",
         }
     }
@@ -68,11 +73,24 @@ pub struct NodeRow {
     pub lag_ms: Option<i64>,
     /// The mark of its master key. `None`: it runs a version that does not tell it.
     pub key: Option<KeyMark>,
+    /// What it tells of itself.
+    pub details: NodeDetails,
     /// Whether it is this process.
     pub is_own: bool,
 }
 
 impl Store {
+    /// Gives this process another place among the others, and other details. The engine must have
+    /// ended and given its lease up, if the group or the role is another, or the process rests.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails. Then the next beat tells the others.
+    pub async fn take_place(&self, instance: Instance, details: NodeDetails) -> Result<(), Error> {
+        self.inner.set_presence(instance, details);
+        self.write_at_need(vec![self.present()]).await.map(drop)
+    }
+
     /// Says that this process is there, and renews its lease if this store leads. `lag` is how long
     /// the beat before took.
     ///
@@ -105,33 +123,43 @@ impl Store {
                o.\"since\", o.\"seen\", o.\"lag\",
                CASE WHEN o.\"alive\" > {now} OR o.\"alive\" IS NULL AND o.\"until\" > {now}
                  THEN 1 ELSE 0 END,
-               CASE WHEN l.\"until\" > {now} THEN l.\"epoch\" END, l.\"since\", o.\"key\"
+               CASE WHEN l.\"until\" > {now} THEN l.\"epoch\" END, l.\"since\", o.\"key\",
+               o.\"details\"
              FROM \"owner\" o LEFT JOIN \"lease\" l ON l.\"holder\" = o.\"id\"
+               AND l.\"group\" = COALESCE(o.\"group\", l.\"group\")
              ORDER BY o.\"group\", o.\"order\", o.\"name\", o.\"id\""
         );
         let rows = self.read(Statement::new(sql)).await?;
         let lease = self.inner.lease().filter(|lease| !*lease.is_over.borrow());
-        let own = OwnNode { owner: self.inner.owner, epoch: lease.map(|lease| lease.epoch) };
-        Ok(rows.iter().map(|row| node(row, own)).collect())
+        let own = OwnNode {
+            owner: self.inner.owner,
+            epoch: lease.map(|lease| lease.epoch),
+            details: self.inner.presence().details,
+        };
+        Ok(rows.iter().map(|row| node(row, &own)).collect())
     }
 }
 
 /// What this process knows of itself, also when its row is old because nobody else reads it.
-#[derive(Clone, Copy)]
 struct OwnNode {
     owner: i64,
     /// The epoch in which it leads.
     epoch: Option<i64>,
+    details: NodeDetails,
 }
 
-fn node(row: &Row, own: OwnNode) -> NodeRow {
+fn node(row: &Row, own: &OwnNode) -> NodeRow {
     let is_own = row.whole(0) == Some(own.owner);
     let text = |at: usize| row.text(at).map(str::to_owned);
     let moment = |at: usize| row.whole(at).map(Timestamp::from_ms);
-    let (role, epoch) = (text(4), if is_own { own.epoch } else { row.whole(10) });
+    let (told, resting_role) = NodeDetails::from_text(row.text(13));
+    let details = if is_own { own.details.clone() } else { told };
+    let role = text(4).or(resting_role);
+    let epoch = if is_own { own.epoch } else { row.whole(10) };
     let state = match epoch {
         _ if !is_own && row.whole(9) != Some(1) => NodeState::Lost,
         Some(_) => NodeState::Active,
+        None if details.rest.is_some() => NodeState::Resting,
         None if role.as_deref() == Some(InstanceRole::Api.as_str()) => NodeState::Passive,
         None => NodeState::Waiting,
     };
@@ -147,6 +175,7 @@ fn node(row: &Row, own: OwnNode) -> NodeRow {
         seen: moment(7),
         lag_ms: row.whole(8),
         key: row.bytes(12).and_then(KeyMark::from_bytes),
+        details,
         is_own,
     }
 }

@@ -33,6 +33,7 @@ mod nodes;
 mod numbered;
 mod objects;
 mod pending;
+mod places;
 mod purges;
 mod queue;
 mod work_claims;
@@ -119,6 +120,7 @@ const STEPS: &[&[&str]] = &[
     pending::STEP,
     bounded_jobs::STEP,
     domain_keys::STEP,
+    places::STEP,
 ];
 
 const OWN: &[&str] = &[

@@ -32,6 +32,7 @@ use crate::keyring::Keyring;
 use crate::lease;
 use crate::lease::Lease;
 use crate::lease::Member;
+use crate::lease::Presence;
 use crate::modifier::KnownTokens;
 use crate::modifier::Modifier;
 use crate::modifier::TokenUses;
@@ -92,7 +93,8 @@ pub(crate) struct Inner {
     pub keys: Keyring,
     pub clock: Clock,
     work: Work,
-    pub member: Member,
+    /// Which process this is now, and what it tells of itself.
+    pub presence: Mutex<Presence>,
     /// The number of this process among those that have or had the database.
     pub owner: i64,
     lease: Mutex<Option<Arc<Lease>>>,
@@ -157,7 +159,7 @@ impl Store {
                 keys,
                 clock: config.clock.clone(),
                 work: config.work,
-                member: config.member.clone(),
+                presence: Mutex::new(Presence::of(&config.member)),
                 owner,
                 lease: Mutex::default(),
                 objects,

@@ -46,7 +46,13 @@ mod standby;
 
 mod listen_address;
 
+mod interfaces;
+
+mod rest_addresses;
+
 mod admin_token;
+
+mod running;
 
 mod serve;
 

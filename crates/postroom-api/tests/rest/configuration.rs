@@ -80,6 +80,11 @@ async fn a_dry_run_says_what_would_be_and_writes_nothing() {
     assert_eq!((&told["version"], &told["dryRun"]), (&json!(0), &json!(true)));
     let change = json!([{"property": "retention", "before": null, "after": {"feedDays": 3}}]);
     assert_eq!(told["changes"], change);
+    // The process of this test is called `postroom`.
+    let others = json!({"roles": [{"name": "a", "roletype": "email"}]});
+    let told = server.send("PATCH", &dry, &others).await.expect(200);
+    assert_eq!(told["warnings"][0]["property"], "roles");
+    assert!(told["warnings"][0]["reason"].as_str().unwrap().contains("`postroom` runs"), "{told}");
     let odd = json!({"roles": [{"name": "a", "roletype": "email", "group": 0}]});
     let refused = server.send("PATCH", &dry, &odd).await.expect(422);
     assert_eq!(refused["errors"][0]["property"], "roles[0].group");

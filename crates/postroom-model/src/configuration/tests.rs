@@ -47,9 +47,9 @@ fn what_is_wrong_is_named_with_its_place() {
         (json!({"roles": [5]}),                   "roles[0]: takes an object"),
         (json!({"rolls": []}),                    "rolls: no such section; there is roles, limits"),
         (role(json!({"name": null})),             "roles[1].name: is required"),
-        (role(json!({"name": ""})),               "roles[1].name: takes 1 to 63"),
-        (role(json!({"name": "a b"})),            "roles[1].name: takes 1 to 63"),
-        (role(json!({"name": "x".repeat(64)})),   "roles[1].name: takes 1 to 63"),
+        (role(json!({"name": ""})),               "roles[1].name: takes 1 to 64"),
+        (role(json!({"name": " a"})),             "roles[1].name: takes 1 to 64"),
+        (role(json!({"name": "x".repeat(65)})),   "roles[1].name: takes 1 to 64"),
         (role(json!({"name": "im1"})),            "roles[1].name: `im1` is the name of roles[0]"),
         (role(json!({"roletype": 5})),            "roles[1].roletype: takes"),
         (role(json!({"roletype": "Email"})),      "roles[1].roletype: is written `email`"),
@@ -62,6 +62,11 @@ fn what_is_wrong_is_named_with_its_place() {
         (role(json!({"iface": "a/b"})),           "roles[1].iface: takes the name of a network interface"),
         (role(json!({"iface": ""})),              "roles[1].iface: takes"),
         (role(json!({"enabled": "yes"})),         "roles[1].enabled: takes true or false"),
+        (role(json!({"failback": 1})),            "roles[1].failback: takes true or false"),
+        (role(json!({"roletype": "api", "failback": true})), "roles[1].failback: no such parameter of the role `api`"),
+        (role(json!({"roletype": "API"})),        "roles[1].roletype: is written `api`"),
+        (role(json!({"roletype": "a b"})),        "roles[1].roletype: takes 1 to 63"),
+        (role(json!({"order": max + 1})),         "roles[1].order: takes a whole number from 0 to 2147483648"),
         (role(json!({"lisen": "x"})),             "roles[1].lisen: no such parameter of the role `email`"),
         (json!({"limits": 5}),                    "limits: takes an object"),
         (json!({"limits": {"x": 5}}),             "limits.x: no such setting; there is requestsPerSecond"),
@@ -76,7 +81,14 @@ fn what_is_wrong_is_named_with_its_place() {
         let problems = configured(json.clone()).expect_err(want);
         assert!(problems.iter().any(|problem| problem.starts_with(want)), "{json}: {problems:?}");
     }
-    assert!(configured(role(json!({"group": max, "order": 0}))).is_ok());
+    for right in [
+        json!({"group": max, "order": 0}),
+        json!({"name": "x".repeat(64), "order": max, "failback": false}),
+        json!({"name": "host é", "roletype": "api"}),
+        json!({"roletype": "im2", "failback": "x"}),
+    ] {
+        assert!(configured(role(right.clone())).is_ok(), "{right}");
+    }
     assert!(configured(role(json!({"group": 8, "order": 1}))).is_ok());
 }
 
@@ -137,4 +149,22 @@ fn a_sealed_secret_of_a_client_is_refused() {
     let role = json!({"name": "w", "roletype": "web", "password": {"sealed": "x"}});
     let refused = Configuration::default().patched(&json!({"roles": [role]})).unwrap_err();
     assert_eq!(refused[0].property, "roles[0].password");
+}
+
+#[test]
+fn what_another_release_stored_has_its_effect_as_far_as_it_is_known() {
+    let Json::Object(members) = json!({
+        "roles": [{"name": "e1", "roletype": "email", "group": 7, "later": 1, "order": "x"}, 5],
+        "limits": {"requestsPerSecond": 5, "later": true},
+        "later": {},
+    }) else {
+        panic!("no object")
+    };
+    let stored = Configuration::stored(members.clone());
+    assert_eq!(stored.to_json(), Json::Object(members));
+    assert_eq!(stored.requests_per_second().map(std::num::NonZeroU32::get), Some(5));
+    let [role] = stored.roles() else { panic!("{:?}", stored.roles()) };
+    assert_eq!((role.name.as_str(), role.group, role.order), ("e1", Some(7), None));
+    // A client is told, and changes nothing until it is right.
+    assert!(stored.patched(&json!({"limits": {"later": null}})).is_err());
 }

@@ -15,6 +15,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The configuration.
+const CONFIG: &str = "/rest/v1/config";
 /// The name of the database.
 const DATABASE: &str = "mail";
 /// The key of all nodes.
@@ -118,6 +120,108 @@ async fn a_preferred_node_takes_the_work_back_and_others_take_it_in_their_order(
     // It waited at its first start alone.
     let log = first.log();
     assert_eq!(log.matches("waits until it can take over").count(), 1, "{log}");
+}
+
+/// The node of this name, as the list shows it.
+async fn of_node(postroom: &Postroom, name: &str) -> Json {
+    let nodes = postroom.get("/rest/v1/nodes").await.unwrap();
+    nodes.as_array().unwrap().iter().find(|node| node["name"] == name).unwrap().clone()
+}
+
+/// An instance of role `email` in group 7, with more members.
+fn role(name: &str, order: u64, more: &Json) -> Json {
+    let mut role = json!({"name": name, "roletype": "email", "group": 7, "order": order});
+    role.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    role
+}
+
+// PostgreSQL alone: with SQLite one process has the database.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_section_of_roles_gives_each_node_its_place_without_a_restart() {
+    let Some(postgres) = database().await else {
+        return;
+    };
+    let first = node(&postgres, &["--name", "e1", "--order", "1"]);
+    until_states(&first, &[("e1", "active")]).await;
+    let mut second = node(&postgres, &["--name", "e2", "--order", "2"]);
+    until_states(&first, &[("e1", "active"), ("e2", "waiting")]).await;
+    let put = async |roles: Json| first.patch(CONFIG, &json!({"roles": roles})).await.unwrap();
+    let none = json!({});
+    // The active one is not named, so it hands over, and says what to do.
+    let told = put(json!([role("e2", 5, &none)])).await;
+    let warning = told["warnings"][0]["reason"].as_str().unwrap();
+    assert!(warning.contains("`e1` runs, and the section does not name it"), "{told}");
+    until_states(&second, &[("e1", "resting"), ("e2", "active")]).await;
+    let rests = of_node(&second, "e1").await;
+    assert_eq!((&rests["rests"], &rests["configVersion"]), (&json!("not-named"), &told["version"]));
+    let what = "add {\"name\": \"e1\", \"roletype\": \"email\"} to the section";
+    assert!(rests["statusText"].as_str().unwrap().contains(what), "{rests}");
+    assert!(first.log().contains("does not name this instance"), "{}", first.log());
+    let ready = first.get("/readyz").await.unwrap();
+    assert_eq!((&ready["can"], &ready["rests"]), (&json!(["rest"]), &json!("not-named")));
+    let mail = first.request(Method::GET, "/readyz?for=mail", None).await.unwrap();
+    assert_eq!(mail.status(), 503);
+    assert!(mail.text().await.unwrap().contains("does not name its instance"));
+    // It is named, and comes first.
+    put(json!([role("e1", 4, &none), role("e2", 5, &none)])).await;
+    until_states(&second, &[("e1", "active"), ("e2", "waiting")]).await;
+    let active = of_node(&second, "e1").await;
+    let place = (&active["group"], &active["order"], &active["statusText"]);
+    assert_eq!(place, (&json!(7), &json!(4), &Json::Null));
+    put(json!([role("e1", 6, &none), role("e2", 5, &none)])).await;
+    until_states(&second, &[("e2", "active"), ("e1", "waiting")]).await;
+    put(json!([role("e1", 6, &none), role("e2", 5, &json!({"enabled": false}))])).await;
+    until_states(&second, &[("e2", "resting"), ("e1", "active")]).await;
+    // What it is now holds at its next start too, whatever its arguments say.
+    second.kill().unwrap();
+    second.restart().unwrap();
+    until_states(&second, &[("e2", "resting"), ("e1", "active")]).await;
+    let api = json!({"name": "e1", "roletype": "api", "group": 7, "order": 6});
+    put(json!([api, role("e2", 5, &none)])).await;
+    until_states(&second, &[("e2", "active"), ("e1", "passive")]).await;
+    // Without a role of ours, the arguments say it again.
+    put(json!([{"name": "im1", "roletype": "im", "group": 7, "order": 5}])).await;
+    until_states(&second, &[("e1", "active"), ("e2", "waiting")]).await;
+    assert_eq!(of_node(&first, "e1").await["group"], 1);
+}
+
+// PostgreSQL alone: with SQLite one process has the database.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_interface_is_not_there_stays_reachable_and_says_so() {
+    let Some(postgres) = database().await else {
+        return;
+    };
+    let first = node(&postgres, &["--name", "e1"]);
+    let gone = json!({"iface": "gone0"});
+    let roles = |iface: &Json| json!({"roles": [role("e1", 1, &json!({})), role("e2", 2, iface)]});
+    // Nobody knows the host of an instance that does not run.
+    first.patch(CONFIG, &roles(&gone)).await.unwrap();
+    let second = node(&postgres, &["--name", "e2"]);
+    let told = of_node(&first, "e2").await;
+    let text = told["statusText"].as_str().unwrap();
+    assert!(text.contains("this host has no network interface `gone0` (it has "), "{told}");
+    let address = told["addresses"][0].as_str().unwrap();
+    assert!(address.starts_with("127.0.0.1:"), "{told}");
+    assert!(text.contains(&format!("REST listens on {address} as the arguments say")), "{told}");
+    assert!(second.log().contains("no network interface `gone0`"), "{}", second.log());
+    // Now that it runs, others know its interfaces.
+    let other = Some(roles(&json!({"iface": "gone1"})));
+    for path in [CONFIG, "/rest/v1/config?dryRun=true"] {
+        let refused = first.request(Method::PATCH, path, other.as_ref()).await.unwrap();
+        assert_eq!(refused.status(), 422);
+        let refused: Json = refused.json().await.unwrap();
+        assert_eq!(refused["errors"][0]["property"], "roles[1].iface", "{refused}");
+        let reason = refused["errors"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("the host of `e2` has no network interface `gone1`"), "{refused}");
+    }
+    first.patch(CONFIG, &roles(&json!({"iface": "lo"}))).await.unwrap();
+    let mended = wait_until("no problem", PATIENCE, async || {
+        let node = of_node(&first, "e2").await;
+        Ok((node["statusText"].is_null() && node["iface"] == "lo").then_some(node))
+    });
+    let mended = mended.await.unwrap();
+    assert!(mended["addresses"].as_array().unwrap().contains(&json!(address)), "{mended}");
+    second.get("/readyz").await.unwrap();
 }
 
 // PostgreSQL alone: with SQLite one process has the database.
