@@ -229,8 +229,7 @@ pub(crate) fn visible(place: &str, side: Option<&Json>) -> Option<Json> {
     let side = side.filter(|side| !side.is_null())?;
     let hidden = || Some("not shown here".into());
     let Some(rest) = place.strip_prefix("roles[") else {
-        let is_hidden = place == "roles" || place.starts_with("trust");
-        return if is_hidden { hidden() } else { Some(side.clone()) };
+        return visible_setting(place, side).or_else(hidden);
     };
     match (rest.rsplit_once("]."), side) {
         (Some((_, member)), _) if ROLE_FIELDS.contains(&member) => Some(side.clone()),
@@ -240,6 +239,21 @@ pub(crate) fn visible(place: &str, side: Option<&Json>) -> Option<Json> {
             Some(Json::Object(role))
         }
         _ => hidden(),
+    }
+}
+
+/// A side of a difference of settings: what the form shows.
+fn visible_setting(place: &str, side: &Json) -> Option<Json> {
+    match (place.split_once('.'), side) {
+        (Some(_), side) => FIELDS.iter().any(|field| field.place() == place).then(|| side.clone()),
+        (None, Json::Object(section)) => {
+            let mut section = section.clone();
+            section.retain(|name, _| {
+                FIELDS.iter().any(|field| field.section == place && field.name == name)
+            });
+            (!section.is_empty()).then_some(Json::Object(section))
+        }
+        (None, _) => None,
     }
 }
 
@@ -331,7 +345,18 @@ mod tests {
         assert_eq!(seen("roles[w].order", &json!(2)), Some(json!(2)));
         assert_eq!(seen("limits.requestsPerSecond", &json!(2)), Some(json!(2)));
         assert_eq!(visible("roles[w].host", None), None);
-        for place in ["roles[w].host", "roles[w].x.order", "roles", "trust.authorities", "trust"] {
+        let outgoing = json!({"proxy": "http://p:1", "mailToPublicAddressesOnly": true});
+        let shown = json!({"mailToPublicAddressesOnly": true});
+        assert_eq!(seen("outgoing", &outgoing), Some(shown));
+        for place in [
+            "outgoing.proxy",
+            "outgoing.mailDenied",
+            "roles[w].host",
+            "roles[w].x.order",
+            "roles",
+            "trust.authorities",
+            "trust",
+        ] {
             assert_eq!(seen(place, &json!("10.0.0.1")), Some(json!("not shown here")), "{place}");
         }
     }

@@ -10,6 +10,7 @@
 
 use axum::http::HeaderMap;
 use axum::http::HeaderName;
+use postroom_model::Subnet;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,17 +26,10 @@ pub struct NoProxy {
     network: String,
 }
 
-/// A network by its address and the length of its prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ProxyNetwork {
-    address: IpAddr,
-    prefix: u32,
-}
-
 /// The proxies. By default none.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies {
-    networks: Arc<[ProxyNetwork]>,
+    networks: Arc<[Subnet]>,
 }
 
 impl TrustedProxies {
@@ -45,9 +39,8 @@ impl TrustedProxies {
     ///
     /// When one of them is neither an address nor a network.
     pub fn new(networks: &[String]) -> Result<Self, NoProxy> {
-        let read = |network: &String| {
-            ProxyNetwork::read(network).ok_or_else(|| NoProxy { network: network.clone() })
-        };
+        let read =
+            |network: &String| network.parse().map_err(|_| NoProxy { network: network.clone() });
         let networks: Result<Vec<_>, _> = networks.iter().map(read).collect();
         Ok(Self { networks: networks?.into() })
     }
@@ -77,33 +70,6 @@ impl TrustedProxies {
             }
         }
         SocketAddr::new(client, 0)
-    }
-}
-
-impl ProxyNetwork {
-    fn read(text: &str) -> Option<Self> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.map_or(Some(longest), |prefix| prefix.parse().ok())?;
-        (prefix <= longest).then_some(Self { address, prefix })
-    }
-
-    fn has(&self, other: IpAddr) -> bool {
-        match (self.address, other) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let differs = own.to_bits() ^ other.to_bits();
-                differs.checked_shr(32 - self.prefix).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let differs = own.to_bits() ^ other.to_bits();
-                differs.checked_shr(128 - self.prefix).unwrap_or(0) == 0
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
     }
 }
 

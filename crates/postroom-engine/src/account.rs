@@ -17,7 +17,7 @@ use postroom_model::client_id::ClientIdField;
 use postroom_model::fingerprint;
 use postroom_model::oauth::TokenSlot;
 use postroom_model::options;
-use postroom_model::proxy::ProxyAddress;
+use postroom_model::proxy::ProfileProxy;
 use postroom_net::Endpoint;
 use postroom_net::Security;
 use postroom_net::TlsMinimum;
@@ -131,7 +131,7 @@ pub(crate) struct Account {
     /// The profile with its servers.
     pub profile: ProfileId,
     /// The proxy that they are reached through.
-    pub proxy: Option<ProxyAddress>,
+    pub proxy: ProfileProxy,
     /// The login name there. The password is asked for when a connection is made.
     pub proxy_login: Option<String>,
     /// The password there, of an account that is not stored.
@@ -212,7 +212,7 @@ impl Account {
                 _ => TlsMinimum::V1_2,
             },
             profile: ProfileId::of(profile.id),
-            proxy: profile.text(names::PROXY).and_then(|text| ProxyAddress::parse(text).ok()),
+            proxy: ProfileProxy::parse(profile.text(names::PROXY)).unwrap_or_default(),
             proxy_password: row.secrets.proxy_password.clone(),
             proxy_login: profile.text(names::PROXY_LOGIN).map(str::to_owned),
             client_id: client_id::parse(profile.get(names::CLIENT_ID)).ok(),
@@ -489,7 +489,7 @@ mod tests {
             (|it| it.fingerprints.push([7; fingerprint::OCTETS]),      [false, false, false]),
             (|it| it.tls_minimum = TlsMinimum::V1_3,                   [false, false, false]),
             (|it| it.proxy_login = Some("x".to_owned()),               [false, false, false]),
-            (|it| it.proxy = ProxyAddress::parse("http://a.test:1").ok(), [false, false, false]),
+            (|it| it.proxy = ProfileProxy::Direct,                         [false, false, false]),
             (|it| it.client_id = Some(vec![]),                         [false, false, false]),
             (|it| it.options = Options::cascade([&json!({"mechanism": "plain"})]), [false, false, false]),
             (|it| it.imap.as_mut().unwrap().login.name.push('x'),      [false, false, false]),

@@ -195,8 +195,8 @@ impl OAuthConsents {
         let grant = Grant::Code { code, verifier: request.verifier.clone(), redirect_uri };
         let client_secret = app.client_secret.as_ref().map(Sealed::open).transpose()?;
         let asked = TokenRequest { app: &oauth, client_secret, grant };
-        let dialer = self.shared.dialing().dialer.clone();
-        let granted = token_request::ask(&self.shared.store, dialer, &row, &asked).await;
+        let redial = self.shared.redial();
+        let granted = token_request::ask(&self.shared.store, &redial, &row, &asked).await;
         let granted = granted.map_err(|failure| {
             let (TokenFailure::Passing { reason, .. } | TokenFailure::Refused { reason, .. }) =
                 failure;

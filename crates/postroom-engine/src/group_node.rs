@@ -88,7 +88,7 @@ impl GroupNode {
     /// The spool directory cannot be made, or the store fails.
     pub async fn start(store: Store, terms: NodeTerms) -> Result<Self, Error> {
         let (stop, view) = (CancellationToken::new(), NodeView::default());
-        let (dialing, outgoing) = (terms.settings.dialing.clone(), terms.settings.outgoing);
+        let (dialing, outgoing) = (terms.settings.dialing.clone(), terms.settings.outgoing.clone());
         let dialing = Watched::new(Redial { dialing, outgoing });
         let stops_within = terms.settings.stop_within;
         terms.settings.spool_begin()?;

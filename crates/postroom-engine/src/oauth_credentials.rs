@@ -244,8 +244,8 @@ impl TokenAsker {
         if since.is_none() {
             self.note(found, TokenStep::Asking(self.now())).await?;
         }
-        let dialer = self.dialing.now().dialer.clone();
-        match token_request::ask(&self.store, dialer, &found.row, &asked).await {
+        let redial = self.dialing.now();
+        match token_request::ask(&self.store, &redial, &found.row, &asked).await {
             Ok(granted) => {
                 known.unwritten = Some(UnwrittenToken { used, given_at: Instant::now(), granted });
                 self.write_given(account, slot, known).await?;
@@ -354,7 +354,7 @@ mod tests {
                 "oauthApp_id": app.to_string(), "refreshToken": provider.consent(ANNA),
             });
             let account = fixture::create(&store, ACCOUNTS, account).await;
-            let dialing = CurrentDialing::new(shared.settings.dialing.clone());
+            let dialing = CurrentDialing::new((*shared.redial()).clone());
             let source = OAuthCredentials::new(store.clone(), dialing.clone(), TaskTracker::new());
             let (_directory, _listening) = (directory, listening);
             Self { _directory, _listening, store, dialing, provider, app, account, source }

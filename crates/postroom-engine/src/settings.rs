@@ -2,7 +2,9 @@
 
 use crate::credentials::CredentialSource;
 use crate::error::Error;
+use postroom_model::AddressRules;
 use postroom_net::Dialer;
+use postroom_net::Proxy;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -18,13 +20,61 @@ pub struct Dialing {
     pub ehlo_name: String,
 }
 
-/// Which addresses may be reached. It is checked at each connection, after the lookup.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What to do about a mail server that is not on the public internet.
+const MAIL_TO_PUBLIC_ONLY: &str = "mail servers at other addresses are refused by \
+                                   --mail-to-public-addresses-only, or by \
+                                   outgoing.mailToPublicAddressesOnly in the configuration";
+/// What to do about a mail server at an address that is not allowed.
+const MAIL_RULES: &str = "see outgoing.mailAllowed and outgoing.mailDenied there";
+/// What to do about a provider at an address that is not allowed.
+const OAUTH_RULES: &str = "see outgoing.oauthAllowed and outgoing.oauthDenied there";
+/// What to do about a receiver of a webhook that is not on the public internet.
+const PRIVATE: &str = "private addresses are refused without --webhooks-to-private-addresses, or \
+                       outgoing.webhooksToPrivateAddresses in the configuration";
+/// What to do about a receiver of a webhook at an address that is not allowed.
+const WEBHOOK_RULES: &str = "see outgoing.webhooksAllowed and outgoing.webhooksDenied there";
+
+/// Which addresses may be reached, and by which proxy. It is checked at each connection, after the
+/// lookup. A list of allowed addresses counts in place of the two flags.
+#[derive(Debug, Clone, Default)]
 pub struct OutgoingPolicy {
     /// Whether accounts may reach mail servers at addresses of the public internet alone.
     pub mail_to_public_only: bool,
     /// Whether webhooks may reach addresses that are not of the public internet.
     pub webhooks_to_private_addresses: bool,
+    /// Which addresses of mail servers may be reached.
+    pub mail: Arc<AddressRules>,
+    /// Which addresses webhooks may reach.
+    pub webhooks: Arc<AddressRules>,
+    /// Which addresses of providers of OAuth may be reached.
+    pub oauth: Arc<AddressRules>,
+    /// The proxy for all connections. The profile of an account may name another one.
+    pub proxy: Option<Arc<Proxy>>,
+}
+
+impl OutgoingPolicy {
+    /// What reaches mail servers, of a dialer that has its proxy.
+    pub(crate) fn for_mail(&self, dialer: Dialer) -> Dialer {
+        let is_closed = self.mail_to_public_only && self.mail.allowed.is_none();
+        let dialer = if is_closed { dialer.public_only(MAIL_TO_PUBLIC_ONLY) } else { dialer };
+        dialer.allowed(&self.mail, MAIL_RULES)
+    }
+
+    /// What reaches the providers of OAuth, of a dialer that has its proxy.
+    pub(crate) fn for_oauth(&self, dialer: Dialer) -> Dialer {
+        dialer.allowed(&self.oauth, OAUTH_RULES)
+    }
+
+    /// What reaches the receivers of webhooks.
+    pub(crate) fn for_webhooks(&self, dialer: Dialer) -> Dialer {
+        let is_closed = !self.webhooks_to_private_addresses && self.webhooks.allowed.is_none();
+        let dialer = if is_closed { dialer.public_only(PRIVATE) } else { dialer };
+        let dialer = match &self.proxy {
+            Some(proxy) => dialer.through(Arc::clone(proxy)),
+            None => dialer,
+        };
+        dialer.allowed(&self.webhooks, WEBHOOK_RULES)
+    }
 }
 
 /// How connections are made from now on, and where they may lead.
@@ -38,24 +88,24 @@ pub struct Redial {
 
 /// How connections are made now. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct CurrentDialing(Arc<RwLock<Arc<Dialing>>>);
+pub(crate) struct CurrentDialing(Arc<RwLock<Arc<Redial>>>);
 
 impl CurrentDialing {
     /// At first in this way.
     #[must_use]
-    pub(crate) fn new(dialing: Dialing) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(dialing))))
+    pub(crate) fn new(redial: Redial) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(redial))))
     }
 
     /// How connections are made now.
     #[must_use]
-    pub(crate) fn now(&self) -> Arc<Dialing> {
+    pub(crate) fn now(&self) -> Arc<Redial> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// From now on connections are made in another way.
-    pub(crate) fn set(&self, dialing: Dialing) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(dialing);
+    pub(crate) fn set(&self, redial: Redial) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(redial);
     }
 }
 

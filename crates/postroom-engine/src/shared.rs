@@ -13,7 +13,6 @@ use crate::proxied::through_proxy;
 use crate::pulse::Pulse;
 use crate::settings::CurrentDialing;
 use crate::settings::Dialing;
-use crate::settings::OutgoingPolicy;
 use crate::settings::Redial;
 use crate::settings::Settings;
 use crate::under_way::UnderWay;
@@ -26,7 +25,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::RwLock;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
@@ -56,17 +54,11 @@ pub struct Shared {
     /// Where logins come from.
     credentials: Arc<dyn CredentialSource>,
     dialing: CurrentDialing,
-    outgoing: RwLock<OutgoingPolicy>,
     /// Questions for tokens that must not be ended.
     asking: TaskTracker,
     /// One permit: long lists of mailboxes are recorded one after another.
     long_surveys: Arc<Semaphore>,
 }
-
-/// What to do about a mail server that is not on the public internet.
-const MAIL_TO_PUBLIC_ONLY: &str = "mail servers at other addresses are refused by \
-                                   --mail-to-public-addresses-only, or by \
-                                   outgoing.mailToPublicAddressesOnly in the configuration";
 
 /// A list of more mailboxes is a long one.
 const SURVEY_LONG_COUNT: usize = 1000;
@@ -99,7 +91,9 @@ impl Shared {
     /// Makes the budgets for a store that leads. The spool directory exists.
     #[must_use]
     pub(crate) fn of_leader(store: Store, settings: Settings) -> Arc<Self> {
-        let (dialing, asking) = (CurrentDialing::new(settings.dialing.clone()), TaskTracker::new());
+        let (dialing, outgoing) = (settings.dialing.clone(), settings.outgoing.clone());
+        let dialing = CurrentDialing::new(Redial { dialing, outgoing });
+        let asking = TaskTracker::new();
         let stored = || {
             let (store, dialing) = (store.clone(), dialing.clone());
             Arc::new(OAuthCredentials::new(store, dialing, asking.clone())) as _
@@ -113,7 +107,6 @@ impl Shared {
             pulse: Pulse::default(),
             long_surveys: Arc::new(Semaphore::new(1)),
             dialing,
-            outgoing: RwLock::new(settings.outgoing),
             asking,
             clock: store.clock().clone(),
             store,
@@ -165,8 +158,8 @@ impl Shared {
 
     /// How connections are made now.
     #[must_use]
-    pub fn dialing(&self) -> Arc<Dialing> {
-        self.dialing.now()
+    pub fn dialing(&self) -> Dialing {
+        self.dialing.now().dialing.clone()
     }
 
     /// What connects to the servers of an account, as its profile and the configuration demand.
@@ -178,22 +171,21 @@ impl Shared {
         &self,
         account: &Account,
     ) -> Result<Dialer, postroom_net::Error> {
-        let dialer = self.dialing().dialer.pinned(&account.fingerprints)?;
+        let now = self.dialing.now();
+        let dialer = now.dialing.dialer.pinned(&account.fingerprints)?;
         let dialer = dialer.tls_from(account.tls_minimum)?;
-        let dialer = through_proxy(dialer, &self.store, account).await?;
-        let is_public_only = self.outgoing().mail_to_public_only;
-        Ok(if is_public_only { dialer.public_only(MAIL_TO_PUBLIC_ONLY) } else { dialer })
+        let dialer = through_proxy(dialer, &now.outgoing, &self.store, account).await?;
+        Ok(now.outgoing.for_mail(dialer))
     }
 
-    /// Which addresses may be reached now.
-    pub(crate) fn outgoing(&self) -> OutgoingPolicy {
-        *self.outgoing.read().unwrap_or_else(PoisonError::into_inner)
+    /// How connections are made now, and where they may lead.
+    pub(crate) fn redial(&self) -> Arc<Redial> {
+        self.dialing.now()
     }
 
     /// From now on connections are made in another way, and to these addresses.
-    pub fn dial_by(&self, Redial { dialing, outgoing }: Redial) {
-        *self.outgoing.write().unwrap_or_else(PoisonError::into_inner) = outgoing;
-        self.dialing.set(dialing);
+    pub fn dial_by(&self, redial: Redial) {
+        self.dialing.set(redial);
     }
 
     /// Waits for the right to record so many mailboxes. Long lists are recorded one after another,
@@ -253,7 +245,9 @@ mod tests {
     use super::*;
     use crate::credentials::CredentialAnswer;
     use crate::fixture;
+    use crate::settings::OutgoingPolicy;
     use futures_util::FutureExt;
+    use postroom_model::AddressRules;
     use postroom_net::Secret;
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering;
@@ -302,23 +296,69 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let account = fixture::account(&["a"]);
+        let public_only = OutgoingPolicy { mail_to_public_only: true, ..OutgoingPolicy::default() };
+        let list = |allowed: Option<&str>, denied: &[&str]| {
+            let allowed = allowed.map(|one| vec![one.parse().unwrap()]);
+            let denied = denied.iter().map(|one| one.parse().unwrap()).collect();
+            Arc::new(AddressRules { allowed, denied })
+        };
+        let with = |mail| OutgoingPolicy { mail, ..public_only.clone() };
+        #[rustfmt::skip]
+        let table = [
+            (OutgoingPolicy::default(),                             None),
+            (public_only.clone(),                                   Some("--mail-to-public-addresses-only")),
+            // A list of allowed ones counts in its place, and a denied one is denied.
+            (with(list(Some("127.0.0.1"), &[])),                    None),
+            (with(list(Some("127.0.0.1"), &["127.0.0.0/8"])),       Some("outgoing.mailDenied")),
+            (with(list(Some("public"), &[])),                       Some("outgoing.mailAllowed")),
+            (with(list(None, &["10.0.0.0/8"])),                     Some("--mail-to-public-addresses-only")),
+        ];
         for host in ["127.0.0.1", "localhost"] {
             let security = postroom_net::Security::None;
             let endpoint = Endpoint { host: host.to_owned(), port, security };
-            for is_refused in [false, true] {
-                let outgoing =
-                    OutgoingPolicy { mail_to_public_only: is_refused, ..shared.outgoing() };
-                let dialing = Dialing::clone(&shared.dialing());
-                shared.dial_by(Redial { dialing, outgoing });
+            for (outgoing, want) in &table {
+                shared.dial_by(Redial { dialing: shared.dialing(), outgoing: outgoing.clone() });
                 let dialer = shared.mail_dialer(&account).await.unwrap();
-                match dialer.connect(&endpoint).await {
-                    Ok(_) => assert!(!is_refused, "{host}"),
-                    Err(error) => {
-                        assert!(is_refused, "{host} {error}");
-                        let error = error.to_string();
-                        assert!(error.contains("--mail-to-public-addresses-only"), "{error}");
-                    }
-                }
+                let told = dialer.connect(&endpoint).await.err().map(|error| error.to_string());
+                let is_right = match (&told, want) {
+                    (Some(told), Some(want)) => told.contains(want),
+                    (None, None) => true,
+                    (Some(_), None) | (None, Some(_)) => false,
+                };
+                assert!(is_right, "{host} {outgoing:?}: {told:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn each_kind_of_connection_has_rules_of_its_own() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let security = postroom_net::Security::None;
+        let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port, security };
+        let denied = vec!["127.0.0.0/8".parse().unwrap()];
+        let closed = Arc::new(AddressRules { allowed: None, denied });
+        let open =
+            OutgoingPolicy { webhooks_to_private_addresses: true, ..OutgoingPolicy::default() };
+        let dialer = || Dialer::new(&postroom_net::Trust::default()).unwrap();
+        let all = |outgoing: &OutgoingPolicy| {
+            [
+                outgoing.for_mail(dialer()),
+                outgoing.for_webhooks(dialer()),
+                outgoing.for_oauth(dialer()),
+            ]
+        };
+        let policies = [
+            OutgoingPolicy { mail: Arc::clone(&closed), ..open.clone() },
+            OutgoingPolicy { webhooks: Arc::clone(&closed), ..open.clone() },
+            OutgoingPolicy { oauth: Arc::clone(&closed), ..open.clone() },
+        ];
+        for (at, outgoing) in policies.iter().enumerate() {
+            for (kind, dialer) in all(outgoing).iter().enumerate() {
+                let connected = dialer.connect(&endpoint).await;
+                assert_eq!(connected.is_err(), kind == at, "{at} {kind}");
+                let usual = &all(&open)[kind];
+                assert_eq!(dialer.manner() == usual.manner(), kind != at, "{at} {kind}");
             }
         }
     }

@@ -9,11 +9,11 @@ use crate::http_exchange::FormAnswer;
 use crate::http_exchange::FormRequest;
 use crate::proxied::through_proxy;
 use crate::retry_after::RetryAfter;
+use crate::settings::Redial;
 use postroom_model::AccountId;
 use postroom_model::oauth::OAuthApp;
 use postroom_model::oauth_answer::Consenter;
 use postroom_model::oauth_answer::TokenAnswer;
-use postroom_net::Dialer;
 use postroom_store::AccountRow;
 use postroom_store::Store;
 use secrecy::ExposeSecret;
@@ -95,14 +95,14 @@ pub(crate) enum TokenFailure {
     },
 }
 
-/// Asks for a token for an account, through the proxy of its profile if it has one.
+/// Asks for a token for an account, through the proxy of its profile or of the configuration.
 ///
 /// # Errors
 ///
 /// Why there is none.
 pub(crate) async fn ask(
     store: &Store,
-    dialer: Dialer,
+    redial: &Redial,
     row: &AccountRow,
     request: &TokenRequest<'_>,
 ) -> Result<GrantedToken, TokenFailure> {
@@ -116,8 +116,10 @@ pub(crate) async fn ask(
     };
     let form = request.form();
     let bearer = request.client_secret.as_ref().filter(|_| request.is_external());
-    let dialer = through_proxy(dialer, store, &Account::from_row(row)).await;
+    let (dialer, outgoing) = (redial.dialing.dialer.clone(), &redial.outgoing);
+    let dialer = through_proxy(dialer, outgoing, store, &Account::from_row(row)).await;
     let dialer = dialer.map_err(|error| passing(&error, String::new(), false))?;
+    let dialer = outgoing.for_oauth(dialer);
     match http_exchange::post(&dialer, FormRequest { url, form, bearer }).await {
         Ok(answer) => request.read(&answer),
         Err(error) => {

@@ -40,9 +40,6 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long an idle connection is kept.
 const KEPT_MAX: Duration = Duration::from_secs(10);
-/// What to do about a receiver that is not on the public internet.
-const PRIVATE: &str = "private addresses are refused without --webhooks-to-private-addresses, or \
-                       outgoing.webhooksToPrivateAddresses in the configuration";
 /// The status that says that nothing is wanted any more.
 const GONE: u16 = 410;
 
@@ -98,12 +95,8 @@ struct NotTaken {
 
 /// How connections to receivers are made now.
 pub(crate) fn dialer(shared: &Shared) -> Dialer {
-    let dialer = shared.dialing().dialer.clone();
-    if shared.outgoing().webhooks_to_private_addresses {
-        dialer
-    } else {
-        dialer.public_only(PRIVATE)
-    }
+    let redial = shared.redial();
+    redial.outgoing.for_webhooks(redial.dialing.dialer.clone())
 }
 
 /// Runs a webhook until it is disabled. It can be dropped at any point.

@@ -21,6 +21,7 @@ use postroom_model::Timestamp;
 use postroom_model::builtin::names;
 use postroom_model::webhook;
 use postroom_model::webhook::Url;
+use postroom_net::DialManner;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
 use postroom_net::Security;
@@ -104,8 +105,8 @@ pub(crate) enum WebhookError {
 #[derive(Debug)]
 pub(crate) struct KeptLink {
     sender: SendRequest<Full<Bytes>>,
-    /// Whether it was made to a public address alone.
-    is_public_only: bool,
+    /// How it was made.
+    manner: DialManner,
     _connection: AbortOnDropHandle<()>,
 }
 
@@ -139,7 +140,7 @@ impl WebhookReceiver {
         message: &WebhookMessage,
     ) -> Result<WebhookAnswer, WebhookError> {
         // A link may lead where none may be made any more.
-        let may_stay = |link: &KeptLink| link.is_public_only == dialer.is_public_only();
+        let may_stay = |link: &KeptLink| link.manner == dialer.manner();
         let former = kept.take().filter(|link| !link.sender.is_closed() && may_stay(link));
         let exchange = async {
             if let Some(link) = former
@@ -161,11 +162,11 @@ impl WebhookReceiver {
         let security = if *is_tls { Security::Tls } else { Security::None };
         let endpoint = Endpoint { host: host.clone(), port: *port, security };
         let stream = dialer.connect(&endpoint).await.map_err(|error| {
-            if matches!(error, postroom_net::Error::NotPublic { .. }) {
-                WebhookError::Private(error)
-            } else {
-                WebhookError::Connect(error)
-            }
+            let is_refused = matches!(
+                error,
+                postroom_net::Error::NotPublic { .. } | postroom_net::Error::NotAllowed { .. }
+            );
+            if is_refused { WebhookError::Private(error) } else { WebhookError::Connect(error) }
         })?;
         let mut builder = http1::Builder::new();
         let builder = builder.max_buf_size(HEAD_BYTES_MAX);
@@ -175,9 +176,8 @@ impl WebhookReceiver {
             // Whoever waits for the answer hears of its end.
             let _ = connection.await;
         });
-        let (is_public_only, connection) =
-            (dialer.is_public_only(), AbortOnDropHandle::new(connection));
-        Ok(KeptLink { sender, is_public_only, _connection: connection })
+        let (manner, connection) = (dialer.manner(), AbortOnDropHandle::new(connection));
+        Ok(KeptLink { sender, manner, _connection: connection })
     }
 
     async fn exchange(

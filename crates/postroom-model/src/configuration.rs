@@ -8,6 +8,8 @@
 //!
 //! Standards: RFC 7396 (merge patch).
 
+use crate::address_rules::AddressRules;
+use crate::configuration_setting::check_proxy;
 use crate::configuration_setting::check_section;
 use crate::configuration_setting::section_names;
 use crate::configuration_setting::trimmed_section;
@@ -18,6 +20,7 @@ use crate::invalid::Invalid;
 use crate::json_difference::Difference;
 use crate::json_difference::differences;
 use crate::merge_patch::merge_patched;
+use crate::proxy::ProxyAddress;
 use crate::secret_member::masked;
 use crate::secret_member::odd_secrets;
 use crate::secret_member::unmask;
@@ -33,6 +36,15 @@ const ROLES: &str = "roles";
 const BYTES_MAX: usize = 1024 * 1024;
 /// How many roles it may have.
 const ROLES_MAX: usize = 1000;
+
+/// The proxy for all connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredProxy {
+    /// Where it is.
+    pub address: ProxyAddress,
+    /// The login name there. `None`: it needs none.
+    pub login: Option<String>,
+}
 
 /// A configuration that was checked. Its secrets may be sealed.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +107,7 @@ impl Configuration {
                 problems.push(Invalid::new(name, reason));
             }
         }
+        check_proxy(&members, problems);
         Self { members, roles }
     }
 
@@ -139,7 +152,7 @@ impl Configuration {
         let member = |(name, section): (&String, &Json)| {
             let trimmed = match section {
                 Json::Array(roles) => roles.iter().map(trimmed_role).collect(),
-                Json::Object(section) => Json::Object(trimmed_section(section)),
+                Json::Object(section) => Json::Object(trimmed_section(name, section)),
                 Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => Json::Null,
             };
             (name.clone(), trimmed)
@@ -225,6 +238,52 @@ impl Configuration {
     #[must_use]
     pub fn webhooks_to_private_addresses(&self) -> Option<bool> {
         self.setting("outgoing", "webhooksToPrivateAddresses")?.as_bool()
+    }
+
+    /// Which addresses a kind of connection may reach: `mail`, `webhooks` or `oauth`.
+    fn address_rules(&self, kind: &str) -> AddressRules {
+        let texts = |list: &str| {
+            let list = self.setting("outgoing", &format!("{kind}{list}"))?.as_array()?;
+            Some(list.iter().filter_map(Json::as_str))
+        };
+        // What was checked can be read.
+        let allowed = texts("Allowed").map(|all| all.filter_map(|one| one.parse().ok()).collect());
+        let denied = texts("Denied").into_iter().flatten();
+        AddressRules { allowed, denied: denied.filter_map(|one| one.parse().ok()).collect() }
+    }
+
+    /// Which addresses of mail servers may be reached.
+    #[must_use]
+    pub fn mail_rules(&self) -> AddressRules {
+        self.address_rules("mail")
+    }
+
+    /// Which addresses webhooks may reach.
+    #[must_use]
+    pub fn webhook_rules(&self) -> AddressRules {
+        self.address_rules("webhooks")
+    }
+
+    /// Which addresses of providers of OAuth may be reached.
+    #[must_use]
+    pub fn oauth_rules(&self) -> AddressRules {
+        self.address_rules("oauth")
+    }
+
+    /// The proxy for all connections. `None`: there is none.
+    #[must_use]
+    pub fn proxy(&self) -> Option<ConfiguredProxy> {
+        let text = |name| self.setting("outgoing", name)?.as_str();
+        Some(ConfiguredProxy {
+            address: ProxyAddress::parse(text("proxy")?).ok()?,
+            login: text("proxyLogin").map(str::to_owned),
+        })
+    }
+
+    /// The password at that proxy, as the store has sealed it. `None`: there is none.
+    #[must_use]
+    pub fn sealed_proxy_password(&self) -> Option<&Json> {
+        self.setting("outgoing", "proxyPassword").filter(|value| !value.is_null())
     }
 
     /// The level of the log. `None`: it is not set.

@@ -37,6 +37,8 @@ pub mod fingerprint;
 
 pub mod proxy;
 
+mod address_rules;
+
 mod id;
 
 mod property;
@@ -123,6 +125,10 @@ mod right_reach;
 
 mod socket_call;
 
+pub use address_rules::AddressRules;
+pub use address_rules::AllowedSubnet;
+pub use address_rules::NoSubnet;
+pub use address_rules::Subnet;
 pub use aggregate::Aggregate;
 pub use aggregate::Computed;
 pub use aggregate::Function;
@@ -145,6 +151,7 @@ pub use class_form::replaced;
 pub use class_merge::merged;
 pub use class_named::with_class_ids;
 pub use configuration::Configuration;
+pub use configuration::ConfiguredProxy;
 pub use configured_role::ConfiguredRole;
 pub use direction::MessageDirection;
 pub use domain::Domain;

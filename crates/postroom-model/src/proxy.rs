@@ -9,6 +9,36 @@ pub enum ProxyScheme {
     Http,
 }
 
+/// The value of `proxy` that stands for no proxy, also where the configuration has one for all.
+const DIRECT: &str = "direct";
+
+/// How the servers of a profile are reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ProfileProxy {
+    /// As the configuration says.
+    #[default]
+    Configured,
+    /// Without a proxy.
+    Direct,
+    /// By this one.
+    Own(ProxyAddress),
+}
+
+impl ProfileProxy {
+    /// Reads the value of `proxy` of a profile. `None`: it has none.
+    ///
+    /// # Errors
+    ///
+    /// What it takes instead, for people.
+    pub fn parse(text: Option<&str>) -> Result<Self, &'static str> {
+        match text {
+            None => Ok(Self::Configured),
+            Some(DIRECT) => Ok(Self::Direct),
+            Some(text) => ProxyAddress::parse(text).map(Self::Own),
+        }
+    }
+}
+
 /// Where a proxy is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyAddress {
@@ -82,6 +112,11 @@ mod tests {
         for (text, want) in table {
             assert_eq!(ProxyAddress::parse(text), want, "{text}");
         }
+        assert_eq!(ProfileProxy::parse(None), Ok(ProfileProxy::Configured));
+        assert_eq!(ProfileProxy::parse(Some("direct")), Ok(ProfileProxy::Direct));
+        let own = ProxyAddress::parse("http://proxy.test:3128").unwrap();
+        let read = ProfileProxy::parse(Some("http://proxy.test:3128"));
+        assert_eq!(read, Ok(ProfileProxy::Own(own)));
         let login = ProxyAddress::parse("http://anna:hush@proxy.test:3128").unwrap_err();
         assert!(login.starts_with("has a login"));
     }

@@ -18,7 +18,7 @@ use crate::oauth;
 use crate::options;
 use crate::property::DataType;
 use crate::property::Property;
-use crate::proxy::ProxyAddress;
+use crate::proxy::ProfileProxy;
 use crate::timestamp::NotATimestamp;
 use crate::timestamp::Timestamp;
 use crate::webhook;
@@ -298,7 +298,7 @@ fn format_problem(format: &str, text: &str) -> Option<&'static str> {
             let problem = "takes the name of a host or its IP address, without scheme and port";
             (!name.split('.').all(is_label)).then_some(problem)
         }
-        "proxy" => ProxyAddress::parse(text).err(),
+        "proxy" => ProfileProxy::parse(Some(text)).err(),
         "fingerprints" => fingerprint::parse(text).err(),
         "webhook_url" => webhook::Url::parse(text).err(),
         "webhook_secret" => webhook::secret_problem(text),

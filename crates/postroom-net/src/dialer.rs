@@ -9,10 +9,12 @@ use crate::error::Error;
 use crate::network::Network;
 use crate::proxy::Proxy;
 use crate::reach::HostReach;
+use crate::reach::ReachRules;
 use crate::stream::Stream;
 use crate::trust::Trust;
 use crate::trust::Verifier;
 use crate::trust::reason_of;
+use postroom_model::AddressRules;
 use postroom_model::fingerprint;
 use rustls::AlertDescription;
 use rustls::ClientConfig;
@@ -160,16 +162,29 @@ impl Dialer {
         self
     }
 
-    /// Whether it reaches addresses of the public internet alone.
+    /// The same for the addresses that these rules allow. Others are refused after the lookup, so no
+    /// name leads to them. `advice` says what a person can do about it.
     #[must_use]
-    pub fn is_public_only(&self) -> bool {
-        self.reach.public_only.is_some()
+    pub fn allowed(mut self, rules: &Arc<AddressRules>, advice: &'static str) -> Self {
+        let rules = Arc::clone(rules);
+        self.reach.rules = (!rules.is_open()).then_some(ReachRules { rules, advice });
+        self
+    }
+
+    /// What its connections have in common: where they may lead, and by which proxy.
+    #[must_use]
+    pub fn manner(&self) -> DialManner {
+        DialManner {
+            is_public_only: self.reach.public_only.is_some(),
+            rules: self.reach.rules.as_ref().map(|one| Arc::clone(&one.rules)),
+            proxy: self.reach.proxy.clone(),
+        }
     }
 
     /// The same through a proxy.
     #[must_use]
-    pub fn through(mut self, proxy: Proxy) -> Self {
-        self.reach.proxy = Some(Arc::new(proxy));
+    pub fn through(mut self, proxy: impl Into<Arc<Proxy>>) -> Self {
+        self.reach.proxy = Some(proxy.into());
         self
     }
 
@@ -279,6 +294,27 @@ impl Dialer {
             }
             Err(source) => Err(refused(host, &source, self.rules.minimum)),
         }
+    }
+}
+
+/// What connections of a dialer have in common. A kept connection is used again by a dialer of the
+/// same manner alone.
+#[derive(Debug, Clone)]
+pub struct DialManner {
+    is_public_only: bool,
+    rules: Option<Arc<AddressRules>>,
+    proxy: Option<Arc<Proxy>>,
+}
+
+impl PartialEq for DialManner {
+    fn eq(&self, other: &Self) -> bool {
+        // The password of a proxy is compared with nothing: another one makes another proxy.
+        let is_same_proxy = match (&self.proxy, &other.proxy) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        is_same_proxy && self.is_public_only == other.is_public_only && self.rules == other.rules
     }
 }
 

@@ -24,6 +24,16 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
+    /// The configuration allows no address of the host.
+    #[error("{host} is {address}, which the configuration does not allow: {advice}")]
+    NotAllowed {
+        /// The host.
+        host: String,
+        /// Its first address.
+        address: IpAddr,
+        /// What to do.
+        advice: &'static str,
+    },
     /// No address of the host accepts the connection.
     #[error("{host} does not accept connections on port {port}: check host, port and firewall")]
     Connect {

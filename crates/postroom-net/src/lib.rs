@@ -54,6 +54,7 @@ pub use dial_log::DialLog;
 pub use dial_log::DialStep;
 pub use dial_log::DialSteps;
 pub use dial_log::SeenCertificate;
+pub use dialer::DialManner;
 pub use dialer::Dialer;
 pub use dialer::TlsMinimum;
 pub use endpoint::Endpoint;

@@ -60,6 +60,9 @@ pub struct Proxy {
     pub port: u16,
     /// The login. `None`: it needs none.
     pub login: Option<ProxyLogin>,
+    /// Whether it may have any address, whatever addresses its targets may have: those who say
+    /// which ones are allowed have named it themselves.
+    pub is_everywhere_allowed: bool,
 }
 
 /// What a proxy is asked to connect to.
@@ -268,7 +271,13 @@ mod tests {
             name: "anna".to_owned(),
             password: SecretString::from(password),
         });
-        Proxy { protocol, host: "proxy.test".to_owned(), port: 1080, login }
+        Proxy {
+            protocol,
+            host: "proxy.test".to_owned(),
+            port: 1080,
+            login,
+            is_everywhere_allowed: false,
+        }
     }
 
     /// How many bytes the proxy waits for, and what it answers then.

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::proxy::Proxy;
 use crate::proxy::ProxyTarget;
 use crate::public;
+use postroom_model::AddressRules;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +35,17 @@ pub(crate) struct HostReach {
     pub log: Option<DialLog>,
     /// What to tell about other addresses, if it connects to those of the public internet alone.
     pub public_only: Option<&'static str>,
+    /// Which addresses it connects to.
+    pub rules: Option<ReachRules>,
+}
+
+/// Which addresses may be connected to.
+#[derive(Debug, Clone)]
+pub(crate) struct ReachRules {
+    /// The rules.
+    pub rules: Arc<AddressRules>,
+    /// What to tell about other addresses.
+    pub advice: &'static str,
 }
 
 impl HostReach {
@@ -55,22 +67,29 @@ impl HostReach {
         }
     }
 
-    /// Connects to the proxy and asks it for the server. If only addresses of the public internet
-    /// are allowed, both are looked up here, and the proxy is asked for the address.
+    /// Connects to the proxy and asks it for the server. If not all addresses are allowed, both are
+    /// looked up here, and the proxy is asked for the address.
     async fn by_proxy(&self, proxy: &Proxy, endpoint: &Endpoint) -> Result<TcpStream, Error> {
         let (host, port) = (endpoint.bare_host(), endpoint.port);
-        let target = match (host.parse(), self.public_only) {
-            (_, Some(_)) => {
+        let is_restricted = self.public_only.is_some() || self.rules.is_some();
+        let target = match (host.parse(), is_restricted) {
+            (_, true) => {
                 let addresses = self.addresses(&endpoint.host, host, port).await?;
                 let first = addresses.first().map(SocketAddr::ip);
                 first.map_or_else(|| ProxyTarget::Name(host.to_owned()), ProxyTarget::Address)
             }
-            (Ok(address), None) => ProxyTarget::Address(address),
-            (Err(_), None) => ProxyTarget::Name(host.to_owned()),
+            (Ok(address), false) => ProxyTarget::Address(address),
+            (Err(_), false) => ProxyTarget::Name(host.to_owned()),
         };
         let security = Security::None;
         let (name, at) = (proxy.host.clone(), proxy.port);
-        let mut stream = self.tcp(&Endpoint { host: name, port: at, security }).await?;
+        let proxy_at = Endpoint { host: name, port: at, security };
+        let mut stream = if proxy.is_everywhere_allowed {
+            let Self { proxy, log, .. } = self.clone();
+            Self { proxy, log, public_only: None, rules: None }.tcp(&proxy_at).await?
+        } else {
+            self.tcp(&proxy_at).await?
+        };
         let asked = proxy.ask(&mut stream, &target, port).await;
         asked.map_err(|reason| Error::Proxy {
             proxy: proxy.to_string(),
@@ -97,6 +116,14 @@ impl HostReach {
             addresses.retain(|address| public::is_public(address.ip()));
             if addresses.is_empty() {
                 return Err(Error::NotPublic { host: shown.to_owned(), address: first, advice });
+            }
+        }
+        if let Some(ReachRules { rules, advice }) = &self.rules
+            && let Some(first) = addresses.first().map(SocketAddr::ip)
+        {
+            addresses.retain(|address| rules.allow(address.ip(), public::is_public));
+            if addresses.is_empty() {
+                return Err(Error::NotAllowed { host: shown.to_owned(), address: first, advice });
             }
         }
         Ok(addresses)

@@ -1,7 +1,8 @@
 //! The configuration of all instances, with its former versions.
 //!
 //! A version never changes. The next one is written only if nobody has written one meanwhile. The
-//! secrets of a document are sealed before they are stored, and no function gives them out opened.
+//! secrets of a document are sealed before they are stored. Only the password of the proxy for all
+//! connections is ever opened.
 //!
 //! Reads and writes `configuration`.
 
@@ -20,6 +21,7 @@ use postroom_model::Configuration;
 use postroom_model::Domain;
 use postroom_model::Timestamp;
 use postroom_model::each_secret;
+use secrecy::SecretString;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -146,6 +148,21 @@ impl Store {
             FROM \"configuration\" ORDER BY \"number\" DESC LIMIT $1";
         let rows = self.read(Statement::new(sql).bind(limit)).await?;
         rows.iter().map(ConfigurationVersion::from_row).collect()
+    }
+
+    /// The password at the proxy for all connections, opened. `None`: there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] when it was not sealed with the key of this store.
+    pub fn configured_proxy_password(
+        &self,
+        configuration: &Configuration,
+    ) -> Result<Option<SecretString>, Error> {
+        let Some(kept) = configuration.sealed_proxy_password() else { return Ok(None) };
+        let sealed = kept.get("sealed").and_then(Json::as_str);
+        let sealed = sealed.and_then(|text| BASE64_STANDARD.decode(text).ok());
+        self.inner.keys.open(PLACE, &sealed.ok_or(DAMAGED)?).map(Some)
     }
 
     /// Writes the next version, and forgets the oldest ones if there are very many.
@@ -324,6 +341,24 @@ mod tests {
         let sealed = BASE64_STANDARD.decode(sealed).unwrap();
         let opened = store.inner.keys.open(PLACE, &sealed).unwrap();
         assert_eq!(secrecy::ExposeSecret::expose_secret(&opened), "canary-secret");
+    }
+
+    #[on_both]
+    async fn the_password_of_the_proxy_alone_is_opened() {
+        let (_directory, store) = store().await;
+        let proxy = json!({"proxy": "http://p.test:1", "proxyLogin": "a", "proxyPassword": "hush"});
+        write(&store, 0, &json!({"outgoing": proxy})).await.unwrap();
+        let kept = store.configuration().await.unwrap().configuration;
+        assert!(!kept.to_json().to_string().contains("hush"));
+        let opened = store.configured_proxy_password(&kept).unwrap().unwrap();
+        assert_eq!(secrecy::ExposeSecret::expose_secret(&opened), "hush");
+        let none = store.configured_proxy_password(&Configuration::default()).unwrap();
+        assert!(none.is_none());
+        let sealed = json!({"sealed": "AAAA"});
+        let odd = json!({"proxy": "http://p.test:1", "proxyLogin": "a", "proxyPassword": sealed});
+        let odd = json!({"outgoing": odd}).as_object().unwrap().clone();
+        let odd = Configuration::new(odd).unwrap();
+        assert!(store.configured_proxy_password(&odd).is_err());
     }
 
     #[on_both]

@@ -3,9 +3,18 @@
 use anyhow::Context;
 use anyhow::bail;
 use postroom_engine::Dialing;
+use postroom_model::Configuration;
+use postroom_model::ConfiguredProxy;
+use postroom_model::proxy::ProxyAddress;
+use postroom_model::proxy::ProxyScheme;
 use postroom_net::Dialer;
+use postroom_net::Proxy;
+use postroom_net::ProxyLogin;
+use postroom_net::ProxyProtocol;
 use postroom_net::Trust;
+use postroom_store::Store;
 use std::path::Path;
+use std::sync::Arc;
 
 /// How connections are made, with the certificates that the file has now, and these in PEM.
 pub(crate) fn of(
@@ -24,6 +33,29 @@ pub(crate) fn of(
         None => host_name(),
     };
     Ok(Dialing { dialer, ehlo_name })
+}
+
+/// The proxy for all connections that the configuration names.
+///
+/// # Errors
+///
+/// When its password cannot be decrypted.
+pub(crate) fn proxy_for_all(
+    store: &Store,
+    configuration: &Configuration,
+) -> anyhow::Result<Option<Arc<Proxy>>> {
+    let Some(ConfiguredProxy { address, login }) = configuration.proxy() else {
+        return Ok(None);
+    };
+    let password = store.configured_proxy_password(configuration);
+    let password = password.context("outgoing.proxyPassword cannot be decrypted: send it again")?;
+    let login = login.zip(password).map(|(name, password)| ProxyLogin { name, password });
+    let protocol = match address.scheme {
+        ProxyScheme::Socks5 => ProxyProtocol::Socks5,
+        ProxyScheme::Http => ProxyProtocol::HttpConnect,
+    };
+    let ProxyAddress { host, port, .. } = address;
+    Ok(Some(Arc::new(Proxy { protocol, host, port, login, is_everywhere_allowed: true })))
 }
 
 fn trust(ca_file: Option<&Path>) -> anyhow::Result<Trust> {

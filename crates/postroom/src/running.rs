@@ -117,7 +117,7 @@ impl Running {
         let read = Setup::of(arguments).and_then(|read| {
             let (trust_ca, ehlo_name) = (read.trust_ca.clone(), read.ehlo_name.clone());
             let setup = Setup { trust_ca, ehlo_name, ..self.setup.clone() };
-            Ok((setup.in_force(&self.configured.configuration)?, read))
+            Ok((setup.in_force(&self.configured.configuration, Some(&self.store))?, read))
         });
         let (in_force, setup) = match read {
             Ok(read) => read,
@@ -164,10 +164,11 @@ impl Running {
             }
         };
         let version = kept.number();
-        let in_force = self.setup.in_force(&kept.configuration).and_then(|in_force| {
-            logging::change(in_force.log_level, LevelFilter::INFO)?;
-            Ok(in_force)
-        });
+        let in_force =
+            self.setup.in_force(&kept.configuration, Some(&self.store)).and_then(|in_force| {
+                logging::change(in_force.log_level, LevelFilter::INFO)?;
+                Ok(in_force)
+            });
         let in_force = match in_force {
             Ok(in_force) => in_force,
             Err(error) => {

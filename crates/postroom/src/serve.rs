@@ -134,7 +134,7 @@ async fn start_in_turn(arguments: &ServeArguments) -> anyhow::Result<Running> {
 /// Starts a Postroom.
 async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let setup = Setup::of(arguments)?;
-    let before = setup.in_force(&Configuration::default())?;
+    let before = setup.in_force(&Configuration::default(), None)?;
     let certificates = setup.rest.certificates()?;
     let (origins, proxies) = (setup.rest.origins()?, setup.rest.proxies()?);
     // The port is bound first, so that a second instance on the same port ends before it touches
@@ -147,7 +147,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     addresses.warn_of_plain();
     let (store, lock) = open_store(&setup, arguments, &before).await?;
     let configured = store.configuration().await.context("configuration of all instances")?;
-    let in_force = setup.in_force(&configured.configuration);
+    let in_force = setup.in_force(&configured.configuration, Some(&store));
     let in_force = in_force.context("configuration of all instances")?;
     logging::change(in_force.log_level, LevelFilter::INFO)?;
     store.feed_keep(in_force.feed);

@@ -13,8 +13,10 @@ use postroom_engine::Redial;
 use postroom_model::Configuration;
 use postroom_model::Instance;
 use postroom_store::FeedRetention;
+use postroom_store::Store;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tracing::level_filters::LevelFilter;
 
 /// The default address.
@@ -97,12 +99,17 @@ impl Setup {
     }
 
     /// What is in force: a setting of the configuration of all instances, or the one of the
-    /// arguments and the file, with the certificates that the file has now.
+    /// arguments and the file, with the certificates that the file has now. `store` opens the password
+    /// of the proxy. `None`: it is not open yet, and nothing is connected to but the database.
     ///
     /// # Errors
     ///
-    /// When certificates cannot be read.
-    pub(crate) fn in_force(&self, configuration: &Configuration) -> anyhow::Result<InForce> {
+    /// When certificates cannot be read, or that password cannot be decrypted.
+    pub(crate) fn in_force(
+        &self,
+        configuration: &Configuration,
+        store: Option<&Store>,
+    ) -> anyhow::Result<InForce> {
         let feed = FeedArguments {
             feed_days: configuration.feed_days(),
             feed_changes: configuration.feed_changes(),
@@ -118,6 +125,13 @@ impl Setup {
                     mail_to_public_only: public_only.unwrap_or(self.mail_to_public_addresses_only),
                     webhooks_to_private_addresses: private
                         .unwrap_or(self.webhooks_to_private_addresses),
+                    mail: Arc::new(configuration.mail_rules()),
+                    webhooks: Arc::new(configuration.webhook_rules()),
+                    oauth: Arc::new(configuration.oauth_rules()),
+                    proxy: match store {
+                        Some(store) => dialing::proxy_for_all(store, configuration)?,
+                        None => None,
+                    },
                 },
             },
             feed: feed.or(self.feed).retention()?,

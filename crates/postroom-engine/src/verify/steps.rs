@@ -138,7 +138,9 @@ impl StepList {
     /// The step that an error of the dialer is about.
     pub(crate) fn phase_of(&self, error: &Error) -> VerifyPhase {
         match error {
-            Error::Lookup { .. } | Error::NotPublic { .. } => VerifyPhase::Dns,
+            Error::Lookup { .. } | Error::NotPublic { .. } | Error::NotAllowed { .. } => {
+                VerifyPhase::Dns
+            }
             Error::Certificate { .. }
             | Error::Handshake { .. }
             | Error::Name { .. }

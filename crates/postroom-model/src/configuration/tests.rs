@@ -75,6 +75,16 @@ fn what_is_wrong_is_named_with_its_place() {
         (json!({"trust": {"authorities": "x"}}),  "trust.authorities: takes a list"),
         (json!({"trust": {"authorities": ["x"]}}), "trust.authorities[0]: takes a certificate"),
         (json!({"log": {"level": "verbose"}}),    "log.level: takes one of off, error"),
+        (json!({"outgoing": {"mailAllowed": []}}), "outgoing.mailAllowed: takes a list of 1 to 1000 networks"),
+        (json!({"outgoing": {"mailAllowed": ["10.0.0.0/8", "lan"]}}), "outgoing.mailAllowed[1]: is neither an address nor a network"),
+        (json!({"outgoing": {"webhooksDenied": ["public"]}}), "outgoing.webhooksDenied[0]: is neither"),
+        (json!({"outgoing": {"oauthDenied": "::/0"}}), "outgoing.oauthDenied: takes a list"),
+        (json!({"outgoing": {"proxy": "ftp://a:1"}}), "outgoing.proxy: begins with neither"),
+        (json!({"outgoing": {"proxy": 5}}),       "outgoing.proxy: takes socks5://"),
+        (json!({"outgoing": {"proxyLogin": "a"}}), "outgoing.proxyLogin: is for a proxy"),
+        (json!({"outgoing": {"proxy": "http://a:1", "proxyLogin": "a"}}), "outgoing.proxyPassword: is missing"),
+        (json!({"outgoing": {"proxy": "http://a:1", "proxyPassword": "a"}}), "outgoing.proxyPassword: is for a login"),
+        (json!({"outgoing": {"proxy": "http://a:1", "proxyLogin": "a\n", "proxyPassword": "a"}}), "outgoing.proxyLogin: takes a text of 1 to 255"),
         (json!({"outgoing": {"mailToPublicAddressesOnly": 1}}), "outgoing.mailToPublicAddressesOnly: takes true"),
     ];
     for (json, want) in table {
@@ -167,4 +177,19 @@ fn what_another_release_stored_has_its_effect_as_far_as_it_is_known() {
     assert_eq!((role.name.as_str(), role.group, role.order), ("e1", Some(7), None));
     // A client is told, and changes nothing until it is right.
     assert!(stored.patched(&json!({"limits": {"later": null}})).is_err());
+}
+
+#[test]
+fn the_outgoing_policy_is_read_and_where_the_proxy_is_is_not_trimmed_in() {
+    let outgoing = json!({"mailAllowed": ["public", "10.0.0.0/8"], "webhooksDenied": ["::1"],
+        "proxy": "socks5://proxy.test:1080", "proxyLogin": "anna", "proxyPassword": "hush"});
+    let whole = configured(json!({"outgoing": outgoing})).unwrap();
+    assert_eq!(whole.mail_rules().allowed.map(|all| all.len()), Some(2));
+    assert_eq!(whole.webhook_rules().denied, ["::1/128".parse().unwrap()]);
+    assert!(whole.oauth_rules().is_open());
+    let proxy = whole.proxy().unwrap();
+    assert_eq!((proxy.address.host.as_str(), proxy.login.as_deref()), ("proxy.test", Some("anna")));
+    assert_eq!(whole.shown()["outgoing"]["proxyPassword"], MASK);
+    let trimmed = json!({"mailAllowed": 2, "webhooksDenied": 1});
+    assert_eq!(whole.trimmed()["outgoing"], trimmed);
 }
