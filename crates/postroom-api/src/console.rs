@@ -5,6 +5,8 @@
 //!   /                 sign in; then roles, settings and instances
 //!   /configuration    the form that changes them, with the problems of each field
 //!   /versions         who changed what; a version with its differences; back to a version
+//!   /tokens           the tokens of the domain (`console_tokens`)
+//!   /domains          the domains (`console_domains`)
 //! ```
 //! The application is a client of the REST interface (`console_client`). What a token may not do
 //! there, nobody does here. The token is in a cookie that only these pages use.
@@ -12,22 +14,28 @@
 //! Standards: Content Security Policy Level 3, RFC 6265 (cookies), Fetch metadata.
 
 use crate::app::App;
-use crate::body;
+use crate::console_answer::field;
+use crate::console_answer::form;
+use crate::console_answer::html;
+use crate::console_answer::refused;
+use crate::console_answer::safe;
+use crate::console_answer::to;
 use crate::console_client;
 use crate::console_client::ConsoleClient;
+use crate::console_client::FieldProblem;
 use crate::console_client::RestAnswer;
+use crate::console_domains;
 use crate::console_form;
 use crate::console_form::ConfigurationForm;
 use crate::console_form::FIELDS;
 use crate::console_form::visible;
 use crate::console_page;
-use crate::console_page::FieldProblem;
 use crate::console_page::value;
+use crate::console_tokens;
 use crate::escaped::escaped;
 use crate::parameters;
 use crate::problem::Problem;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::Path;
 use axum::extract::Request;
 use axum::extract::State;
@@ -35,22 +43,13 @@ use axum::http::HeaderValue;
 use axum::http::Method;
 use axum::http::StatusCode;
 use axum::http::header;
-use axum::http::request::Parts;
 use axum::response::IntoResponse;
-use axum::response::Redirect;
 use axum::response::Response;
 use axum::routing::get;
 use axum::routing::post;
 use serde_json::Value as Json;
 use serde_json::json;
 
-/// What a page may load, and where its forms lead.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; \
-     frame-ancestors 'none'; base-uri 'none'",
-);
-/// How many bytes a form may have.
-const FORM_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// Where the configuration is.
 const CONFIG: &str = "/rest/v1/config";
 
@@ -64,6 +63,8 @@ pub(crate) fn routes() -> Router<App> {
         .route("/versions", get(versions))
         .route("/versions/{version}", get(version).post(bring_back))
         .route("/console.css", get(style))
+        .merge(console_tokens::routes())
+        .merge(console_domains::routes())
 }
 
 /// The style sheet.
@@ -121,12 +122,12 @@ async fn sign_in(State(app): State<App>, request: Request) -> Result<Response, P
     if !asked.status.is_success() {
         return Ok(html(asked.status, console_page::sign_in(Some(&asked.detail()))));
     }
-    Ok(to("/", console_client::cookie(Some(&token))))
+    Ok(to("/", console_client::cookie(&parts, Some(&token))))
 }
 
 async fn sign_out(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    form(&app, request).await?;
-    Ok(to("/", console_client::cookie(None)))
+    let (parts, _) = form(&app, request).await?;
+    Ok(to("/", console_client::cookie(&parts, None)))
 }
 
 /// The form with the present configuration.
@@ -334,62 +335,4 @@ async fn bring_back(
         return Ok(refused);
     }
     Ok(to("/versions", None))
-}
-
-/// The page that says why the interface refused. `None`: it did not. Who has no good token any more
-/// signs in again.
-fn refused(answer: &RestAnswer) -> Option<Response> {
-    if answer.status.is_success() {
-        return None;
-    }
-    if answer.status == StatusCode::UNAUTHORIZED {
-        let page = console_page::sign_in(Some("the token is no longer known: sign in again"));
-        return Some(html(answer.status, page));
-    }
-    let content = format!("<h1>Refused</h1>\n{}", console_page::told(&answer.detail(), true));
-    Some(html(answer.status, console_page::page("Refused", true, &content)))
-}
-
-/// Reads a form that one of our pages has sent.
-///
-/// # Errors
-///
-/// 403 for a form of another page, 400 for one that is not well formed, 413 for a large one.
-async fn form(app: &App, request: Request) -> Result<(Parts, Vec<(String, String)>), Problem> {
-    let (parts, body) = request.into_parts();
-    if !console_client::is_of_own_page(&parts.headers) {
-        let detail = "this form was not sent by a page of Postroom";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
-    }
-    parameters::of(&parts.uri, &[])?;
-    let (bytes, _share) = body::whole(&parts.headers, body, FORM_BYTES_MAX, app).await?;
-    let odd = || Problem::malformed("takes a form: name=value&…, percent-encoded UTF-8");
-    let text = String::from_utf8(bytes).map_err(|_| odd())?;
-    let sent = console_form::pairs(&text).ok_or_else(odd)?;
-    Ok((parts, sent))
-}
-
-fn field<'a>(sent: &'a [(String, String)], name: &str) -> &'a str {
-    sent.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
-}
-
-/// Leads to another page.
-fn to(path: &str, cookie: Option<HeaderValue>) -> Response {
-    let mut response = Redirect::to(path).into_response();
-    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
-    safe(response)
-}
-
-fn html(status: StatusCode, page: String) -> Response {
-    let media_type = HeaderValue::from_static("text/html; charset=utf-8");
-    safe((status, [(header::CONTENT_TYPE, media_type)], Body::from(page)).into_response())
-}
-
-fn safe(mut response: Response) -> Response {
-    let fields = response.headers_mut();
-    fields.insert(header::CONTENT_SECURITY_POLICY, POLICY);
-    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -25,11 +25,24 @@ const COOKIE: &str = "postroom";
 #[derive(Debug, Clone)]
 pub(crate) struct RestWithin(pub Router);
 
+/// Whether the browser speaks https, with this process or with a trusted proxy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IsHttps(pub bool);
+
 /// A person who uses the application.
 pub(crate) struct ConsoleClient {
     rest: RestWithin,
     token: String,
     peer: Option<ConnectInfo<SocketAddr>>,
+}
+
+/// A problem, with the id of the field that has it. Empty: no field has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FieldProblem {
+    /// The id of the field.
+    pub field: String,
+    /// Where it is, and why.
+    pub text: String,
 }
 
 /// What the REST interface answered.
@@ -44,6 +57,23 @@ pub(crate) struct RestAnswer {
 }
 
 impl RestAnswer {
+    /// What was wrong with an entity, each with the name of its property.
+    #[must_use]
+    pub(crate) fn problems(&self) -> Vec<FieldProblem> {
+        let errors = self.json.get("errors").and_then(Json::as_array);
+        let text = |error: &Json, name| {
+            error.get(name).and_then(Json::as_str).unwrap_or_default().to_owned()
+        };
+        let one = |error: &Json| FieldProblem {
+            field: text(error, "property"),
+            text: format!("{}: {}", text(error, "property"), text(error, "reason")),
+        };
+        match errors {
+            Some(errors) => errors.iter().map(one).collect(),
+            None => vec![FieldProblem { field: String::new(), text: self.detail() }],
+        }
+    }
+
     /// Why it was refused, for people.
     #[must_use]
     pub(crate) fn detail(&self) -> String {
@@ -129,14 +159,18 @@ fn token_in(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The value of `Set-Cookie` that keeps a token until the browser is closed. Scripts and other
-/// sites cannot use it. `None` as token: it is forgotten.
+/// sites cannot use it. If the browser speaks https, it never sends it in the clear. `None` as token:
+/// it is forgotten.
 #[must_use]
-pub(crate) fn cookie(token: Option<&str>) -> Option<HeaderValue> {
+pub(crate) fn cookie(parts: &Parts, token: Option<&str>) -> Option<HeaderValue> {
+    let is_https = parts.extensions.get::<IsHttps>().is_some_and(|it| it.0);
+    let secure = if is_https { "; Secure" } else { "" };
     let (value, age) = match token {
         Some(token) => (crate::percent::encode(token), ""),
         None => (String::new(), "; Max-Age=0"),
     };
-    HeaderValue::from_str(&format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict{age}")).ok()
+    let terms = format!("Path=/; HttpOnly; SameSite=Strict{secure}{age}");
+    HeaderValue::from_str(&format!("{COOKIE}={value}; {terms}")).ok()
 }
 
 /// Whether a form was sent by a page of our own. A browser says so by `Sec-Fetch-Site`, unless it
@@ -166,12 +200,17 @@ mod tests {
     #[test]
     fn a_token_survives_its_cookie() {
         let token = "a;b=\"c\" ü";
-        let set = cookie(Some(token)).unwrap();
+        let mut parts = Request::new(()).into_parts().0;
+        parts.extensions.insert(IsHttps(true));
+        let secure = cookie(&parts, Some(token)).unwrap();
+        assert!(secure.to_str().unwrap().ends_with("; SameSite=Strict; Secure"), "{secure:?}");
+        parts.extensions.insert(IsHttps(false));
+        let set = cookie(&parts, Some(token)).unwrap();
         let set = set.to_str().unwrap();
         assert!(set.ends_with("; Path=/; HttpOnly; SameSite=Strict"), "{set}");
         let sent = format!("other=1; {}", set.split(';').next().unwrap());
         assert_eq!(token_in(&headers(&[("cookie", &sent)])).as_deref(), Some(token));
-        let none = cookie(None).unwrap();
+        let none = cookie(&parts, None).unwrap();
         let none = none.to_str().unwrap().split(';').next().unwrap();
         assert_eq!(token_in(&headers(&[("cookie", none)])), None);
     }

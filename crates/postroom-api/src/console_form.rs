@@ -17,6 +17,8 @@ const ROWS_MAX: usize = 1001;
 pub(crate) enum FieldKind {
     /// A whole number.
     Number,
+    /// A day.
+    Date,
     /// Yes, no, or as the arguments say.
     Flag,
     /// One of these words.
@@ -193,7 +195,7 @@ impl ConfigurationForm {
                 _ if text.is_empty() => Json::Null,
                 FieldKind::Number => number(text),
                 FieldKind::Flag => flag(text),
-                FieldKind::Word(_) => text.as_str().into(),
+                FieldKind::Date | FieldKind::Word(_) => text.as_str().into(),
             };
             let section = patch.entry(field.section).or_insert_with(|| json!({}));
             if let Some(members) = section.as_object_mut() {

@@ -1,5 +1,6 @@
 //! The pages of the application as html. Every text that comes from elsewhere is escaped.
 
+use crate::console_client::FieldProblem;
 use crate::console_form::ConfigurationForm;
 use crate::console_form::FIELDS;
 use crate::console_form::FieldKind;
@@ -9,21 +10,13 @@ use crate::console_form::SettingField;
 use crate::escaped::escaped;
 use serde_json::Value as Json;
 
-/// A problem, with the id of the field that has it. Empty: no field has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FieldProblem {
-    /// The id of the field.
-    pub field: String,
-    /// Where it is in the configuration, and why.
-    pub text: String,
-}
-
 /// A page around its content.
 #[must_use]
 pub(crate) fn page(title: &str, is_signed_in: bool, content: &str) -> String {
     let menu = if is_signed_in {
         "<a href=\"/\">Overview</a>\n<a href=\"/configuration\">Configuration</a>\n\
-         <a href=\"/versions\">Versions</a>\n<a href=\"/rest/v1/docs\">Reference</a>\n\
+         <a href=\"/versions\">Versions</a>\n<a href=\"/tokens\">Tokens</a>\n\
+         <a href=\"/domains\">Domains</a>\n<a href=\"/rest/v1/docs\">Reference</a>\n\
          <form method=\"post\" action=\"/sign-out\">\
          <button class=\"plain\">Sign out</button></form>"
     } else {
@@ -184,16 +177,56 @@ fn setting(field: &SettingField, form: &ConfigurationForm, problems: &[FieldProb
 }
 
 /// A field with its label and its problems.
-struct Input<'a> {
-    id: String,
-    name: String,
-    label: &'a str,
-    value: &'a str,
+pub(crate) struct Input<'a> {
+    /// The id of the element.
+    pub id: String,
+    /// The name under which it is sent.
+    pub name: String,
+    /// What people read.
+    pub label: &'a str,
+    /// What it has.
+    pub value: &'a str,
+    /// What it takes.
+    pub kind: FieldKind,
+}
+
+/// A field of a form about one entity, whose id is its name.
+#[must_use]
+pub(crate) fn entity_field(
+    name: &str,
+    label: &str,
+    value: &str,
     kind: FieldKind,
+    problems: &[FieldProblem],
+) -> String {
+    Input { id: name.to_owned(), name: name.to_owned(), label, value, kind }.html(problems)
+}
+
+/// A form with one button, and its fields.
+#[must_use]
+pub(crate) fn small_form(action: &str, button: &str, fields: &str) -> String {
+    let fields = match fields {
+        "" => String::new(),
+        fields => format!("<div class=\"fields\">\n{fields}</div>\n"),
+    };
+    format!(
+        "<form method=\"post\" action=\"{}\">\n{fields}<div class=\"buttons\">\n{button}</div>\n\
+         </form>\n",
+        escaped(action)
+    )
+}
+
+/// A button of a form. `what` is what it does, in `do`.
+#[must_use]
+pub(crate) fn button(what: &str, label: &str, is_plain: bool) -> String {
+    let class = if is_plain { " class=\"plain\"" } else { "" };
+    format!("<button{class} name=\"do\" value=\"{what}\">{}</button>\n", escaped(label))
 }
 
 impl Input<'_> {
-    fn html(&self, problems: &[FieldProblem]) -> String {
+    /// The element.
+    #[must_use]
+    pub(crate) fn html(&self, problems: &[FieldProblem]) -> String {
         let Self { id, label, .. } = self;
         let own: Vec<_> = problems.iter().filter(|problem| problem.field == *id).collect();
         let texts = own.iter().map(|problem| {
@@ -224,12 +257,16 @@ impl Input<'_> {
                 let words = words.iter().map(|word| option(word, word));
                 std::iter::once(option("", "–")).chain(words).collect()
             }
-            FieldKind::Number | FieldKind::Word(_) => String::new(),
+            FieldKind::Number | FieldKind::Date | FieldKind::Word(_) => String::new(),
         };
         if !options.is_empty() {
             return format!("<select id=\"{id}\" name=\"{name}\"{marks}>{options}</select>");
         }
-        let mode = if self.kind == FieldKind::Number { " inputmode=\"numeric\"" } else { "" };
+        let mode = match self.kind {
+            FieldKind::Number => " inputmode=\"numeric\"",
+            FieldKind::Date => " type=\"date\"",
+            FieldKind::Flag | FieldKind::Word(_) => "",
+        };
         let value = escaped(self.value);
         format!("<input id=\"{id}\" name=\"{name}\" value=\"{value}\"{mode}{marks}>")
     }

@@ -182,6 +182,12 @@ mod console_form;
 
 mod console_page;
 
+mod console_answer;
+
+mod console_tokens;
+
+mod console_domains;
+
 mod console;
 
 mod openapi;

@@ -18,6 +18,7 @@ use crate::connections::Connection;
 use crate::connections::Connections;
 use crate::connections::Leave;
 use crate::connections::Seat;
+use crate::console_client::IsHttps;
 use crate::limits::Limits;
 use crate::listeners::Listeners;
 use crate::problem::Problem;
@@ -142,6 +143,7 @@ async fn accept(
                 let one = One {
                     router: router.clone(),
                     peer,
+                    is_tls: certificates.is_some(),
                     proxies: proxies.clone(),
                     connections: connections.clone(),
                     seat: Arc::new(connections.seat(peer.ip()).await),
@@ -306,6 +308,7 @@ async fn silent(connection: &Connection, within: Duration) {
 struct One {
     router: Router,
     peer: SocketAddr,
+    is_tls: bool,
     proxies: TrustedProxies,
     connections: Connections,
     seat: Arc<Seat>,
@@ -323,6 +326,8 @@ impl One {
         let is_last = is_last(&request);
         let mut request = request.map(Body::new);
         let client = self.proxies.client(self.peer, request.headers());
+        let is_https = self.is_tls || self.proxies.say_https(self.peer, request.headers());
+        request.extensions_mut().insert(IsHttps(is_https));
         request.extensions_mut().insert(ConnectInfo(client));
         request.extensions_mut().insert(Arc::clone(&self.seat));
         let answered = self.router.clone().call(request);

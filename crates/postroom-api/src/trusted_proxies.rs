@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Something in the list of proxies is neither an address nor a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +48,15 @@ impl TrustedProxies {
 
     fn trusts(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.has(address))
+    }
+
+    /// Whether a trusted proxy says that the client of a request speaks https with it.
+    #[must_use]
+    pub(crate) fn say_https(&self, peer: SocketAddr, headers: &HeaderMap) -> bool {
+        let said = headers.get(FORWARDED_PROTO).and_then(|field| field.to_str().ok());
+        let first = said.and_then(|said| said.split(',').next()).map(str::trim);
+        self.trusts(peer.ip().to_canonical())
+            && first.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
     }
 
     /// The address of the client of a request that came from `peer`. Its port is 0 if a proxy told
@@ -89,6 +99,20 @@ mod tests {
     fn proxies(networks: &[&str]) -> Result<TrustedProxies, NoProxy> {
         let networks: Vec<_> = networks.iter().map(|text| (*text).to_owned()).collect();
         TrustedProxies::new(&networks)
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_that_the_client_speaks_https() {
+        let proxies = TrustedProxies::new(&["10.0.0.0/8".to_owned()]).unwrap();
+        let says = |peer: &str, scheme: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(FORWARDED_PROTO, scheme.parse().unwrap());
+            proxies.say_https(SocketAddr::new(peer.parse().unwrap(), 1), &headers)
+        };
+        assert!(says("10.0.0.7", "https") && says("::ffff:10.0.0.7", "HTTPS, http"));
+        assert!(!says("10.0.0.7", "http") && !says("192.0.2.1", "https"));
+        let peer = SocketAddr::new("10.0.0.7".parse().unwrap(), 1);
+        assert!(!proxies.say_https(peer, &HeaderMap::new()));
     }
 
     #[test]

@@ -95,6 +95,92 @@ async function main() {
   await reach("main form button");
   await sent();
   seen.back.push(new URL(page.url()).pathname);
+
+  // Tokens: made, shown once, renamed, refused, deleted.
+  await reach("a[href='/tokens']");
+  await sent();
+  await looked("tokens");
+  await reach("#name");
+  await type("crm");
+  await reach("#role");
+  await type("reader");
+  await reach("#expiresAt");
+  await reach("button[value='token']");
+  await sent();
+  seen.value = await page.locator("#value").inputValue();
+  await looked("token-made");
+  await reach("main a[href='/tokens']");
+  await sent();
+  await looked("tokens-one");
+  await reach("main td a");
+  await sent();
+  await reach("#name");
+  await key("ControlOrMeta+a");
+  await type("shop");
+  await reach("button[value='rename']");
+  await sent();
+  await page.waitForSelector("h1:text('Token shop')");
+  await reach("button[value='disable']");
+  await sent();
+  await page.waitForSelector("button[value='enable']");
+  await looked("token");
+  await reach("a[href$='/delete']");
+  await sent();
+  await looked("token-delete");
+  await reach("button[value='delete']");
+  await sent();
+  seen.back.push(new URL(page.url()).pathname);
+
+  // Domains: made, renamed, suspended, given a token; deleted only under their name.
+  await reach("a[href='/domains']");
+  await sent();
+  await looked("domains");
+  await reach("#name");
+  await type("acme");
+  await key("Tab");
+  await type("Acme");
+  await reach("button[value='make']");
+  await sent();
+  await page.waitForSelector("h1:text('Domain acme')");
+  await looked("domain");
+  await reach("button[value='suspend']");
+  await sent();
+  await page.waitForSelector("text=It is suspended");
+  await reach("button[value='resume']");
+  await sent();
+  await reach("#name");
+  await type("first");
+  await reach("#role");
+  await type("admin");
+  await reach("button[value='token']");
+  await sent();
+  await looked("domain-token");
+  await reach("main a[href^='/domains/']");
+  await sent();
+  await reach("a[href$='/delete']");
+  await sent();
+  await reach("#name");
+  await type("other");
+  await reach("button[value='delete']");
+  await sent();
+  await page.waitForSelector("[aria-invalid]#name");
+  await looked("domain-delete");
+  await reach("#name");
+  await type("acme");
+  await reach("button[value='delete']");
+  await sent();
+  // It has a token, so it stays, and the page says so.
+  await page.waitForSelector("[role=alert]");
+  seen.stays = await page.locator("[role=alert]").innerText();
+  await looked("domain-stays");
+
+  // The same pages on a wide screen.
+  await page.setViewportSize({ width: 1280, height: 800 });
+  for (const path of ["/", "/configuration", "/versions", "/versions/2", "/tokens", "/domains"]) {
+    await page.goto(`${SERVER}${path}`);
+    await looked(`wide${path.replaceAll("/", "-")}`);
+  }
+
   await reach("header form button");
   await sent();
   await page.waitForSelector("#token");

@@ -55,7 +55,7 @@ async fn nobody_sees_anything_without_a_token_of_an_administrator() {
     assert!(text(&first).contains("Token of an administrator"));
     let policy = first.header("content-security-policy");
     assert!(policy.starts_with("default-src 'none'; style-src 'self';"), "{policy}");
-    for path in ["/configuration", "/versions", "/versions/1"] {
+    for path in ["/configuration", "/versions", "/versions/1", "/tokens", "/tokens/x", "/domains"] {
         let shown = answer(server.anonymous("GET", path)).await;
         assert!(text(&shown).contains("Token of an administrator"), "{path}");
     }
@@ -142,6 +142,94 @@ async fn the_form_changes_what_it_shows_and_keeps_the_rest() {
     assert!(third.contains("roles[w].order") && !third.contains("canary"), "{third}");
 }
 
+/// The value of an attribute behind some text of a page.
+fn behind<'a>(page: &'a str, text: &str) -> &'a str {
+    page.split_once(text)
+        .unwrap_or_else(|| panic!("{text} is not in {page}"))
+        .1
+        .split('"')
+        .next()
+        .unwrap()
+}
+
+#[on_both]
+async fn a_token_is_made_shown_once_renamed_refused_and_deleted_by_the_pages() {
+    let server = Server::start().await;
+    assert!(page(&server, "/tokens").await.contains("There are none yet"));
+    let odd = send(&server, "/tokens", &[("name", "<b>"), ("role", "")]).await;
+    assert_eq!(odd.status, 422);
+    assert!(
+        text(&odd).contains("value=\"&lt;b&gt;\"") && text(&odd).contains("Nothing was changed")
+    );
+    let form = [("name", "<b>"), ("role", "reader"), ("expiresAt", "2999-12-31"), ("do", "token")];
+    let made = send(&server, "/tokens", &form).await;
+    assert_eq!((made.status, made.header("cache-control")), (200, "no-store"));
+    let made = text(&made);
+    let value = behind(&made, "readonly value=\"").to_owned();
+    let asks = async || {
+        let request = server.anonymous("GET", "email/Profiles").bearer_auth(&value);
+        answer(request).await.status
+    };
+    assert_eq!(asks().await, 200);
+    let list = page(&server, "/tokens").await;
+    assert!(!list.contains(&value) && list.contains("&lt;b&gt;</a>"), "{list}");
+    let at = behind(&list, "<a href=\"/tokens/").to_owned();
+    let at = format!("/tokens/{at}");
+    let shown = server.get("iam/Tokens").await.expect(200);
+    assert_eq!(shown[0]["expiresAt"], "2999-12-31T23:59:59.999Z");
+    send(&server, &at, &[("do", "rename"), ("name", "crm")]).await;
+    assert_eq!(server.get("iam/Tokens").await.expect(200)[0]["name"], "crm");
+    let odd = send(&server, &at, &[("do", "rename"), ("name", " ")]).await;
+    assert_eq!(odd.status, 422);
+    assert!(text(&odd).contains("aria-invalid"));
+    send(&server, &at, &[("do", "disable")]).await;
+    assert_eq!(asks().await, 401);
+    send(&server, &at, &[("do", "enable")]).await;
+    assert_eq!(asks().await, 200);
+    let ask = page(&server, &format!("{at}/delete")).await;
+    assert!(ask.contains("Nobody can bring its value back"), "{ask}");
+    assert_eq!(asks().await, 200, "asking deletes nothing");
+    send(&server, &format!("{at}/delete"), &[("do", "delete")]).await;
+    assert_eq!(asks().await, 401);
+    let gone = answer(server.anonymous("GET", &at).header("cookie", cookie())).await;
+    assert_eq!(gone.status, 404);
+}
+
+#[on_both]
+async fn a_domain_is_made_suspended_given_a_token_and_deleted_by_the_pages() {
+    let server = Server::start().await;
+    let odd = send(&server, "/domains", &[("name", "A B"), ("title", "x")]).await;
+    assert_eq!(odd.status, 422);
+    assert!(text(&odd).contains("aria-invalid") && text(&odd).contains("value=\"A B\""));
+    assert_eq!(send(&server, "/domains", &[("name", "acme"), ("title", "")]).await.status, 200);
+    let at =
+        format!("/domains/{}", behind(&page(&server, "/domains").await, "<a href=\"/domains/"));
+    let domain = async || server.get("iam/Domains").await.expect(200)[0].clone();
+    send(&server, &at, &[("do", "rename"), ("title", "Acme")]).await;
+    send(&server, &at, &[("do", "suspend")]).await;
+    assert_eq!(
+        (&domain().await["title"], &domain().await["suspended"]),
+        (&json!("Acme"), &json!(true))
+    );
+    send(&server, &at, &[("do", "resume")]).await;
+    let made = send(&server, &at, &[("do", "token"), ("name", "first"), ("role", "admin")]).await;
+    let value = behind(&text(&made), "readonly value=\"").to_owned();
+    let tokens = server.anonymous("GET", "iam/Tokens").bearer_auth(&value);
+    let tokens = answer(tokens).await.expect(200);
+    assert_eq!(tokens[0]["name"], "first");
+    let delete = format!("{at}/delete");
+    assert!(page(&server, &delete).await.contains("is not deleted"));
+    let wrong = send(&server, &delete, &[("name", "default")]).await;
+    assert_eq!(wrong.status, 422);
+    let in_use = send(&server, &delete, &[("name", "acme")]).await;
+    assert_eq!(in_use.status, 409);
+    assert!(text(&in_use).contains("iam/Tokens"), "{}", text(&in_use));
+    let token = format!("iam/Tokens/{}", tokens[0]["id"].as_str().unwrap());
+    answer(server.anonymous("DELETE", &token).bearer_auth(&value)).await.expect(204);
+    send(&server, &delete, &[("name", "acme")]).await;
+    assert_eq!(server.get("iam/Domains").await.expect(200), json!([]));
+}
+
 #[on_both(flavor = "multi_thread")]
 async fn a_browser_signs_in_changes_and_goes_back_by_keyboard_on_a_narrow_screen() {
     if !require(&[Need::Browser]) {
@@ -168,7 +256,13 @@ async fn a_browser_signs_in_changes_and_goes_back_by_keyboard_on_a_narrow_screen
     assert_eq!(seen["tooWide"], json!([]), "{seen}");
     assert_eq!(seen["nameless"], json!([]), "{seen}");
     assert_eq!(seen["invalid"], "role-1-order", "the field with the problem is marked");
-    assert_eq!(seen["back"], json!(["/versions"]), "{seen}");
+    assert_eq!(seen["back"], json!(["/versions", "/tokens"]), "{seen}");
+    assert!(seen["value"].as_str().unwrap().len() > 20, "{seen}");
+    assert!(seen["stays"].as_str().unwrap().contains("iam/Tokens"), "{seen}");
+    let domains = server.get("iam/Domains").await.expect(200);
+    let domain = (&domains[0]["name"], &domains[0]["title"], &domains[0]["suspended"]);
+    assert_eq!(domain, (&json!("acme"), &json!("Acme"), &json!(false)));
+    assert_eq!(server.get("iam/Tokens").await.expect(200), json!([]));
     let list = server.get("/rest/v1/config/versions").await.expect(200);
     let restored: Vec<_> = list.as_array().unwrap().iter().map(|one| &one["restored"]).collect();
     assert_eq!(restored, [&json!(1), &json!(null), &json!(null)]);

@@ -1,0 +1,256 @@
+//! The pages of the application about domains.
+//!
+//! ```text
+//!   /domains              all of them, and a form that makes one
+//!   /domains/<id>         another title; suspended or not; a token for its first administrator
+//!   /domains/<id>/delete  what is lost, and the way to do it
+//! ```
+
+use crate::app::App;
+use crate::console_answer::field;
+use crate::console_answer::form;
+use crate::console_answer::html;
+use crate::console_answer::refused;
+use crate::console_answer::to;
+use crate::console_client::ConsoleClient;
+use crate::console_client::FieldProblem;
+use crate::console_form::FieldKind;
+use crate::console_page;
+use crate::console_page::button;
+use crate::console_page::entity_field;
+use crate::console_page::small_form;
+use crate::console_page::value;
+use crate::console_tokens::made_page;
+use crate::console_tokens::new_token;
+use crate::console_tokens::new_token_form;
+use crate::parameters;
+use crate::percent;
+use crate::problem::Problem;
+use axum::Router;
+use axum::extract::Path;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use postroom_model::builtin::DOMAINS;
+use serde_json::Value as Json;
+use serde_json::json;
+
+/// How many domains are shown.
+const SHOWN_MAX: usize = 1000;
+
+/// The paths.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/domains", get(list).post(make))
+        .route("/domains/{id}", get(one).post(change))
+        .route("/domains/{id}/delete", get(ask_delete).post(delete))
+}
+
+fn path_of(id: &str) -> String {
+    format!("/rest/v1/model/{DOMAINS}/{}", percent::encode(id))
+}
+
+async fn list(request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    parameters::of(&parts.uri, &[])?;
+    match ConsoleClient::of(&parts) {
+        Some(client) => list_page(&client, StatusCode::OK, &[], &[]).await,
+        None => Ok(to("/", None)),
+    }
+}
+
+async fn list_page(
+    client: &ConsoleClient,
+    status: StatusCode,
+    sent: &[(String, String)],
+    problems: &[FieldProblem],
+) -> Result<Response, Problem> {
+    let path = format!("/rest/v1/model/{DOMAINS}?order=name&limit={SHOWN_MAX}");
+    let all = client.get(&path).await?;
+    if let Some(refused) = refused(&all) {
+        return Ok(refused);
+    }
+    let row = |domain: &Json| {
+        let of = |name: &str| value(domain.get(name));
+        let id = domain.get("id").and_then(Json::as_str).unwrap_or_default();
+        let link = format!("<a href=\"/domains/{}\">{}</a>", percent::encode(id), of("name"));
+        vec![link, of("title"), of("suspended")]
+    };
+    let rows: Vec<_> = all.json.as_array().into_iter().flatten().map(row).collect();
+    let none = "<p>There are only <code>default</code> and <code>master</code>, which exist from \
+                the start.</p>\n";
+    let columns = ["Name", "Title", "Suspended"];
+    let table = if rows.is_empty() { none.into() } else { console_page::table(&columns, &rows) };
+    let list =
+        if problems.is_empty() { String::new() } else { console_page::problem_list(problems) };
+    let new =
+        |name, label| entity_field(name, label, field(sent, name), FieldKind::Word(&[]), problems);
+    let fields = [new("name", "Name (never changes)"), new("title", "Title")].concat();
+    let content = format!(
+        "<h1>Domains</h1>\n{list}{table}<h2>New domain</h2>\n{}",
+        small_form("/domains", &button("make", "Make a domain", false), &fields)
+    );
+    Ok(html(status, console_page::page("Domains", true, &content)))
+}
+
+async fn make(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let (parts, sent) = form(&app, request).await?;
+    let Some(client) = ConsoleClient::of(&parts) else {
+        return Ok(to("/", None));
+    };
+    let title = Some(field(&sent, "title").trim()).filter(|title| !title.is_empty());
+    let domain = json!({"name": field(&sent, "name").trim(), "title": title});
+    let path = format!("/rest/v1/model/{DOMAINS}");
+    let made = client.send(Method::POST, &path, None, Some(&domain)).await?;
+    if made.status.is_success() {
+        let id = made.json.get("id").and_then(Json::as_str).unwrap_or_default();
+        return Ok(to(&format!("/domains/{}", percent::encode(id)), None));
+    }
+    list_page(&client, made.status, &sent, &made.problems()).await
+}
+
+async fn one(Path(id): Path<String>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    parameters::of(&parts.uri, &[])?;
+    match ConsoleClient::of(&parts) {
+        Some(client) => one_page(&client, &id, StatusCode::OK, &[], &[]).await,
+        None => Ok(to("/", None)),
+    }
+}
+
+async fn one_page(
+    client: &ConsoleClient,
+    id: &str,
+    status: StatusCode,
+    sent: &[(String, String)],
+    problems: &[FieldProblem],
+) -> Result<Response, Problem> {
+    let domain = client.get(&path_of(id)).await?;
+    if let Some(refused) = refused(&domain) {
+        return Ok(refused);
+    }
+    let of = |name: &str| domain.json.get(name);
+    let title = of("title").and_then(Json::as_str).unwrap_or_default();
+    let action = format!("/domains/{}", percent::encode(id));
+    let field = entity_field("title", "Title", title, FieldKind::Word(&[]), problems);
+    let is_suspended = of("suspended").and_then(Json::as_bool) == Some(true);
+    let (what, suspend) = if is_suspended {
+        let text = "It is suspended: its tokens are refused, and its accounts neither receive nor \
+                    send.";
+        (text, button("resume", "Let it work again", false))
+    } else {
+        let text = "While it is suspended, its tokens are refused, and its accounts neither receive \
+                    nor send. Nothing is lost.";
+        (text, button("suspend", "Suspend it", true))
+    };
+    let list =
+        if problems.is_empty() { String::new() } else { console_page::problem_list(problems) };
+    let content = format!(
+        "<h1>Domain {}</h1>\n{list}{}<h2>Suspension</h2>\n<p>{what}</p>\n{}<h2>A token for \
+         it</h2>\n<p>Its holder makes the others.</p>\n{}<p><a href=\"{action}/delete\">Delete the \
+         domain</a></p>\n",
+        value(of("name")),
+        small_form(&action, &button("rename", "Save the title", false), &field),
+        small_form(&action, &suspend, ""),
+        new_token_form(&action, sent, problems)
+    );
+    Ok(html(status, console_page::page("Domain", true, &content)))
+}
+
+async fn change(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, sent) = form(&app, request).await?;
+    let Some(client) = ConsoleClient::of(&parts) else {
+        return Ok(to("/", None));
+    };
+    let title = Some(field(&sent, "title").trim()).filter(|title| !title.is_empty());
+    let patch = match field(&sent, "do") {
+        "rename" => json!({"title": title}),
+        "suspend" => json!({"suspended": true}),
+        "resume" => json!({"suspended": false}),
+        "token" => {
+            let path = format!("{}/tokens", path_of(&id));
+            let made = client.send(Method::POST, &path, None, Some(&new_token(&sent))).await?;
+            if made.status.is_success() {
+                return Ok(made_page(&made, &format!("/domains/{}", percent::encode(&id))));
+            }
+            return one_page(&client, &id, made.status, &sent, &made.problems()).await;
+        }
+        _ => return Err(Problem::malformed("`do` takes rename, suspend, resume or token")),
+    };
+    let changed = client.send(Method::PATCH, &path_of(&id), None, Some(&patch)).await?;
+    if changed.status.is_success() {
+        return Ok(to(&format!("/domains/{}", percent::encode(&id)), None));
+    }
+    one_page(&client, &id, changed.status, &[], &changed.problems()).await
+}
+
+async fn ask_delete(Path(id): Path<String>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    parameters::of(&parts.uri, &[])?;
+    match ConsoleClient::of(&parts) {
+        Some(client) => delete_page(&client, &id, StatusCode::OK, &[]).await,
+        None => Ok(to("/", None)),
+    }
+}
+
+async fn delete_page(
+    client: &ConsoleClient,
+    id: &str,
+    status: StatusCode,
+    problems: &[FieldProblem],
+) -> Result<Response, Problem> {
+    let domain = client.get(&path_of(id)).await?;
+    if let Some(refused) = refused(&domain) {
+        return Ok(refused);
+    }
+    let name = value(domain.json.get("name"));
+    let action = format!("/domains/{}", percent::encode(id));
+    let list =
+        if problems.is_empty() { String::new() } else { console_page::problem_list(problems) };
+    let field = entity_field("name", "Name of the domain", "", FieldKind::Word(&[]), problems);
+    let content = format!(
+        "<h1>Delete the domain {name}?</h1>\n{list}<p>The domain, its name and its title are gone for \
+         good. A domain that still has accounts, messages, tokens or anything else is not deleted: \
+         the answer says what there is. To stop it for a while, go back and suspend it.</p>\n\
+         <p>To go on, enter its name: {name}</p>\n{}<p><a href=\"{action}\">Back</a></p>\n",
+        small_form(
+            &format!("{action}/delete"),
+            &button("delete", "Delete it for good", false),
+            &field
+        )
+    );
+    Ok(html(status, console_page::page("Delete a domain", true, &content)))
+}
+
+async fn delete(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, sent) = form(&app, request).await?;
+    let Some(client) = ConsoleClient::of(&parts) else {
+        return Ok(to("/", None));
+    };
+    let domain = client.get(&path_of(&id)).await?;
+    if let Some(refused) = refused(&domain) {
+        return Ok(refused);
+    }
+    let name = domain.json.get("name").and_then(Json::as_str).unwrap_or_default();
+    if field(&sent, "name").trim() != name {
+        let text = format!("name: enter the name of the domain, {name}, to delete it");
+        let problem = FieldProblem { field: "name".to_owned(), text };
+        return delete_page(&client, &id, StatusCode::UNPROCESSABLE_ENTITY, &[problem]).await;
+    }
+    let gone = client.send(Method::DELETE, &path_of(&id), None, None).await?;
+    if gone.status.is_success() {
+        return Ok(to("/domains", None));
+    }
+    delete_page(&client, &id, gone.status, &gone.problems()).await
+}
