@@ -1,4 +1,5 @@
-//! What the pages of the application have in common: how forms are read, and how pages are answered.
+//! What the pages of the application have in common: how forms are read, and how pages are
+//! answered.
 
 use crate::app::App;
 use crate::body;

@@ -159,8 +159,8 @@ fn token_in(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The value of `Set-Cookie` that keeps a token until the browser is closed. Scripts and other
-/// sites cannot use it. If the browser speaks https, it never sends it in the clear. `None` as token:
-/// it is forgotten.
+/// sites cannot use it. If the browser speaks https, it never sends it in the clear. `None` as
+/// token: it is forgotten.
 #[must_use]
 pub(crate) fn cookie(parts: &Parts, token: Option<&str>) -> Option<HeaderValue> {
     let is_https = parts.extensions.get::<IsHttps>().is_some_and(|it| it.0);

@@ -142,8 +142,8 @@ async fn one_page(
                     send.";
         (text, button("resume", "Let it work again", false))
     } else {
-        let text = "While it is suspended, its tokens are refused, and its accounts neither receive \
-                    nor send. Nothing is lost.";
+        let text = "While it is suspended, its tokens are refused, and its accounts neither \
+                    receive nor send. Nothing is lost.";
         (text, button("suspend", "Suspend it", true))
     };
     let list =
@@ -216,10 +216,11 @@ async fn delete_page(
         if problems.is_empty() { String::new() } else { console_page::problem_list(problems) };
     let field = entity_field("name", "Name of the domain", "", FieldKind::Word(&[]), problems);
     let content = format!(
-        "<h1>Delete the domain {name}?</h1>\n{list}<p>The domain, its name and its title are gone for \
-         good. A domain that still has accounts, messages, tokens or anything else is not deleted: \
-         the answer says what there is. To stop it for a while, go back and suspend it.</p>\n\
-         <p>To go on, enter its name: {name}</p>\n{}<p><a href=\"{action}\">Back</a></p>\n",
+        "<h1>Delete the domain {name}?</h1>\n{list}<p>The domain, its name and its title are \
+         gone for good. A domain that still has accounts, messages, tokens or anything else is \
+         not deleted: the answer says what there is. To stop it for a while, go back and suspend \
+         it.</p>\n<p>To go on, enter its name: {name}</p>\n{}\
+         <p><a href=\"{action}\">Back</a></p>\n",
         small_form(
             &format!("{action}/delete"),
             &button("delete", "Delete it for good", false),

@@ -1,7 +1,7 @@
 //! The pages of the application about the tokens of the domain.
 //!
 //! ```text
-//!   /tokens              all of them, and a form that makes one. Its value is on the next page alone
+//!   /tokens              all of them, and a form that makes one, whose value is shown once
 //!   /tokens/<id>         another name; valid or not
 //!   /tokens/<id>/delete  what is lost, and the way to do it
 //! ```

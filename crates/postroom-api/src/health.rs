@@ -59,8 +59,8 @@ pub(crate) async fn show(State(app): State<App>, request: Request) -> Result<Res
 }
 
 /// `GET`: the same for a load balancer. `can` lists what this node does: `rest`, and `mail` while
-/// it receives and sends. `rests` says why it may not receive and send. With `for`, a node that does
-/// not do that is not ready.
+/// it receives and sends. `rests` says why it may not receive and send. With `for`, a node that
+/// does not do that is not ready.
 ///
 /// # Errors
 ///

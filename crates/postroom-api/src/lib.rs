@@ -202,7 +202,7 @@ mod serve;
 
 pub use app::App;
 pub use limits::Limits;
-pub use listeners::Listeners;
+pub use listeners::RestListeners;
 pub use origins::NoOrigin;
 pub use origins::Origins;
 pub use routes::router;

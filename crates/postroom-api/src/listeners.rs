@@ -22,10 +22,10 @@ const BACKLOG: u32 = 1024;
 
 /// The sockets on which clients connect. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Listeners(Arc<ListenersShared>);
+pub struct RestListeners(Arc<SharedListeners>);
 
 #[derive(Debug)]
-struct ListenersShared {
+struct SharedListeners {
     /// `None`: they are closed for good.
     open: Mutex<Option<Vec<TcpListener>>>,
     replaced: Notify,
@@ -33,15 +33,15 @@ struct ListenersShared {
     turn: AtomicUsize,
 }
 
-impl From<TcpListener> for Listeners {
+impl From<TcpListener> for RestListeners {
     fn from(listener: TcpListener) -> Self {
         let open = Mutex::new(Some(vec![listener]));
         let (replaced, turn) = (Notify::new(), AtomicUsize::new(0));
-        Self(Arc::new(ListenersShared { open, replaced, turn }))
+        Self(Arc::new(SharedListeners { open, replaced, turn }))
     }
 }
 
-impl Listeners {
+impl RestListeners {
     fn open(&self) -> MutexGuard<'_, Option<Vec<TcpListener>>> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,17 +135,17 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    async fn is_answered(listeners: &Listeners, to: SocketAddr) -> bool {
+    async fn is_answered(listeners: &RestListeners, to: SocketAddr) -> bool {
         let Ok(stream) = TcpStream::connect(to).await else { return false };
         let (accepted, peer) = listeners.accept().await.unwrap();
         drop(accepted);
         peer == stream.local_addr().unwrap()
     }
 
-    async fn opened(host: Ipv4Addr) -> (Listeners, u16) {
+    async fn opened(host: Ipv4Addr) -> (RestListeners, u16) {
         let first = TcpListener::bind((host, 0)).await.unwrap();
         let port = first.local_addr().unwrap().port();
-        (Listeners::from(first), port)
+        (RestListeners::from(first), port)
     }
 
     #[tokio::test]

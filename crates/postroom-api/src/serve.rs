@@ -20,7 +20,7 @@ use crate::connections::Leave;
 use crate::connections::Seat;
 use crate::console_client::IsHttps;
 use crate::limits::Limits;
-use crate::listeners::Listeners;
+use crate::listeners::RestListeners;
 use crate::problem::Problem;
 use crate::routes::router;
 use crate::socket;
@@ -78,27 +78,27 @@ const PONG_WITHIN: Duration = Duration::from_secs(20);
 /// Where clients connect.
 #[derive(Debug)]
 pub struct Listening {
-    listeners: Listeners,
+    listeners: RestListeners,
     certificates: Option<Certificates>,
 }
 
 impl Listening {
     /// Clients speak TLS there.
     #[must_use]
-    pub fn with_tls(listeners: impl Into<Listeners>, certificates: Certificates) -> Self {
+    pub fn with_tls(listeners: impl Into<RestListeners>, certificates: Certificates) -> Self {
         Self { listeners: listeners.into(), certificates: Some(certificates) }
     }
 }
 
-impl From<Listeners> for Listening {
-    fn from(listeners: Listeners) -> Self {
+impl From<RestListeners> for Listening {
+    fn from(listeners: RestListeners) -> Self {
         Self { listeners, certificates: None }
     }
 }
 
 impl From<TcpListener> for Listening {
     fn from(listener: TcpListener) -> Self {
-        Listeners::from(listener).into()
+        RestListeners::from(listener).into()
     }
 }
 
@@ -130,7 +130,7 @@ async fn watch(certificates: Option<&Certificates>, clock: &Clock) {
 
 /// Takes connections for as long as it is polled.
 async fn accept(
-    listeners: &Listeners,
+    listeners: &RestListeners,
     app: App,
     connections: &Connections,
     certificates: Option<&Certificates>,

@@ -12,8 +12,8 @@ use postroom_net::ProxyProtocol;
 use postroom_store::Store;
 use std::sync::Arc;
 
-/// The same dialer, through the proxy of an account, or that of the configuration if the account says
-/// nothing.
+/// The same dialer, through the proxy of an account, or that of the configuration if the account
+/// says nothing.
 ///
 /// # Errors
 ///

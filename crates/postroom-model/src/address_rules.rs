@@ -1,8 +1,8 @@
 //! Networks of addresses, as `10.0.0.0/8`, `fd00::/8` or `192.0.2.7`, and lists of them that allow
 //! or deny.
 //!
-//! Standards: RFC 4632 (CIDR), RFC 4291 §2.3, RFC 6052 §2.1 and RFC 3056 §2 (addresses of IPv4 within
-//! those of IPv6).
+//! Standards: RFC 4632 (CIDR), RFC 4291 §2.3, RFC 6052 §2.1 and RFC 3056 §2 (addresses of IPv4
+//! within those of IPv6).
 
 use std::fmt;
 use std::net::IpAddr;

@@ -3,8 +3,8 @@
 //! ```json
 //! {"name": "im1", "roletype": "im", "iface": "eth0", "group": 11330, "order": 1}
 //! ```
-//! Postroom runs the role types of [`InstanceRole`]. Instances of other role types are kept with all
-//! their parameters and shown, because the section describes the whole platform.
+//! Postroom runs the role types of [`InstanceRole`]. Instances of other role types are kept with
+//! all their parameters and shown, because the section describes the whole platform.
 
 use crate::instance::GROUPS;
 use crate::instance::InstanceRole;

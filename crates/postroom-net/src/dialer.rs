@@ -162,8 +162,8 @@ impl Dialer {
         self
     }
 
-    /// The same for the addresses that these rules allow. Others are refused after the lookup, so no
-    /// name leads to them. `advice` says what a person can do about it.
+    /// The same for the addresses that these rules allow. Others are refused after the lookup, so
+    /// no name leads to them. `advice` says what a person can do about it.
     #[must_use]
     pub fn allowed(mut self, rules: &Arc<AddressRules>, advice: &'static str) -> Self {
         let rules = Arc::clone(rules);

@@ -5,13 +5,13 @@
 
 use crate::interfaces::Interfaces;
 use crate::listen_address::is_beyond_this_host;
-use postroom_api::Listeners;
+use postroom_api::RestListeners;
 use std::net::SocketAddr;
 
 /// Where REST listens.
 #[derive(Debug)]
 pub(crate) struct RestAddresses {
-    listeners: Listeners,
+    listeners: RestListeners,
     /// What the arguments give.
     given: SocketAddr,
     /// Whether clients speak TLS there.
@@ -22,7 +22,7 @@ pub(crate) struct RestAddresses {
 
 impl RestAddresses {
     /// It listens on what the arguments give.
-    pub(crate) fn new(listeners: Listeners, given: SocketAddr, is_secure: bool) -> Self {
+    pub(crate) fn new(listeners: RestListeners, given: SocketAddr, is_secure: bool) -> Self {
         Self { listeners, given, is_secure, problem: None }
     }
 

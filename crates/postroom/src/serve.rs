@@ -19,8 +19,8 @@ use crate::standby;
 use anyhow::Context;
 use anyhow::bail;
 use futures_util::future::OptionFuture;
-use postroom_api::Listeners;
 use postroom_api::Listening;
+use postroom_api::RestListeners;
 use postroom_engine::GroupNode;
 use postroom_engine::NodeTerms;
 use postroom_engine::Redial;
@@ -142,7 +142,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let listen = &setup.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, error))?;
     let given = listener.local_addr()?;
-    let listeners = Listeners::from(listener);
+    let listeners = RestListeners::from(listener);
     let mut addresses = RestAddresses::new(listeners.clone(), given, certificates.is_some());
     addresses.warn_of_plain();
     let (store, lock) = open_store(&setup, arguments, &before).await?;

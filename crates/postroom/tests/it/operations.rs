@@ -121,6 +121,7 @@ fn the_commands_of_the_page_operations_do_what_it_says() {
     assert_eq!(installed.unwrap(), UNIT);
 }
 
+// PostgreSQL alone: nodes share one.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_for_two_nodes_do_what_the_page_says() {
     if lacks("bash", "apt-get install bash") || lacks("curl", "apt-get install curl") {
@@ -177,7 +178,7 @@ fn can_filter() -> bool {
     is_there
 }
 
-// It is about the system, not about the database.
+// SQLite alone: it is about the system, and the unit has no other database.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_does_its_work_under_the_system_call_filter_of_the_unit() {
     if lacks("systemd-analyze", "apt-get install systemd") || !can_filter() {
