@@ -131,6 +131,7 @@ fn bound(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "connections to the test itself")]
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;

@@ -1,5 +1,4 @@
 //! Reports about messages that were sent, in the forms in which servers and readers write them.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use postroom_mime::Report;
 use postroom_mime::ReportKind;

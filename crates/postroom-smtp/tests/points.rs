@@ -179,6 +179,7 @@ async fn attempt(server: &Server, point: &str) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn what_becomes_of_a_message_at_each_point() {
     use Act::*;
     #[rustfmt::skip]

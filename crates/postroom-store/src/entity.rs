@@ -104,18 +104,7 @@ impl Store {
             if !problems.is_empty() {
                 return Err(Error::Condition(Failed::Invalid { problems }));
             }
-            let is_noted = class.property(names::CREATED_BY).is_some_and(Property::read_only);
-            if let Some(name) = self.modifier.id().filter(|_| is_noted) {
-                entity.properties.insert(names::CREATED_BY.to_owned(), json!(name));
-            }
-            if class.classname == ACCOUNTS {
-                let (none, sent) = (Entity::new(entity.id, Map::new()), &mut entity.properties);
-                tokens_implied(&none, sent, Timestamp::from_ms(self.clock().now_ms()));
-                sent.retain(|_, value| !value.is_null());
-            }
-            if class.classname == FOLDERS && surveyed::is_unfound(entity) {
-                entity.properties.insert(names::STATUS_TEXT.to_owned(), json!(surveyed::UNFOUND));
-            }
+            self.imply(class, entity);
             let mut problems =
                 files.iter().filter_map(|f| client::file_problem(class, entity, &f.property));
             if let Some(reason) = problems.next() {
@@ -164,6 +153,22 @@ impl Store {
                 }
                 Ok(Some(entities))
             }
+        }
+    }
+
+    /// Sets the properties of a new entity that follow from who makes it and from the others.
+    fn imply(&self, class: &Class, entity: &mut Entity) {
+        let is_noted = class.property(names::CREATED_BY).is_some_and(Property::read_only);
+        if let Some(name) = self.modifier.id().filter(|_| is_noted) {
+            entity.properties.insert(names::CREATED_BY.to_owned(), json!(name));
+        }
+        if class.classname == ACCOUNTS {
+            let (none, sent) = (Entity::new(entity.id, Map::new()), &mut entity.properties);
+            tokens_implied(&none, sent, Timestamp::from_ms(self.clock().now_ms()));
+            sent.retain(|_, value| !value.is_null());
+        }
+        if class.classname == FOLDERS && surveyed::is_unfound(entity) {
+            entity.properties.insert(names::STATUS_TEXT.to_owned(), json!(surveyed::UNFOUND));
         }
     }
 

@@ -225,14 +225,12 @@ fn in_task<T: Send + 'static>(
 /// Postroom sets no limit to the time of such a statement, so an administrator, or a setting of the
 /// server, has ended it. Nothing was done, and another attempt may succeed.
 fn canceled(failing: Failing) -> Failing {
-    match failing {
-        Failing::Refused(Error::TooSlow) => {
-            let reason = "its server canceled a statement (pg_cancel_backend, or a \
-                          statement_timeout that is too short for Postroom)";
-            Failing::Lost(Error::Unreachable { reason: reason.to_owned() })
-        }
-        failing => failing,
+    if !matches!(failing, Failing::Refused(Error::TooSlow)) {
+        return failing;
     }
+    let reason = "its server canceled a statement (pg_cancel_backend, or a statement_timeout that \
+                  is too short for Postroom)";
+    Failing::Lost(Error::Unreachable { reason: reason.to_owned() })
 }
 
 impl PostgresShared {

@@ -394,7 +394,7 @@ mod tests {
         let fill =
             |read: &Entity| records.fill(read, row(&filling), Map::new(), takes).unwrap().into();
         let changes = object(&json!({"errorText": "c"}));
-        let change = |read: &Entity| records.change(read, &changes, Map::new()).unwrap().into();
+        let change = |read: &Entity| records.change(read, &changes, Map::new()).unwrap();
         for batch in [fill(&read), change(&read)] {
             let written = store.write(batch).await;
             assert!(matches!(written, Err(Error::Condition(Failed::Stale))), "{written:?}");
@@ -439,7 +439,7 @@ mod tests {
             store.write(told).await.unwrap();
             let changes = object(&json!({"subject": "t"}));
             let change = records.change(&read, &changes, Map::new()).unwrap();
-            let written = store.write(change.into()).await;
+            let written = store.write(change).await;
             let is_stale = matches!(written, Err(Error::Condition(Failed::Stale)));
             assert_eq!((is_stale, written.is_ok()), (whole, !whole), "{written:?}");
             // The first change was told as the entity was.

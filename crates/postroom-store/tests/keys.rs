@@ -1,6 +1,6 @@
 //! The keys of domains: who opens what, and what becomes of the secrets of an earlier version, also
 //! when a kill ends the work after any of its statements.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "opened/killed.rs"]
 mod killed;

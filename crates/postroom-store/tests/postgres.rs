@@ -1,5 +1,5 @@
 //! PostgreSQL alone: connections that are lost, batches that collide, a server that ends.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use postroom_model::EntityId;
 use postroom_store::Database;
@@ -61,8 +61,11 @@ struct Writing {
     database: Arc<dyn Database>,
     is_over: Arc<AtomicBool>,
     answers: Arc<AtomicUsize>,
-    writers: Vec<JoinHandle<Vec<(u128, Result<(), Error>)>>>,
+    writers: Vec<JoinHandle<Vec<Wrote>>>,
 }
+
+/// The number that was written, and the answer.
+type Wrote = (u128, Result<(), Error>);
 
 impl Writing {
     fn start(database: &Arc<dyn Database>, count: u128) -> Self {

@@ -21,6 +21,7 @@ const ROWS_MAX: usize = 1000;
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A part of a batch that is sent as one statement.
+#[expect(clippy::large_enum_variant, reason = "nearly all pieces are single statements")]
 #[derive(Debug)]
 pub(crate) enum BatchPiece<'a> {
     /// A statement as it is.
