@@ -130,8 +130,8 @@ fn bound(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
     addresses.iter().map(one).collect()
 }
 
-#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "connections to the test itself")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
