@@ -124,8 +124,7 @@ impl FromRequestParts<App> for Caller {
             let rated = RatedToken { domain: found.domain.clone(), name: found.name.clone() };
             app.rates.take(rated)?;
             if found.is_suspended {
-                let detail = "the domain of this token is suspended: ask those who run Postroom";
-                return Err(Problem::new(StatusCode::FORBIDDEN, "suspended", detail));
+                return Err(suspended());
             }
             return Ok(Self(found));
         }
@@ -180,6 +179,7 @@ impl TokenWatch {
         self.looked = Some(Instant::now());
         let found = self.app.store.token_verify(bearer(&self.headers)?).await?;
         match found {
+            Some(found) if found.is_suspended => Err(suspended()),
             Some(found) if found == self.bearer => Ok(()),
             Some(_) => {
                 let detail = "the token has other rights by now: connect again";
@@ -188,6 +188,11 @@ impl TokenWatch {
             None => Err(Problem::unauthenticated(UNKNOWN_TOKEN, "the token is no longer known")),
         }
     }
+}
+
+fn suspended() -> Problem {
+    let detail = "the domain of this token is suspended: ask those who run Postroom";
+    Problem::new(StatusCode::FORBIDDEN, "suspended", detail)
 }
 
 /// The token of `Authorization: Bearer <token>`.

@@ -79,7 +79,8 @@ pub(crate) async fn ready(State(app): State<App>, request: Request) -> Result<Re
                     Some(InstanceRest::Disabled) => DISABLED,
                     None => "this node does not receive and send mail now",
                 };
-                return Err(unavailable(detail, "it is not active".to_owned()));
+                // A load balancer asks this all the time, and the answer is no fault.
+                return Err(Problem::not_here(detail));
             }
             _ => return Err(Invalid::new(FOR, format!("takes {REST} or {MAIL}")).into()),
         }

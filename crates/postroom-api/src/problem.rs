@@ -162,6 +162,13 @@ impl Problem {
         problem
     }
 
+    /// 503: this node does not do it now, which is no fault. So the log has it as any other answer.
+    #[must_use]
+    pub(crate) fn not_here(detail: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+            .with(header::RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+
     /// Adds what is wrong in detail: properties, or ids, with the reason of each.
     #[must_use]
     pub(crate) fn about(mut self, errors: Vec<Invalid>) -> Self {

@@ -122,6 +122,10 @@ impl Configuration {
             return Err(vec![Invalid::new("", "takes an object with the sections that change")]);
         };
         let mut problems = vec![];
+        if patch.get(ROLES).is_some_and(Json::is_object) {
+            // By RFC 7396, it would take the place of the list.
+            problems.push(Invalid::new(ROLES, "takes a list of instances"));
+        }
         odd_secrets(&Json::Object(patch.clone()), "", &mut problems);
         let mut merged = Json::Object(merge_patched(self.members.clone(), patch));
         unmask(&mut merged, Some(&self.to_json()), "", &mut problems);

@@ -88,7 +88,7 @@ pub(crate) fn odd_secrets(json: &Json, place: &str, problems: &mut Vec<Invalid>)
 }
 
 /// Puts the former secrets in the place of masks. Items of a list are the same if they have the
-/// same `name`.
+/// same `name`, or, without a name, if they are shown in the same way.
 pub(crate) fn unmask(
     json: &mut Json,
     former: Option<&Json>,
@@ -103,7 +103,8 @@ pub(crate) fn unmask(
         Json::Array(items) => {
             let former = former.and_then(Json::as_array);
             for (at, item) in items.iter_mut().enumerate() {
-                let same = former.and_then(|former| same_item(former, item));
+                let same = former
+                    .and_then(|former| same_item(former, item).or(shown_alike(former, item, at)));
                 unmask(item, same, &format!("{place}[{at}]"), problems);
             }
         }
@@ -140,6 +141,18 @@ fn unmask_members(
 pub(crate) fn same_item<'a>(items: &'a [Json], item: &Json) -> Option<&'a Json> {
     let name = item.get("name").and_then(Json::as_str)?;
     items.iter().find(|other| other.get("name").and_then(Json::as_str) == Some(name))
+}
+
+/// The item of a list that is shown as this one, whose place is `at`. Of several, it is the one at
+/// this place. If there is none, it is not known which one is meant.
+fn shown_alike<'a>(items: &'a [Json], item: &Json, at: usize) -> Option<&'a Json> {
+    let is_alike = |other: &&Json| masked(other) == *item;
+    let mut alike = items.iter().filter(is_alike);
+    match (alike.next(), alike.next()) {
+        (Some(one), None) => Some(one),
+        (Some(_), Some(_)) => items.get(at).filter(is_alike),
+        (None, _) => None,
+    }
 }
 
 /// The place of a member within an object at a place.
@@ -180,6 +193,24 @@ mod tests {
         unmask(&mut sent, Some(&former), "", &mut problems);
         assert_eq!(problems, []);
         assert_eq!(sent["roles"][1], former["roles"][0]);
+    }
+
+    #[test]
+    fn what_was_shown_keeps_its_secrets_also_in_items_without_a_name() {
+        let peers = json!([{"host": "h1", "secret": 1}, {"host": "h2", "secret": 2}, {"secret": 3},
+            {"secret": 4}]);
+        let former = json!({"roles": [{"name": "k", "peers": peers}]});
+        let mut sent = masked(&former);
+        let mut problems = vec![];
+        unmask(&mut sent, Some(&former), "", &mut problems);
+        assert_eq!((problems.as_slice(), &sent), (&[][..], &former));
+        // Of two that look alike, nobody knows which one is meant when they have moved.
+        sent = masked(&former);
+        sent["roles"][0]["peers"].as_array_mut().unwrap().remove(0);
+        unmask(&mut sent, Some(&former), "", &mut problems);
+        assert_eq!(sent["roles"][0]["peers"][0], peers[1]);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0].property, "roles[0].peers[1].secret");
     }
 
     #[test]

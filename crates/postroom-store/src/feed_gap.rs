@@ -56,7 +56,7 @@ pub(crate) async fn all(database: &dyn Database) -> Result<Vec<FeedGap>, Error> 
             ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
         let kept = Statement::new(kept).bind(format!("{GAP} behind {after}"));
         let done = Statement::new("DELETE FROM \"meta\" WHERE \"name\" = $1").bind(GAP);
-        let batch = vec![kept.bind(seq::newest(database).await?), done];
+        let batch = vec![kept.bind(seq::settled_to(database).await?), done];
         database.write(batch, Room::Reserve).await?;
     }
     let kept = "SELECT \"name\", \"number\" FROM \"meta\" WHERE \"name\" LIKE 'feed gap behind %'";

@@ -102,13 +102,16 @@ fn raised(database: &dyn Database, last: &str) -> String {
     )
 }
 
-/// The number behind which all changes come that become visible from now on.
+/// The number behind which all changes come that become visible from now on. It may be far beyond
+/// the last change. Readers are not told it ([`last_settled`]).
 ///
 /// # Errors
 ///
 /// When the database fails.
-pub(crate) async fn newest(database: &dyn Database) -> Result<i64, Error> {
-    number(database, &last_settled(database.dialect())).await
+pub(crate) async fn settled_to(database: &dyn Database) -> Result<i64, Error> {
+    let below = database.dialect().seq_settled();
+    let last = below.map_or_else(|| COUNTED.to_owned(), |below| format!("{below} - 1"));
+    number(database, &last).await
 }
 
 /// The greatest number that readers of a database may have been told.

@@ -6,6 +6,7 @@ use crate::logging;
 use crate::rest_addresses::RestAddresses;
 use crate::setup::Setup;
 use anyhow::Context;
+use anyhow::bail;
 use postroom_engine::GroupNode;
 use postroom_engine::NodePlace;
 use postroom_engine::chain;
@@ -26,6 +27,9 @@ use tracing::level_filters::LevelFilter;
 
 /// How long a stop waits for running requests, after the engine has stopped.
 const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How much longer than for messages a stop waits for the database, which may stand still.
+const DATABASE_WITHIN: Duration = Duration::from_secs(10);
 
 /// What of the configuration is about connections.
 const DIALLED: [&str; 2] = ["trust", "outgoing"];
@@ -204,9 +208,12 @@ impl Running {
         tell_under_way(&view.under_way(), within);
         let begun = Instant::now();
         let mut stopping = pin!(node.stop());
-        loop {
+        let mut is_stuck = false;
+        while !is_stuck {
             tokio::select! {
+                biased;
                 () = &mut stopping => break,
+                () = tokio::time::sleep_until(begun + within + DATABASE_WITHIN) => is_stuck = true,
                 () = tokio::time::sleep(TELL_AGAIN) => {
                     tell_under_way(&view.under_way(), within.saturating_sub(begun.elapsed()));
                 }
@@ -223,6 +230,12 @@ impl Running {
                 Ok(())
             }
         };
+        if is_stuck {
+            bail!(
+                "the database does not answer, so this process ends without it; what was being \
+                 sent is settled at the next start"
+            );
+        }
         // From now on, a copy of the data directory is complete.
         store.close().await.context("store")?;
         drop(lock);
