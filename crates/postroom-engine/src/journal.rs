@@ -91,7 +91,7 @@ pub(crate) fn recognized(account: &Account, folder: &Folder, count: u64) {
     );
 }
 
-/// The server was asked to delete messages that are stored here, and said OK.
+/// The server agreed to delete messages, because they are stored here.
 pub(crate) fn deleted(folder: &Folder, keys: &[SourceKey]) {
     let uids: Vec<u64> = keys.iter().map(|key| key.uid()).collect();
     let (folder, uids) = (short(&folder.title), UidSet::from_uids(&uids).to_string());

@@ -5,8 +5,7 @@
 //!   suspects  one late message, while the work goes on   one
 //! ```
 //! Each purpose has one place, so that an account never takes more of its server's connections than
-//! it has purposes. A source that is listened to on a connection of its own gets another place.
-//! What a server says unasked reaches the receiver from each connection.
+//! it has purposes. What a server says unasked reaches the receiver from each connection.
 
 use crate::account::Account;
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! The settings of the engine, which are given once at start.
+//! The settings of the engine. Those of [`Redial`] can be changed while it runs.
 
 use crate::credentials::CredentialSource;
 use crate::error::Error;

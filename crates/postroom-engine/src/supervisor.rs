@@ -353,8 +353,8 @@ impl AccountTasks {
         {
             tracing::warn!(
                 account = self.setup.borrow().address,
-                "the server did not answer in time: the outcome of the message is settled at the \
-                 next start, by the option `uncertain`"
+                "the server did not answer in time, so the outcome of the message is not known: \
+                 the option `uncertain` settles it"
             );
             sender.abort();
         }

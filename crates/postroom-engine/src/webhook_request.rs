@@ -78,6 +78,17 @@ pub(crate) struct WebhookAnswer {
     pub body: Vec<u8>,
 }
 
+/// What a secret that cannot sign is told as.
+const ODD_SECRET: &str = "a secret of the webhook is not of the form whsec_…: save it again";
+
+/// What a header field that HTTP does not allow is told as.
+fn unsendable(name: &str) -> String {
+    format!(
+        "the value of `{name}` in `headers` has characters that HTTP does not allow: save \
+         `headers` again"
+    )
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WebhookError {
@@ -85,7 +96,7 @@ pub(crate) enum WebhookError {
     #[error("{0}")]
     Setting(String),
     /// The secrets cannot be read.
-    #[error("the secrets cannot be read")]
+    #[error("the secrets of the webhook cannot be decrypted, so nothing was sent: save them again")]
     Sealed(#[from] postroom_store::Error),
     /// The address is refused.
     #[error("{0}")]
@@ -214,7 +225,7 @@ impl WebhookReceiver {
             let fields = fields.map_err(|invalid| WebhookError::Setting(invalid.to_string()))?;
             for (name, value) in fields {
                 let mut value = header::HeaderValue::from_str(&value)
-                    .map_err(|_| WebhookError::Setting(format!("`{name}` of `headers`")))?;
+                    .map_err(|_| WebhookError::Setting(unsendable(&name)))?;
                 value.set_sensitive(true);
                 request = request.header(name, value);
             }
@@ -228,7 +239,7 @@ impl WebhookReceiver {
         let mut all = vec![];
         for sealed in &self.secrets {
             let secret: SecretString = sealed.open()?;
-            let unusable = |_| WebhookError::Setting("a secret has another form".to_owned());
+            let unusable = |_| WebhookError::Setting(ODD_SECRET.to_owned());
             let signs = Webhook::new(secret.expose_secret()).map_err(unusable)?;
             let at = seconds(message.at);
             all.push(signs.sign(&message.id, at, &message.body).map_err(unusable)?);

@@ -146,7 +146,7 @@ impl CommandResponses {
         self.uids
     }
 
-    /// The counts of one mailbox. If the server writes the name in another way, the first counts of
+    /// The counts of one mailbox. If the server writes the name in another way, the last counts of
     /// the answer.
     pub(crate) fn status(&self, mailbox: &MailboxName) -> Status {
         let named = self.statuses.iter().find(|(name, _)| name == mailbox);

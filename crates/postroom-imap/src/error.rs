@@ -7,8 +7,8 @@ use std::time::Duration;
 
 /// Why a command has no result.
 ///
-/// The variants exist for people, who read them in the log and in `statusText`. Code decides only
-/// by [`Error::verdict`].
+/// The variants exist for people, who read them in the log and in `statusText`. Code asks the
+/// methods below. Where it matches a variant, it is about what to do, never about the text.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection: name lookup, TCP, or TLS.

@@ -1,8 +1,9 @@
 //! One IMAP session as a state machine without I/O: bytes go in, events come out.
 //!
 //! ```text
-//!   received bytes ──► receive() ──► Event        start(command) ──► take_output() ──► bytes to
-//! send ```
+//!   received bytes ──► receive() ──► SessionEvent
+//!   start(command) ──► take_output() ──► bytes to send
+//! ```
 //!
 //! One command runs at a time. Only a response with its tag completes it; responses with other
 //! tags, and everything that cannot be understood, are passed over. The first BYE is the end.

@@ -4,7 +4,8 @@ use crate::meaning::LoginRefusal;
 use crate::reply::Reply;
 use std::io;
 
-/// Why something did not work. The variants exist for people; code decides by [`Error::verdict`].
+/// Why something did not work. The variants exist for people. Code asks the methods below. Where it
+/// matches a variant, it is about what to do, never about the text.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no connection.

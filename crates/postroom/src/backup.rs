@@ -216,7 +216,8 @@ async fn tell_sending(store: &Store, send: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A directory that is gone when the command ends, however it ends.
+/// A directory that is removed when the command ends. What an interrupted command left is removed by
+/// the next one.
 struct WorkDirectory {
     path: PathBuf,
 }

@@ -147,7 +147,7 @@ pub(crate) struct Look {
 pub(crate) enum Care {
     /// Size and date only, for many messages.
     Little,
-    /// Message-ID too.
+    /// And the hash of the fields that identify a message.
     Much,
     /// Until each message is certain, if necessary by its bytes. For steps that cannot be undone.
     All,
@@ -228,9 +228,7 @@ pub(crate) fn sample(
     for _ in 0..others.min(older.len()) {
         chosen.extend(older.get(clock.below(older.len())));
     }
-    let mut chosen: Vec<SourceKey> = chosen.into_iter().collect();
-    chosen.sort_unstable();
-    chosen
+    chosen.into_iter().collect()
 }
 
 #[cfg(test)]

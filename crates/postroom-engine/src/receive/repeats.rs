@@ -47,7 +47,7 @@ pub(crate) struct Repeat {
     pub key: SourceKey,
     /// The hash of its bytes.
     pub hash: [u8; 16],
-    /// The listed keys under which these bytes are recorded. None: they are recorded under keys
+    /// The listed keys under which these bytes are recorded. Empty: they are recorded under keys
     /// that are not listed any more, and this key is too low for a new message.
     earlier: Vec<SourceKey>,
 }

@@ -37,7 +37,7 @@ pub(crate) struct Seen {
 pub(crate) enum Facts {
     /// Size and date.
     Few,
-    /// Some header fields too, unless the source refuses to give them.
+    /// The fields that identify a message too, unless the source refuses to give them.
     All,
 }
 
