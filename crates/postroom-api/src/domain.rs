@@ -25,7 +25,7 @@ pub(crate) fn of_master(bearer: Bearer, actions: &[RightAction]) -> Result<Beare
         return Ok(Bearer { domain: Domain::master(), ..bearer });
     }
     if actions.contains(&RightAction::Create) {
-        let detail = "only administrators of the domain `master` make domains";
+        let detail = "only the administrator's token (POSTROOM_ADMIN_TOKEN) makes domains";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
     Ok(bearer)
