@@ -83,6 +83,8 @@ pub(crate) struct Incoming {
     stream: BodyDataStream,
     coding: Option<Coding>,
     decoding: Option<Decoding>,
+    /// How many bytes it has, as `Content-Length` says.
+    announced_bytes: Option<u64>,
     /// How many bytes have come, before they are decoded.
     sent_bytes: u64,
     /// How many bytes were read, after they were decoded.
@@ -107,10 +109,13 @@ impl Incoming {
         limits: &Limits,
     ) -> Result<Self, Problem> {
         let coding = coding(headers)?;
+        let said = headers.get(header::CONTENT_LENGTH);
+        let said = said.and_then(|field| field.to_str().ok()?.parse::<u64>().ok());
         let incoming = Self {
             stream: body.into_data_stream(),
             coding,
             decoding: None,
+            announced_bytes: said,
             sent_bytes: 0,
             read_bytes: 0,
             bytes_max,
@@ -118,8 +123,6 @@ impl Incoming {
             waited: Duration::ZERO,
             slow_within: limits.json_within,
         };
-        let said = headers.get(header::CONTENT_LENGTH);
-        let said = said.and_then(|field| field.to_str().ok()?.parse::<u64>().ok());
         if said.is_some_and(|said| said > incoming.sent_bytes_max()) {
             return Err(Problem::too_large("the body", bytes_max));
         }
@@ -159,7 +162,9 @@ impl Incoming {
         self.waited += begun.elapsed();
         let next = next.map_err(|_| BodyError::Silent)?;
         let Some(piece) = next.transpose().map_err(|_| BodyError::BrokenOff)? else {
-            return Ok(None);
+            // A client of HTTP/2 may end a stream without the rest of its body.
+            let is_whole = self.announced_bytes.is_none_or(|bytes| bytes == self.sent_bytes);
+            return if is_whole { Ok(None) } else { Err(BodyError::BrokenOff) };
         };
         self.sent_bytes += piece.len() as u64;
         if self.sent_bytes > self.sent_bytes_max() {
@@ -358,4 +363,25 @@ async fn aside<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(Problem::fault(error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[tokio::test]
+    async fn a_body_that_is_shorter_than_announced_is_not_whole() {
+        for (announced, is_whole) in [(None, true), (Some("3"), true), (Some("4"), false)] {
+            let mut headers = HeaderMap::new();
+            if let Some(bytes) = announced {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static(bytes));
+            }
+            let body = Body::from("abc");
+            let mut incoming = Incoming::new(&headers, body, 100, &Limits::default()).unwrap();
+            assert_eq!(incoming.next().await, Ok(Some(Bytes::from_static(b"abc"))));
+            let ended = incoming.next().await;
+            assert_eq!(ended == Ok(None), is_whole, "{announced:?}: {ended:?}");
+        }
+    }
 }
