@@ -174,9 +174,9 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     /// How many bytes a page has.
-    const PAGE_BYTES: u64 = 16_384;
-    /// How many pages a step may give back.
-    const STEP_PAGES: i64 = 256;
+    const PAGE_BYTES: u64 = 8192;
+    /// How many pages a step may give back, with a page of the map of pages that they empty.
+    const STEP_PAGES: i64 = 256 + 1;
 
     async fn pages(store: &Store) -> i64 {
         let rows = store.read(Statement::new("PRAGMA page_count")).await.unwrap();

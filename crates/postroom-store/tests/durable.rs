@@ -216,10 +216,15 @@ fn place_of(directory: &Path, bytes: &[u8]) -> (u64, fs::File) {
     (at as u64, fs::OpenOptions::new().write(true).open(&path).unwrap())
 }
 
+/// Overwrites the page that has this place.
+fn zero_page(file: &fs::File, at: u64) {
+    const PAGE: u64 = 8192;
+    file.write_all_at(&[0; PAGE as usize], at / PAGE * PAGE).unwrap();
+}
+
 // SQLite alone: pages of PostgreSQL have checksums of their own, and its columns their types.
 #[tokio::test]
 async fn rows_that_nobody_wrote_so_are_refused_and_said() {
-    const PAGE: u64 = 16_384;
     for kind in ["page of zeros", "no UTF-8", "no number"] {
         let directory = tempfile::tempdir().unwrap();
         let store = open(directory.path()).await;
@@ -231,7 +236,7 @@ async fn rows_that_nobody_wrote_so_are_refused_and_said() {
             _ => place_of(directory.path(), b"lost@rows.test"),
         };
         match kind {
-            "page of zeros" => file.write_all_at(&[0; PAGE as usize], at / PAGE * PAGE).unwrap(),
+            "page of zeros" => zero_page(&file, at),
             "no UTF-8" => file.write_all_at(b"\xFF", at).unwrap(),
             _ => rusqlite::Connection::open(directory.path().join(DATABASE_FILE))
                 .unwrap()
@@ -270,7 +275,7 @@ async fn rows_of_an_earlier_version_are_read_and_marked_when_they_change() {
     store.close().await.unwrap();
     // Its mark is on the last page now.
     let (at, file) = place_of(directory.path(), b"lost@rows.test");
-    file.write_all_at(&[0; 16_384], at / 16_384 * 16_384).unwrap();
+    zero_page(&file, at);
     let store = open(directory.path()).await;
     let read = store.entity_get(&domain(), &class, id).await;
     assert!(matches!(read, Err(Error::Damaged { .. })), "{read:?}");

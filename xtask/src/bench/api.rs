@@ -57,7 +57,7 @@ const FOLDERS: usize = 10;
 const PATCHES: u32 = 300;
 
 /// The size of a page of SQLite.
-const PAGE_BYTES: f64 = 4096.0;
+const PAGE_BYTES: f64 = 8192.0;
 
 /// What is measured, and how.
 struct Plan {

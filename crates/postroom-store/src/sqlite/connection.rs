@@ -20,6 +20,10 @@ pub(super) const BUSY: Duration = Duration::from_secs(10);
 /// How deep conditions may nest, counted as SQLite does: it adds the depth of a query to that of
 /// each query within it. SQLite has this maximum unless it is built with another.
 const EXPRESSION_DEPTH_MAX: i32 = 1000;
+/// The size of the pages of a new database. A commit writes whole pages into the log, so that a
+/// creation costs more with larger ones. Smaller ones make the trees of indexes deeper, and take
+/// more steps to store a message. A database keeps the size that it was made with.
+const PAGE_BYTES: &str = "8192";
 /// How many prepared statements a connection keeps.
 const STATEMENTS_MAX: usize = 128;
 
@@ -35,7 +39,7 @@ pub(super) fn connect(file: &Path, clock: &Clock) -> Result<Connection, Error> {
     let connection = Connection::open(file).map_err(statement::failed)?;
     connection.busy_timeout(BUSY).map_err(statement::failed)?;
     for (pragma, value) in [
-        ("page_size", "16384"),
+        ("page_size", PAGE_BYTES),
         ("auto_vacuum", "INCREMENTAL"),
         ("synchronous", "FULL"),
         ("secure_delete", "ON"),

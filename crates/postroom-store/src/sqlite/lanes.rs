@@ -6,8 +6,9 @@
 //!     that compare values, if anything ──────────► quick lane ───┐
 //!     that look into texts or JSON ──────────────► search lane ──┴ not done in QUICK ──► slow lane
 //! ```
-//! Searches never take a thread of the quick lane, however many there are. The threads of the
-//! search lane and of the slow lane leave the processor to all others. A query that is moved to the
+//! Searches never take a thread of the quick lane, however many there are. Only the threads of the
+//! own lane are as urgent as the rest of the process: the others leave the processor to it, so that
+//! lists that many ask for delay neither single entities nor changes. A query that is moved to the
 //! slow lane starts again there. Its time limit counts from the request, so that the time in the
 //! slow lane's queue is limited too.
 
@@ -93,7 +94,7 @@ impl ReadLanes {
         let new = || connect(file, clock);
         let own = lanes.lane(new, readers.max(1), LanePace::Short, None)?;
         let slow = lanes.lane(new, SLOW_THREADS, LanePace::Long, None)?;
-        let quick = lanes.lane(new, QUICK_THREADS, LanePace::Short, Some(&slow))?;
+        let quick = lanes.lane(new, QUICK_THREADS, LanePace::Long, Some(&slow))?;
         let search = lanes.lane(new, SEARCH_THREADS, LanePace::Long, Some(&slow))?;
         *lanes.senders.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Senders { own, quick, search });

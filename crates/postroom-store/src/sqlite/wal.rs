@@ -28,16 +28,16 @@ use std::sync::atomic::Ordering;
 const NUMBER: &str = "wal";
 /// The row of `meta` with the number of the last complete checkpoint.
 const WHOLE: &str = "wal whole";
-/// The log is written back when it has so many pages.
-const PAGES: i32 = 4096;
-/// After an incomplete checkpoint, the next one follows after so many more pages.
-const PAGES_AGAIN: i32 = 1024;
+/// The log is written back when it has so many bytes of pages.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A reserve that lacks no more than this part has room for a log of [`BYTES_MAX`].
+const PART_LACKING: u64 = 64;
+/// After an incomplete checkpoint, the next one follows after this part of the pages.
+const PART_AGAIN: i32 = 4;
 /// How many free pages are given back in one transaction, which may move as many into the log.
 const STEP_PAGES: i32 = 256;
-/// A reserve that holds so many pages has room for a log of [`PAGES`].
-const PAGES_FIT: i32 = PAGES - PAGES / 64;
-/// The bytes of a page and of its header in the log.
-const PAGE_BYTES: u64 = 16_384 + 24;
+/// The bytes that the log adds to each page.
+const HEADER_BYTES: u64 = 24;
 
 /// How much a checkpoint does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub(super) struct Wal {
     number: i64,
     /// The number of the last complete checkpoint. The file has this number or a later one.
     whole: i64,
+    /// How many bytes a page has.
+    page_bytes: u64,
     /// The log is written back next when it has so many pages.
     at_pages: i32,
     /// The same after a complete checkpoint.
@@ -146,24 +148,29 @@ impl Wal {
         };
         connection.wal_hook(Some(hook)).map_err(statement::failed)?;
         let number = number.unwrap_or(0);
-        Ok(Self { number: number + number % 2, whole, at_pages: PAGES, pages_max: PAGES, logged })
+        let page_bytes = connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0));
+        let page_bytes = page_bytes.map_err(statement::failed)?.into();
+        let pages_max = pages_of(BYTES_MAX, page_bytes);
+        let number = number + number % 2;
+        Ok(Self { number, whole, page_bytes, at_pages: pages_max, pages_max, logged })
     }
 
     /// Limits the log so that a reserve of this size suffices to write it back, because the content
-    /// of the log needs the same space again in the file. [`PAGES`] fit a large reserve.
+    /// of the log needs the same space again in the file. [`BYTES_MAX`] fit a large reserve.
     #[must_use]
     pub(super) fn at_most(mut self, reserve_bytes: Option<u64>) -> Self {
-        let fitting = reserve_bytes.and_then(|bytes| i32::try_from(bytes / PAGE_BYTES).ok());
-        // The other half is for a large message, which may make the log longer than that.
-        let fitting = fitting.filter(|pages| *pages < PAGES_FIT).map(|pages| pages / 2);
-        self.pages_max = fitting.unwrap_or(PAGES).max(1);
-        self.at_pages = self.pages_max;
+        let fits = BYTES_MAX - BYTES_MAX / PART_LACKING;
+        if let Some(bytes) = reserve_bytes.filter(|bytes| *bytes < fits) {
+            // The other half is for a large message, which may make the log longer than that.
+            self.pages_max = pages_of(bytes / 2, self.page_bytes + HEADER_BYTES).max(1);
+            self.at_pages = self.pages_max;
+        }
         self
     }
 
     /// The number of pages at which the next checkpoint follows an incomplete one.
     fn again(&self) -> i32 {
-        self.pages().saturating_add(PAGES_AGAIN.min(self.pages_max))
+        self.pages().saturating_add((self.pages_max / PART_AGAIN).max(1))
     }
 
     /// How many free pages are given back at once: on a small disk, a part of the log.
@@ -238,6 +245,11 @@ pub(super) fn write_back(file: &Path) -> Result<(), Error> {
     wal.close(&connection)
 }
 
+/// How many whole pages there are in so many bytes.
+fn pages_of(bytes: u64, page_bytes: u64) -> i32 {
+    i32::try_from(bytes / page_bytes.max(1)).unwrap_or(i32::MAX)
+}
+
 /// Whether all of the log was written back.
 fn run(connection: &Connection, how: Checkpoint) -> Result<bool, Error> {
     let sql = match how {
@@ -310,14 +322,20 @@ mod tests {
 
     #[test]
     fn a_log_is_no_longer_than_what_the_reserve_has_room_for() {
-        let wal = || {
-            let logged = Arc::new(AtomicI32::new(0));
-            Wal { number: 0, whole: 0, at_pages: PAGES, pages_max: PAGES, logged }
-        };
-        for (reserve_bytes, pages) in
-            [(None, PAGES), (Some(64 << 20), PAGES), (Some(16 << 20), 511), (Some(0), 1)]
-        {
-            let wal = wal().at_most(reserve_bytes);
+        let cases = [
+            (8192, None, 8192),
+            (8192, Some(64 << 20), 8192),
+            (8192, Some(16 << 20), 1021),
+            (16_384, None, 4096),
+            (16_384, Some(16 << 20), 511),
+            (16_384, Some(0), 1),
+        ];
+        for (page_bytes, reserve_bytes, pages) in cases {
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join("a.db");
+            let mut connection = Connection::open(&file).unwrap();
+            connection.pragma_update(None, "page_size", page_bytes).unwrap();
+            let wal = Wal::of(&mut connection, &file, None).unwrap().at_most(reserve_bytes);
             assert_eq!((wal.at_pages, wal.pages_max), (pages, pages), "{reserve_bytes:?}");
             assert!(wal.again() <= pages);
         }
