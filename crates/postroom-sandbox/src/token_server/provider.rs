@@ -57,6 +57,14 @@ struct Application {
     user: Option<String>,
 }
 
+/// A refresh token.
+#[derive(Clone)]
+struct GivenRefresh {
+    user: String,
+    /// The number of the consent that it comes from.
+    consent: u64,
+}
+
 /// An access token.
 struct GivenAccess {
     /// Whose mail it is good for. `None`: that of every user.
@@ -75,10 +83,10 @@ pub(crate) struct ProviderState {
     pub client: Option<(String, String)>,
     number: u64,
     codes: HashMap<String, GivenCode>,
-    /// The users by the refresh token that is good.
-    refresh: HashMap<String, String>,
-    /// The users by the refresh tokens that were used.
-    used: HashMap<String, String>,
+    /// The refresh tokens that are good.
+    refresh: HashMap<String, GivenRefresh>,
+    /// The consents by the refresh tokens that were used.
+    used: HashMap<String, u64>,
     access: HashMap<String, GivenAccess>,
     /// What happens to the next questions.
     pub faults: VecDeque<TokenFault>,
@@ -110,8 +118,13 @@ impl ProviderState {
 
     /// A user consents. Gives the refresh token.
     pub(crate) fn new_refresh(&mut self, user: &str) -> String {
+        let consent = self.number;
+        self.refresh_of(GivenRefresh { user: user.to_owned(), consent })
+    }
+
+    fn refresh_of(&mut self, given: GivenRefresh) -> String {
         let token = self.next("refresh");
-        self.refresh.insert(token.clone(), user.to_owned());
+        self.refresh.insert(token.clone(), given);
         token
     }
 
@@ -127,7 +140,7 @@ impl ProviderState {
 
     /// A user takes all consents back.
     pub(crate) fn withdraw(&mut self, user: &str) {
-        self.refresh.retain(|_, of| of != user);
+        self.refresh.retain(|_, given| given.user != user);
         self.access.retain(|_, access| access.user.as_deref() != Some(user));
     }
 
@@ -186,21 +199,21 @@ impl ProviderState {
     }
 
     fn by_refresh_token(&mut self, old: &str) -> (u16, String) {
-        if let Some(user) = self.used.get(old).cloned() {
-            // Somebody has stolen one of them.
-            self.refresh.retain(|_, of| *of != user);
+        if let Some(consent) = self.used.get(old).copied() {
+            // Somebody has stolen one of them. A later consent is another matter.
+            self.refresh.retain(|_, given| given.consent != consent);
             return refused("invalid_grant");
         }
-        let Some(user) = self.refresh.get(old).cloned() else {
+        let Some(given) = self.refresh.get(old).cloned() else {
             return refused("invalid_grant");
         };
         let mut more = String::new();
         if self.rotates {
             self.refresh.remove(old);
-            self.used.insert(old.to_owned(), user.clone());
-            more = format!(r#","refresh_token":"{}""#, self.new_refresh(&user));
+            self.used.insert(old.to_owned(), given.consent);
+            more = format!(r#","refresh_token":"{}""#, self.refresh_of(given.clone()));
         }
-        self.give(Some(&user), &more)
+        self.give(Some(&given.user), &more)
     }
 
     fn by_code(&mut self, form: &HashMap<String, String>) -> (u16, String) {
