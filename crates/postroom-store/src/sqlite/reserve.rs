@@ -52,6 +52,12 @@ impl Reserve {
         Some(part_of(&disk))
     }
 
+    /// How many bytes of the disk are free. `None`: this is not known.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        rustix::fs::statvfs(directory).ok().map(|disk| free_of(&disk))
+    }
+
     /// Whether only batches that may use the reserve can write. Checks for space first.
     pub(super) fn is_used(&mut self) -> bool {
         if self.is_used {
@@ -117,7 +123,7 @@ impl Reserve {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         let disk = rustix::fs::statvfs(directory)?;
         let bytes = part_of(&disk);
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let free = free_of(&disk);
         Ok((bytes > 0 && free / 2 >= bytes).then_some(bytes))
     }
 
@@ -130,6 +136,10 @@ impl Reserve {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn free_of(disk: &StatVfs) -> u64 {
+    disk.f_bavail.saturating_mul(disk.f_frsize)
 }
 
 fn part_of(disk: &StatVfs) -> u64 {

@@ -178,6 +178,11 @@ impl Wal {
         STEP_PAGES.min(self.pages_max / 4).max(1).into()
     }
 
+    /// How many bytes its pages have.
+    pub(super) fn size_bytes(&self) -> u64 {
+        u64::try_from(self.pages()).unwrap_or(0).saturating_mul(self.page_bytes)
+    }
+
     /// How many pages it has.
     pub(super) fn pages(&self) -> i32 {
         self.logged.load(Ordering::Relaxed)

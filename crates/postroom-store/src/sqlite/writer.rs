@@ -112,8 +112,9 @@ impl Writer {
         if !unwritten.is_empty() {
             let is_released = self.reserve.release();
             // What the log has must get into the file before anything else takes the space: until
-            // then the log only grows.
-            let left = match self.empty_log() {
+            // then the log only grows. A part of it in the file would take space for nothing.
+            let emptied = if is_released && !self.log_fits() { Ok(()) } else { self.empty_log() };
+            let left = match emptied {
                 Err(error) if !is_released => {
                     tracing::debug!(%error, "there is no space to make room in");
                     unwritten
@@ -129,7 +130,7 @@ impl Writer {
     /// log is emptied first, because it also takes what is moved to give space back.
     fn tidy(&mut self) -> Result<bool, Error> {
         let is_full = self.reserve.is_used();
-        if is_full {
+        if is_full && self.log_fits() {
             self.empty_log()?;
         }
         if space::give_back(&self.connection, self.wal.step_pages())? {
@@ -139,6 +140,11 @@ impl Writer {
             self.empty_log()?;
         }
         Ok(false)
+    }
+
+    /// Whether the disk has space for all of the log in the file.
+    fn log_fits(&self) -> bool {
+        self.reserve.free_bytes().is_some_and(|free| free >= self.wal.size_bytes())
     }
 
     /// Empties the log. It does not wait for readers, because a later attempt will do.

@@ -197,13 +197,15 @@ async fn an_account_says_that_the_disk_is_full_also_where_only_the_reserve_has_s
     let reserve = reserve_of(disk.path());
     let reader = Connection::open(reserve.with_file_name("postroom.db")).unwrap();
     reader.execute_batch("BEGIN; SELECT 1 FROM \"meta\"").unwrap();
+    // A rest of it is kept for the next start.
+    let is_freed = || std::fs::metadata(&reserve).unwrap().len() <= 512 * 1024;
     for draft in drafts {
-        if std::fs::metadata(&reserve).unwrap().len() == 0 {
+        if is_freed() {
             break;
         }
         postroom.delete(&format!("email/Messages/{draft}")).await.unwrap();
     }
-    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 0);
+    assert!(is_freed());
     drop(reader);
     sandbox.deliver(ANNA, "INBOX", mail("waits")).unwrap();
     let is_told = |account: &Json| {
