@@ -216,8 +216,8 @@ async fn tell_sending(store: &Store, send: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A directory that is removed when the command ends. What an interrupted command left is removed by
-/// the next one.
+/// A directory that is removed when the command ends. The next command removes what an interrupted
+/// one left.
 struct WorkDirectory {
     path: PathBuf,
 }
