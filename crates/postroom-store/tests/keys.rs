@@ -46,6 +46,8 @@ const EARLIER: &[&str] = &[
     "DROP TABLE \"root key\"",
     "DROP TABLE \"data key\"",
     "ALTER TABLE \"owner\" DROP COLUMN \"key\"",
+    // Steps after that one.
+    "ALTER TABLE \"owner\" DROP COLUMN \"details\"",
     "UPDATE \"meta\" SET \"number\" = 28 WHERE \"name\" IN ('schema', 'oldest schema')",
 ];
 
