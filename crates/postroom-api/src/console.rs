@@ -14,6 +14,8 @@
 //! Standards: Content Security Policy Level 3, RFC 6265 (cookies), Fetch metadata.
 
 use crate::app::App;
+use crate::console_answer::SignedForm;
+use crate::console_answer::SignedIn;
 use crate::console_answer::field;
 use crate::console_answer::form;
 use crate::console_answer::html;
@@ -131,12 +133,7 @@ async fn sign_out(State(app): State<App>, request: Request) -> Result<Response, 
 }
 
 /// The form with the present configuration.
-async fn configuration(request: Request) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    parameters::of(&parts.uri, &[])?;
-    let Some(client) = ConsoleClient::of(&parts) else {
-        return Ok(to("/", None));
-    };
+async fn configuration(SignedIn(client): SignedIn) -> Result<Response, Problem> {
     let trimmed = client.get("/rest/v1/config/trimmed").await?;
     if let Some(refused) = refused(&trimmed) {
         return Ok(refused);
@@ -146,11 +143,7 @@ async fn configuration(request: Request) -> Result<Response, Problem> {
 }
 
 /// Changes the configuration, or checks what was entered.
-async fn change(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let (parts, sent) = form(&app, request).await?;
-    let Some(client) = ConsoleClient::of(&parts) else {
-        return Ok(to("/", None));
-    };
+async fn change(SignedForm { client, sent }: SignedForm) -> Result<Response, Problem> {
     let entered = ConfigurationForm::entered(&sent);
     let whole = client.get(CONFIG).await?;
     if let Some(refused) = refused(&whole) {
@@ -249,8 +242,7 @@ fn form_page(
     problems: &[FieldProblem],
     said: &str,
 ) -> Response {
-    let list =
-        if problems.is_empty() { String::new() } else { console_page::problem_list(problems) };
+    let list = console_page::problem_list(problems);
     let content = format!(
         "<h1>Configuration</h1>\n{list}{said}{}",
         console_page::configuration_form(form, problems)
@@ -259,12 +251,7 @@ fn form_page(
 }
 
 /// The versions, the newest first.
-async fn versions(request: Request) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    parameters::of(&parts.uri, &[])?;
-    let Some(client) = ConsoleClient::of(&parts) else {
-        return Ok(to("/", None));
-    };
+async fn versions(SignedIn(client): SignedIn) -> Result<Response, Problem> {
     let answer = client.get("/rest/v1/config/versions").await?;
     if let Some(refused) = refused(&answer) {
         return Ok(refused);
@@ -291,12 +278,10 @@ async fn versions(request: Request) -> Result<Response, Problem> {
 }
 
 /// A version with its differences, and the way back to it.
-async fn version(Path(number): Path<String>, request: Request) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    parameters::of(&parts.uri, &[])?;
-    let Some(client) = ConsoleClient::of(&parts) else {
-        return Ok(to("/", None));
-    };
+async fn version(
+    Path(number): Path<String>,
+    SignedIn(client): SignedIn,
+) -> Result<Response, Problem> {
     let path = format!("/rest/v1/config/versions/{}", crate::percent::encode(&number));
     let answer = client.get(&path).await?;
     if let Some(refused) = refused(&answer) {
@@ -321,14 +306,9 @@ async fn version(Path(number): Path<String>, request: Request) -> Result<Respons
 
 /// Writes a former version as the next one.
 async fn bring_back(
-    State(app): State<App>,
     Path(number): Path<String>,
-    request: Request,
+    SignedForm { client, .. }: SignedForm,
 ) -> Result<Response, Problem> {
-    let (parts, _) = form(&app, request).await?;
-    let Some(client) = ConsoleClient::of(&parts) else {
-        return Ok(to("/", None));
-    };
     let wanted = json!({"version": number.parse::<i64>().ok()});
     let answer = client.send(Method::POST, "/rest/v1/config:rollback", None, Some(&wanted)).await?;
     if let Some(refused) = refused(&answer) {

@@ -4,12 +4,15 @@
 use crate::app::App;
 use crate::body;
 use crate::console_client;
+use crate::console_client::ConsoleClient;
 use crate::console_client::RestAnswer;
 use crate::console_form;
 use crate::console_page;
 use crate::parameters;
 use crate::problem::Problem;
 use axum::body::Body;
+use axum::extract::FromRequest;
+use axum::extract::FromRequestParts;
 use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
@@ -61,6 +64,36 @@ pub(crate) async fn form(
     let text = String::from_utf8(bytes).map_err(|_| odd())?;
     let sent = console_form::pairs(&text).ok_or_else(odd)?;
     Ok((parts, sent))
+}
+
+/// The person who looks at a page. Whoever has not signed in is led to do so.
+pub(crate) struct SignedIn(pub ConsoleClient);
+
+impl<S: Sync> FromRequestParts<S> for SignedIn {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        parameters::of(&parts.uri, &[]).map_err(Problem::into_response)?;
+        ConsoleClient::of(parts).map(Self).ok_or_else(|| to("/", None))
+    }
+}
+
+/// A form that such a person has sent.
+pub(crate) struct SignedForm {
+    /// The person.
+    pub client: ConsoleClient,
+    /// The fields.
+    pub sent: Vec<(String, String)>,
+}
+
+impl FromRequest<App> for SignedForm {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let (parts, sent) = form(app, request).await.map_err(Problem::into_response)?;
+        let client = ConsoleClient::of(&parts).ok_or_else(|| to("/", None))?;
+        Ok(Self { client, sent })
+    }
 }
 
 /// A field of a form. Empty: it was not sent.

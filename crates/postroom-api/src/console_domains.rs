@@ -7,8 +7,9 @@
 //! ```
 
 use crate::app::App;
+use crate::console_answer::SignedForm;
+use crate::console_answer::SignedIn;
 use crate::console_answer::field;
-use crate::console_answer::form;
 use crate::console_answer::html;
 use crate::console_answer::refused;
 use crate::console_answer::to;
@@ -23,13 +24,10 @@ use crate::console_page::value;
 use crate::console_tokens::made_page;
 use crate::console_tokens::new_token;
 use crate::console_tokens::new_token_form;
-use crate::parameters;
 use crate::percent;
 use crate::problem::Problem;
 use axum::Router;
 use axum::extract::Path;
-use axum::extract::Request;
-use axum::extract::State;
 use axum::http::Method;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -53,13 +51,8 @@ fn path_of(id: &str) -> String {
     format!("/rest/v1/model/{DOMAINS}/{}", percent::encode(id))
 }
 
-async fn list(request: Request) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    parameters::of(&parts.uri, &[])?;
-    match ConsoleClient::of(&parts) {
-        Some(client) => list_page(&client, StatusCode::OK, &[], &[]).await,
-        None => Ok(to("/", None)),
-    }
+async fn list(SignedIn(client): SignedIn) -> Result<Response, Problem> {
+    list_page(&client, StatusCode::OK, &[], &[]).await
 }
 
 async fn list_page(
@@ -84,8 +77,7 @@ async fn list_page(
                 the start.</p>\n";
     let columns = ["Name", "Title", "Suspended"];
     let table = if rows.is_empty() { none.into() } else { console_page::table(&columns, &rows) };
-    let list =
-        if problems.is_empty() { String::new() } else { console_page::problem_list(problems) };
+    let list = console_page::problem_list(problems);
     let new =
         |name, label| entity_field(name, label, field(sent, name), FieldKind::Word(&[]), problems);
     let fields = [new("name", "Name (never changes)"), new("title", "Title")].concat();
@@ -96,11 +88,7 @@ async fn list_page(
     Ok(html(status, console_page::page("Domains", true, &content)))
 }
 
-async fn make(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let (parts, sent) = form(&app, request).await?;
-    let Some(client) = ConsoleClient::of(&parts) else {
-        return Ok(to("/", None));
-    };
+async fn make(SignedForm { client, sent }: SignedForm) -> Result<Response, Problem> {
     let title = Some(field(&sent, "title").trim()).filter(|title| !title.is_empty());
     let domain = json!({"name": field(&sent, "name").trim(), "title": title});
     let path = format!("/rest/v1/model/{DOMAINS}");
@@ -112,13 +100,8 @@ async fn make(State(app): State<App>, request: Request) -> Result<Response, Prob
     list_page(&client, made.status, &sent, &made.problems()).await
 }
 
-async fn one(Path(id): Path<String>, request: Request) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    parameters::of(&parts.uri, &[])?;
-    match ConsoleClient::of(&parts) {
-        Some(client) => one_page(&client, &id, StatusCode::OK, &[], &[]).await,
-        None => Ok(to("/", None)),
-    }
+async fn one(Path(id): Path<String>, SignedIn(client): SignedIn) -> Result<Response, Problem> {
+    one_page(&client, &id, StatusCode::OK, &[], &[]).await
 }
 
 async fn one_page(
@@ -146,8 +129,7 @@ async fn one_page(
                     receive nor send. Nothing is lost.";
         (text, button("suspend", "Suspend it", true))
     };
-    let list =
-        if problems.is_empty() { String::new() } else { console_page::problem_list(problems) };
+    let list = console_page::problem_list(problems);
     let content = format!(
         "<h1>Domain {}</h1>\n{list}{}<h2>Suspension</h2>\n<p>{what}</p>\n{}<h2>A token for \
          it</h2>\n<p>Its holder makes the others.</p>\n{}<p><a href=\"{action}/delete\">Delete the \
@@ -161,14 +143,9 @@ async fn one_page(
 }
 
 async fn change(
-    State(app): State<App>,
     Path(id): Path<String>,
-    request: Request,
+    SignedForm { client, sent }: SignedForm,
 ) -> Result<Response, Problem> {
-    let (parts, sent) = form(&app, request).await?;
-    let Some(client) = ConsoleClient::of(&parts) else {
-        return Ok(to("/", None));
-    };
     let title = Some(field(&sent, "title").trim()).filter(|title| !title.is_empty());
     let patch = match field(&sent, "do") {
         "rename" => json!({"title": title}),
@@ -191,13 +168,11 @@ async fn change(
     one_page(&client, &id, changed.status, &[], &changed.problems()).await
 }
 
-async fn ask_delete(Path(id): Path<String>, request: Request) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    parameters::of(&parts.uri, &[])?;
-    match ConsoleClient::of(&parts) {
-        Some(client) => delete_page(&client, &id, StatusCode::OK, &[]).await,
-        None => Ok(to("/", None)),
-    }
+async fn ask_delete(
+    Path(id): Path<String>,
+    SignedIn(client): SignedIn,
+) -> Result<Response, Problem> {
+    delete_page(&client, &id, StatusCode::OK, &[]).await
 }
 
 async fn delete_page(
@@ -212,8 +187,7 @@ async fn delete_page(
     }
     let name = value(domain.json.get("name"));
     let action = format!("/domains/{}", percent::encode(id));
-    let list =
-        if problems.is_empty() { String::new() } else { console_page::problem_list(problems) };
+    let list = console_page::problem_list(problems);
     let field = entity_field("name", "Name of the domain", "", FieldKind::Word(&[]), problems);
     let content = format!(
         "<h1>Delete the domain {name}?</h1>\n{list}<p>The domain, its name and its title are \
@@ -231,14 +205,9 @@ async fn delete_page(
 }
 
 async fn delete(
-    State(app): State<App>,
     Path(id): Path<String>,
-    request: Request,
+    SignedForm { client, sent }: SignedForm,
 ) -> Result<Response, Problem> {
-    let (parts, sent) = form(&app, request).await?;
-    let Some(client) = ConsoleClient::of(&parts) else {
-        return Ok(to("/", None));
-    };
     let domain = client.get(&path_of(&id)).await?;
     if let Some(refused) = refused(&domain) {
         return Ok(refused);

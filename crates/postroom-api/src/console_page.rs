@@ -41,9 +41,12 @@ pub(crate) fn told(text: &str, is_bad: bool) -> String {
     format!("<div class=\"{class}\" role=\"{role}\"><p>{}</p></div>\n", escaped(text))
 }
 
-/// Problems as a list that leads to their fields.
+/// Problems as a list that leads to their fields. Empty if there are none.
 #[must_use]
 pub(crate) fn problem_list(problems: &[FieldProblem]) -> String {
+    if problems.is_empty() {
+        return String::new();
+    }
     let item = |problem: &FieldProblem| {
         let text = escaped(&problem.text);
         match problem.field.as_str() {

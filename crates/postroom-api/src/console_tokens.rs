@@ -7,8 +7,9 @@
 //! ```
 
 use crate::app::App;
+use crate::console_answer::SignedForm;
+use crate::console_answer::SignedIn;
 use crate::console_answer::field;
-use crate::console_answer::form;
 use crate::console_answer::html;
 use crate::console_answer::refused;
 use crate::console_answer::to;
@@ -22,13 +23,10 @@ use crate::console_page::entity_field;
 use crate::console_page::small_form;
 use crate::console_page::value;
 use crate::escaped::escaped;
-use crate::parameters;
 use crate::percent;
 use crate::problem::Problem;
 use axum::Router;
 use axum::extract::Path;
-use axum::extract::Request;
-use axum::extract::State;
 use axum::http::Method;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -124,13 +122,8 @@ pub(crate) fn made_page(made: &RestAnswer, back: &str) -> Response {
     html(StatusCode::OK, console_page::page("The token is made", true, &content))
 }
 
-async fn list(request: Request) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    parameters::of(&parts.uri, &[])?;
-    match ConsoleClient::of(&parts) {
-        Some(client) => list_page(&client, StatusCode::OK, &[], &[]).await,
-        None => Ok(to("/", None)),
-    }
+async fn list(SignedIn(client): SignedIn) -> Result<Response, Problem> {
+    list_page(&client, StatusCode::OK, &[], &[]).await
 }
 
 async fn list_page(
@@ -155,8 +148,7 @@ async fn list_page(
     let columns = ["Name", "Rights", "Valid", "Ends", "Last used"];
     let none = "<p>There are none yet but the one of the process (POSTROOM_ADMIN_TOKEN).</p>\n";
     let table = if rows.is_empty() { none.into() } else { console_page::table(&columns, &rows) };
-    let list =
-        if problems.is_empty() { String::new() } else { console_page::problem_list(problems) };
+    let list = console_page::problem_list(problems);
     let content = format!(
         "<h1>Tokens</h1>\n{list}{table}<h2>New token</h2>\n\
          <p>A token of this domain. Other rights than those of a role are given by REST \
@@ -166,11 +158,7 @@ async fn list_page(
     Ok(html(status, console_page::page("Tokens", true, &content)))
 }
 
-async fn make(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let (parts, sent) = form(&app, request).await?;
-    let Some(client) = ConsoleClient::of(&parts) else {
-        return Ok(to("/", None));
-    };
+async fn make(SignedForm { client, sent }: SignedForm) -> Result<Response, Problem> {
     let path = format!("/rest/v1/model/{TOKENS}");
     let made = client.send(Method::POST, &path, None, Some(&new_token(&sent))).await?;
     if made.status.is_success() {
@@ -179,13 +167,8 @@ async fn make(State(app): State<App>, request: Request) -> Result<Response, Prob
     list_page(&client, made.status, &sent, &made.problems()).await
 }
 
-async fn one(Path(id): Path<String>, request: Request) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    parameters::of(&parts.uri, &[])?;
-    match ConsoleClient::of(&parts) {
-        Some(client) => one_page(&client, &id, StatusCode::OK, &[]).await,
-        None => Ok(to("/", None)),
-    }
+async fn one(Path(id): Path<String>, SignedIn(client): SignedIn) -> Result<Response, Problem> {
+    one_page(&client, &id, StatusCode::OK, &[]).await
 }
 
 async fn one_page(
@@ -208,8 +191,7 @@ async fn one_page(
     } else {
         button("enable", "Take it again", false)
     };
-    let list =
-        if problems.is_empty() { String::new() } else { console_page::problem_list(problems) };
+    let list = console_page::problem_list(problems);
     let rows = [
         vec![
             "Rights".to_owned(),
@@ -230,14 +212,9 @@ async fn one_page(
 }
 
 async fn change(
-    State(app): State<App>,
     Path(id): Path<String>,
-    request: Request,
+    SignedForm { client, sent }: SignedForm,
 ) -> Result<Response, Problem> {
-    let (parts, sent) = form(&app, request).await?;
-    let Some(client) = ConsoleClient::of(&parts) else {
-        return Ok(to("/", None));
-    };
     let patch = match field(&sent, "do") {
         "rename" => json!({"name": field(&sent, "name").trim()}),
         "enable" => json!({"enabled": true}),
@@ -251,12 +228,10 @@ async fn change(
     one_page(&client, &id, changed.status, &changed.problems()).await
 }
 
-async fn ask_delete(Path(id): Path<String>, request: Request) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    parameters::of(&parts.uri, &[])?;
-    let Some(client) = ConsoleClient::of(&parts) else {
-        return Ok(to("/", None));
-    };
+async fn ask_delete(
+    Path(id): Path<String>,
+    SignedIn(client): SignedIn,
+) -> Result<Response, Problem> {
     let token = client.get(&path_of(&id)).await?;
     if let Some(refused) = refused(&token) {
         return Ok(refused);
@@ -278,14 +253,9 @@ async fn ask_delete(Path(id): Path<String>, request: Request) -> Result<Response
 }
 
 async fn delete(
-    State(app): State<App>,
     Path(id): Path<String>,
-    request: Request,
+    SignedForm { client, .. }: SignedForm,
 ) -> Result<Response, Problem> {
-    let (parts, _) = form(&app, request).await?;
-    let Some(client) = ConsoleClient::of(&parts) else {
-        return Ok(to("/", None));
-    };
     let gone = client.send(Method::DELETE, &path_of(&id), None, None).await?;
     Ok(refused(&gone).unwrap_or_else(|| to("/tokens", None)))
 }

@@ -156,8 +156,7 @@ impl Problem {
     /// 503 or 507: it may work later. `cause` goes only to the log.
     #[must_use]
     pub fn later(status: StatusCode, detail: &str, cause: impl Into<String>) -> Self {
-        let mut problem = Self::new(status, "unavailable", detail)
-            .with(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        let mut problem = Self::unavailable(status, detail);
         problem.fault = Some(Fault { cause: cause.into().into(), is_hidden: false });
         problem
     }
@@ -165,8 +164,12 @@ impl Problem {
     /// 503: this node does not do it now, which is no fault. So the log has it as any other answer.
     #[must_use]
     pub(crate) fn not_here(detail: &str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
-            .with(header::RETRY_AFTER, HeaderValue::from_static("5"))
+        Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    fn unavailable(status: StatusCode, detail: &str) -> Self {
+        let soon = HeaderValue::from_static("5");
+        Self::new(status, "unavailable", detail).with(header::RETRY_AFTER, soon)
     }
 
     /// Adds what is wrong in detail: properties, or ids, with the reason of each.

@@ -24,7 +24,7 @@ impl NodePlace {
     /// Whether it may receive and send.
     #[must_use]
     pub fn may_lead(&self) -> bool {
-        self.instance.role == InstanceRole::Email && self.details.rest.is_none()
+        self.instance.may_lead(self.details.rest)
     }
 
     /// Whether a process that leads in this place goes on in the next one. Otherwise its engine

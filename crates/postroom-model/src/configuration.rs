@@ -122,10 +122,6 @@ impl Configuration {
             return Err(vec![Invalid::new("", "takes an object with the sections that change")]);
         };
         let mut problems = vec![];
-        if patch.get(ROLES).is_some_and(Json::is_object) {
-            // By RFC 7396, it would take the place of the list.
-            problems.push(Invalid::new(ROLES, "takes a list of instances"));
-        }
         odd_secrets(&Json::Object(patch.clone()), "", &mut problems);
         let mut merged = Json::Object(merge_patched(self.members.clone(), patch));
         unmask(&mut merged, Some(&self.to_json()), "", &mut problems);
@@ -133,7 +129,7 @@ impl Configuration {
             return Err(problems);
         };
         let mut members = std::mem::take(members);
-        members.retain(|_, section| *section != json!({}));
+        members.retain(|name, section| name == ROLES || *section != json!({}));
         Self::new(members)
     }
 

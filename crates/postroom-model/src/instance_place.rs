@@ -69,11 +69,13 @@ impl InstancePlace {
     pub fn of_arguments(instance: Instance) -> Self {
         Self { instance, rest: None, iface: None }
     }
+}
 
-    /// Whether it may receive and send.
+impl Instance {
+    /// Whether it may receive and send. `rest`: why it rests.
     #[must_use]
-    pub fn may_lead(&self) -> bool {
-        self.instance.role == InstanceRole::Email && self.rest.is_none()
+    pub fn may_lead(&self, rest: Option<InstanceRest>) -> bool {
+        self.role == InstanceRole::Email && rest.is_none()
     }
 }
 
@@ -190,10 +192,13 @@ mod tests {
         let place = configured(&roles).place_of(&own());
         let instance = Instance { group: 9, failback: true, ..own() };
         let want = InstancePlace { instance, rest: None, iface: Some("eth0".to_owned()) };
-        assert_eq!((place.may_lead(), place), (true, want));
+        assert_eq!((place.instance.may_lead(place.rest), place), (true, want));
         let roles = json!([{"name": "e1", "roletype": "api"}]);
         let place = configured(&roles).place_of(&own());
-        assert_eq!((place.instance.role, place.may_lead()), (InstanceRole::Api, false));
+        assert_eq!(
+            (place.instance.role, place.instance.may_lead(place.rest)),
+            (InstanceRole::Api, false)
+        );
     }
 
     #[test]
@@ -210,7 +215,7 @@ mod tests {
         for (roles, rest, order) in table {
             let place = configured(&roles).place_of(&own());
             assert_eq!((place.rest, place.instance.order), (Some(rest), order), "{roles}");
-            assert!(!place.may_lead(), "{roles}");
+            assert!(!place.instance.may_lead(place.rest), "{roles}");
             assert!(rest.text("e1").contains("with PATCH /rest/v1/config"), "{rest:?}");
         }
     }

@@ -56,8 +56,9 @@ impl RightReach {
                 of_class.insert(name.clone(), ClassReach { id, of_action });
             }
         }
-        let rights = rights.to_json().unwrap_or_default();
-        (!of_class.is_empty()).then_some(Self { of_class, rights })
+        // Most rights have no filter, and each request asks for their reach.
+        (!of_class.is_empty())
+            .then(|| Self { of_class, rights: rights.to_json().unwrap_or_default() })
     }
 
     /// The rights, as [`Rights::to_json`] writes them.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::net::Ipv6Addr;
 
 /// The network interfaces of a host, with their addresses.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Interfaces(BTreeMap<String, Vec<IpAddr>>);
 
 impl Interfaces {

@@ -47,21 +47,16 @@ pub(crate) fn node_place(
     refused: Option<String>,
 ) -> NodePlace {
     let place = configured.configuration.place_of(own);
-    let (host, unread) = match Interfaces::of_host() {
-        Ok(host) => (host, None),
+    let (names, problem) = match Interfaces::of_host() {
+        Ok(host) => (Some(host.names()), addresses.listen(place.iface.as_deref(), &host)),
+        // Nobody knows whether the interface is there, so it listens where it does.
         Err(error) => {
             let unread = format!("the network interfaces of this host cannot be read: {error}");
-            (Interfaces::default(), Some(unread))
+            (None, Some(unread))
         }
     };
-    let names = unread.is_none().then(|| host.names());
-    // Nobody knows whether the interface is there, so it listens where it does.
-    let problem = match unread {
-        None => addresses.listen(place.iface.as_deref(), &host),
-        Some(_) => None,
-    };
     let rests = place.rest.map(|rest| rest.text(&own.name));
-    let told: Vec<_> = [rests, refused, unread, problem].into_iter().flatten().collect();
+    let told: Vec<_> = [rests, refused, problem].into_iter().flatten().collect();
     let details = NodeDetails {
         rest: place.rest,
         iface: place.iface,

@@ -47,15 +47,12 @@ impl Reserve {
 
     /// How many bytes it has when it is whole. `None`: this is not known.
     pub(super) fn holds(&self) -> Option<u64> {
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        let disk = rustix::fs::statvfs(directory).ok()?;
-        Some(part_of(&disk))
+        self.disk().ok().map(|disk| part_of(&disk))
     }
 
     /// How many bytes of the disk are free. `None`: this is not known.
     pub(super) fn free_bytes(&self) -> Option<u64> {
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        rustix::fs::statvfs(directory).ok().map(|disk| free_of(&disk))
+        self.disk().ok().map(|disk| free_of(&disk))
     }
 
     /// Whether only batches that may use the reserve can write. Checks for space first.
@@ -120,11 +117,14 @@ impl Reserve {
 
     /// How large it is on this disk. `None` when there is no space for it.
     fn bytes(&self) -> io::Result<Option<u64>> {
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        let disk = rustix::fs::statvfs(directory)?;
+        let disk = self.disk()?;
         let bytes = part_of(&disk);
-        let free = free_of(&disk);
-        Ok((bytes > 0 && free / 2 >= bytes).then_some(bytes))
+        Ok((bytes > 0 && free_of(&disk) / 2 >= bytes).then_some(bytes))
+    }
+
+    /// The disk that it is on.
+    fn disk(&self) -> io::Result<StatVfs> {
+        Ok(rustix::fs::statvfs(self.path.parent().unwrap_or(Path::new(".")))?)
     }
 
     fn make(&self, bytes: u64) -> io::Result<()> {

@@ -10,6 +10,7 @@ use std::path::Path;
 
 /// How many free pages the file keeps, so that its size does not change with every message.
 const KEPT_PAGES: i64 = 64;
+
 /// Gives back at most so many free pages. Returns whether there are more.
 pub(super) fn give_back(connection: &Connection, step_pages: i64) -> Result<bool, Error> {
     let free = whole(connection, "PRAGMA freelist_count")? - KEPT_PAGES;

@@ -272,14 +272,20 @@ fn run(connection: &Connection, how: Checkpoint) -> Result<bool, Error> {
 mod tests {
     use super::*;
 
+    /// A new database that writes its log back only when it is asked to.
+    fn with_log(file: &Path) -> Connection {
+        let connection = Connection::open(file).unwrap();
+        let set_up = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+            CREATE TABLE \"meta\" (\"name\" TEXT PRIMARY KEY, \"number\" INTEGER)";
+        connection.execute_batch(set_up).unwrap();
+        connection
+    }
+
     #[test]
     fn what_a_checkpoint_wrote_that_did_not_get_to_its_end_belongs_to_the_log() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("a.db");
-        let mut connection = Connection::open(&file).unwrap();
-        let set_up = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
-            CREATE TABLE \"meta\" (\"name\" TEXT PRIMARY KEY, \"number\" INTEGER)";
-        connection.execute_batch(set_up).unwrap();
+        let mut connection = with_log(&file);
         let mut wal = Wal::of(&mut connection, &file, None).unwrap();
         wal.checkpoint(&connection, Checkpoint::Passive).unwrap();
         assert_eq!((wal.whole, wal.number, number_in_file(&file)), (1, 2, Some(1)));
@@ -306,10 +312,7 @@ mod tests {
     fn a_log_is_written_back_without_its_index() {
         let directory = tempfile::tempdir().unwrap();
         let (file, copy) = (directory.path().join("a.db"), directory.path().join("b.db"));
-        let mut connection = Connection::open(&file).unwrap();
-        let set_up = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
-            CREATE TABLE \"meta\" (\"name\" TEXT PRIMARY KEY, \"number\" INTEGER)";
-        connection.execute_batch(set_up).unwrap();
+        let mut connection = with_log(&file);
         let mut wal = Wal::of(&mut connection, &file, None).unwrap();
         wal.checkpoint(&connection, Checkpoint::Passive).unwrap();
         connection.execute("INSERT INTO \"meta\" VALUES ('last', 7)", []).unwrap();

@@ -1,6 +1,7 @@
 //! Mail servers that are reached through a proxy.
 
 use crate::world::*;
+use postroom_sandbox::ListeningTokenServer;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
 use postroom_sandbox::TokenServer;
@@ -128,14 +129,20 @@ async fn an_account_works_through_a_proxy_whose_password_nobody_sees() {
     }
 }
 
-#[on_both(flavor = "multi_thread")]
-async fn tokens_are_asked_for_through_the_proxy_of_the_profile() {
+/// A mail server that takes the tokens of a provider.
+async fn with_provider() -> (Sandbox, TokenServer, ListeningTokenServer) {
     let users = vec![("anna@demo.test".to_owned(), "secret".to_owned())];
     let config = SandboxConfig { users, ..SandboxConfig::default() };
     let sandbox = Sandbox::start(config).await.unwrap();
     let provider = TokenServer::default();
     sandbox.take_tokens_of(&provider);
     let listening = provider.listen().await.unwrap();
+    (sandbox, provider, listening)
+}
+
+#[on_both(flavor = "multi_thread")]
+async fn tokens_are_asked_for_through_the_proxy_of_the_profile() {
+    let (sandbox, provider, listening) = with_provider().await;
     let postroom = postroom(sandbox.ca_pem());
     let proxy = HttpProxy::start().await;
     let profile = json!({
@@ -244,12 +251,7 @@ async fn the_configuration_has_one_proxy_and_says_which_addresses_are_reached() 
 
 #[on_both(flavor = "multi_thread")]
 async fn providers_and_webhooks_are_reached_by_the_rules_and_the_proxy_of_the_configuration() {
-    let users = vec![("anna@demo.test".to_owned(), "secret".to_owned())];
-    let config = SandboxConfig { users, ..SandboxConfig::default() };
-    let sandbox = Sandbox::start(config).await.unwrap();
-    let provider = TokenServer::default();
-    sandbox.take_tokens_of(&provider);
-    let listening = provider.listen().await.unwrap();
+    let (sandbox, provider, listening) = with_provider().await;
     let postroom = postroom(sandbox.ca_pem());
     let proxy = HttpProxy::start().await;
     let url = format!("http://127.0.0.1:{}", proxy.port);

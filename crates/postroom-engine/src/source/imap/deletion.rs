@@ -31,15 +31,14 @@ pub(crate) async fn delete(
     let all: Vec<u64> = set.iter().collect();
     // A bare EXPUNGE removes every marked message, so it is known before anything is marked whether
     // somebody else has marked some.
-    let before = if deleting.has_uid_expunge() {
-        BTreeSet::new()
-    } else {
+    let mut before = None;
+    if !deleting.has_uid_expunge() {
         let marks = deleting.marks(&all).await?;
         if let Some(trouble) = marks.trouble(&[]) {
             return Ok(Deletion::Kept(trouble));
         }
-        marks.mine
-    };
+        before = Some(marks.mine);
+    }
     let marked = match deleting.mark(&set).await? {
         Ok(marked) => marked,
         Err(trouble) => return Ok(Deletion::Distrusted(trouble)),
@@ -47,9 +46,7 @@ pub(crate) async fn delete(
     if marked.is_empty() {
         return Ok(Deletion::Agreed(vec![]));
     }
-    if deleting.has_uid_expunge() {
-        deleting.connection.uid_expunge(&UidSet::from_uids(&marked)).await?;
-    } else {
+    if let Some(before) = before {
         let marks = deleting.marks(&all).await?;
         if let Some(trouble) = marks.trouble(&marked) {
             let new: Vec<u64> = marked.into_iter().filter(|uid| !before.contains(uid)).collect();
@@ -57,6 +54,8 @@ pub(crate) async fn delete(
             return Ok(Deletion::Kept(trouble));
         }
         deleting.connection.expunge().await?;
+    } else {
+        deleting.connection.uid_expunge(&UidSet::from_uids(&marked)).await?;
     }
     Ok(Deletion::Agreed(keys_of(marked)))
 }
