@@ -72,6 +72,7 @@ pub(crate) const FIELDS: &[SettingField] = &[
         "Webhooks to private addresses",
         FieldKind::Flag,
     ),
+    field("outgoing", "autoconfigLookups", "Ask others for mail servers", FieldKind::Flag),
     field("log", "level", "Level of the log", FieldKind::Word(LEVELS)),
 ];
 

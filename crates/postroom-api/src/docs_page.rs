@@ -77,6 +77,11 @@ const CHAPTERS: &[Chapter] = &[
     Chapter::new("filters", "Filters", include_str!("../../../docs/filters.md")),
     Chapter::new("webhooks", "Webhooks", include_str!("../../../docs/webhooks.md")),
     Chapter::new("oauth", "Gmail and Microsoft 365", include_str!("../../../docs/oauth.md")),
+    Chapter::new(
+        "autoconfig",
+        "The servers of an address",
+        include_str!("../../../docs/autoconfig.md"),
+    ),
     Chapter::new("domains", "Domains", include_str!("../../../docs/domains.md")),
     Chapter::new("rights", "Tokens and their rights", include_str!("../../../docs/rights.md")),
     Chapter::new("claims", "Claims", include_str!("../../../docs/claims.md")),

@@ -1,6 +1,7 @@
 //! What clients, and whoever stops the engine, ask of it at once, beside its own work.
 
 use crate::consent::OAuthConsents;
+use crate::server_search::ServerSearch;
 use crate::supervisor::Supervisor;
 use crate::verify::AccountVerifier;
 use crate::webhooks::WebhookTester;
@@ -31,6 +32,12 @@ impl Supervisor {
     #[must_use]
     pub fn account_verifier(&self) -> AccountVerifier {
         AccountVerifier::new(Arc::clone(&self.shared))
+    }
+
+    /// What looks for the servers of addresses.
+    #[must_use]
+    pub fn server_search(&self) -> ServerSearch {
+        ServerSearch::new(Arc::clone(&self.shared))
     }
 
     /// What lets the owners of mailboxes consent.

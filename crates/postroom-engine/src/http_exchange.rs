@@ -19,6 +19,8 @@ use postroom_net::Security;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::time::Duration;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -32,7 +34,7 @@ const ANSWER_BYTES_MAX: usize = 128 * 1024;
 /// How many bytes the head of an answer may have.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// What requests say of who sends them.
-const USER_AGENT: &str = concat!("Postroom/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("Postroom/", env!("CARGO_PKG_VERSION"));
 
 /// What is sent.
 #[derive(Debug)]
@@ -52,6 +54,8 @@ pub(crate) struct FormAnswer {
     pub status: u16,
     /// How long to wait before the next request.
     pub retry_after: Option<RetryAfter>,
+    /// Where a redirect leads.
+    pub location: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -122,6 +126,18 @@ async fn exchange(
     let endpoint = Endpoint { host: url.host.clone(), port: url.port, security };
     let dialer = dialer.clone().with_deadline(CONNECT_WITHIN);
     let stream = dialer.connect(&endpoint).await.map_err(ExchangeError::Connect)?;
+    over(stream, request).await
+}
+
+/// Sends a request over a connection. The caller has a deadline.
+///
+/// # Errors
+///
+/// Why there is no answer.
+pub(crate) async fn over(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<FormAnswer, ExchangeError> {
     let mut builder = http1::Builder::new();
     let builder = builder.max_buf_size(HEAD_BYTES_MAX);
     let (mut sender, connection) =
@@ -134,6 +150,7 @@ async fn exchange(
     let status = response.status().as_u16();
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let retry_after = text(header::RETRY_AFTER).and_then(RetryAfter::parse);
+    let location = text(header::LOCATION).map(str::to_owned);
     let mut incoming = response.into_body();
     let mut body = vec![];
     while let Some(frame) = incoming.frame().await {
@@ -144,5 +161,5 @@ async fn exchange(
             body.extend_from_slice(&bytes);
         }
     }
-    Ok(FormAnswer { status, retry_after, body })
+    Ok(FormAnswer { status, retry_after, location, body })
 }

@@ -28,6 +28,8 @@ mod retry_after;
 
 mod http_exchange;
 
+mod https_get;
+
 mod proxied;
 
 mod token_request;
@@ -118,6 +120,8 @@ mod webhooks;
 
 mod verify;
 
+mod server_search;
+
 mod consent;
 
 mod supervisor;
@@ -149,6 +153,9 @@ pub use news_event::ShownEvent;
 pub use node_place::NodePlace;
 pub use node_view::NodeView;
 pub use report::chain;
+pub use server_search::ServerSearch;
+pub use server_search::ServersFound;
+pub use server_search::TriedSource;
 pub use settings::Dialing;
 pub use settings::OutgoingPolicy;
 pub use settings::Redial;

@@ -1,6 +1,7 @@
 //! What requests of clients ask of this process as one of several.
 
 use crate::consent::OAuthConsents;
+use crate::server_search::ServerSearch;
 use crate::supervisor::Supervisor;
 use crate::verify::AccountVerifier;
 use crate::webhooks::WebhookTester;
@@ -19,6 +20,7 @@ pub(crate) struct EngineParts {
     webhooks: WebhookTester,
     verifier: AccountVerifier,
     consents: OAuthConsents,
+    search: ServerSearch,
 }
 
 impl EngineParts {
@@ -29,6 +31,7 @@ impl EngineParts {
             webhooks: engine.webhook_tester(),
             verifier: engine.account_verifier(),
             consents: engine.oauth_consents(),
+            search: engine.server_search(),
         }
     }
 }
@@ -112,6 +115,12 @@ impl NodeView {
     #[must_use]
     pub fn account_verifier(&self) -> Option<AccountVerifier> {
         self.of_engine(|engine| engine.verifier.clone())
+    }
+
+    /// What looks for the servers of addresses. `None`: no engine runs here.
+    #[must_use]
+    pub fn server_search(&self) -> Option<ServerSearch> {
+        self.of_engine(|engine| engine.search.clone())
     }
 
     /// What lets the owners of mailboxes consent. `None`: no engine runs here.

@@ -5,6 +5,7 @@ use crate::error::Error;
 use postroom_model::AddressRules;
 use postroom_net::Dialer;
 use postroom_net::Proxy;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -50,6 +51,8 @@ pub struct OutgoingPolicy {
     pub oauth: Arc<AddressRules>,
     /// The proxy for all connections. The profile of an account may name another one.
     pub proxy: Option<Arc<Proxy>>,
+    /// Whether others may be asked for the servers of an address: the DNS, and the domain itself.
+    pub autoconfig_lookups: bool,
 }
 
 impl OutgoingPolicy {
@@ -69,11 +72,15 @@ impl OutgoingPolicy {
     pub(crate) fn for_webhooks(&self, dialer: Dialer) -> Dialer {
         let is_closed = !self.webhooks_to_private_addresses && self.webhooks.allowed.is_none();
         let dialer = if is_closed { dialer.public_only(PRIVATE) } else { dialer };
-        let dialer = match &self.proxy {
+        self.proxied(dialer).allowed(&self.webhooks, WEBHOOK_RULES)
+    }
+
+    /// The same dialer through the proxy for all connections, if there is one.
+    pub(crate) fn proxied(&self, dialer: Dialer) -> Dialer {
+        match &self.proxy {
             Some(proxy) => dialer.through(Arc::clone(proxy)),
             None => dialer,
-        };
-        dialer.allowed(&self.webhooks, WEBHOOK_RULES)
+        }
     }
 }
 
@@ -145,6 +152,8 @@ pub struct Settings {
     pub stop_within: Duration,
     /// Which addresses may be reached at first. It can be changed while the engine runs.
     pub outgoing: OutgoingPolicy,
+    /// The DNS server that is asked for the servers of an address. `None`: those of the system.
+    pub dns_server: Option<SocketAddr>,
     /// The first delay after a request of a webhook has failed.
     pub webhook_retry_first: Duration,
     /// The longest one.
@@ -184,6 +193,7 @@ impl Settings {
             connection_longest: Duration::from_secs(3600),
             stop_within: Duration::from_secs(20),
             outgoing: OutgoingPolicy::default(),
+            dns_server: None,
             webhook_retry_first: Duration::from_secs(5),
             webhook_retry_longest: Duration::from_secs(3600),
         }

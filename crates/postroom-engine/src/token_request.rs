@@ -308,7 +308,7 @@ mod tests {
     }
 
     fn answer(status: u16, body: &str) -> FormAnswer {
-        FormAnswer { status, retry_after: None, body: body.as_bytes().to_vec() }
+        FormAnswer { status, retry_after: None, location: None, body: body.as_bytes().to_vec() }
     }
 
     #[test]

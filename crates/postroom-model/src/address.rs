@@ -53,6 +53,14 @@ pub fn mailbox(address: &str) -> String {
     format!("{}@{domain}", unquoted(local))
 }
 
+/// The domain of an address in ASCII and lower case. `None`: it has none that the DNS could have.
+#[must_use]
+pub fn ascii_domain(address: &str) -> Option<String> {
+    let (_, domain) = address.trim().rsplit_once('@')?;
+    let domain = idna::domain_to_ascii(domain).ok()?;
+    Some(domain.trim_end_matches('.').to_owned())
+}
+
 /// A quoted local part without its quotes, if they are unnecessary.
 #[must_use]
 pub fn unquoted(local: &str) -> String {

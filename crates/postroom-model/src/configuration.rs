@@ -286,6 +286,12 @@ impl Configuration {
         self.setting("outgoing", "proxyPassword").filter(|value| !value.is_null())
     }
 
+    /// Whether others may be asked for the servers of an address. `None`: it is not set.
+    #[must_use]
+    pub fn autoconfig_lookups(&self) -> Option<bool> {
+        self.setting("outgoing", "autoconfigLookups")?.as_bool()
+    }
+
     /// The level of the log. `None`: it is not set.
     #[must_use]
     pub fn log_level(&self) -> Option<&str> {

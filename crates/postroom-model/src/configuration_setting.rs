@@ -75,6 +75,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("outgoing", "proxy", Takes::Proxy),
     setting("outgoing", "proxyLogin", Takes::Login),
     setting("outgoing", "proxyPassword", Takes::Secret),
+    setting("outgoing", "autoconfigLookups", Takes::Flag),
     setting("log", "level", Takes::OneOf(&LEVELS)),
 ];
 

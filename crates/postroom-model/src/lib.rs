@@ -71,6 +71,10 @@ mod instance;
 
 pub mod client;
 
+pub mod autoconfig_server;
+
+pub mod autoconfig_file;
+
 pub mod autoconfig;
 
 mod option_key;

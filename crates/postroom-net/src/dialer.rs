@@ -3,6 +3,7 @@
 use crate::cause::cause;
 use crate::dial_log::DialLog;
 use crate::dial_log::DialStep;
+use crate::dial_manner::DialManner;
 use crate::endpoint::Endpoint;
 use crate::endpoint::Security;
 use crate::error::Error;
@@ -25,6 +26,7 @@ use rustls_pki_types::ServerName;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -188,6 +190,31 @@ impl Dialer {
         self
     }
 
+    /// What it reaches hosts by.
+    pub(crate) fn reach(&self) -> &HostReach {
+        &self.reach
+    }
+
+    /// Whether a proxy looks names up for it.
+    #[must_use]
+    pub fn leaves_names_to_proxy(&self) -> bool {
+        self.reach.proxy.is_some() && !self.reach.is_restricted()
+    }
+
+    /// Those of the addresses of a host that it may connect to, for who has looked them up. None of
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotPublic`] or [`Error::NotAllowed`] if it has addresses and none may be.
+    pub fn permitted(
+        &self,
+        host: &str,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, Error> {
+        self.reach.permitted(host, addresses)
+    }
+
     /// The same, which notes what it does. It is meant for one connection.
     ///
     /// # Errors
@@ -294,27 +321,6 @@ impl Dialer {
             }
             Err(source) => Err(refused(host, &source, self.rules.minimum)),
         }
-    }
-}
-
-/// What connections of a dialer have in common. A kept connection is used again by a dialer of the
-/// same manner alone.
-#[derive(Debug, Clone)]
-pub struct DialManner {
-    is_public_only: bool,
-    rules: Option<Arc<AddressRules>>,
-    proxy: Option<Arc<Proxy>>,
-}
-
-impl PartialEq for DialManner {
-    fn eq(&self, other: &Self) -> bool {
-        // The password of a proxy is compared with nothing: another one makes another proxy.
-        let is_same_proxy = match (&self.proxy, &other.proxy) {
-            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        is_same_proxy && self.is_public_only == other.is_public_only && self.rules == other.rules
     }
 }
 

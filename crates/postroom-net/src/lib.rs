@@ -38,7 +38,11 @@ mod trust;
 
 mod reach;
 
+mod dial_manner;
+
 mod dialer;
+
+mod dns;
 
 mod certificate_end;
 
@@ -54,9 +58,12 @@ pub use dial_log::DialLog;
 pub use dial_log::DialStep;
 pub use dial_log::DialSteps;
 pub use dial_log::SeenCertificate;
-pub use dialer::DialManner;
+pub use dial_manner::DialManner;
 pub use dialer::Dialer;
 pub use dialer::TlsMinimum;
+pub use dns::DnsClient;
+pub use dns::DnsError;
+pub use dns::MxRecord;
 pub use endpoint::Endpoint;
 pub use endpoint::Security;
 pub use error::Error;

@@ -71,8 +71,7 @@ impl HostReach {
     /// looked up here, and the proxy is asked for the address.
     async fn by_proxy(&self, proxy: &Proxy, endpoint: &Endpoint) -> Result<TcpStream, Error> {
         let (host, port) = (endpoint.bare_host(), endpoint.port);
-        let is_restricted = self.public_only.is_some() || self.rules.is_some();
-        let target = match (host.parse(), is_restricted) {
+        let target = match (host.parse(), self.is_restricted()) {
             (_, true) => {
                 let addresses = self.addresses(&endpoint.host, host, port).await?;
                 let first = addresses.first().map(SocketAddr::ip);
@@ -109,7 +108,24 @@ impl HostReach {
     ) -> Result<Vec<SocketAddr>, Error> {
         let lookup = |source| Error::Lookup { host: shown.to_owned(), source };
         let found = tokio::net::lookup_host((host, port)).await.map_err(lookup)?;
-        let mut addresses: Vec<SocketAddr> = found.collect();
+        self.permitted(shown, found.collect())
+    }
+
+    /// Whether not all addresses may be connected to.
+    pub(crate) fn is_restricted(&self) -> bool {
+        self.public_only.is_some() || self.rules.is_some()
+    }
+
+    /// Those of the addresses of a host that may be connected to. None of none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotPublic`] or [`Error::NotAllowed`] if it has addresses and none may be.
+    pub(crate) fn permitted(
+        &self,
+        shown: &str,
+        mut addresses: Vec<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, Error> {
         if let Some(advice) = self.public_only
             && let Some(first) = addresses.first().map(SocketAddr::ip)
         {

@@ -39,6 +39,8 @@ mod mailbox_ids;
 
 mod transcript;
 
+mod dns_server;
+
 mod token_server;
 
 mod state;
@@ -68,6 +70,7 @@ mod sandbox;
 pub use certificate::Certificate;
 pub use clock::NowMs;
 pub use config::SandboxConfig;
+pub use dns_server::DnsServer;
 pub use error::Error;
 pub use mailbox::Mailbox;
 pub use mailbox::StoredMessage;

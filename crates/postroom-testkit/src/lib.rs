@@ -87,6 +87,7 @@ pub use postroom::Postroom;
 pub use postroom::PostroomOptions;
 pub use postroom::wait_until;
 pub use postroom_on_both::on_both;
+pub use postroom_sandbox::DnsServer;
 pub use refresh_loop::TokenLoop;
 pub use refresh_loop::TokenLoopResult;
 pub use s3::S3;

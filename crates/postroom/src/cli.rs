@@ -20,6 +20,7 @@ use clap::Parser;
 use clap::Subcommand;
 use secrecy::SecretString;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// What the program returns.
@@ -188,6 +189,13 @@ pub(crate) struct ServeArguments {
     /// Where the master key comes from.
     #[command(flatten)]
     pub key: MasterKeyArguments,
+    /// Let /rest/v1/autoconfig ask others for the servers of an address: the DNS, and the domain of
+    /// the address. Without it the table of providers in the binary answers alone.
+    #[arg(long)]
+    pub autoconfig_lookups: bool,
+    /// The DNS server that is asked then, as ADDRESS:PORT (default: those of the system).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub dns_server: Option<SocketAddr>,
     /// A file with the administrator's token, instead of POSTROOM_ADMIN_TOKEN.
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,

@@ -19,6 +19,7 @@ use postroom_model::InstanceRole;
 use postroom_model::json_problem;
 use serde::Deserialize;
 use serde_json::Value as Json;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::path::PathBuf;
@@ -92,6 +93,11 @@ pub(crate) struct FileInstance {
     /// Whether webhooks may reach addresses that are not of the public internet.
     #[serde(default)]
     pub webhooks_to_private_addresses: bool,
+    /// Whether others may be asked for the servers of an address.
+    #[serde(default)]
+    pub autoconfig_lookups: bool,
+    /// The DNS server that is asked then.
+    pub dns_server: Option<SocketAddr>,
 }
 
 impl FileInstance {

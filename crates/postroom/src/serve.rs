@@ -152,7 +152,9 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     logging::change(in_force.log_level, LevelFilter::INFO)?;
     store.feed_keep(in_force.feed);
     let Redial { dialing, outgoing } = in_force.redial;
-    let settings = Settings { outgoing, ..Settings::new(dialing, setup.data.join("spool")) };
+    let dns_server = setup.dns_server;
+    let settings =
+        Settings { outgoing, dns_server, ..Settings::new(dialing, setup.data.join("spool")) };
     let texts = WholeTexts::new(settings.spool_directory.clone());
     let place = node_place(&setup.instance, &configured, &mut addresses, None);
     let terms = NodeTerms { settings, place: place.clone(), is_alone: setup.database.is_none() };

@@ -14,6 +14,7 @@ use postroom_model::Configuration;
 use postroom_model::Instance;
 use postroom_store::FeedRetention;
 use postroom_store::Store;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub(crate) struct Setup {
     pub ehlo_name: Option<String>,
     pub mail_to_public_addresses_only: bool,
     pub webhooks_to_private_addresses: bool,
+    pub autoconfig_lookups: bool,
+    pub dns_server: Option<SocketAddr>,
     pub instance: Instance,
     pub standby: bool,
 }
@@ -93,6 +96,8 @@ impl Setup {
                 || instance.mail_to_public_addresses_only,
             webhooks_to_private_addresses: arguments.webhooks_to_private_addresses
                 || instance.webhooks_to_private_addresses,
+            autoconfig_lookups: arguments.autoconfig_lookups || instance.autoconfig_lookups,
+            dns_server: arguments.dns_server.or(instance.dns_server),
             instance: node,
             standby,
         })
@@ -133,6 +138,9 @@ impl Setup {
                         Some(store) => dialing::proxy_for_all(store, configuration)?,
                         None => None,
                     },
+                    autoconfig_lookups: configuration
+                        .autoconfig_lookups()
+                        .unwrap_or(self.autoconfig_lookups),
                 },
             },
             feed: feed.or(self.feed).retention()?,

@@ -21,6 +21,8 @@ mod renaming;
 
 mod sending;
 
+mod server_search;
+
 mod silent;
 
 mod supervising;

@@ -4,6 +4,7 @@
 
 mod world;
 
+mod autoconfig;
 mod bridges;
 mod clients;
 mod consents;

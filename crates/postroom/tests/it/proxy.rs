@@ -20,22 +20,22 @@ use tokio::io::BufReader;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 
-const PASSWORD: &str = "of-the-proxy-d41d8";
+pub(crate) const PASSWORD: &str = "of-the-proxy-d41d8";
 /// `anna:of-the-proxy-d41d8` as Basic has it.
 const BASIC: &str = "Basic YW5uYTpvZi10aGUtcHJveHktZDQxZDg=";
 
 /// A proxy that speaks CONNECT and demands a login.
-struct HttpProxy {
-    port: u16,
+pub(crate) struct HttpProxy {
+    pub(crate) port: u16,
     connected: Arc<AtomicUsize>,
     /// Where it was asked to connect to.
-    targets: Targets,
+    pub(crate) targets: Targets,
 }
 
-type Targets = Arc<Mutex<Vec<String>>>;
+pub(crate) type Targets = Arc<Mutex<Vec<String>>>;
 
 impl HttpProxy {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let connected = Arc::new(AtomicUsize::new(0));
