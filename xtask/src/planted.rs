@@ -2,10 +2,12 @@
 //! the tests find what they are there for.
 
 mod faults;
+mod faults_of_tokens;
 
 use crate::planted::faults::Finder;
 use crate::planted::faults::PLANTED;
 use crate::planted::faults::PlantedFault;
+use crate::planted::faults_of_tokens::PLANTED_OF_TOKENS;
 use crate::terminal;
 use crate::workspace;
 use anyhow::Context;
@@ -23,6 +25,11 @@ use std::process::Stdio;
 const PLANTED_SEEDS: &str = "100";
 /// The build profile of simulations, and the directory of what it builds.
 pub const PROFILE: &str = "simulation";
+
+/// All faults.
+fn planted() -> impl Iterator<Item = &'static PlantedFault> {
+    PLANTED.iter().chain(PLANTED_OF_TOKENS)
+}
 
 /// Plants each fault that the simulator must find, or those whose names contain `which`.
 ///
@@ -78,8 +85,7 @@ fn each(
     mut find: impl FnMut(&PlantedFault) -> Result<Option<Option<String>>>,
 ) -> Result<()> {
     let (mut found, mut missed) = (0, vec![]);
-    for fault in PLANTED.iter().filter(|fault| which.is_none_or(|which| fault.name.contains(which)))
-    {
+    for fault in planted().filter(|fault| which.is_none_or(|which| fault.name.contains(which))) {
         match find(fault)? {
             None => continue,
             Some(Some(failure)) => {
@@ -203,7 +209,7 @@ mod tests {
     #[test]
     fn each_fault_can_be_planted_in_the_present_sources() {
         let mut errors = vec![];
-        for fault in PLANTED {
+        for fault in planted() {
             let source = fs::read_to_string(workspace::root().join(fault.file)).unwrap();
             errors.extend(with_fault(&source, fault).err().map(|error| error.to_string()));
             if let Finder::Test { package, test, .. } = fault.finder {

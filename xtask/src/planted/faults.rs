@@ -30,11 +30,11 @@ pub enum Finder {
     },
 }
 
-const LIB: &[&str] = &["--lib"];
-const IT: &[&str] = &["--test", "it"];
+pub(super) const LIB: &[&str] = &["--lib"];
+pub(super) const IT: &[&str] = &["--test", "it"];
 const REST: &[&str] = &["--test", "rest"];
 
-const fn test(
+pub(super) const fn test(
     package: &'static str,
     target: &'static [&'static str],
     test: &'static str,
@@ -311,63 +311,6 @@ pub const PLANTED: &[PlantedFault] = &[
             "postroom-api",
             REST,
             "an_expired_claim_is_lost_when_another_worker_has_the_entity",
-        ),
-    },
-    PlantedFault {
-        name: "two questions for a token of an account run at the same time",
-        file: "crates/postroom-engine/src/oauth_credentials.rs",
-        sound: "Arc::clone(turns.entry((account, slot)).or_default())",
-        faulty: "turns.clear();
-        Arc::clone(turns.entry((account, slot)).or_default())",
-        finder: test(
-            "postroom-engine",
-            IT,
-            "both_servers_that_need_a_token_at_the_same_time_ask_for_one",
-        ),
-    },
-    PlantedFault {
-        name: "`refreshingSince` is not written before a token is asked for",
-        file: "crates/postroom-engine/src/oauth_credentials.rs",
-        sound: "self.note(found, TokenStep::Asking(self.now())).await?;",
-        faulty: "let _ = TokenStep::Asking(self.now());",
-        finder: test(
-            "postroom-engine",
-            IT,
-            "a_replaced_refresh_token_whose_answer_was_lost_is_named",
-        ),
-    },
-    PlantedFault {
-        name: "an access token that a server refused is used again",
-        file: "crates/postroom-engine/src/oauth_credentials.rs",
-        sound: "unwrap_or_else(PoisonError::into_inner) = Some(mark(token));",
-        faulty: "unwrap_or_else(PoisonError::into_inner) = Some(mark(&SecretString::default()));
-        let _ = token;",
-        finder: test(
-            "postroom-engine",
-            IT,
-            "a_token_that_ends_before_its_time_costs_one_silent_question",
-        ),
-    },
-    PlantedFault {
-        name: "a provider is asked again before it wants to be",
-        file: "crates/postroom-engine/src/token_known.rs",
-        sound: "if left.is_zero() {",
-        faulty: "if left.is_zero() || !reason.is_empty() {",
-        finder: test(
-            "postroom-engine",
-            IT,
-            "neither_server_asks_a_provider_before_it_wants_to_be_asked",
-        ),
-    },
-    PlantedFault {
-        name: "a question that a kill interrupted is asked again only near the token's end",
-        file: "crates/postroom-engine/src/token_known.rs",
-        sound: "None if found.is_interrupted() => false,",
-        faulty: "None if found.is_interrupted() && chance < 0.0 => false,",
-        finder: test(
-            "postroom-engine",
-            IT,
-            "a_question_that_a_kill_interrupted_is_asked_again_at_once",
         ),
     },
     PlantedFault {
