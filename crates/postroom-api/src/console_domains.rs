@@ -24,6 +24,8 @@ use crate::console_page::value;
 use crate::console_tokens::made_page;
 use crate::console_tokens::new_token;
 use crate::console_tokens::new_token_form;
+use crate::erasure::CONFIRM;
+use crate::erasure::ERASURES;
 use crate::percent;
 use crate::problem::Problem;
 use axum::Router;
@@ -82,10 +84,30 @@ async fn list_page(
         |name, label| entity_field(name, label, field(sent, name), FieldKind::Word(&[]), problems);
     let fields = [new("name", "Name (never changes)"), new("title", "Title")].concat();
     let content = format!(
-        "<h1>Domains</h1>\n{list}{table}<h2>New domain</h2>\n{}",
-        small_form("/domains", &button("make", "Make a domain", false), &fields)
+        "<h1>Domains</h1>\n{list}{table}<h2>New domain</h2>\n{}{}",
+        small_form("/domains", &button("make", "Make a domain", false), &fields),
+        erasures(client).await?
     );
     Ok(html(status, console_page::page("Domains", true, &content)))
+}
+
+/// The receipts of domains that were deleted with all that they had.
+async fn erasures(client: &ConsoleClient) -> Result<String, Problem> {
+    let all = client.get(ERASURES).await?;
+    let row = |erasure: &Json| {
+        let classes = erasure.get("erased").and_then(Json::as_object).into_iter().flatten();
+        let entities = classes.filter_map(|(_, of)| of.get("entities").and_then(Json::as_u64));
+        let of = |name: &str| value(erasure.get(name));
+        let entities = value(Some(&json!(entities.sum::<u64>())));
+        let times = [of("begunAt"), of("endedAt")];
+        [vec![of("domain"), of("by")], times.into(), vec![entities, of("bytes")]].concat()
+    };
+    let rows: Vec<_> = all.json.as_array().into_iter().flatten().map(row).collect();
+    if rows.is_empty() {
+        return Ok(String::new());
+    }
+    let columns = ["Name", "Deleted by", "Begun", "Ended", "Entities", "Bytes of files"];
+    Ok(format!("<h2>Deleted with all that they had</h2>\n{}", console_page::table(&columns, &rows)))
 }
 
 async fn make(SignedForm { client, sent }: SignedForm) -> Result<Response, Problem> {
@@ -192,12 +214,17 @@ async fn delete_page(
     let content = format!(
         "<h1>Delete the domain {name}?</h1>\n{list}<p>The domain, its name and its title are \
          gone for good. A domain that still has accounts, messages, tokens or anything else is \
-         not deleted: the answer says what there is. To stop it for a while, go back and suspend \
-         it.</p>\n<p>To go on, enter its name: {name}</p>\n{}\
+         deleted only with all that it has. Nothing brings that back, and nobody is asked again. \
+         To stop it for a while, go back and suspend it.</p>\n\
+         <p>To go on, enter its name: {name}</p>\n{}\
          <p><a href=\"{action}\">Back</a></p>\n",
         small_form(
             &format!("{action}/delete"),
-            &button("delete", "Delete it for good", false),
+            &[
+                button("delete", "Delete it if it is empty", false),
+                button("erase", "Delete it with all that it has", true),
+            ]
+            .concat(),
             &field
         )
     );
@@ -218,7 +245,11 @@ async fn delete(
         let problem = FieldProblem { field: "name".to_owned(), text };
         return delete_page(&client, &id, StatusCode::UNPROCESSABLE_ENTITY, &[problem]).await;
     }
-    let gone = client.send(Method::DELETE, &path_of(&id), None, None).await?;
+    let path = match field(&sent, "do") {
+        "erase" => format!("{}?{CONFIRM}={}", path_of(&id), percent::encode(name)),
+        _ => path_of(&id),
+    };
+    let gone = client.send(Method::DELETE, &path, None, None).await?;
     if gone.status.is_success() {
         return Ok(to("/domains", None));
     }

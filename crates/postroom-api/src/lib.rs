@@ -120,6 +120,8 @@ mod same_files;
 
 mod change;
 
+mod erasure;
+
 mod event_request;
 
 mod events;

@@ -321,7 +321,9 @@ impl From<Failed> for Problem {
             Failed::OtherAccount => {
                 Invalid::new("folder_id", "is a folder of another account").into()
             }
-            Failed::InUse { .. } | Failed::Referred => Self::conflict("in-use", text),
+            Failed::InUse { .. } | Failed::Referred | Failed::DomainErased => {
+                Self::conflict("in-use", text)
+            }
             Failed::Reference { property } => {
                 Invalid::new(property, "refers to an entity that does not exist").into()
             }

@@ -21,6 +21,7 @@ use crate::design;
 use crate::docs_page;
 use crate::domain;
 use crate::entity;
+use crate::erasure;
 use crate::events;
 use crate::fetch;
 use crate::file;
@@ -127,6 +128,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         (job::JOBS, get(job::list)),
         ("/rest/v1/jobs/{id}", get(job::show).delete(job::delete)),
         (node::NODES, get(node::list)),
+        (erasure::ERASURES, get(erasure::list)),
         (sending::SENDING, get(sending::show)),
         (sending::RESUME, post(sending::resume)),
         (MODEL, any(model)),
@@ -200,7 +202,10 @@ async fn answer(
         (Target::Entity(id), Verb::Get)      => entity::show(asked, *id).await,
         (Target::Entity(id), Verb::Patch)    => change::patch(asked, *id, body).await,
         (Target::Entity(id), Verb::Put)      => change::put(asked, *id, body).await,
-        (Target::Entity(id), Verb::Delete)   => change::delete(asked, *id).await,
+        (Target::Entity(id), Verb::Delete)   => match erasure::confirmed(&asked)? {
+            Some(name)                       => erasure::begin(asked, *id, &name).await,
+            None                             => change::delete(asked, *id).await,
+        },
         (Target::Entity(id), Verb::Try)      => try_now::try_now(asked, *id).await,
         (Target::Entity(id), Verb::Verify)   => verify::stored(asked, *id).await,
         (Target::Collection, Verb::Verify)   => verify::unsaved(asked, body).await,

@@ -91,12 +91,13 @@ impl From<CredentialError> for Error {
 }
 
 impl From<postroom_store::Error> for Error {
-    /// A deleted folder, or changed classes, are no failure of the store.
+    /// A deleted folder or domain, or changed classes, are no failure of the store.
     fn from(error: postroom_store::Error) -> Self {
-        if matches!(error, postroom_store::Error::Condition(Failed::NoFolder)) {
+        use postroom_store::Error::Condition;
+        if matches!(error, Condition(Failed::NoFolder | Failed::DomainErased)) {
             return Self::FolderGone;
         }
-        if matches!(error, postroom_store::Error::Condition(Failed::OtherClasses)) {
+        if matches!(error, Condition(Failed::OtherClasses)) {
             return Self::OtherClasses;
         }
         Self::Store(error)

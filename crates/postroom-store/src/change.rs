@@ -11,6 +11,7 @@ use crate::file;
 use crate::integrity;
 use crate::integrity::no_others;
 use crate::job::JobStep;
+use crate::living_domain;
 use crate::login;
 use crate::login::SameLogin;
 use crate::once;
@@ -110,6 +111,7 @@ impl Store {
             let changes = self.client_change(domain, class, &current, changes).await?;
             let mut batch: Vec<_> = step.iter().flat_map(JobStep::record).collect();
             batch.extend(queue::before_change(class, id, &changes));
+            batch.extend(living_domain::is_not_erased(class, id));
             // Before the change, so that the error names the property.
             batch.extend(self.reference_conditions(domain, class, &current, &changes));
             // Its filter is about the entity before the change.
@@ -302,7 +304,11 @@ impl Store {
                 batch.push(DeliveryStep::Leave.taken("\"account\" = $1").bind(id));
                 Ok(batch)
             }
-            builtin::DOMAINS => self.domain_is_empty(domain, id).await,
+            builtin::DOMAINS => {
+                let mut batch = self.domain_is_empty(domain, id).await?;
+                batch.extend(living_domain::is_not_erased(class, id));
+                Ok(batch)
+            }
             builtin::FOLDERS => Ok(ledger_gone(FolderId::of(id)).into()),
             _ => Ok(vec![]),
         }

@@ -19,6 +19,7 @@ use crate::keyring::KeyNumber;
 pub(crate) use crate::lock::Lock;
 use crate::nul::without_nul;
 use postroom_model::AccountId;
+use postroom_model::Domain;
 use postroom_model::EntityId;
 use postroom_model::FolderId;
 use postroom_model::JobId;
@@ -148,6 +149,8 @@ pub struct Statement {
     pub searches: bool,
     /// The definition of a class that it was built with. `None`: it depends on none.
     pub class: Option<ClassRevision>,
+    /// The domain in which it makes something, which must not be erased.
+    pub(crate) domain: Option<Domain>,
     /// The keys that it seals secrets with, beside those in values of a class.
     pub(crate) keys: Vec<KeyNumber>,
     /// The change that it belongs to, and whose number it writes.
@@ -169,6 +172,7 @@ impl Statement {
             within: None,
             searches: false,
             class: None,
+            domain: None,
             keys: vec![],
             change: None,
             #[cfg(test)]
@@ -225,6 +229,13 @@ impl Statement {
     #[must_use]
     pub(crate) fn of_change(mut self, change: BatchChange) -> Self {
         self.change = Some(change);
+        self
+    }
+
+    /// Says that it makes something in a domain.
+    #[must_use]
+    pub(crate) fn in_domain(mut self, domain: &Domain) -> Self {
+        self.domain = Some(domain.clone());
         self
     }
 

@@ -100,6 +100,8 @@ pub enum Failed {
     OutOfReach,
     /// This process no longer leads its group, because another process has taken over.
     Deposed,
+    /// The domain is being erased, or was erased.
+    DomainErased,
     /// The key that a secret was sealed with is gone, or another process has made the root key.
     OtherKey,
 }
@@ -190,6 +192,7 @@ impl fmt::Display for Failed {
                 "the rights of this token do not reach the entity, as it is or as it would become"
             }
             Self::Deposed => "another process has taken over; this one writes no more",
+            Self::DomainErased => "the domain is being deleted with all that it has",
             Self::OtherKey => {
                 "a key was erased or replaced at the same moment, and nothing was done; try again"
             }

@@ -14,6 +14,7 @@ use crate::feed_marks::FeedMarks;
 use crate::feed_marks::LastTrim;
 use crate::feed_retention::FeedRetention;
 use crate::store::Store;
+use postroom_model::Domain;
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -136,6 +137,31 @@ impl Store {
             surplus -= step;
         }
         Ok(())
+    }
+
+    /// Removes the rows of a domain among the next ones behind a number. The last statement of
+    /// `count` counts them. It is bound to both bounds and the domain, in this order. Returns the last number that was looked
+    /// at. `None`: there are no more.
+    pub(crate) async fn feed_erase(
+        &self,
+        domain: &Domain,
+        behind: i64,
+        mut count: Vec<Statement>,
+    ) -> Result<Option<i64>, Error> {
+        let next = "SELECT \"seq\" FROM \"change\" WHERE \"seq\" > $1 ORDER BY \"seq\" LIMIT $2";
+        let next = self.read(Statement::new(next).bind(behind).bind(TRIMMED_AT_ONCE)).await?;
+        let Some(last) = next.last().and_then(|row| row.whole(0)) else {
+            return Ok(None);
+        };
+        let gone =
+            "DELETE FROM \"change\" WHERE \"seq\" > $1 AND \"seq\" <= $2 AND \"domain\" = $3";
+        let gone = Statement::new(gone).bind(behind).bind(last).bind(domain.as_str());
+        if let Some(counts) = count.pop() {
+            count.push(counts.bind(behind).bind(last).bind(domain.as_str()));
+        }
+        count.push(gone);
+        self.write_at_need(count).await?;
+        Ok(Some(last))
     }
 
     /// Removes the rows up to a number, and records that number, so that readers learn what they

@@ -201,6 +201,7 @@ pub(crate) fn insert(job: &Job) -> Statement {
          \"modifier\", \"rights\")
          VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7, $8, $9, $10, $11)";
     Statement::new(sql)
+        .in_domain(&job.domain)
         .bind(job.id)
         .bind(job.domain.as_str())
         .bind(job.class.as_str())

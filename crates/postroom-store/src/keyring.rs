@@ -156,6 +156,20 @@ impl Keyring {
         domains.newest.retain(|_, number| !numbers.contains(number));
     }
 
+    /// Forgets all keys of a domain.
+    pub(crate) fn forget_domain(&self, domain: &Domain) {
+        let mut domains = self.domains.write().unwrap_or_else(PoisonError::into_inner);
+        domains.by_number.retain(|_, key| key.domain != *domain);
+        domains.newest.remove(domain);
+    }
+
+    /// The numbers of the keys that the database had when they were read or stored.
+    pub(crate) fn numbers_stored(&self) -> Vec<KeyNumber> {
+        let domains = self.domains.read().unwrap_or_else(PoisonError::into_inner);
+        let stored = domains.by_number.values().filter(|key| key.is_stored);
+        stored.map(|key| key.number).collect()
+    }
+
     /// Encrypts a secret of a domain for one place. It cannot be decrypted for another place.
     pub(crate) fn seal(&self, domain: &Domain, place: &str, secret: &str) -> Vec<u8> {
         let DomainKey { number, key, .. } = self.newest(domain);

@@ -88,6 +88,8 @@ mod full_text_row;
 
 mod condition;
 
+mod living_domain;
+
 mod page;
 
 mod words_page;
@@ -233,6 +235,10 @@ mod change;
 
 mod bulk;
 
+mod erasing;
+
+mod erasure;
+
 mod retention;
 
 mod origin;
@@ -357,6 +363,8 @@ pub use entity::Terms;
 pub use entity_list::ListPart;
 pub use entity_place::EntityPlace;
 pub use entity_row::EntityRow;
+pub use erasure::ErasedClass;
+pub use erasure::Erasure;
 pub use error::Error;
 pub use failed::Failed;
 pub use feed::FeedRow;

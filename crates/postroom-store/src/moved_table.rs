@@ -28,6 +28,8 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("configuration", &["number"]),
     ("root key", &["master"]),
     ("data key", &["number"]),
+    ("erasure", &["id"]),
+    ("erased", &["erasure", "class", "part"]),
     ("job", &["id"]),
     ("job entity", &["job", "entity"]),
     ("once", &["domain", "class", "key"]),

@@ -86,6 +86,7 @@ impl Records<'_> {
             .bind(row.version)
             .bind_all(values.map(|(_, value)| value))
             .of_class(row.class)
+            .in_domain(self.domain)
             .of_change(change);
         batch.extend([insert, self.row(ToldChange::of(change, id, Operation::Create))]);
         self.bounded(id, RightAction::Create, batch)

@@ -27,6 +27,7 @@ mod configurations;
 mod consents;
 mod domain_keys;
 mod early;
+mod erasures;
 mod extensions;
 mod full_text;
 mod nodes;
@@ -121,6 +122,7 @@ const STEPS: &[&[&str]] = &[
     bounded_jobs::STEP,
     domain_keys::STEP,
     places::STEP,
+    erasures::STEP,
 ];
 
 const OWN: &[&str] = &[

@@ -33,6 +33,7 @@ use crate::lease;
 use crate::lease::Lease;
 use crate::lease::Member;
 use crate::lease::Presence;
+use crate::living_domain;
 use crate::modifier::KnownTokens;
 use crate::modifier::Modifier;
 use crate::modifier::TokenUses;
@@ -331,6 +332,7 @@ impl Store {
             }
         }
         asserts.extend(classes.iter().map(classes::is_of));
+        asserts.extend(living_domain::conditions(&batch));
         let keys = wrapped_key::numbers_of(&batch);
         asserts.extend(wrapped_key::conditions(&self.inner.keys, &keys, self.clock().now_ms()));
         let (count, len) = (asserts.len(), batch.len());

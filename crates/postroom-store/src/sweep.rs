@@ -68,6 +68,9 @@ impl Store {
         if let Err(error) = self.renew().await {
             tracing::error!(%error, "this process did not say that it is still there");
         }
+        if let Err(error) = self.keys_forget().await {
+            tracing::warn!(%error, "keys of domains that were erased were not forgotten");
+        }
         if self.lease.is_some() && !self.is_deposed() {
             // On a full disk, they stay in memory, and the try shows whether there is space again.
             match self.poll_times_write().await {
@@ -83,6 +86,7 @@ impl Store {
             if let Err(error) = self.purge().await {
                 tracing::error!(%error, "messages of a deleted account were not deleted");
             }
+            self.erase_on().await;
             if let Err(error) = self.once_trim().await {
                 tracing::error!(%error, "old keys of clients were not thrown away");
             }

@@ -55,6 +55,7 @@ impl Store {
         let put = "INSERT INTO \"token\" (\"hash\", \"domain\", \"name\") VALUES ($1, $2, $3)
             ON CONFLICT (\"domain\", \"name\") DO UPDATE SET \"hash\" = excluded.\"hash\"";
         let put = Statement::new(put).bind(hash).bind(domain.as_str()).bind(name);
+        let put = put.in_domain(domain);
         self.write_at_need(vec![put]).await?;
         self.inner.database.ring(Topic::Tokens);
         Ok(())

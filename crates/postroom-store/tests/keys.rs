@@ -48,6 +48,8 @@ const EARLIER: &[&str] = &[
     "ALTER TABLE \"owner\" DROP COLUMN \"key\"",
     // Steps after that one.
     "ALTER TABLE \"owner\" DROP COLUMN \"details\"",
+    "DROP TABLE \"erasure\"",
+    "DROP TABLE \"erased\"",
     "UPDATE \"meta\" SET \"number\" = 28 WHERE \"name\" IN ('schema', 'oldest schema')",
 ];
 

@@ -6,7 +6,7 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 
 /// The tables that are no class tables.
-const OWN: [&str; 28] = [
+const OWN: [&str; 30] = [
     // Of the failover suite.
     "audit",
     "class",
@@ -21,6 +21,8 @@ const OWN: [&str; 28] = [
     "chunk",
     "delivered",
     "delivery",
+    "erased",
+    "erasure",
     "file",
     "full text",
     "full text words",

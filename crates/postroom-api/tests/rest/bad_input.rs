@@ -391,6 +391,7 @@ async fn every_verb_of_every_path_refuses_parameters_that_it_does_not_know() {
         "/rest/v1/jobs".to_owned(),
         format!("/rest/v1/jobs/{}", job["id"].as_str().unwrap()),
         "/rest/v1/nodes".to_owned(),
+        "/rest/v1/erasures".to_owned(),
         "/rest/v1/config".to_owned(),
         "/rest/v1/config:rollback".to_owned(),
         "/rest/v1/config/trimmed".to_owned(),

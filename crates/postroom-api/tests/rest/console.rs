@@ -218,15 +218,25 @@ async fn a_domain_is_made_suspended_given_a_token_and_deleted_by_the_pages() {
     let tokens = answer(tokens).await.expect(200);
     assert_eq!(tokens[0]["name"], "first");
     let delete = format!("{at}/delete");
-    assert!(page(&server, &delete).await.contains("is not deleted"));
+    assert!(page(&server, &delete).await.contains("only with all that it has"));
     let wrong = send(&server, &delete, &[("name", "default")]).await;
     assert_eq!(wrong.status, 422);
     let in_use = send(&server, &delete, &[("name", "acme")]).await;
     assert_eq!(in_use.status, 409);
     assert!(text(&in_use).contains("iam/Tokens"), "{}", text(&in_use));
-    let token = format!("iam/Tokens/{}", tokens[0]["id"].as_str().unwrap());
-    answer(server.anonymous("DELETE", &token).bearer_auth(&value)).await.expect(204);
-    send(&server, &delete, &[("name", "acme")]).await;
+    let wrong = send(&server, &delete, &[("name", "default"), ("do", "erase")]).await;
+    assert_eq!(wrong.status, 422);
+    send(&server, &delete, &[("name", "acme"), ("do", "erase")]).await;
+    while server.get("iam/Domains").await.expect(200) != json!([]) {
+        tokio::task::yield_now().await;
+    }
+    let shown = page(&server, "/domains").await;
+    assert!(shown.contains("Deleted with all that they had") && shown.contains("acme"), "{shown}");
+    // One that is empty.
+    send(&server, "/domains", &[("name", "acme"), ("title", "")]).await;
+    let id = domain().await["id"].as_str().unwrap().to_owned();
+    let delete = format!("/domains/{id}/delete");
+    send(&server, &delete, &[("name", "acme"), ("do", "delete")]).await;
     assert_eq!(server.get("iam/Domains").await.expect(200), json!([]));
 }
 

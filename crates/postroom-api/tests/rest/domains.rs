@@ -99,3 +99,50 @@ async fn a_domain_is_made_renamed_and_suspended_by_who_administers_all() {
     assert_eq!(ask("GET", PROFILES).await.status, 401);
     answer(server.request("DELETE", &path)).await.expect(204);
 }
+
+#[on_both]
+async fn a_domain_is_deleted_with_all_that_it_has_and_leaves_a_receipt() {
+    let server = Server::start().await;
+    let acme = json!({"name": "acme", "title": "Acme"});
+    let made = server.send("POST", DOMAINS, &acme).await.expect(201);
+    let path = format!("{DOMAINS}/{}", made["id"].as_str().unwrap());
+    let first = json!({"name": "first", "role": "admin"});
+    let first = server.send("POST", &format!("{path}/tokens"), &first).await.expect(201);
+    let value = first["token"].as_str().unwrap();
+    let ask = async |method: &str, path: &str| {
+        answer(server.anonymous(method, path).bearer_auth(value).json(&json!({"name": "a"}))).await
+    };
+    for _ in 0..3 {
+        ask("POST", PROFILES).await.expect(201);
+    }
+    answer(server.request("DELETE", &path)).await.expect(409);
+    let delete = async |name: &str| {
+        answer(server.request("DELETE", &format!("{path}?confirm={name}"))).await
+    };
+    let other = delete("other").await.expect(409);
+    assert_eq!(other["type"], "urn:postroom:problem:unconfirmed");
+    assert_eq!(ask("DELETE", &format!("{path}?confirm=acme")).await.status, 404);
+    assert_eq!(server.get("/rest/v1/erasures").await.expect(200), json!([]));
+    let begun = delete("acme").await.expect(202);
+    assert_eq!((&begun["domain"], &begun["id"]), (&json!("acme"), &made["id"]));
+    let refused = ask("GET", PROFILES).await.status;
+    assert!([401, 403].contains(&refused), "{refused}");
+    let receipt = loop {
+        let receipt = server.get("/rest/v1/erasures").await.expect(200)[0].clone();
+        if !receipt["endedAt"].is_null() {
+            break receipt;
+        }
+        // It is deleted already, or just now.
+        let again = delete("acme").await.status;
+        assert!([404, 409].contains(&again), "{again}");
+    };
+    assert_eq!((&receipt["by"], &receipt["title"]), (&json!("admin"), &json!("Acme")));
+    let of = |count: u64| json!({"entities": count, "bytes": 0});
+    assert_eq!(receipt["erased"], json!({"email/Profiles": of(3), "iam/Tokens": of(1)}));
+    assert!(receipt["rows"].as_u64() > Some(4), "{receipt}");
+    assert_eq!(ask("GET", PROFILES).await.status, 401);
+    assert_eq!(server.get(&path).await.status, 404);
+    let request = server.anonymous("GET", "/rest/v1/erasures").bearer_auth(OTHER_TOKEN);
+    assert_eq!(answer(request).await.expect(200), json!([]));
+    server.send("POST", DOMAINS, &acme).await.expect(201);
+}

@@ -9,6 +9,8 @@ mod credentials;
 
 mod deleting;
 
+mod erasing;
+
 mod oauth;
 
 mod consents;

@@ -93,6 +93,8 @@ pub struct World {
     pub sandbox: Arc<Sandbox>,
     /// The store.
     pub store: Store,
+    /// The domain of all that is made, changed and listed.
+    pub domain: Domain,
     off_ms: Arc<AtomicI64>,
     directory: tempfile::TempDir,
 }
@@ -126,7 +128,7 @@ impl World {
         };
         let store = Store::open(database, &config_of_store).await.unwrap();
         let sandbox = Arc::new(Sandbox::in_memory(&config).unwrap());
-        Self { sandbox, store, off_ms, directory }
+        Self { sandbox, store, domain: Domain::default_domain(), off_ms, directory }
     }
 
     /// From now on the time of day is wrong by so much.
@@ -212,15 +214,14 @@ impl World {
         let checked = validate::create(&class, &values).unwrap();
         let id = self.store.clock().new_id();
         let new = NewEntity { entity: Entity::new(id, checked.properties), files: vec![] };
-        self.store.entity_create(&Domain::default_domain(), &class, vec![new]).await.unwrap();
+        self.store.entity_create(&self.domain, &class, vec![new]).await.unwrap();
         id
     }
 
     /// Changes an entity.
     pub async fn change(&self, class: &'static str, id: EntityId, values: Json) {
         let class = self.store.builtin(class).unwrap();
-        let domain = Domain::default_domain();
-        let place = EntityPlace::new(&domain, &class, id);
+        let place = EntityPlace::new(&self.domain, &class, id);
         let Json::Object(values) = values else { panic!("no object") };
         self.store.entity_update(place, &values, None).await.unwrap();
     }
@@ -229,7 +230,7 @@ impl World {
     pub async fn list(&self, class: &'static str) -> Vec<Entity> {
         let class = self.store.builtin(class).unwrap();
         let query = Query { limit: 1000, ..Query::default() };
-        self.store.entity_list(&Domain::default_domain(), &class, &query).await.unwrap()
+        self.store.entity_list(&self.domain, &class, &query).await.unwrap()
     }
 
     /// Waits until an entity is as `wanted` says. Gives it.

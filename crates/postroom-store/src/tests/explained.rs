@@ -66,6 +66,10 @@ const MAY_SCAN: &[Exception] = &[
     ("object.rs", "\"object gone\" ORDER BY \"name\" LIMIT", "the first rows, by their key"),
     ("object.rs", "FROM \"unfinished\" WHERE \"object\" IN (", "few contents are being written"),
     ("domain_row.rs", "NOT EXISTS", "it ends with the first row of a domain"),
+    ("erasure.rs", "", "there are few domains that were erased"),
+    ("erasing.rs", "\"ended\" IS NULL", "there are few domains that were erased"),
+    ("erasing.rs", "NOT EXISTS", "once for each domain, and it ends with the first row of it"),
+    ("erasing.rs", "LIMIT $2", "1,000 rows of a domain at most, after the deletion of a domain"),
     ("overview.rs", "", "it counts all accounts, folders and messages that are to be sent"),
     ("retired.rs", "SUM(LENGTH(", "at most 10,000 rows"),
     ("waiting.rs", "\"waiting\"", "the messages that are to be sent, which have their own index"),
@@ -75,6 +79,7 @@ const MAY_SCAN: &[Exception] = &[
 const MAY_SORT: &[Exception] = &[
     ("backup.rs", "", "a command, once"),
     ("classes.rs", "\"class\"", "there are few classes"),
+    ("erasure.rs", "", "there are few domains that were erased"),
     ("entity_list.rs", "\"hit number\"", "the hits of a page, and those of its last second"),
     ("full_text_lag.rs", "\"waiting\"", "at most 10,000 changes"),
     ("entity_list.rs", "GROUP BY", "a client asks for groups, so all their entities are sorted"),

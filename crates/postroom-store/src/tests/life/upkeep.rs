@@ -248,6 +248,34 @@ pub(super) async fn domains(world: &World) {
     store.entity_update(place, &goes_on, None).await.unwrap();
     assert!(store.domains_suspended().await.unwrap().is_empty());
     store.entity_delete(place, None).await.unwrap();
+    erasure(world).await;
+}
+
+/// A domain is deleted with all that it has.
+async fn erasure(world: &World) {
+    let (store, master) = (&world.store, Domain::master());
+    let (class, erased) = (store.builtin(DOMAINS).unwrap(), Domain::new("erased").unwrap());
+    let entity = Entity::new(store.clock().new_id(), object(&json!({"name": "erased"})));
+    let new = NewEntity { entity, files: vec![] };
+    let entity = store.entity_create(&master, &class, vec![new]).await.unwrap().remove(0);
+    let mut profile = None;
+    for (class, values) in [
+        (PROFILES, json!({"name": "p", "proxyPassword": "hush"})),
+        (ACCOUNTS, json!({"address": "e@b.test"})),
+    ] {
+        let mut entity = Entity::new(store.clock().new_id(), object(&values));
+        if let Some(profile) = profile.replace(entity.id) {
+            entity.properties.insert("profile_id".to_owned(), json!(profile));
+        }
+        let class = store.builtin(class).unwrap();
+        let new = NewEntity { entity, files: vec![] };
+        store.entity_create(&erased, &class, vec![new]).await.unwrap();
+    }
+    store.erasure_begin(&entity).await.unwrap();
+    while store.erasures(Some(entity.id)).await.unwrap()[0].ended.is_none() {
+        world.engine.erase().await.unwrap();
+    }
+    assert_eq!(store.erasures(None).await.unwrap()[0].classes.len(), 2);
 }
 
 /// Messages expire.
