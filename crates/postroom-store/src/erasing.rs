@@ -276,7 +276,8 @@ impl Store {
         for Other { table, delete } in OTHERS {
             let count = format!(
                 "UPDATE \"erasure\" SET \"rows\" = \"rows\" + (SELECT COUNT(*) FROM
-                   (SELECT 1 FROM {} WHERE \"domain\" = $1 LIMIT $2) AS \"some\") WHERE \"id\" = $3",
+                   (SELECT 1 FROM {} WHERE \"domain\" = $1 LIMIT $2) AS \"some\")
+                 WHERE \"id\" = $3",
                 quoted(table)
             );
             loop {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   erasure_begin: suspended, the key of its secrets is erased, nothing new is made in it
-//!      ──► `erasing`, in steps: entities of all classes with their files ─► rows of other tables ─► feed
+//!      ──► `erasing`, in steps: entities with their files ─► rows of other tables ─► feed
 //!      ──► the domain itself goes in the batch that checks that nothing is left: the receipt stays
 //! ```
 //! A row of the table `erasure` names the domain. It is written with the first step, so the work
@@ -51,7 +51,7 @@ pub struct Erasure {
     pub ended: Option<Timestamp>,
     /// What was erased so far, by class.
     pub classes: Vec<ErasedClass>,
-    /// How many rows of other tables were erased so far: changes of the feed, jobs, keys and claims.
+    /// How many rows of other tables were erased so far: changes, jobs, keys and claims.
     pub rows: u64,
 }
 
@@ -106,8 +106,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Failed::Stale`] if it was changed meanwhile; [`Failed::DomainErased`] if it is being erased
-    /// already; when the store fails.
+    /// [`Failed::Stale`] if it was changed meanwhile; [`Failed::DomainErased`] if it is being
+    /// erased already; when the store fails.
     pub async fn erasure_begin(&self, domain: &Entity) -> Result<(), Error> {
         let (master, class) = (Domain::master(), self.builtin(DOMAINS)?);
         let name = domain.text(names::NAME).ok_or(DAMAGED)?;

@@ -140,8 +140,8 @@ impl Store {
     }
 
     /// Removes the rows of a domain among the next ones behind a number. The last statement of
-    /// `count` counts them. It is bound to both bounds and the domain, in this order. Returns the last number that was looked
-    /// at. `None`: there are no more.
+    /// `count` counts them. It is bound to both bounds and the domain, in this order. Returns the
+    /// last number that was looked at. `None`: there are no more.
     pub(crate) async fn feed_erase(
         &self,
         domain: &Domain,

@@ -4,8 +4,9 @@
 /// class, in several rows, because several batches count at once.
 pub(super) const STEP: &[&str] = &[
     "CREATE TABLE \"erasure\" (
-       \"id\" {id} PRIMARY KEY, \"domain\" {text} NOT NULL, \"title\" {text}, \"by\" {text} NOT NULL,
-       \"begun\" {moment} NOT NULL, \"ended\" {moment}, \"rows\" {whole} NOT NULL)",
+       \"id\" {id} PRIMARY KEY, \"domain\" {text} NOT NULL, \"title\" {text},
+       \"by\" {text} NOT NULL, \"begun\" {moment} NOT NULL, \"ended\" {moment},
+       \"rows\" {whole} NOT NULL)",
     "CREATE INDEX \"erasure of domain\" ON \"erasure\" (\"domain\")",
     "CREATE TABLE \"erased\" (
        \"erasure\" {id} NOT NULL, \"class\" {text} NOT NULL, \"part\" {whole} NOT NULL,
