@@ -19,6 +19,8 @@ const WIDTH_MIN: usize = 8;
 const COLUMN_MIN: usize = 16;
 /// One character of so many may be damaged.
 const DAMAGE_RATIO: usize = 20;
+/// One character of so many may be of the URL-safe alphabet alone.
+const MARK_RATIO: usize = 8;
 
 /// Checks bodies with a misspelt encoding, and texts in base64, whose first line may not be base64.
 /// A body that is not in the declared encoding stays as it is.
@@ -136,6 +138,9 @@ fn lines(body: &[u8], line_end: LineEnd) -> impl Iterator<Item = &[u8]> {
 /// or has other bytes by damage alone.
 fn is_base64(line: &[u8], is_cut: bool) -> bool {
     let others = line.iter().filter(|byte| !is_character(byte)).count();
+    let marks = line.iter().filter(|byte| matches!(byte, b'-' | b'_')).count();
+    // The URL-safe alphabet has these two: by chance they are one character of 32.
+    let others = if marks * MARK_RATIO <= line.len() { others - marks } else { others };
     let is_damaged = others > 0 && !line.contains(&b' ') && others * DAMAGE_RATIO <= line.len();
     let mut groups = line.split(|byte| matches!(byte, b' ' | b'\t'));
     is_damaged

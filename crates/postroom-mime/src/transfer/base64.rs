@@ -5,40 +5,29 @@
 //! a base64 body is dropped. A line that begins with `--` also ends the text: a delimiter of a
 //! closed multipart, a footer, or the end of an armour.
 //!
-//! Standards: RFC 2045 §6.8.
+//! Some programs write the URL-safe alphabet, with `-` for `+` and `_` for `/`. The first line that
+//! holds one of them shows it, if no `+` or `/` came before and the line is long or makes whole
+//! groups with it. Otherwise they are skipped as other characters are. A line of such a text may begin
+//! with `--` or `__`, and its width shows that it is text.
+//!
+//! Standards: RFC 2045 §6.8, RFC 4648 §5.
 
-/// What a byte is worth; [`NONE`] outside the alphabet.
-const VALUES: [u8; 256] = values();
-const NONE: u8 = 0xFF;
-/// How many groups are decoded at once: a line.
-const GROUPS_MAX: usize = 32;
+use crate::transfer::base64::alphabet::groups;
+use crate::transfer::base64::alphabet::is_mark;
+use crate::transfer::base64::alphabet::value;
+
+mod alphabet;
+
 /// How many bytes are counted at once.
 const COUNT_BYTES: usize = 128;
 /// One character in so many may be none of base64 where a body is looked at.
 const OTHERS_RATIO: usize = 20;
 /// How many characters of a line decide whether it is base64.
 const LOOK_CHARS: usize = 80;
+/// How much of a line is gathered to see what its `-` and `_` are (RFC 5322 §2.1.1).
+const LINE_BYTES_MAX: usize = 998;
 /// A line in base64 that is as long as this is hardly anything else, whatever its length.
 pub(crate) const LINE_BYTES_MIN: usize = 20;
-
-const fn values() -> [u8; 256] {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut values = [NONE; 256];
-    let mut at = 0;
-    while at < 64 {
-        #[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
-        {
-            values[alphabet[at] as usize] = at as u8;
-        }
-        at += 1;
-    }
-    values
-}
-
-/// What a character is worth, 0 to 63. `None` outside the alphabet.
-fn value(byte: u8) -> Option<u8> {
-    VALUES.get(usize::from(byte)).copied().filter(|value| *value != NONE)
-}
 
 /// A base64 text that is being decoded.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +40,11 @@ pub(crate) struct Base64 {
     pads: u8,
     after: PaddingState,
     line: LinePosition,
+    alphabet: Alphabet,
+    /// How many bytes of the first line there are, until it ends.
+    line_bytes: usize,
+    /// How many bytes the first line has. 0 until it has ended.
+    width_bytes: usize,
     /// Whether a character of the alphabet was there.
     has_text: bool,
     malformed: bool,
@@ -61,9 +55,21 @@ pub(crate) struct Base64 {
 enum LinePosition {
     #[default]
     Start,
-    /// Behind a `-` that begins it.
-    Dash,
+    /// Behind a `-` or `_` that begins it and is not decoded yet.
+    Mark(u8),
     Within,
+}
+
+/// What the last two characters of the alphabet are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Alphabet {
+    /// None of them came yet.
+    #[default]
+    Unknown,
+    /// `+` and `/`.
+    Standard,
+    /// `-` and `_`.
+    Url,
 }
 
 /// Where the text is with regard to its padding.
@@ -73,6 +79,8 @@ enum PaddingState {
     Nothing,
     /// Padding ended the text; the next line so far.
     Padding(Vec<u8>),
+    /// A line whose `-` or `_` are not understood yet, from the first of them on.
+    Marks(Vec<u8>),
     /// A line before the text is passed over.
     Armour,
     /// What follows is not base64.
@@ -103,6 +111,7 @@ impl Base64 {
             body = match &self.after {
                 PaddingState::Nothing => self.text(body, content),
                 PaddingState::Padding(_) => self.look(body, content),
+                PaddingState::Marks(_) => self.gather(body, content),
                 PaddingState::Armour => self.pass(body),
                 PaddingState::End => return,
             };
@@ -121,7 +130,10 @@ impl Base64 {
             let characters: u8 = piece.iter().map(|byte| u8::from(is_character(byte))).sum();
             let line_ends: u8 = piece.iter().map(|byte| u8::from(is_line_end(byte))).sum();
             let is_text = usize::from(characters) + usize::from(line_ends) == piece.len();
-            if is_text && self.pads == 0 && matches!(self.after, PaddingState::Nothing) {
+            let is_marked = matches!(self.line, LinePosition::Mark(_));
+            let is_open = self.pads == 0 && matches!(self.after, PaddingState::Nothing);
+            if is_text && is_open && !is_marked {
+                self.observe(piece);
                 let characters = self.count + characters;
                 size_bytes += u64::from(characters / 4 * 3);
                 self.count = characters % 4;
@@ -146,6 +158,13 @@ impl Base64 {
             let line = std::mem::take(line);
             self.decide(&line, content);
         }
+        if let PaddingState::Marks(line) = &mut self.after {
+            let line = std::mem::take(line);
+            self.decide_marks(&line, content);
+        }
+        if let LinePosition::Mark(mark) = self.line {
+            self.character(mark, content);
+        }
         self.malformed |= self.count != 0;
         self.flush(content);
     }
@@ -157,29 +176,38 @@ impl Base64 {
 
     /// Decodes up to the end of the text or of `body`; returns the rest.
     fn text<'a>(&mut self, mut body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
-        while !body.is_empty() {
-            if self.count == 0 && self.pads == 0 {
-                let before = body.len();
-                body = groups(body, content);
-                if body.len() < before {
-                    (self.line, self.has_text) = (LinePosition::Within, true);
+        while let Some(&byte) = body.first() {
+            if let LinePosition::Mark(mark) = self.line {
+                self.second(mark, byte, content);
+                if !matches!(self.after, PaddingState::Nothing) {
+                    break;
                 }
             }
-            let Some((&byte, rest)) = body.split_first() else {
-                break;
-            };
-            body = rest;
-            if matches!(byte, b'\r' | b'\n') {
-                self.line = LinePosition::Start;
+            let before = body;
+            if self.count == 0 && self.pads == 0 {
+                body = groups(body, content);
+            }
+            if body.len() < before.len() {
+                self.observe(before.get(..before.len() - body.len()).unwrap_or_default());
+                (self.line, self.has_text) = (LinePosition::Within, true);
                 continue;
             }
-            if byte == b'-' && self.line == LinePosition::Dash {
-                self.malformed = true;
-                self.after = if self.has_text { PaddingState::End } else { PaddingState::Armour };
+            self.observe(&[byte]);
+            body = body.get(1..).unwrap_or_default();
+            let is_start = self.line == LinePosition::Start;
+            self.line = match byte {
+                b'\r' | b'\n' => LinePosition::Start,
+                b'-' if is_start => LinePosition::Mark(byte),
+                b'_' if is_start && self.alphabet != Alphabet::Standard => LinePosition::Mark(byte),
+                _ => LinePosition::Within,
+            };
+            if self.line != LinePosition::Within {
+                continue;
+            }
+            if is_mark(byte) && self.alphabet == Alphabet::Unknown {
+                self.after = PaddingState::Marks(vec![byte]);
                 break;
             }
-            let is_dash = byte == b'-' && self.line == LinePosition::Start;
-            self.line = if is_dash { LinePosition::Dash } else { LinePosition::Within };
             if self.character(byte, content) {
                 self.after = PaddingState::Padding(Vec::new());
                 break;
@@ -188,18 +216,98 @@ impl Base64 {
         body
     }
 
+    /// Decides with the second byte of a line what the mark is that begins it.
+    fn second(&mut self, mark: u8, second: u8, content: &mut Vec<u8>) {
+        self.line = LinePosition::Within;
+        let is_twice = second == mark;
+        if is_twice && mark == b'-' && self.alphabet != Alphabet::Url {
+            self.malformed = true;
+            self.after = if self.has_text { PaddingState::End } else { PaddingState::Armour };
+        } else if is_twice || self.alphabet == Alphabet::Unknown {
+            self.after = PaddingState::Marks(vec![mark]);
+        } else {
+            self.character(mark, content);
+        }
+    }
+
+    /// Takes note of the alphabet and of the width of the first line.
+    fn observe(&mut self, text: &[u8]) {
+        if self.alphabet == Alphabet::Unknown && memchr::memchr2(b'+', b'/', text).is_some() {
+            self.alphabet = Alphabet::Standard;
+        }
+        let mut rest = text;
+        while self.width_bytes == 0 {
+            let end = memchr::memchr2(b'\r', b'\n', rest);
+            self.line_bytes += end.unwrap_or(rest.len());
+            let Some(end) = end else { return };
+            self.width_bytes = std::mem::take(&mut self.line_bytes);
+            rest = rest.get(end + 1..).unwrap_or_default();
+        }
+    }
+
+    /// Gathers a line with marks; returns the rest.
+    fn gather<'a>(&mut self, body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
+        let PaddingState::Marks(line) = &mut self.after else {
+            return body;
+        };
+        let end = memchr::memchr2(b'\r', b'\n', body).unwrap_or(body.len());
+        let length = end.min((LINE_BYTES_MAX + 1).saturating_sub(line.len()));
+        let (piece, rest) = body.split_at_checked(length).unwrap_or((body, &[]));
+        line.extend_from_slice(piece);
+        let is_ended = !rest.is_empty() || line.len() > LINE_BYTES_MAX;
+        let line = is_ended.then(|| std::mem::take(line));
+        self.observe(piece);
+        if let Some(line) = line {
+            self.decide_marks(&line, content);
+        }
+        rest
+    }
+
+    /// Goes on with a line with marks. In a URL-safe text the line begins with two of them: it is a
+    /// delimiter or a rule, which ends the text, unless its width shows that it is text.
+    fn decide_marks(&mut self, line: &[u8], content: &mut Vec<u8>) {
+        let line = line.trim_ascii_end();
+        let chars = line.strip_suffix(b"=").unwrap_or(line);
+        let chars = chars.strip_suffix(b"=").unwrap_or(chars);
+        let is_url = |byte: &u8| value(*byte).is_some() || is_mark(*byte);
+        let is_rule = self.count == 0 && !chars.iter().any(u8::is_ascii_alphanumeric);
+        let is_text = chars.iter().all(is_url) && !is_rule;
+        let left = (usize::from(self.count) + line.len()) % 4;
+        let is_group = left == 0 || (left != 1 && chars.len() == line.len());
+        let is_long = line.len() > LINE_BYTES_MAX;
+        let is_sure = is_group || line.len() >= LINE_BYTES_MIN;
+        let is_last = if line.starts_with(b"--") { left == 0 } else { is_group };
+        let is_last = is_last && line.len() < self.width_bytes && !line.ends_with(b"--");
+        self.malformed = true;
+        self.after = PaddingState::Nothing;
+        match self.alphabet {
+            Alphabet::Unknown if is_text && is_sure => self.alphabet = Alphabet::Url,
+            Alphabet::Unknown | Alphabet::Standard => {}
+            Alphabet::Url if is_text && (is_last || is_long || line.len() == self.width_bytes) => {}
+            Alphabet::Url => self.after = PaddingState::End,
+        }
+        if matches!(self.after, PaddingState::Nothing) {
+            let end = line.iter().position(|byte| self.character(*byte, content));
+            if let Some(end) = end {
+                self.after = PaddingState::Padding(Vec::new());
+                self.look(line.get(end + 1..).unwrap_or_default(), content);
+            }
+        }
+    }
+
     /// Passes over the rest of a line; returns what follows it.
     fn pass<'a>(&mut self, body: &'a [u8]) -> &'a [u8] {
         let Some(end) = memchr::memchr2(b'\r', b'\n', body) else {
             return &[];
         };
         (self.after, self.line) = (PaddingState::Nothing, LinePosition::Start);
+        self.line_bytes = 0;
         body.get(end..).unwrap_or_default()
     }
 
     /// Takes one character; returns whether padding ended the text.
     fn character(&mut self, byte: u8, content: &mut Vec<u8>) -> bool {
-        if let Some(value) = value(byte) {
+        if let Some(value) = value(byte).or_else(|| self.mark(byte)) {
             self.has_text = true;
             // Padding in mid-group that did not complete it: skipped, as other clients do.
             self.malformed |= self.pads > 0;
@@ -226,6 +334,12 @@ impl Base64 {
             self.pads = 0;
         }
         ends
+    }
+
+    /// What `-` and `_` are worth in a URL-safe text.
+    fn mark(&self, byte: u8) -> Option<u8> {
+        let worth = if byte == b'-' { 62 } else { 63 };
+        (is_mark(byte) && self.alphabet == Alphabet::Url).then_some(worth)
     }
 
     /// Decodes the characters of an incomplete group: two make a byte, three make two.
@@ -266,7 +380,10 @@ impl Base64 {
     fn decide(&mut self, line: &[u8], content: &mut Vec<u8>) {
         let line = line.trim_ascii_end();
         let is_text = line.len().is_multiple_of(4) || line.len() >= LINE_BYTES_MIN;
-        let is_base64 = line.iter().all(|byte| value(*byte).is_some() || *byte == b'=');
+        let is_rule = line.starts_with(b"--") || line.starts_with(b"__");
+        let is_url = self.alphabet == Alphabet::Url && !is_rule;
+        let is_character = |byte: u8| value(byte).is_some() || (is_url && is_mark(byte));
+        let is_base64 = line.iter().all(|byte| is_character(*byte) || *byte == b'=');
         if line.is_empty() {
             return;
         }
@@ -277,59 +394,4 @@ impl Base64 {
             debug_assert!(rest.len() < LOOK_CHARS);
         }
     }
-}
-
-/// What the characters of a group are worth in their places; [`BAD`] is set for what is none.
-static GROUP: [[u32; 256]; 4] = [group(18), group(12), group(6), group(0)];
-const BAD: u32 = 1 << 24;
-
-const fn group(shift: u32) -> [u32; 256] {
-    let values = values();
-    let mut group = [BAD; 256];
-    let mut at = 0;
-    while at < 256 {
-        #[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
-        if values[at] != NONE {
-            group[at] = (values[at] as u32) << shift;
-        }
-        at += 1;
-    }
-    group
-}
-
-/// Decodes whole groups of four from the front, a line or so; returns what follows them.
-fn groups<'a>(body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
-    let mut room = [0; GROUPS_MAX * 3];
-    let mut done = 0;
-    // In pairs, then one that may be left.
-    for (pair, room) in body.chunks_exact(8).zip(room.chunks_exact_mut(6)) {
-        let &[a, b, c, d, e, f, g, h] = pair else { break };
-        let (first, second) = (bits([a, b, c, d]), bits([e, f, g, h]));
-        if (first | second) & BAD != 0 {
-            break;
-        }
-        let [_, _, bytes @ ..] = (u64::from(first) << 24 | u64::from(second)).to_be_bytes();
-        room.copy_from_slice(&bytes);
-        done += 2;
-    }
-    let left = body.get(done * 4..).unwrap_or_default();
-    if let (&[a, b, c, d, ..], Some(room)) = (left, room.get_mut(done * 3..done * 3 + 3)) {
-        let bits = bits([a, b, c, d]);
-        if bits & BAD == 0 {
-            let [_, bytes @ ..] = bits.to_be_bytes();
-            room.copy_from_slice(&bytes);
-            done += 1;
-        }
-    }
-    content.extend_from_slice(room.get(..done * 3).unwrap_or_default());
-    body.get(done * 4..).unwrap_or_default()
-}
-
-/// The bits of a group of four, or [`BAD`] if one of them is none of base64.
-fn bits(group: [u8; 4]) -> u32 {
-    let [a, b, c, d] = group;
-    let [first, second, third, fourth] = &GROUP;
-    // Always there: the tables have a place for each byte.
-    let at = |table: &[u32; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(BAD);
-    at(first, a) | at(second, b) | at(third, c) | at(fourth, d)
 }

@@ -1,6 +1,9 @@
 //! Tables of encoded bodies, well formed and not.
 
 use super::*;
+use ::base64::Engine as _;
+use ::base64::engine::general_purpose::URL_SAFE;
+use ::base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 
 fn check(encoding: TransferEncoding, body: &[u8], want: &[u8]) {
@@ -28,6 +31,15 @@ fn base64_is_decoded_as_it_arrives() {
         ("a footer behind the end",   b"eA==\r\n\r\n____\r\nThis list is free\r\n", b"x"),
         ("padding too long",          b"eHR0eA====\r\n",            b"xttx"),
         ("padding cut",               b"eHR0eA=",                   b"xttx"),
+        ("URL-safe",                  b"-_-_AAD_\r\n_-8=\r\n",   b"\xFB\xFF\xBF\0\0\xFF\xFF\xEF"),
+        ("URL-safe, no padding",      b"AAAA_w",                    b"\0\0\0\xFF"),
+        ("URL-safe, a mark first",    b"AAA_\n-AAA\n_AAA\n",       b"\0\0?\xF8\0\0\xFC\0\0"),
+        ("URL-safe, two marks first", b"AA_-AAAA\n--AAAAAA\n__AAAAAA\n--AA\n", b"\0\x0F\xFE\0\0\0\xFB\xE0\0\0\0\0\xFF\xF0\0\0\0\0\xFB\xE0\0"),
+        ("URL-safe, then a delimiter", b"AA_-AAAA\n--b--\nAAAA",    b"\0\x0F\xFE\0\0\0"),
+        ("URL-safe, then a rule",     b"AA_-AAAA\n________\nAAAA",  b"\0\x0F\xFE\0\0\0"),
+        ("URL-safe, then a second",   b"AA_-AA==\nAA_-\n",          b"\0\x0F\xFE\0\0\x0F\xFE"),
+        ("marks in the other alphabet", b"AA+/\nA-A_A/\n",          b"\0\x0F\xBF\0\0?"),
+        ("a rule without padding",    b"AAAA\n______\nAAAA",        b"\0\0\0\0\0\0"),
         ("padding first",             b"=eHR0",                     b"xtt"),
         ("nothing",                   b"",                          b""),
     ];
@@ -115,7 +127,7 @@ fn a_body_tells_whether_it_is_encoded() {
 proptest! {
     #[test]
     fn pieces_make_no_difference(
-        body in proptest::collection::vec(prop_oneof![Just(b'='), Just(b'\n'), Just(b'\r'), Just(b' '), Just(b'4'), any::<u8>()], 0..300),
+        body in proptest::collection::vec(prop_oneof![Just(b'='), Just(b'\n'), Just(b'\r'), Just(b' '), Just(b'4'), Just(b'-'), Just(b'_'), Just(b'4'), any::<u8>()], 0..300),
         at in 0_usize..300,
     ) {
         for encoding in [TransferEncoding::Base64, TransferEncoding::QuotedPrintable] {
@@ -133,6 +145,22 @@ proptest! {
             prop_assert_eq!(counted + scratch.len() as u64, content.len() as u64);
             prop_assert_eq!(counter.is_malformed(), decoder.is_malformed());
         }
+    }
+
+    #[test]
+    fn url_safe_base64_gives_the_bytes_that_were_encoded(
+        bytes in proptest::collection::vec(prop_oneof![Just(0xFB), Just(0xEF), Just(0xBE), Just(0xFF), any::<u8>()], 0..300),
+        width in 60_usize..1200,
+        is_padded: bool,
+    ) {
+        // The first line shows the alphabet.
+        let bytes = [&[0, 0, 0x3F], bytes.as_slice()].concat();
+        let coded = if is_padded { URL_SAFE.encode(&bytes) } else { URL_SAFE_NO_PAD.encode(&bytes) };
+        let lines: Vec<_> = coded.as_bytes().chunks(width).collect();
+        // A last line without padding that begins like a delimiter is taken for one.
+        let is_delimiter = lines.last().is_some_and(|line| line.starts_with(b"--") || line.ends_with(b"--"));
+        prop_assume!(!is_delimiter);
+        prop_assert_eq!(TransferEncoding::Base64.decode(&lines.join(&b"\r\n"[..])), bytes);
     }
 }
 
