@@ -1,7 +1,8 @@
 //! What the header of a part says about its content: the fields `Content-*`.
 //!
 //! If a field is repeated, the first usable one counts. A missing or malformed type means
-//! `text/plain` (RFC 2045 §5.2), or `message/rfc822` within a digest.
+//! `text/plain` (RFC 2045 §5.2), or `message/rfc822` within a digest. A boundary that another field
+//! or another type names is kept, because the body may be a multipart all the same.
 //!
 //! Standards: RFC 2045, 2183, 2392, 2557.
 
@@ -29,6 +30,17 @@ pub enum Disposition {
     Attachment,
     /// Something that is not known.
     Other,
+}
+
+/// A multipart that the fields name, although their type is another one.
+#[derive(Debug, Clone)]
+pub(crate) struct OtherMultipart {
+    /// Its media type.
+    pub media_type: Cow<'static, str>,
+    /// Its boundary.
+    pub boundary: Vec<u8>,
+    /// Whether a field has this type.
+    pub is_declared: bool,
 }
 
 /// The description of the content of a part.
@@ -66,6 +78,8 @@ pub struct ContentFields {
     pub start: Option<String>,
     /// Whether the transfer encoding is unknown.
     is_encoding_unknown: bool,
+    /// What the body may be, if the type is no multipart.
+    other: Option<Box<OtherMultipart>>,
     has_encoding: bool,
     has_disposition: bool,
     is_malformed: bool,
@@ -90,6 +104,16 @@ impl ContentFields {
     #[must_use]
     pub(crate) fn is_multipart(&self) -> bool {
         self.media_type.starts_with("multipart/")
+    }
+
+    /// The multipart that the body may be, though the type is another one.
+    pub(crate) fn other_multipart(&self) -> Option<&OtherMultipart> {
+        self.other.as_deref().filter(|_| !self.is_multipart())
+    }
+
+    /// Makes a multipart of it, because the body is one.
+    pub(crate) fn become_multipart(&mut self, media_type: Cow<'static, str>, boundary: Vec<u8>) {
+        (self.media_type, self.boundary) = (media_type, Some(boundary));
     }
 
     /// The name of the file, as it is declared.
@@ -124,6 +148,9 @@ impl ContentFields {
         if self.is_typed {
             defects.note(Defect::FieldRepeated);
             let is_usable = !self.is_malformed && (!self.is_multipart() || self.boundary.is_some());
+            if is_usable {
+                self.other_type(&Parameters::parse(value));
+            }
             if is_usable || value.trim_ascii().is_empty() {
                 return;
             }
@@ -155,6 +182,9 @@ impl ContentFields {
             self.flowed = is("format", "flowed").then(|| is("delsp", "yes"));
         }
         self.boundary = boundary.map(<[u8]>::to_vec);
+        if self.boundary.is_none() {
+            self.other_type(&parameters);
+        }
         if self.media_type == "multipart/related" {
             self.start = parameters.token("start").map(|start| bare_id(&start).to_owned());
         }
@@ -162,6 +192,19 @@ impl ContentFields {
         let security = || parameters.token("protocol").or_else(|| parameters.token("smime-type"));
         let security = is_application.then(security).flatten();
         self.security_type = security.map(|value| value.to_ascii_lowercase());
+    }
+
+    /// Keeps the first boundary of a type that does not count.
+    fn other_type(&mut self, parameters: &Parameters<'_>) {
+        if self.is_multipart() || self.other.is_some() {
+            return;
+        }
+        let Some(boundary) = boundary(parameters) else { return };
+        let written = media_type(&parameters.head).filter(|kind| kind.starts_with("multipart/"));
+        let is_declared = written.is_some();
+        let media_type = written.unwrap_or_else(|| Cow::Borrowed(multipart(&parameters.head)));
+        let boundary = boundary.to_vec();
+        self.other = Some(Box::new(OtherMultipart { media_type, boundary, is_declared }));
     }
 
     fn id(&mut self, value: &[u8], defects: &mut Defects) {

@@ -39,6 +39,10 @@ pub enum Defect {
     BoundaryUnclosed,
     /// Something follows the boundary on a delimiter line.
     BoundaryJunk,
+    /// Parts stand behind the close delimiter of their `multipart`. They are not read.
+    PartsBehindEnd,
+    /// The header declares no `multipart`, and the body is one.
+    MultipartUndeclared,
     /// A delimiter closes parts within parts that were not closed themselves.
     BoundaryCrossed,
     /// Parts lie deeper than the limit. What is deeper stays opaque.
@@ -107,6 +111,8 @@ impl Defect {
             Self::BoundaryUnused => "boundary_unused",
             Self::BoundaryUnclosed => "boundary_unclosed",
             Self::BoundaryJunk => "boundary_junk",
+            Self::PartsBehindEnd => "parts_behind_end",
+            Self::MultipartUndeclared => "multipart_undeclared",
             Self::BoundaryCrossed => "boundary_crossed",
             Self::DepthOver => "depth_over",
             Self::PartsOver => "parts_over",

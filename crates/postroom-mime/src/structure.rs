@@ -8,8 +8,8 @@
 //! The parser makes one pass over the bytes without recursion. Time is linear, and memory depends
 //! only on the number of parts. Bodies are searched only for lines that could be delimiters, and
 //! not at all if no multipart is open. `message/rfc822` is a leaf. Beyond the limits, the rest is
-//! one opaque part. If a declared boundary delimits nothing, the boundary is guessed from the body,
-//! and a second pass is made.
+//! one opaque part. If a declared boundary delimits nothing, or the body is a multipart that the
+//! header does not declare, the boundary is guessed from the body, and a second pass is made.
 //!
 //! Standards: RFC 2045, 2046.
 
@@ -135,7 +135,9 @@ impl<S: ByteSource> Scanner<'_, S> {
                 self.defects.note(Defect::BoundaryJunk);
             }
             if found.delimiter.is_close {
+                let name = self.boundaries.name(found.delimiter.level);
                 self.close(found.delimiter.level, found.end)?;
+                self.look_behind(found.end, &name)?;
             } else if self.structure.entities.len() >= self.limits.parts_max {
                 self.rest(found.end);
                 return Ok(());
@@ -160,7 +162,12 @@ impl<S: ByteSource> Scanner<'_, S> {
         let is_digest = parent
             .and_then(|parent| self.structure.entities.get(parent))
             .is_some_and(|parent| parent.content.media_type == "multipart/digest");
-        let content = self.content(&header.fields, is_digest)?;
+        let mut content = self.content(&header.fields, is_digest)?;
+        let guessed = self.guessed.media_type(start).zip(self.guessed.boundary(start));
+        if let Some((media_type, boundary)) = guessed {
+            self.defects.note(Defect::MultipartUndeclared);
+            content.become_multipart(media_type, boundary.clone());
+        }
         let depth = self.open.len();
         let boundary = self.boundary(&content, depth, start);
         let is_opaque = content.is_multipart() && depth >= self.limits.depth_max;
@@ -239,7 +246,7 @@ impl<S: ByteSource> Scanner<'_, S> {
             self.defects.note(Defect::TransferEncodingComposite);
         }
         let guessed = self.guessed.boundary(start);
-        if guessed.is_some() && content.boundary.is_some() {
+        if guessed.is_some() && content.boundary.is_some() && guessed != content.boundary.as_ref() {
             self.defects.note(Defect::BoundaryUnused);
         }
         guessed.cloned().or_else(|| content.boundary.clone())
@@ -323,6 +330,17 @@ impl<S: ByteSource> Scanner<'_, S> {
             self.end_multipart(entity, end);
         }
         self.boundaries.truncate(level);
+        Ok(())
+    }
+
+    /// Takes note of a delimiter of a closed multipart soon behind its end, at `at`, unless it is
+    /// one of a multipart that is open.
+    fn look_behind(&mut self, at: u64, name: &[u8]) -> io::Result<()> {
+        let epilogue = sample(self.source.window(at, SAMPLE_BYTES)?);
+        let is_open = |line: &[u8]| self.boundaries.find(line).is_some();
+        if guess::has_part(epilogue, name, is_open) {
+            self.defects.note(Defect::PartsBehindEnd);
+        }
         Ok(())
     }
 

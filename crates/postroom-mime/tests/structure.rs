@@ -70,10 +70,15 @@ fn delimiters_are_found_as_they_arrive() {
         ("cut in a delimiter",    "--b\n\none\n--".to_owned(),                       &["text one\n--"], unclosed),
         ("cut in a header",       "--b\n\none\n--b\nContent-Type: image/png".to_owned(), &[text, "image/png image.png "], unclosed),
         ("text behind it",        "--b\n\none\n--b two\nthree\n--b--\n".to_owned(),  &["text one\n--b two\nthree"], None),
+        ("text behind it, then a field", format!("--b\n\none\n--b two\n{file}\n--b--\n"), &[text, png], Some(Defect::BoundaryJunk)),
+        ("text behind the first", format!("--b two\nContent-Type: text/plain\n\none\n--b \n{file}\n--b--\n"), &[text, png], Some(Defect::BoundaryJunk)),
+        ("text behind the outer", format!("--b\n{inner}\n--b two\n{file}\n--b--\n"), &[text, png], Some(Defect::BoundaryJunk)),
+        ("text behind a prefix",  format!("--b\n{prefix}\n--bb--\n--b two\n{file}\n--b--\n"), &[text, png], Some(Defect::BoundaryJunk)),
         ("text behind the last",  format!("--b\n\none\n--b\n{file}\n--b-- bye\nepilogue"), &[text, png], Some(Defect::BoundaryJunk)),
         ("in the middle of a line", "--b\n\none --b\ntwo\n--b--\n".to_owned(),       &["text one --b\ntwo"], None),
         ("a longer word",         "--b\n\none\n--bc\ntwo\n--b--\n".to_owned(),       &["text one\n--bc\ntwo"], None),
-        ("closed twice",          format!("--b\n\none\n--b--\n--b\n{file}\n--b--\n"), &[text], None),
+        ("closed twice",          format!("--b\n\none\n--b--\n--b\n{file}\n--b--\n"), &[text], Some(Defect::PartsBehindEnd)),
+        ("an epilogue with its name", "--b\n\none\n--b--\n--b\nbye\n".to_owned(), &[text], None),
         ("inner not closed",      format!("--b\n{inner}\n--b\n{file}\n--b--\n"),      &[text, png], Some(Defect::BoundaryCrossed)),
         ("outer a prefix of inner", format!("--b\n{prefix}\n--bb--\n--b\n{file}\n--b--\n"), &[text, png], None),
         ("inner like outer",      format!("--b\n{same}\n--b--\n--b\n{file}\n--b--\n"), &[text, png], None),
@@ -143,6 +148,46 @@ fn a_boundary_that_nothing_has_is_told_by_the_body_at_each_depth() {
     check("both", &multipart(&body), &want, Some(Defect::BoundaryUnused));
     let body = format!("--b\n{inner}\n--b\n{file}\n--b--\n");
     check("the inner one", &multipart(&body), &want, Some(Defect::BoundaryUnused));
+}
+
+#[test]
+fn a_body_that_is_a_multipart_is_one_whatever_its_type_says() {
+    let file = "Content-Type: image/png\n\nPNG";
+    let parts = format!("--b\n\none\n--b\n{file}\n--b--\n");
+    let want: &[&str] = &["text one", "image/png image.png PNG"];
+    #[rustfmt::skip]
+    let table = [
+        ("Content-Type: text/plain\nContent-Type: multipart/mixed; boundary=b\n", Defect::FieldRepeated),
+        ("Content-Type: image/png\nContent-Type: multipart/mixed; boundary=b\n",  Defect::FieldRepeated),
+        ("Content-Type: text/plain; boundary=b\n",                                Defect::MultipartUndeclared),
+        ("Content-Type: mime/multipart; boundary=b\n",                            Defect::MultipartUndeclared),
+        ("Content-Type: application/octet-stream; boundary=b\n",                  Defect::MultipartUndeclared),
+        ("",                                                                      Defect::MultipartUndeclared),
+    ];
+    for (fields, defect) in table {
+        let raw = format!("From: a@b.example\n{fields}\n{parts}");
+        check(fields, raw.as_bytes(), want, Some(defect));
+    }
+    let typed = "--b\nContent-Type: text/plain\n\none\n";
+    let raw = format!("From: a@b.example\n\n\n{typed}--b\n{file}");
+    check("not closed", raw.as_bytes(), want, Some(Defect::MultipartUndeclared));
+    // A text that only quotes one stays a text, and so does what the other field does not delimit.
+    let quoted = format!("See:\n{parts}");
+    let quoted_text = format!("text {}", quoted.trim_end());
+    let parts_text = format!("text {}", parts.trim_end());
+    #[rustfmt::skip]
+    let table: &[(&str, &str, &str, Option<Defect>)] = &[
+        ("", &quoted, &quoted_text, None),
+        ("Content-Type: text/plain\n", &parts, &parts_text, None),
+        ("Content-Type: text/plain; boundary=b\n", &quoted, &quoted_text, None),
+        ("Content-Type: text/plain; boundary=c\n", &parts, &parts_text, None),
+        ("Content-Type: text/plain\nContent-Type: multipart/mixed; boundary=c\n", &parts, &parts_text, Some(Defect::FieldRepeated)),
+        ("", "--b\n\none\n--b--\n", "text --b\n\none\n--b--", None),
+    ];
+    for (fields, body, want, defect) in table {
+        let raw = format!("From: a@b.example\n{fields}\n{body}");
+        check(fields, raw.as_bytes(), &[want], *defect);
+    }
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! A delimiter is a whole line: `--`, the boundary, perhaps `--`, then blanks. So a line always
 //! means the longest matching boundary, and one boundary may be a prefix of another. If several
-//! multiparts have the same boundary, the innermost owns the delimiter. Blanks at the end of a
+//! multiparts have the same boundary, the innermost owns the delimiter. Behind a blank, other text
+//! may follow the boundary if the next line is a field about the content. Blanks at the end of a
 //! boundary are not allowed. If they occur, the first delimiter shows whether they count.
 //!
 //! Standards: RFC 2046 §5.1.1.
@@ -13,6 +14,8 @@ use std::hash::RandomState;
 
 /// Blanks behind a boundary that still make it a delimiter.
 const BLANKS_MAX: usize = 256;
+/// What the next line begins with where other text follows a boundary.
+const CONTENT: &[u8] = b"content-";
 
 /// So many are told apart by their bytes, more by their hashes.
 const FEW: usize = 4;
@@ -77,6 +80,11 @@ impl Boundaries {
         self.hashes.truncate(count.saturating_sub(FEW));
     }
 
+    /// The boundary at a level, without blanks at its end.
+    pub(crate) fn name(&self, level: usize) -> Vec<u8> {
+        self.open.get(level).map(|boundary| boundary.name.clone()).unwrap_or_default()
+    }
+
     /// How many are open.
     pub(crate) fn count(&self) -> usize {
         self.open.len()
@@ -139,6 +147,19 @@ impl Boundaries {
         few.iter().rposition(|open| open.name == name)
     }
 
+    /// A delimiter with text behind it, of the innermost multipart or one of the outermost.
+    fn with_tail(&self, line: &[u8]) -> Option<Delimiter> {
+        let content = line.strip_prefix(b"--")?;
+        let has_tail = |open: &Boundary| {
+            let rest = content.strip_prefix(open.name.as_slice());
+            !open.name.is_empty() && rest.is_some_and(|rest| matches!(rest, [b' ' | b'\t', ..]))
+        };
+        let few = self.open.get(..FEW).unwrap_or(&self.open);
+        let innermost = self.open.last().filter(|open| has_tail(open)).map(|_| self.open.len() - 1);
+        let level = innermost.or_else(|| few.iter().rposition(has_tail))?;
+        Some(Delimiter { level, is_close: false, has_junk: true, has_blanks: false })
+    }
+
     /// A close delimiter with text behind it, of the innermost multipart: some gateways put their
     /// footers there without starting a line.
     fn with_junk(&self, content: &[u8]) -> Option<Delimiter> {
@@ -162,7 +183,11 @@ pub(crate) fn delimiter_at(
         None if line.len() == rest.len() => rest.len(),
         None => return None,
     };
-    let delimiter = boundaries.find(line.get(..length)?)?;
+    let (line, behind) = line.split_at_checked(length)?;
+    let is_part =
+        || behind.get(..CONTENT.len()).is_some_and(|start| start.eq_ignore_ascii_case(CONTENT));
+    let delimiter =
+        boundaries.find(line).or_else(|| boundaries.with_tail(line).filter(|_| is_part()))?;
     Some((delimiter, length))
 }
 
