@@ -20,7 +20,6 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("malformedHeader-noheader", "without any field everything is body, the first line too"),
     ("malformedHeaderStartsBody-noheader", "without any field everything is body, all lines of it"),
     ("malformedHeaderStartsBody-nocrlfcrlf", "lines among the fields do not end the header"),
-    ("ending-boundaries", "a delimiter is a whole line: text behind a boundary makes it none"),
     ("multi-frag", "base64 that is cut within a group keeps the bytes that are whole"),
 ];
 
