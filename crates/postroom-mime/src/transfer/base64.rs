@@ -7,8 +7,8 @@
 //!
 //! Some programs write the URL-safe alphabet, with `-` for `+` and `_` for `/`. The first line that
 //! holds one of them shows it, if no `+` or `/` came before and the line is long or makes whole
-//! groups with it. Otherwise they are skipped as other characters are. A line of such a text may begin
-//! with `--` or `__`, and its width shows that it is text.
+//! groups with it. Otherwise they are skipped as other characters are. A line of such a text may
+//! begin with `--` or `__`, and its width shows that it is text.
 //!
 //! Standards: RFC 2045 §6.8, RFC 4648 §5.
 
