@@ -1,8 +1,10 @@
 //! The description of the interface, which is made once for each version of the classes.
 
+use crate::problem::Problem;
 use bytes::Bytes;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use postroom_store::Work;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// A description of the interface for one version of the classes.
 #[derive(Debug, Clone)]
@@ -15,22 +17,70 @@ pub(crate) struct Description {
     pub tag: String,
 }
 
-/// The newest description.
+/// The newest description. It is locked while one is made, because each takes much memory until it
+/// is text: all who ask meanwhile get the same one.
 #[derive(Debug, Default)]
-pub struct Described(Mutex<Option<Description>>);
+pub struct Described(Arc<Mutex<Option<Description>>>);
 
 impl Described {
-    /// The description of a version. `None`: it was not made yet, or is no longer kept.
-    pub(crate) fn of(&self, version: i64) -> Option<Description> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.clone().filter(|kept| kept.version == version)
+    /// The description of a version, which `make` makes if it is not kept. It is kept also if
+    /// nobody waits for it any more.
+    ///
+    /// # Errors
+    ///
+    /// What `make` says; 500 when it panics.
+    pub(crate) async fn of(
+        &self,
+        version: i64,
+        work: Work,
+        make: impl FnOnce() -> Result<Description, Problem> + Send + 'static,
+    ) -> Result<Description, Problem> {
+        let mut kept = Arc::clone(&self.0).lock_owned().await;
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.version == version) {
+            return Ok(kept.clone());
+        }
+        let made = work.spawn(move || {
+            let made = make()?;
+            if kept.as_ref().is_none_or(|kept| kept.version <= made.version) {
+                *kept = Some(made.clone());
+            }
+            Ok(made)
+        });
+        made.await.map_err(|error| Problem::fault(error.to_string()))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use futures_util::future::join_all;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering;
+
+    async fn of(described: &Described, version: i64, count: &Arc<AtomicUsize>) -> Description {
+        let count = Arc::clone(count);
+        let make = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(Description { version, bytes: Bytes::new(), tag: version.to_string() })
+        };
+        described.of(version, Work::Threads, make).await.unwrap()
     }
 
-    /// Keeps a description in place of an older one.
-    pub(crate) fn keep(&self, made: &Description) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.as_ref().is_none_or(|kept| kept.version <= made.version) {
-            *kept = Some(made.clone());
+    #[tokio::test(flavor = "multi_thread")]
+    async fn all_who_ask_at_once_get_the_description_that_is_made_once() {
+        let (described, count) = (Described::default(), Arc::default());
+        let made = join_all((0..100).map(|_| of(&described, 1, &count))).await;
+        assert!(made.iter().all(|made| made.tag == "1"));
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        // The one that nobody waits for is kept too.
+        assert!(of(&described, 2, &count).now_or_never().is_none());
+        of(&described, 2, &count).await;
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+        // An older one does not take the place of a newer one.
+        for (version, makes) in [(1, 3), (2, 3)] {
+            assert_eq!(of(&described, version, &count).await.version, version);
+            assert_eq!(count.load(Ordering::Relaxed), makes);
         }
     }
 }

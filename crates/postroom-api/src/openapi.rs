@@ -62,15 +62,8 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     parameters::of(&uri, &[])?;
     let classes = app.store.classes();
-    let description = match app.described.of(classes.version()) {
-        Some(description) => description,
-        None => {
-            let made = app.store.work().spawn(move || described(&classes)).await;
-            let made = made.map_err(|error| Problem::fault(error.to_string()))??;
-            app.described.keep(&made);
-            made
-        }
-    };
+    let (version, work) = (classes.version(), app.store.work());
+    let description = app.described.of(version, work, move || described(&classes)).await?;
     if etag::is_known(&headers, &description.tag)? {
         return Ok(view::not_modified(&description.tag));
     }
