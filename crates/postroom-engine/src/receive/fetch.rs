@@ -5,12 +5,15 @@
 //! during which the connection ended, are retried. So one bad message never affects another.
 
 use crate::error::Error;
+use crate::original::Original;
 use crate::receive::header;
 use crate::receive::incomplete;
 use crate::receive::incomplete::Notice;
+use crate::receive::intake::DOUBTFUL;
 use crate::receive::intake::IncompleteMessage;
 use crate::receive::intake::Intake;
-use crate::receive::intake::why_incomplete;
+use crate::receive::intake::Wholeness;
+use crate::receive::intake::wholeness;
 use crate::receive::plan::FetchPlan;
 use crate::receive::single;
 use crate::receive::single::Single;
@@ -23,6 +26,7 @@ use crate::source::contract::Source;
 use crate::source::joining::EventJoin;
 use crate::source::message::FetchScope;
 use crate::source::message::MessageEvent;
+use crate::source::message::SourceMessage;
 use crate::source_error::SourceFailure;
 use postroom_store::MissedMessage;
 use postroom_store::SourceKey;
@@ -174,8 +178,8 @@ impl<S: Source> Fetching<'_, '_, S> {
             }
         }
         let incomplete = |key| {
-            let reason = "the server lists this message but returns no body".to_owned();
-            IncompleteMessage { key, reason, came: None }
+            let reason = "the server lists this message but returns no body";
+            IncompleteMessage::absent(key, reason.to_owned())
         };
         self.intake
             .incomplete
@@ -188,7 +192,13 @@ impl<S: Source> Fetching<'_, '_, S> {
 
     /// Fetches messages that did not arrive as a whole in other forms.
     async fn resolve(&mut self) -> Result<(), Error> {
-        while let Some(incomplete) = self.intake.incomplete.pop() {
+        self.intake.incomplete.reverse();
+        while let Some(mut incomplete) = self.intake.incomplete.pop() {
+            let is_believed = incomplete.is_doubtful && self.intake.believes();
+            if let Some((message, original)) = incomplete.came.take_if(|_| is_believed) {
+                self.intake.take(message, original, false).await?;
+                continue;
+            }
             if self.singles >= SINGLES_MAX {
                 self.intake.incomplete.push(incomplete);
                 self.intake.give_up_incomplete();
@@ -218,21 +228,33 @@ impl<S: Source> Fetching<'_, '_, S> {
     }
 
     async fn resolve_one(&mut self, incomplete: IncompleteMessage) -> Result<(), Error> {
-        let IncompleteMessage { key, mut reason, mut came } = incomplete;
-        for form in self.forms(key) {
+        let IncompleteMessage { key, mut reason, mut came, is_doubtful } = incomplete;
+        let forms = self.forms(key).into_iter().map(FetchScope::Form);
+        // At last, doubtful bytes are asked for in the way that gave them.
+        let usual = is_doubtful.then(|| self.scope(&[key]));
+        for scope in forms.chain(usual) {
             let place = self.intake.collector.spool_place();
-            match single::ask(self.source, key, FetchScope::Form(form), place).await? {
-                Single::Missed(why) if came.is_none() => reason = why,
-                Single::Missed(_) => {}
-                Single::Given(message, original) => match why_incomplete(&message, &original)? {
-                    None => return self.intake.take(message, original, true).await,
-                    Some(why) => {
-                        let best = came.as_ref().map_or(0, |(_, best)| best.size_bytes());
-                        if came.is_none() || original.size_bytes() > best {
-                            (reason, came) = (why, Some((message, original)));
-                        }
+            let (message, original) = match single::ask(self.source, key, scope, place).await? {
+                Single::Given(message, original) => (message, original),
+                Single::Missed(why) => {
+                    if came.is_none() {
+                        reason = why;
                     }
-                },
+                    continue;
+                }
+            };
+            let why = match wholeness(&message, &original)? {
+                Wholeness::Whole => return self.intake.take(message, original, true).await,
+                Wholeness::Doubtful if is_same(came.as_ref(), &original)? => {
+                    self.intake.agreed += 1;
+                    return self.intake.take(message, original, false).await;
+                }
+                Wholeness::Doubtful => DOUBTFUL.to_owned(),
+                Wholeness::Incomplete(why) => why,
+            };
+            let best = came.as_ref().map_or(0, |(_, best)| best.size_bytes());
+            if came.is_none() || original.size_bytes() > best {
+                (reason, came) = (why, Some((message, original)));
             }
         }
         let Some((message, original)) = came else {
@@ -311,4 +333,13 @@ impl<S: Source> Fetching<'_, '_, S> {
             }
         }
     }
+}
+
+/// Whether the same bytes came before.
+fn is_same(came: Option<&(SourceMessage, Original)>, now: &Original) -> Result<bool, Error> {
+    let Some((_, before)) = came.filter(|(_, before)| before.size_bytes() == now.size_bytes())
+    else {
+        return Ok(false);
+    };
+    Ok(before.hash().map_err(Error::Spool)? == now.hash().map_err(Error::Spool)?)
 }

@@ -3,7 +3,8 @@
 //! RFC822.SIZE is a hint that servers get wrong, so it never decides alone. Far fewer octets than
 //! announced, or a notice that the server wrote itself, are not the message. Then the message stays
 //! pending and is fetched again in other forms. A message that is only a little short, or has no
-//! header, is recorded, but it is never deleted at the server.
+//! header, is asked for again at once. If the same bytes come twice, it is recorded, but it is
+//! never deleted at the server.
 
 use crate::original::Original;
 use memchr::memmem;

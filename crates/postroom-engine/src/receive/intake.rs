@@ -22,9 +22,39 @@ pub(crate) struct IncompleteMessage {
     pub key: SourceKey,
     /// Why, in words for people.
     pub reason: String,
-    /// The bytes that arrived, which cannot be the whole message. `None`: no bytes arrived.
+    /// The bytes that arrived. `None`: no bytes arrived.
     pub came: Option<(SourceMessage, Original)>,
+    /// Whether the bytes that arrived are doubtful. Otherwise they cannot be the whole message.
+    pub is_doubtful: bool,
 }
+
+impl IncompleteMessage {
+    /// A message of which no bytes arrived.
+    #[must_use]
+    pub(crate) const fn absent(key: SourceKey, reason: String) -> Self {
+        Self { key, reason, came: None, is_doubtful: false }
+    }
+}
+
+/// What the bytes of an answer may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wholeness {
+    /// Nothing shows that bytes are missing.
+    Whole,
+    /// They are the whole message if the server gives them a second time: they have no header, or
+    /// line ends do not explain why they are fewer than announced.
+    Doubtful,
+    /// They cannot be the whole message, for this reason in words for people.
+    Incomplete(String),
+}
+
+/// Why a doubtful message is not recorded yet.
+pub(crate) const DOUBTFUL: &str = "the server returned bytes that have no header or are fewer \
+    than it announced, and other ones when it was asked again";
+
+/// After so many messages whose doubtful bytes came twice, the server is known to announce wrong
+/// sizes, and the others of the turn are not asked for twice.
+const AGREED_MIN: u32 = 3;
 
 /// The sorted result of a fetch.
 pub(crate) struct Intake<'a> {
@@ -36,8 +66,10 @@ pub(crate) struct Intake<'a> {
     pub missed: Vec<MissedMessage>,
     /// How many messages are not deleted at the server because they may not be whole.
     pub withheld: u64,
-    /// Messages that did not arrive, or whose bytes cannot be the whole message.
+    /// Messages that did not arrive, or whose bytes are doubtful or cannot be the whole message.
     pub incomplete: Vec<IncompleteMessage>,
+    /// How many messages had doubtful bytes that came twice.
+    pub agreed: u32,
     /// Messages whose bytes were handed on before the server contradicted them.
     pub doubted: Vec<SourceKey>,
 }
@@ -47,7 +79,7 @@ impl<'a> Intake<'a> {
     #[must_use]
     pub(crate) fn new(collector: Collector<'a>, news: &'a News) -> Self {
         let (missed, incomplete, doubted) = (vec![], vec![], vec![]);
-        Self { collector, news, missed, withheld: 0, incomplete, doubted }
+        Self { collector, news, missed, withheld: 0, incomplete, agreed: 0, doubted }
     }
 
     /// Whether single messages are asked for after the set: those that did not arrive as a whole,
@@ -85,19 +117,21 @@ impl<'a> Intake<'a> {
                 return Ok(0);
             }
             Err(NoContent::Unusable(reason)) => {
-                let reason = reason.to_owned();
-                self.incomplete.push(IncompleteMessage { key, reason, came: None });
+                self.incomplete.push(IncompleteMessage::absent(key, reason.to_owned()));
                 return Ok(0);
             }
         };
         let size_bytes = original.size_bytes();
-        match why_incomplete(&message, &original)? {
-            None => self.take(message, original, true).await?,
-            Some(reason) => {
-                let came = Some((message, original));
-                self.incomplete.push(IncompleteMessage { key, reason, came });
+        let (reason, is_doubtful) = match wholeness(&message, &original)? {
+            Wholeness::Whole => {
+                self.take(message, original, true).await?;
+                return Ok(size_bytes);
             }
-        }
+            Wholeness::Doubtful => (DOUBTFUL.to_owned(), true),
+            Wholeness::Incomplete(reason) => (reason, false),
+        };
+        let came = Some((message, original));
+        self.incomplete.push(IncompleteMessage { key, reason, came, is_doubtful });
         Ok(size_bytes)
     }
 
@@ -111,25 +145,30 @@ impl<'a> Intake<'a> {
             return;
         }
         if self.collector.take_back(key) {
-            let reason = CONTRADICTION.to_owned();
-            self.incomplete.push(IncompleteMessage { key, reason, came: None });
+            self.incomplete.push(IncompleteMessage::absent(key, CONTRADICTION.to_owned()));
         } else {
             self.withheld += u64::from(self.collector.deletes());
             self.doubted.push(key);
         }
     }
 
-    /// Gives a message to the collector, unless it is too large. `is_whole`: nothing shows that
-    /// bytes are missing.
+    /// Whether doubtful bytes are believed, because the server announces wrong sizes.
+    #[must_use]
+    pub(crate) const fn believes(&self) -> bool {
+        self.agreed >= AGREED_MIN
+    }
+
+    /// Gives a message to the collector, unless it is too large. `may_be_deleted`: its bytes are
+    /// good enough for the message to be deleted at the server.
     ///
     /// # Errors
     ///
-    /// When the spool file cannot be read, or [`Error::Unheard`].
+    /// [`Error::Unheard`].
     pub(crate) async fn take(
         &mut self,
         message: SourceMessage,
         original: Original,
-        is_whole: bool,
+        may_be_deleted: bool,
     ) -> Result<(), Error> {
         let key = message.key;
         let bytes_max = self.bytes_max(key);
@@ -137,8 +176,6 @@ impl<'a> Intake<'a> {
             self.missed.push(too_big(key, original.size_bytes(), bytes_max));
             return Ok(());
         }
-        let may_be_deleted = is_whole
-            && incomplete::may_be_deleted(message.size_bytes, &original).map_err(Error::Spool)?;
         self.withheld += u64::from(self.collector.deletes() && !may_be_deleted);
         let arrived = Arrived {
             key,
@@ -161,24 +198,26 @@ impl<'a> Intake<'a> {
     }
 }
 
-/// Why the bytes cannot be the whole message, in words for people. `None`: they may be.
+/// What the bytes may be.
 ///
 /// # Errors
 ///
 /// When the spool file cannot be read.
-pub(crate) fn why_incomplete(
-    message: &SourceMessage,
-    original: &Original,
-) -> Result<Option<String>, Error> {
+pub(crate) fn wholeness(message: &SourceMessage, original: &Original) -> Result<Wholeness, Error> {
+    let (announced, octets) = (message.size_bytes, original.size_bytes());
     if incomplete::notice(original).map_err(Error::Spool)?.is_some() {
         let reason = "the server cannot read the message, and returned a notice instead";
-        return Ok(Some(reason.to_owned()));
+        return Ok(Wholeness::Incomplete(reason.to_owned()));
     }
-    if message.is_called_part && message.size_bytes != Some(original.size_bytes()) {
+    if message.is_called_part && announced != Some(octets) {
         let reason = "the server calls what it returned a part of the message";
-        return Ok(Some(reason.to_owned()));
+        return Ok(Wholeness::Incomplete(reason.to_owned()));
     }
-    Ok(incomplete::too_few(message.size_bytes, original.size_bytes()))
+    if let Some(reason) = incomplete::too_few(announced, octets) {
+        return Ok(Wholeness::Incomplete(reason));
+    }
+    let is_whole = incomplete::may_be_deleted(announced, original).map_err(Error::Spool)?;
+    Ok(if is_whole { Wholeness::Whole } else { Wholeness::Doubtful })
 }
 
 /// The record of a message that is too large.

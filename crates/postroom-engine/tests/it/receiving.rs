@@ -121,6 +121,50 @@ async fn a_fault_in_one_message_leaves_the_others_and_is_named() {
     }
 }
 
+/// The bytes of the second message, changed.
+fn second(world: &World, change: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    change(&world.sandbox.messages(ANNA, "INBOX")[1].bytes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_may_lack_some_are_asked_for_again_before_they_are_recorded() {
+    let table: [fn(&[u8]) -> Vec<u8>; 4] = [
+        |whole| whole[..whole.len() - 3].to_vec(),
+        |whole| whole[..whole.len() * 85 / 100].to_vec(),
+        |whole| whole[whole.len() / 5..].to_vec(),
+        |whole| vec![0; whole.len()],
+    ];
+    for (row, change) in table.iter().enumerate() {
+        for times in [1, 2] {
+            let world = with(&["a", "b-has-a-longer-subject", "c"]).await;
+            let act = Action::Message(MessageFault::Body(second(&world, change)));
+            script(&world, Point::ImapMessage(Some(2)), When::First(times), act);
+            let (engine, folder) = receiving(&world, json!({})).await;
+            until_proven(&world, folder, 3).await;
+            // The same bytes twice are the message, as far as anybody knows.
+            let of_second = |it: &Entity| it.text("subject") == Some("b-has-a-longer-subject");
+            let is_whole = |it: &Entity| of_second(it) && it.number("size") == Some(88);
+            let has_whole = world.list(MESSAGES).await.iter().any(is_whole);
+            assert_eq!(has_whole, times == 1, "row {row}");
+            engine.stop().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_sizes_are_wrong_is_not_asked_twice_for_everything() {
+    let subjects = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let world = with(&subjects).await;
+    let act = Action::Message(MessageFault::SizeOffBy(10));
+    script(&world, Point::ImapMessage(None), When::Always, act);
+    let (engine, folder) = receiving(&world, json!({})).await;
+    until_proven(&world, folder, 8).await;
+    assert_eq!(world.subjects().await, subjects);
+    // One command for all, and one for each of three.
+    assert_eq!(lines(&world, "BODY.PEEK[]"), 4);
+    engine.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn odd_facts_about_a_message_do_not_keep_it_from_being_stored() {
     for fault in [
