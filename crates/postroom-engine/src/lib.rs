@@ -96,6 +96,8 @@ mod attempts;
 
 mod worn;
 
+mod surveys;
+
 mod receiver;
 
 mod sender;

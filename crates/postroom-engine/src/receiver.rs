@@ -22,20 +22,18 @@ use crate::receive::Left;
 use crate::receive::known::Known;
 use crate::receive::plan::FetchedAlone;
 use crate::receive::turn::Turn;
-use crate::renamed::Examined;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::Trouble;
-use crate::report::leaves_others;
 use crate::shared::Shared;
 use crate::source::contract::Connector;
 use crate::source::contract::Source;
-use crate::survey::survey;
+use crate::surveys::Surveys;
+use crate::worn::Rest;
 use crate::worn::Round;
 use crate::worn::Wear;
 use crate::worn::WearLimits;
 use postroom_model::FolderId;
-use postroom_model::options;
 use postroom_watch::Watcher;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,13 +68,12 @@ pub(crate) async fn run<C: Connector>(
         alone: Alone::default(),
         alerts: Alerts::default(),
         polls: Polls::default(),
-        survey: None,
-        examined: Examined::default(),
+        surveys: Surveys::default(),
         saved: setup.borrow().saved,
-        has_surveyed: false,
         has_polled: false,
         has_progressed: false,
         was_refused: false,
+        rest: Rest::default(),
         renewed: None,
         attempts: Attempts::new(setup.borrow().was_let_in),
     };
@@ -127,18 +124,16 @@ struct Receiver<C> {
     alone: Alone,
     alerts: Alerts,
     polls: Polls,
-    survey: Option<Visit>,
-    /// The mailboxes that were compared with those that are gone.
-    examined: Examined,
+    surveys: Surveys,
     /// [`Account::saved`] when the folders were made due last.
     saved: [u8; 16],
-    has_surveyed: bool,
     /// Whether a poll went well on the present connection.
     has_polled: bool,
     /// Whether something was recorded since the last failure.
     has_progressed: bool,
     /// Whether the server refused to show a folder in this round.
     was_refused: bool,
+    rest: Rest,
     /// When a connection was last made again because of that.
     renewed: Option<Instant>,
     attempts: Attempts,
@@ -151,14 +146,14 @@ impl<C: Connector> Receiver<C> {
         self.attempts = Attempts::new(same_login && self.attempts.was_let_in());
         self.known.clear();
         (self.alone, self.polls) = (Alone::default(), Polls::default());
-        (self.survey, self.has_surveyed, self.examined) = (None, false, Examined::default());
+        self.surveys = Surveys::default();
     }
 
     /// Makes survey and folders due after somebody asked to try at once or saved a password.
     fn heed(&mut self, account: &Account) {
         if std::mem::replace(&mut self.saved, account.saved) != account.saved {
             self.polls = Polls::default();
-            self.survey = None;
+            self.surveys.look_anew();
             self.known.values_mut().for_each(Known::look_anew);
         }
     }
@@ -180,7 +175,7 @@ impl<C: Connector> Receiver<C> {
         if std::mem::take(&mut self.has_progressed) {
             self.attempts.has_progressed();
         }
-        let failed = self.attempts.failed(&self.shared, error, self.has_surveyed);
+        let failed = self.attempts.failed(&self.shared, error, self.surveys.has_listed());
         self.reporter.receiving(failed.state, failed.trouble).await;
         Instant::now() + failed.delay
     }
@@ -192,7 +187,7 @@ impl<C: Connector> Receiver<C> {
         account: &mut Arc<Account>,
         setup: &mut Watcher<Arc<Account>>,
     ) -> Result<Ended, Error> {
-        if self.attempts.went_well() && !self.has_surveyed {
+        if self.attempts.went_well() && !self.surveys.has_listed() {
             self.reporter.receiving(State::Connecting, Trouble::default()).await;
         }
         let mut connection =
@@ -200,13 +195,19 @@ impl<C: Connector> Receiver<C> {
         self.alerts.begin();
         let mut wear = Wear::new(Instant::now());
         let limits = WearLimits::of(&self.shared.settings);
-        self.has_polled = false;
+        (self.has_polled, self.rest) = (false, Rest::default());
         loop {
             self.heed(account);
             self.hear(account, &mut connection);
             self.alone.start(&self.pool, account, setup);
-            let round = self.visit_due(account, &mut connection, setup).await?;
-            let (polled, next_survey) = (round.polled, self.next_survey(account));
+            let round = match self.visit_due(account, &mut connection, setup).await {
+                Err(_) if self.rest.is_stale() => {
+                    connection.log_out().await;
+                    return Ok(Ended::Worn);
+                }
+                round => round?,
+            };
+            let (polled, next_survey) = (round.polled, self.surveys.next(account));
             self.alone.start(&self.pool, account, setup);
             wear.add(round);
             let is_changed = setup.has_changed().unwrap_or(true);
@@ -246,6 +247,7 @@ impl<C: Connector> Receiver<C> {
             if !connection.is_alive().await? {
                 return Ok(Ended::Worn);
             }
+            self.rest.begin();
         }
     }
 
@@ -257,7 +259,7 @@ impl<C: Connector> Receiver<C> {
         setup: &Watcher<Arc<Account>>,
     ) -> Result<Round, Error> {
         // After a survey that failed, the folders come first, because it may end each connection.
-        if self.survey.as_ref().is_none_or(Visit::went_well) {
+        if self.surveys.last().is_none_or(Visit::went_well) {
             self.survey_if_due(account, source).await?;
         }
         let before = std::mem::take(&mut self.has_progressed);
@@ -277,22 +279,16 @@ impl<C: Connector> Receiver<C> {
 
     /// Whether a whole round of `polled` folders went well. A login alone proves nothing.
     fn is_well(&self, account: &Account, polled: usize) -> bool {
-        let has_listed = self.survey.as_ref().is_some_and(Visit::went_well);
+        let has_listed = self.surveys.last().is_some_and(Visit::went_well);
         has_listed && (polled > 0 || self.polls.told(account).is_none())
     }
 
     /// Reports the state of the account while its connection is open.
     async fn report(&self, account: &Account) {
-        let trouble = self.polls.trouble(account, self.survey.as_ref(), &self.shared.clock);
+        let trouble = self.polls.trouble(account, self.surveys.last(), &self.shared.clock);
         let state = if trouble.is_some() { State::Degraded } else { State::Ready };
         let trouble = trouble.unwrap_or_else(|| Trouble::new(self.alerts.shown()));
         self.reporter.receiving(state, trouble).await;
-    }
-
-    /// When the next survey is due.
-    fn next_survey(&self, account: &Account) -> Instant {
-        let interval = account.options.duration(&options::SURVEY_INTERVAL);
-        self.survey.as_ref().map_or_else(Instant::now, |visit| visit.next(interval))
     }
 
     /// Surveys if that is due. If the server refuses the list, the known folders are still polled.
@@ -301,22 +297,8 @@ impl<C: Connector> Receiver<C> {
         account: &Account,
         source: &mut C::Source,
     ) -> Result<(), Error> {
-        if self.next_survey(account) > Instant::now() {
-            return Ok(());
-        }
-        match survey(&self.shared, account, source, &mut self.examined).await {
-            Ok(found) => {
-                self.polls.surveyed(account, &found.names);
-                self.has_surveyed = true;
-                self.survey = Some(Visit::good(false).with_trouble(found.trouble));
-            }
-            Err(error) => {
-                self.survey = Some(Visit::bad_survey(self.survey.as_ref(), &self.shared, &error));
-                if !leaves_others(&error) {
-                    return Err(error);
-                }
-            }
-        }
+        let found = self.surveys.if_due(&self.shared, account, source, &mut self.rest).await?;
+        found.iter().for_each(|names| self.polls.surveyed(account, names));
         Ok(())
     }
 
@@ -337,7 +319,7 @@ impl<C: Connector> Receiver<C> {
                 break;
             }
             let (survey, poll) =
-                (self.next_survey(account), self.polls.next(account, Some(folder.id)));
+                (self.surveys.next(account), self.polls.next(account, Some(folder.id)));
             let others_due = poll.map_or(survey, |poll| poll.min(survey));
             let turn = Turn { setup, others_due };
             let mailbox = MonitoredMailbox { account, folder };
@@ -384,9 +366,13 @@ impl<C: Connector> Receiver<C> {
             Err(error) if !matches!(error, Error::FolderGone) => error,
             done => {
                 self.polls.visited(folder.id, Visit::after(done.unwrap_or(Left::Nothing)));
+                self.rest.served();
                 return Ok(true);
             }
         };
+        if !has_progressed && self.rest.blames(self.polls.visit(folder.id), &error) {
+            return Err(error);
+        }
         known.look_closely();
         if matches!(error, Error::OtherClasses) {
             return Err(error);

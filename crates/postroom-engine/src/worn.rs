@@ -4,7 +4,11 @@
 //! refuses, on every connection that was made before, a Maildir that was put back from a backup;
 //! on a connection that is made afterwards it opens it.
 
+use crate::error::Error;
+use crate::polls::Visit;
+use crate::report::leaves_others;
 use crate::settings::Settings;
+use crate::source_error::SourceFailure;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -37,6 +41,44 @@ impl WearLimits {
     #[must_use]
     pub(crate) fn of(settings: &Settings) -> Self {
         Self { age: settings.connection_longest, renewals_apart: settings.reconnect_longest }
+    }
+}
+
+/// Whether a connection was idle before what it is asked for now.
+///
+/// Some servers and proxies let an idle session die, still answer NOOP, and refuse or end what
+/// comes next. What went well before is then asked for on a new connection before anybody is told.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    was_idle: bool,
+    is_stale: bool,
+}
+
+impl Rest {
+    /// The connection was idle, and has served nothing since.
+    pub(crate) fn begin(&mut self) {
+        self.was_idle = true;
+    }
+
+    /// It has served something.
+    pub(crate) fn served(&mut self) {
+        self.was_idle = false;
+    }
+
+    /// Whether an error may come from the connection alone; `before` is the last visit for the same
+    /// purpose. Then the connection is stale.
+    pub(crate) fn blames(&mut self, before: Option<&Visit>, error: &Error) -> bool {
+        let has_ended = matches!(error.source_failure(), Some(SourceFailure::Ended));
+        let is_of_connection = has_ended || leaves_others(error);
+        let is_stale = self.was_idle && is_of_connection && before.is_some_and(Visit::went_well);
+        self.is_stale |= is_stale;
+        is_stale
+    }
+
+    /// Whether the connection is stale.
+    #[must_use]
+    pub(crate) const fn is_stale(&self) -> bool {
+        self.is_stale
     }
 }
 

@@ -16,6 +16,7 @@ use crate::fetch::Fetch;
 use crate::items::FetchItems;
 use crate::limits::ImapOptions;
 use crate::mailbox::MailboxName;
+use crate::newer_forms::NewerForm;
 use crate::opening::LoginState;
 use crate::opening::Opened;
 use crate::opening::adopt;
@@ -148,9 +149,10 @@ impl ImapConnection {
     ///
     /// [`Error::Refused`], or what ended the connection.
     pub async fn list(&mut self) -> Result<Mailboxes, Error> {
-        let extended =
-            self.capabilities.has("LIST-EXTENDED") && self.capabilities.has("SPECIAL-USE");
-        let all = match self.ask(Command::list("*", extended)).await {
+        let extended = self.capabilities.has("LIST-EXTENDED")
+            && self.capabilities.has("SPECIAL-USE")
+            && self.options.newer_forms.allow(NewerForm::ExtendedList);
+        let all = match self.list_all(extended).await {
             // QUIRK(ProtonMail): https://github.com/jstedfast/MailKit/issues/674
             Err(error) if extended && error.is_of_the_form() => {
                 self.ask(Command::list("*", false)).await
@@ -179,6 +181,15 @@ impl ImapConnection {
             vacant.insert(inbox);
         }
         Ok(Mailboxes { listed: listed.into_values().collect(), over_count, is_whole })
+    }
+
+    async fn list_all(&mut self, extended: bool) -> Result<CommandResponses, Error> {
+        let command = Command::list("*", extended);
+        if extended {
+            self.ask_newer(NewerForm::ExtendedList, command).await
+        } else {
+            self.ask(command).await
+        }
     }
 
     /// Finds INBOX, which every account has (RFC 3501 §5.1), for servers that do not list it.
@@ -299,8 +310,14 @@ impl ImapConnection {
     ///
     /// As [`Self::uid_search`].
     pub async fn search(&mut self, criteria: &str) -> Result<SearchResult, Error> {
-        let compact = self.capabilities.has("ESEARCH") || self.capabilities.has("IMAP4REV2");
-        let answer = match self.ask(Command::uid_search(criteria, compact)?).await {
+        let compact = (self.capabilities.has("ESEARCH") || self.capabilities.has("IMAP4REV2"))
+            && self.options.newer_forms.allow(NewerForm::ExtendedSearch);
+        let command = Command::uid_search(criteria, compact)?;
+        let answer = match compact {
+            true => self.ask_newer(NewerForm::ExtendedSearch, command).await,
+            false => self.ask(command).await,
+        };
+        let answer = match answer {
             Err(error) if compact && error.is_of_the_form() => {
                 self.ask(Command::uid_search(criteria, false)?).await?
             }
@@ -379,6 +396,17 @@ impl ImapConnection {
         let answer = receiver.await.map_err(|_| Error::Ended)??;
         self.capabilities = Arc::clone(&answer.capabilities);
         Ok(answer)
+    }
+
+    /// Sends a newer form of a command, and notes whether it ends the connection.
+    pub(crate) async fn ask_newer(
+        &mut self,
+        form: NewerForm,
+        command: Command,
+    ) -> Result<CommandResponses, Error> {
+        let result = self.ask(command).await;
+        self.options.newer_forms.answered(form, &result);
+        result
     }
 
     pub(crate) async fn request(

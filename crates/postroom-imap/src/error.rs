@@ -276,7 +276,9 @@ fn later(code: Option<&str>, text: &str, login: bool) -> Option<ImapVerdict> {
     let text = text.to_ascii_lowercase();
     let by_code = code.is_some_and(|code| LATER_CODES.iter().any(|l| l.eq_ignore_ascii_case(code)));
     let says = |words: &[&str]| words.iter().any(|words| text.contains(words));
-    let by_words = says(&TRAFFIC_WORDS) || says(&LATER_WORDS) && !(login && says(&BLAME_WORDS));
+    // "Too many arguments" is about the form of a command.
+    let is_of_load = says(&LATER_WORDS) && !text.contains("too many arguments");
+    let by_words = says(&TRAFFIC_WORDS) || is_of_load && !(login && says(&BLAME_WORDS));
     (by_code || by_words).then(|| ImapVerdict::RetryLater { after: suggested(&text) })
 }
 
@@ -324,6 +326,7 @@ mod tests {
             (no("LOGIN", None, "Login failed. Try again later"), ImapVerdict::Credentials),
             (no("LOGIN", Some("UNAVAILABLE"), "Login failed"), later),
             (no("SELECT", None, "failed, try again"), later),
+            (no("SELECT", None, "Too many arguments"), ImapVerdict::Refused),
             (no("AUTHENTICATE", Some("LIMIT"), "x"), later),
             (no("SELECT", Some("NONEXISTENT"), "x"), ImapVerdict::Refused),
             (no("SELECT", None, "x"), ImapVerdict::Refused),

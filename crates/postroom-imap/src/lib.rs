@@ -20,6 +20,8 @@
 
 mod error;
 
+mod newer_forms;
+
 mod limits;
 
 mod mailbox;
@@ -79,6 +81,7 @@ pub use fetch::{Fetch, FetchEvent};
 pub use items::FetchItems;
 pub use limits::{ImapDeadlines, ImapLimits, ImapOptions};
 pub use mailbox::MailboxName;
+pub use newer_forms::NewerForms;
 pub use response::{Body, Fetched, Listed, Namespace, Namespaces, Response, Selected, Status};
 pub use session::{Completion, Session, SessionEvent};
 pub use set::UidSet;

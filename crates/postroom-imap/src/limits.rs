@@ -1,5 +1,6 @@
 //! How much a server may send, and how long we wait for it.
 
+use crate::newer_forms::NewerForms;
 use postroom_model::options::MechanismChoice;
 use std::time::Duration;
 
@@ -94,6 +95,8 @@ pub struct ImapOptions {
     pub client_id: Vec<(String, String)>,
     /// How a password is sent.
     pub mechanism: MechanismChoice,
+    /// What earlier connections to the same server know of it.
+    pub newer_forms: NewerForms,
 }
 
 impl Default for ImapOptions {
@@ -105,6 +108,7 @@ impl Default for ImapOptions {
             deadlines: ImapDeadlines::default(),
             client_id: vec![field("name", "Postroom"), field("version", version)],
             mechanism: MechanismChoice::Best,
+            newer_forms: NewerForms::default(),
         }
     }
 }

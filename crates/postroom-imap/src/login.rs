@@ -9,6 +9,7 @@ use crate::connection::ImapConnection;
 use crate::error::Error;
 use crate::error::ImapVerdict;
 use crate::error::Refusal;
+use crate::newer_forms::NewerForm;
 use postroom_model::options::MechanismChoice;
 use postroom_net::Credentials;
 use postroom_net::SaslError;
@@ -72,11 +73,15 @@ impl ImapConnection {
             }
             Secret::Password(password) => password,
         };
+        let newer_forms = self.options.newer_forms.clone();
         let is_offered = |mechanism: Mechanism| match mechanism {
             // Here it is a command of its own.
             Mechanism::Login => !offers.has("LOGINDISABLED"),
             Mechanism::ScramPlus | Mechanism::Scram | Mechanism::CramMd5 | Mechanism::Plain => {
-                offers.has(&format!("AUTH={}", mechanism.name()))
+                let is_left_out = mechanism == Mechanism::Plain
+                    && !offers.has("LOGINDISABLED")
+                    && !newer_forms.allow(NewerForm::AuthenticatePlain);
+                offers.has(&format!("AUTH={}", mechanism.name())) && !is_left_out
             }
         };
         let binding = self.login.binding.clone();
@@ -94,7 +99,8 @@ impl ImapConnection {
                 }
                 Ok(None) if mechanism == Mechanism::Plain => {
                     let message = sasl::plain(credentials);
-                    self.ask(Command::authenticate(offers, "PLAIN", &message, b"*\r\n")).await
+                    let command = Command::authenticate(offers, "PLAIN", &message, b"*\r\n");
+                    self.ask_newer(NewerForm::AuthenticatePlain, command).await
                 }
                 Ok(None) => self.ask(Command::login(offers, &credentials.login, password)?).await,
                 Err(error) => Err(Error::Login(error)),
@@ -112,11 +118,13 @@ impl ImapConnection {
 
     /// Sends ID, because some providers refuse clients that do not. A refusal has no consequence.
     async fn identify(&mut self) -> Result<(), Error> {
-        if !self.capabilities.has("ID") || self.options.client_id.is_empty() {
+        let is_wanted = !self.options.client_id.is_empty();
+        let is_allowed = self.options.newer_forms.allow(NewerForm::Id);
+        if !self.capabilities.has("ID") || !is_wanted || !is_allowed {
             return Ok(());
         }
         let command = Command::id(&self.capabilities, &self.options.client_id)?;
-        match self.ask(command).await {
+        match self.ask_newer(NewerForm::Id, command).await {
             Ok(_) => Ok(()),
             Err(error) if error.leaves_connection_open() => Ok(()),
             Err(error) => Err(error),

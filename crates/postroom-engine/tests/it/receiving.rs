@@ -4,6 +4,7 @@ use crate::world::ANNA;
 use crate::world::PASSWORD;
 use crate::world::World;
 use postroom_engine::Supervisor;
+use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::builtin::ACCOUNTS;
@@ -18,6 +19,7 @@ use postroom_sandbox::Point;
 use postroom_sandbox::Rule;
 use postroom_sandbox::RuleId;
 use postroom_sandbox::When;
+use postroom_store::NewsPage;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -224,6 +226,32 @@ async fn a_mailbox_that_is_counted_and_not_listed_is_told_and_costs_no_other_fol
     world.sandbox.unscript_all();
     until_proven(&world, folder, 1).await;
     engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_dies_in_a_pause_is_replaced_before_anybody_is_told() {
+    for act in [
+        Action::End(Ending::Close),
+        Action::Reply(b"* BYE idle for too long\r\n".to_vec()),
+        Action::tagged("NO the session has expired"),
+    ] {
+        let world = with(&["a"]).await;
+        let rule = script(&world, EXAMINE, When::Nth(2), act.clone());
+        let (engine, folder) = receiving(&world, json!({})).await;
+        until_proven(&world, folder, 1).await;
+        assert_eq!(world.sandbox.acted_count(rule), 0, "{act:?}");
+        world.sandbox.transcript_clear();
+        deliver(&world, "b");
+        until_proven(&world, folder, 2).await;
+        assert_eq!((world.sandbox.acted_count(rule), lines(&world, "AUTHENTICATE")), (1, 1), "{act:?}");
+        let domain = Domain::default_domain();
+        let NewsPage::News { news, .. } = world.store.news(&domain, 0, 1000).await.unwrap() else {
+            panic!("no news");
+        };
+        let states = news.iter().filter_map(|one| one.after.as_ref()?.text("state"));
+        assert_eq!(states.filter(|state| *state == "degraded").count(), 0, "{act:?}");
+        engine.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use crate::peer::Peer;
 use crate::peer::connect;
+use crate::peer::connect_with;
 use crate::peer::credentials;
 use crate::peer::options;
 use postroom_imap::ImapConnection;
@@ -10,6 +11,7 @@ use postroom_imap::MailboxName;
 use postroom_imap::Mode;
 use postroom_net::Credentials;
 use postroom_net::Secret;
+use tokio::io::DuplexStream;
 
 #[tokio::test(start_paused = true)]
 async fn plain_goes_with_the_command_and_id_follows() {
@@ -46,12 +48,64 @@ async fn plain_waits_where_it_must_and_capabilities_are_asked_for() {
 async fn login_stands_in_for_a_broken_plain() {
     let (mut connection, mut peer) = connect("AUTH=PLAIN SASL-IR").await;
     let server = async {
-        peer.complete("AUTHENTICATE", "", "BAD what?").await;
+        peer.complete("AUTHENTICATE", "", "BAD Too many arguments").await;
         let line = peer.answer("LOGIN", "* CAPABILITY X\r\n").await;
         assert_eq!(line, "LOGIN \"anna\" \"secret\"");
     };
     let client = async { connection.login(&credentials()).await.unwrap() };
     tokio::join!(server, client);
+}
+
+/// Two connections that end by the first command, and a third one.
+async fn after_two_ends(capabilities: &str) -> (ImapConnection, Peer<DuplexStream>) {
+    let options = options();
+    for end in ["", "* BYE what?\r\n"] {
+        let (mut connection, mut peer) = connect_with(capabilities, &options).await;
+        let server = async {
+            peer.take_command().await;
+            peer.send(end.as_bytes()).await;
+            drop(peer);
+        };
+        let client = async {
+            if capabilities.contains("AUTH") {
+                connection.login(&credentials()).await.map(drop)
+            } else if capabilities.contains("LIST") {
+                connection.list().await.map(drop)
+            } else {
+                connection.search("ALL").await.map(drop)
+            }
+        };
+        let ((), result) = tokio::join!(server, client);
+        assert!(!result.unwrap_err().leaves_connection_open());
+    }
+    connect_with(capabilities, &options).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_two_connections_is_left_out_of_the_next_one() {
+    let credentials = credentials();
+    let (mut connection, mut peer) = after_two_ends("AUTH=PLAIN SASL-IR").await;
+    let server = peer.answer("LOGIN", "* CAPABILITY X\r\n");
+    let (_, result) = tokio::join!(server, connection.login(&credentials));
+    result.unwrap();
+    let (mut connection, mut peer) = after_two_ends("ESEARCH").await;
+    let server = peer.answer("UID SEARCH ALL", "* SEARCH 1 2\r\n");
+    let (_, result) = tokio::join!(server, connection.uid_search("ALL"));
+    assert_eq!(result.unwrap(), [1, 2]);
+    let (mut connection, mut peer) = after_two_ends("LIST-EXTENDED SPECIAL-USE").await;
+    let server = peer.answer("LIST \"\" \"*\"", "* LIST () \"/\" INBOX\r\n");
+    let (line, result) = tokio::join!(server, connection.list());
+    assert_eq!(line, "LIST \"\" \"*\"");
+    assert_eq!(result.unwrap().listed.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mechanism_that_ends_connections_is_kept_where_there_is_no_other() {
+    let credentials = credentials();
+    let (mut connection, mut peer) = after_two_ends("AUTH=PLAIN SASL-IR LOGINDISABLED").await;
+    let server = peer.answer("AUTHENTICATE PLAIN", "* CAPABILITY X\r\n");
+    let (_, result) = tokio::join!(server, connection.login(&credentials));
+    result.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,13 +14,40 @@ use postroom_imap::ImapDeadlines;
 use postroom_imap::ImapLimits;
 use postroom_imap::ImapOptions;
 use postroom_imap::ImapVerdict;
+use postroom_imap::NewerForms;
 use postroom_model::options;
 use postroom_net::Credentials;
+use postroom_net::Endpoint;
 use postroom_net::Secret;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
-/// Makes IMAP connections.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ImapConnector;
+/// Makes IMAP connections for one account.
+#[derive(Debug, Default)]
+pub(crate) struct ImapConnector {
+    /// What the connections to a server know of it.
+    known: Mutex<Option<KnownServer>>,
+}
+
+#[derive(Debug)]
+struct KnownServer {
+    endpoint: Endpoint,
+    newer_forms: NewerForms,
+}
+
+impl ImapConnector {
+    /// What is known of a server. It is forgotten when the account has another one.
+    fn newer_forms(&self, endpoint: &Endpoint) -> NewerForms {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref().filter(|known| known.endpoint == *endpoint) {
+            return known.newer_forms.clone();
+        }
+        let newer_forms = NewerForms::default();
+        let (endpoint, forms) = (endpoint.clone(), newer_forms.clone());
+        *known = Some(KnownServer { endpoint, newer_forms: forms });
+        newer_forms
+    }
+}
 
 impl Connector for ImapConnector {
     type Source = ImapSource;
@@ -34,7 +61,8 @@ impl Connector for ImapConnector {
         // An account without IMAP has no receiver.
         let server = account.imap.as_ref().ok_or(Error::Superseded)?;
         let mut credentials = shared.credentials(account, ServerKind::Imap).await?;
-        let options = options(shared, account, waits);
+        let newer_forms = self.newer_forms(&server.endpoint);
+        let options = ImapOptions { newer_forms, ..options(shared, account, waits) };
         let refused = match log_in(shared, account, server, &options, &mut credentials).await {
             Err(error) if is_refused(&error, &credentials) => error,
             logged_in => return Ok(ImapSource::new(logged_in?)),
