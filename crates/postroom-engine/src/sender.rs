@@ -19,6 +19,7 @@ use crate::send::kept::Ready;
 use crate::send::pace::Pace;
 use crate::send::pause::Pause;
 use crate::send::prepare;
+use crate::send::suspect::AboutAccount;
 use crate::send::suspect::Suspect;
 use crate::send::suspended;
 use crate::send::transmit;
@@ -147,7 +148,7 @@ impl Sender {
             }
             self.pause = None;
         }
-        loop {
+        while !self.stop.is_cancelled() {
             if let Some(ready) = self.pace.ready_at(Instant::now()) {
                 return Ok(ready);
             }
@@ -159,9 +160,6 @@ impl Sender {
             if has_more {
                 has_more = prepare::prepare_page(&self.shared, account).await?;
             }
-            if self.stop.is_cancelled() {
-                break;
-            }
         }
         self.well().await;
         self.next(account).await
@@ -169,8 +167,10 @@ impl Sender {
 
     async fn claim(&self, account: &Account, now_ms: i64) -> Result<Vec<Claimed>, Error> {
         let due = backoff::due_at(&account.options, now_ms);
-        let count = if self.pace.is_slow() { 1 } else { CLAIM };
-        Ok(self.shared.store.delivery_claim(account.id, due, count).await?)
+        let takes_many = self.suspect.is_at_limit() || !self.pace.is_slow();
+        let count = if takes_many { CLAIM } else { 1 };
+        let claimed = self.shared.store.delivery_claim(account.id, due, count).await?;
+        self.suspect.probe(&self.shared.store, claimed).await
     }
 
     /// Sends the claimed deliveries. If one fails, those that were not begun are given back.
@@ -240,21 +240,18 @@ impl Sender {
         };
         if ended.as_ref().is_ok_and(|handed_over| handed_over.was_accepted) {
             self.pace.accepted(Instant::now());
-            self.suspect.clear();
         }
-        let limit = match &ended {
-            Ok(handed_over) => handed_over.limit.clone(),
-            Err(error) => error.limit().cloned(),
+        let is_hint = match self.suspect.about_account(&claimed, &ended) {
+            AboutAccount::Yes(reply) => return self.limited(account, claimed, reply).await,
+            about_account => about_account == AboutAccount::Perhaps,
         };
-        if let Some(reply) = limit {
-            return self.limited(account, claimed, reply).await;
-        }
         let message = claimed.message;
         match &ended {
             Err(postroom_smtp::Error::Credentials { reply })
                 if reply.login_refusal() == LoginRefusal::Encryption =>
             {
-                self.shared.store.delivery_release(message).await?;
+                let verdict = verdict::unencrypted(reply);
+                self.held.settle(claimed, verdict).await?;
                 return ended.map(drop).map_err(Error::from);
             }
             Err(error) if error.is_out_of_step() => self.kept.speak_in_turn(),
@@ -264,6 +261,7 @@ impl Sender {
             verdict::of_attempt(&self.shared, &mut claimed, &ended, &account.options).await;
         self.held.settle(claimed, verdict).await?;
         match ended {
+            Ok(_) | Err(_) if is_hint => Ok(()),
             Ok(_) => {
                 self.suspect.clear();
                 self.well().await;
@@ -288,6 +286,8 @@ impl Sender {
         claimed: Claimed,
         reply: Reply,
     ) -> Result<(), Error> {
+        self.suspect.limited(&claimed);
+        self.kept.limited(&reply);
         let pause = self.pace.limited();
         let error = Error::Limited { reply, pause };
         let verdict = verdict::limited(&claimed, chain(&error), pause, &account.options);
@@ -378,7 +378,7 @@ impl Sender {
         self.failures = 0;
         self.pause = None;
         self.pace = Pace::default();
-        self.suspect.clear();
+        self.suspect.accepted();
         let hastened =
             self.shared.store.delivery_hasten(account.id, self.shared.clock.now_ms()).await;
         if let Err(error) = hastened {

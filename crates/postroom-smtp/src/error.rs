@@ -148,11 +148,34 @@ impl Error {
         }
     }
 
-    /// The reply, if it says that the account has reached a sending limit.
+    /// The reply, if it says that the account has reached a sending limit. A hint suffices where
+    /// no recipient and no text was named yet.
     #[must_use]
     pub fn limit(&self) -> Option<&Reply> {
         let is_login = matches!(self, Self::Credentials { .. });
-        self.reply().filter(|it| !is_login && (it.is_over_limit() || it.hints_at_limit()))
+        let is_named = matches!(self, Self::Reply { command: "RCPT" | "DATA", .. });
+        let is_limit = |it: &&Reply| it.is_over_limit() || (!is_named && it.hints_at_limit());
+        self.reply().filter(|it| !is_login && is_limit(it))
+    }
+
+    /// The reply, if it may be about the account, and may be about its message alone.
+    #[must_use]
+    pub fn hint(&self) -> Option<&Reply> {
+        match self {
+            Self::Reply { command: "RCPT" | "DATA", reply } if reply.hints_at_limit() => {
+                Some(reply)
+            }
+            Self::Reply { .. }
+            | Self::Credentials { .. }
+            | Self::Connect(_)
+            | Self::Login(_)
+            | Self::Protocol { .. }
+            | Self::Lost { .. }
+            | Self::Timeout { .. }
+            | Self::Unsupported { .. }
+            | Self::Abandoned { .. }
+            | Self::OutcomeUnknown { .. } => None,
+        }
     }
 
     /// Whether the replies may no longer match the commands that were sent together.

@@ -9,7 +9,7 @@
 use crate::reply::Reply;
 
 /// Words for a sending limit of an account.
-const LIMIT_WORDS: [&str; 20] = [
+const LIMIT_WORDS: [&str; 21] = [
     "rate limit",
     "ratelimit",
     "rate-limit",
@@ -29,7 +29,19 @@ const LIMIT_WORDS: [&str; 20] = [
     "too many mails",
     "too much mail",
     "too fast",
+    "slow down",
     "unusual rate",
+];
+
+/// Words for what an account sends. They mean a sending limit whatever the enhanced code is.
+const SENDING_WORDS: [&str; 7] = [
+    "unusual sending",
+    "in this session",
+    "sending limit",
+    "sending quota",
+    "sending rate",
+    "outgoing limit",
+    "submission limit",
 ];
 
 /// Words for a period of time. They mean a sending limit if one of [`AMOUNT_WORDS`] is there too.
@@ -39,12 +51,12 @@ const SPAN_WORDS: [&str; 8] =
 /// Words for an amount.
 const AMOUNT_WORDS: [&str; 6] = ["limit", "quota", "exceed", "too many", "maximum", "reached"];
 
-/// Words that mean a sending limit only in a 4yz reply.
+/// Words that may mean a sending limit in a 4yz reply. They are said of recipients too.
 const PASSING_LIMIT_WORDS: [&str; 5] =
     ["too many", "too frequent", "too quickly", "limit exceeded", "exceeded"];
 
 /// Words that show that a limit is about a recipient or the message, or is not a limit.
-const OTHER_WORDS: [&str; 11] = [
+const OTHER_WORDS: [&str; 20] = [
     "greylist",
     "graylist",
     "grey-list",
@@ -56,6 +68,15 @@ const OTHER_WORDS: [&str; 11] = [
     "too big",
     "mailbox",
     "recipient has",
+    "recipient over",
+    "recipient is",
+    "recipient's",
+    "the recipient",
+    "relay",
+    "spam",
+    "virus",
+    "content",
+    "links",
 ];
 
 /// Why a server refuses a login.
@@ -90,27 +111,43 @@ impl Reply {
             // QUIRK(Gmail): "550 5.4.5 Daily user sending limit exceeded".
             // QUIRK(Exchange Online): "550 5.1.90" when the recipients of a day are used up.
             Some((_, 4, 5) | (_, 1, 90)) => true,
+            // QUIRK(Zoho): "550 5.4.6 Unusual sending activity detected".
+            Some(_) if self.code >= 400 && self.speaks_of(&SENDING_WORDS) => true,
             // Addresses, mailboxes, sizes, loops, too many recipients.
             Some((_, 1 | 2 | 6, 1..) | (_, 3, 4) | (_, 4, 6) | (_, 5, 3)) => false,
             Some(_) | None => self.code == 421 || self.has_limit_words(),
         }
     }
 
-    /// Whether its code alone suggests that it is about the account.
+    /// Whether another session helps at once.
+    #[must_use]
+    pub fn is_about_session(&self) -> bool {
+        self.code == 421 || self.says_any(&["session", "this connection"])
+    }
+
+    /// Whether it may be about the account: its code suggests that, or words that are said of
+    /// recipients too. Servers answer so to one recipient or one text as well.
     #[must_use]
     pub fn hints_at_limit(&self) -> bool {
-        let other = self.says_any(&OTHER_WORDS);
+        let by_words = (400..500).contains(&self.code) && self.speaks_of(&PASSING_LIMIT_WORDS);
         match (self.code, self.enhanced) {
-            (451, Some((_, 7, _))) | (454, None | Some((_, 0 | 3 | 7, _))) => !other,
-            (_, _) => false,
+            (451, Some((_, 7, _))) | (454, None | Some((_, 0 | 3 | 7, _))) => {
+                !self.says_any(&OTHER_WORDS)
+            }
+            (_, Some((_, 1 | 2 | 6, 1..) | (_, 3, 4) | (_, 4, 6))) => false,
+            (_, _) => by_words && !self.is_too_many(),
         }
     }
 
     fn has_limit_words(&self) -> bool {
-        let passing = (400..500).contains(&self.code) && self.says_any(&PASSING_LIMIT_WORDS);
         let of_a_span = self.says_any(&SPAN_WORDS) && self.says_any(&AMOUNT_WORDS);
-        let said = self.says_any(&LIMIT_WORDS) || of_a_span || passing;
-        self.code >= 400 && said && !self.says_any(&OTHER_WORDS) && !self.is_too_many()
+        let said = self.says_any(&LIMIT_WORDS) || of_a_span;
+        let is_other = self.says_any(&OTHER_WORDS) || self.is_too_many();
+        self.code >= 400 && said && !is_other
+    }
+
+    fn speaks_of(&self, words: &[&str]) -> bool {
+        self.says_any(words) && !self.says_any(&OTHER_WORDS)
     }
 
     /// Whether it refuses a command because the client is not logged in (RFC 4954 §6).
@@ -225,6 +262,15 @@ mod tests {
             // line,                                                   permanent, limit, too many
             ("452 4.5.3 too many recipients",                           false, false, true),
             ("451 Too many recipients, slow down",                      false, false, true),
+            ("451 4.5.3 Too many messages in this session",             false, true,  true),
+            ("550 5.4.6 Unusual sending activity detected",             false, true,  false),
+            ("552 5.2.2 You exceeded your daily sending quota",         false, true,  false),
+            ("550 5.7.1 daily limit of the recipient exceeded",         true,  false, false),
+            ("554 5.7.1 rejected: too many messages with this content", true,  false, false),
+            ("550 5.7.1 refused by the spam filter: rate limit",        true,  false, false),
+            ("450 4.7.1 spam suspected, too many links",                false, false, false),
+            ("450 too many connections to external.test",               false, false, false),
+            ("451 4.4.1 host does not answer, limit exceeded",          false, false, false),
             ("552 too many recipients",                                 true,  false, true),
             ("552 5.0.0 no",                                            true,  false, true),
             ("550 5.5.3 too many recipients",                           true,  false, true),
@@ -255,10 +301,24 @@ mod tests {
             let got = (got.is_permanent(), got.is_over_limit(), got.is_too_many());
             assert_eq!(got, (permanent, limit, too_many), "{line}");
         }
-        assert!(reply("451 4.7.1 please slow down").hints_at_limit());
-        assert!(reply("454 4.7.0 not now").hints_at_limit());
-        assert!(!reply("451 4.7.1 greylisting in action").hints_at_limit());
-        assert!(!reply("451 4.3.0 disk full").hints_at_limit());
+        for line in [
+            "451 4.7.1 please try again later",
+            "454 4.7.0 not now",
+            "450 too many connections to external.test",
+            "451 4.4.1 host does not answer, limit exceeded",
+        ] {
+            assert!(reply(line).hints_at_limit(), "{line}");
+        }
+        for line in [
+            "451 4.7.1 greylisting in action",
+            "451 4.3.0 disk full",
+            "454 4.7.1 <a@b.test>: Relay access denied",
+            "451 4.7.0 Recipient over quota, exceeded",
+            "450 4.7.1 spam suspected, too many links",
+            "452 4.5.3 too many recipients",
+        ] {
+            assert!(!reply(line).hints_at_limit(), "{line}");
+        }
     }
 
     #[test]

@@ -139,6 +139,13 @@ impl Kept {
         self.is_probed = false;
     }
 
+    /// Drops the connection if the server wants another session.
+    pub(crate) fn limited(&mut self, reply: &Reply) {
+        if reply.is_about_session() {
+            self.connection = None;
+        }
+    }
+
     /// Closes a connection that was idle for long. Otherwise gives when that will be the case.
     pub(crate) async fn close_idle(&mut self) -> Option<Instant> {
         let until = self.connection.as_ref().map(|(_, since)| *since + KEEP_IDLE)?;

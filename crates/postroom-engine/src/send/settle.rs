@@ -39,18 +39,31 @@ pub(crate) fn record(recipients: &mut [Json], named: &[usize], outcome: &Transac
     }
 }
 
-/// The reply of a transaction that is about a limit of the account. For a reply to one recipient,
-/// the code alone suffices only if no recipient was accepted.
+/// The reply of a transaction that is about a limit of the account. That there are too many
+/// recipients is about the transaction, unless it has none: then it is about the account.
 #[must_use]
 pub(crate) fn limit(outcome: &TransactionReplies) -> Option<&Reply> {
-    let mut replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
-    let any = outcome.recipients.iter().any(|recipient| recipient.reply.is_success());
-    let of_data = outcome
-        .data
-        .iter()
-        .find(|data| !data.is_success() && (data.is_over_limit() || data.hints_at_limit()));
-    let hints = |reply: &Reply| reply.is_over_limit() || (!any && reply.hints_at_limit());
-    of_data.or_else(|| replies.find(|reply| !reply.is_success() && hints(reply)))
+    let has_any = has_any(outcome);
+    let is_limit = |reply: &&Reply| {
+        !reply.is_success() && (reply.is_over_limit() || (!has_any && reply.is_too_many()))
+    };
+    let replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
+    outcome.data.iter().chain(replies).find(is_limit)
+}
+
+/// The reply of a transaction that may be about the account, and may be about this message alone:
+/// to its data, or to a recipient if none was accepted.
+#[must_use]
+pub(crate) fn hint(outcome: &TransactionReplies) -> Option<&Reply> {
+    let has_any = has_any(outcome);
+    let replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
+    let replies = replies.filter(|_| !has_any);
+    outcome.data.iter().chain(replies).find(|reply| !reply.is_success() && reply.hints_at_limit())
+}
+
+/// Whether a recipient was accepted.
+fn has_any(outcome: &TransactionReplies) -> bool {
+    outcome.recipients.iter().any(|recipient| recipient.reply.is_success())
 }
 
 /// Writes the same state and reply into the entries of some recipients.
@@ -114,22 +127,31 @@ mod tests {
             lines: vec![text.to_owned()],
         };
         let slow = said(451, Some((4, 7, 1)), "slow down");
+        let later = said(451, Some((4, 7, 1)), "later");
+        let many = said(452, Some((4, 5, 3)), "too many recipients");
         let daily = said(550, Some((5, 4, 5)), "daily limit");
         let ok = || said(250, None, "ok");
         let outcome = |replies: Vec<Reply>, data: Option<Reply>| {
             let recipient = |reply| RecipientReply { address: String::new(), reply };
             TransactionReplies { recipients: replies.into_iter().map(recipient).collect(), data }
         };
+        #[rustfmt::skip]
         let table = [
-            (outcome(vec![ok()], Some(ok())), false),
-            (outcome(vec![ok()], Some(slow.clone())), true),
-            (outcome(vec![slow.clone()], None), true),
-            (outcome(vec![ok(), slow], Some(ok())), false),
-            (outcome(vec![ok(), daily.clone()], Some(ok())), true),
-            (outcome(vec![ok()], Some(daily)), true),
+            // outcome,                                        limit, hint
+            (outcome(vec![ok()], Some(ok())),                  false, false),
+            (outcome(vec![ok()], Some(slow.clone())),          true,  true),
+            (outcome(vec![slow], None),                        true,  true),
+            (outcome(vec![ok()], Some(later.clone())),         false, true),
+            (outcome(vec![later.clone()], None),               false, true),
+            (outcome(vec![ok(), later], Some(ok())),           false, false),
+            (outcome(vec![ok(), many.clone()], Some(ok())),    false, false),
+            (outcome(vec![many], None),                        true,  false),
+            (outcome(vec![ok(), daily.clone()], Some(ok())),   true,  false),
+            (outcome(vec![ok()], Some(daily)),                 true,  false),
         ];
-        for (outcome, want) in table {
-            assert_eq!(limit(&outcome).is_some(), want, "{outcome:?}");
+        for (outcome, is_limit, is_hint) in table {
+            let got = (limit(&outcome).is_some(), hint(&outcome).is_some());
+            assert_eq!(got, (is_limit, is_hint), "{outcome:?}");
         }
     }
 }

@@ -1,10 +1,24 @@
 //! Recognises an answer to one message that may be about all messages of the account.
 //!
 //! Such an answer counts for its message. Only if the next message gets the same answer is the
-//! account in trouble.
+//! account in trouble. An answer that hints at a limit may be about the recipient's server, so the
+//! next message must be for another one, or there must be several. While the account is at a
+//! limit, it is tried with messages that were not refused so far.
 
+use crate::error::Error as EngineError;
+use crate::send::transmit::HandedOver;
 use postroom_model::MessageEntityId;
 use postroom_smtp::Error;
+use postroom_smtp::Reply;
+use postroom_store::Claimed;
+use postroom_store::Store;
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
+
+/// So many messages in a row, all for the same servers, show a limit of the account.
+const HINTS_MIN: u32 = 5;
+/// How many refused messages and domains are remembered.
+const REFUSED_MAX: usize = 1000;
 
 /// The kind of such an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,16 +29,123 @@ enum SuspectAnswer {
     Mail,
 }
 
-/// The last message, if its answer may be about all messages.
+/// Whether an answer is about a limit of the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AboutAccount {
+    /// This reply is.
+    Yes(Reply),
+    /// It may be about its message alone.
+    Perhaps,
+    /// It is not.
+    No,
+}
+
+/// Messages in a row whose answers hinted at a limit.
+#[derive(Debug)]
+struct HintRun {
+    last: MessageEntityId,
+    domains: BTreeSet<String>,
+    count: u32,
+}
+
+/// The last messages, if their answers may be about all messages.
 #[derive(Debug, Default)]
 pub(crate) struct Suspect {
     last: Option<(MessageEntityId, SuspectAnswer)>,
+    hints: Option<HintRun>,
+    /// What was refused because of a limit since a message was last accepted.
+    refused: BTreeSet<MessageEntityId>,
+    refused_domains: BTreeSet<String>,
 }
 
 impl Suspect {
     /// Notes that the last answer was about its message only.
     pub(crate) fn clear(&mut self) {
+        (self.last, self.hints) = (None, None);
+    }
+
+    /// Notes that a message was accepted.
+    pub(crate) fn accepted(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether the end of an attempt is about a limit of the account. That a message was accepted
+    /// shows that there was none.
+    pub(crate) fn about_account(
+        &mut self,
+        claimed: &Claimed,
+        ended: &Result<HandedOver, Error>,
+    ) -> AboutAccount {
+        if ended.as_ref().is_ok_and(|handed_over| handed_over.was_accepted) {
+            self.accepted();
+        }
+        let (limit, hint) = match ended {
+            Ok(handed_over) => (handed_over.limit.as_ref(), handed_over.hint.as_ref()),
+            Err(error) => (error.limit(), error.hint()),
+        };
+        match (limit, hint) {
+            (Some(reply), _) => AboutAccount::Yes(reply.clone()),
+            (None, Some(reply)) if self.is_limit(claimed) => AboutAccount::Yes(reply.clone()),
+            (None, Some(_)) => AboutAccount::Perhaps,
+            (None, None) => AboutAccount::No,
+        }
+    }
+
+    /// Notes an answer that hints at a limit. Gives whether it is one of the account.
+    fn is_limit(&mut self, of: &Claimed) -> bool {
         self.last = None;
+        let domains = domains(of);
+        let run = self.hints.get_or_insert_with(|| HintRun {
+            last: of.message,
+            domains: domains.clone(),
+            count: 0,
+        });
+        let is_other = run.last != of.message;
+        let is_for_others = is_other && !domains.is_subset(&run.domains);
+        run.count += u32::from(run.count == 0 || is_other);
+        run.last = of.message;
+        run.domains.extend(domains);
+        is_for_others || run.count >= HINTS_MIN
+    }
+
+    /// Notes that a message was refused because of a limit.
+    pub(crate) fn limited(&mut self, claimed: &Claimed) {
+        if self.refused.len() < REFUSED_MAX {
+            self.refused.insert(claimed.message);
+            self.refused_domains.extend(domains(claimed));
+        }
+    }
+
+    /// Whether messages were refused because of a limit, and none was accepted since.
+    #[must_use]
+    pub(crate) fn is_at_limit(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// Of claimed deliveries, the one that says most about a limit: one that was not refused, for
+    /// servers of which none was. The others are given back. Without a limit, all are kept.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub(crate) async fn probe(
+        &self,
+        store: &Store,
+        mut claimed: Vec<Claimed>,
+    ) -> Result<Vec<Claimed>, EngineError> {
+        if !self.is_at_limit() {
+            return Ok(claimed);
+        }
+        let rank = |one: &Claimed| match self.refused.contains(&one.message) {
+            true => 2,
+            false => u8::from(domains(one).is_subset(&self.refused_domains)),
+        };
+        let best = (0..claimed.len()).min_by_key(|at| claimed.get(*at).map(rank));
+        let probe = best.map(|at| claimed.remove(at));
+        for left in claimed {
+            store.delivery_release(left.message).await?;
+        }
+        Ok(probe.into_iter().collect())
     }
 
     /// Whether another message got the same answer just before. `None`: the answer is about this
@@ -46,9 +167,17 @@ impl Suspect {
                 return None;
             }
         };
+        self.hints = None;
         let before = self.last.replace((message, answer));
         Some(before.is_some_and(|(other, same)| other != message && same == answer))
     }
+}
+
+/// The domains of the recipients.
+fn domains(claimed: &Claimed) -> BTreeSet<String> {
+    let address = |one: &Json| one.get("address")?.as_str().map(str::to_ascii_lowercase);
+    let addresses = claimed.recipients.iter().filter_map(address);
+    addresses.map(|it| it.rsplit('@').next().unwrap_or_default().to_owned()).collect()
 }
 
 #[cfg(test)]

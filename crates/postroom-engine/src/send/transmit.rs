@@ -39,6 +39,8 @@ pub(crate) struct HandedOver {
     pub was_accepted: bool,
     /// The server's reply about a limit of the account. Then nothing more was tried.
     pub limit: Option<Reply>,
+    /// The server's last reply that may be about the account, and may be about the message alone.
+    pub hint: Option<Reply>,
     /// Why the final dot was not sent. Then the server does not have the message, and nothing more
     /// was tried.
     pub held_back: Option<HeldBack>,
@@ -101,6 +103,7 @@ pub(crate) async fn hand_over(
         let is_accepted = outcome.data.as_ref().is_some_and(Reply::is_success);
         handed_over.was_accepted |= is_accepted;
         handed_over.limit = settle::limit(&outcome).cloned();
+        handed_over.hint = settle::hint(&outcome).cloned().or(handed_over.hint);
         if is_accepted && handed_over.limit.is_none() {
             let again = too_many(&group, &outcome);
             if !again.is_empty() {

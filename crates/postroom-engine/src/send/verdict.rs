@@ -10,6 +10,7 @@ use postroom_model::Options;
 use postroom_model::RecipientState;
 use postroom_model::Uncertain;
 use postroom_model::options;
+use postroom_smtp::Reply;
 use postroom_store::Claimed;
 use postroom_store::Clock;
 use postroom_store::Verdict;
@@ -191,6 +192,13 @@ fn over_limit(reason: String, pause: Duration, tried: Tried, options: &Options) 
     Verdict::Later { after: pause + behind, reason, counts: false }
 }
 
+/// Decides about a delivery that the server refused because the connection is not encrypted. Nothing
+/// of it was delivered, and this does not count as an attempt.
+#[must_use]
+pub(crate) fn unencrypted(reply: &Reply) -> Verdict {
+    Verdict::Later { after: Duration::ZERO, reason: reply.to_string(), counts: false }
+}
+
 /// Decides about a delivery whose final dot Postroom did not send. This does not count as an
 /// attempt.
 #[must_use]
@@ -247,7 +255,6 @@ mod tests {
     use super::*;
     use crate::send::settle;
     use postroom_smtp::RecipientReply;
-    use postroom_smtp::Reply;
     use postroom_smtp::TransactionReplies;
     use serde_json::json;
 

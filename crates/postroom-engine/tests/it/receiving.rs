@@ -243,7 +243,11 @@ async fn a_session_that_dies_in_a_pause_is_replaced_before_anybody_is_told() {
         world.sandbox.transcript_clear();
         deliver(&world, "b");
         until_proven(&world, folder, 2).await;
-        assert_eq!((world.sandbox.acted_count(rule), lines(&world, "AUTHENTICATE")), (1, 1), "{act:?}");
+        assert_eq!(
+            (world.sandbox.acted_count(rule), lines(&world, "AUTHENTICATE")),
+            (1, 1),
+            "{act:?}"
+        );
         let domain = Domain::default_domain();
         let NewsPage::News { news, .. } = world.store.news(&domain, 0, 1000).await.unwrap() else {
             panic!("no news");

@@ -188,6 +188,56 @@ async fn a_limit_of_the_server_pauses_the_account_and_counts_no_attempt() {
     engine.stop().await;
 }
 
+/// A refusal of two recipients of one domain, in the words of a limit, keeps no mail for others.
+#[tokio::test(start_paused = true)]
+async fn what_may_be_about_the_recipient_holds_up_no_other_mail() {
+    for words in [
+        "454 4.7.1 <ben>: Relay access denied",
+        "451 4.7.1 Please try again later",
+        "450 too many connections from your host",
+        "451 4.7.1 Service unavailable",
+    ] {
+        let (world, engine, account) = running(json!({})).await;
+        let began = Instant::now();
+        let rule = |user: &str| {
+            let when = When::For(format!("{user}@outside.test"));
+            script(&world, RCPT, when, Action::line(words))
+        };
+        let rules = ["x", "y", "z"].map(rule);
+        let at = Timestamp::from_ms(world.store.clock().now_ms() + 5_000).to_string();
+        for user in ["x", "y", "z"] {
+            let to = format!("{user}@outside.test");
+            message(&world, account, json!({"to": [to], "dateTime": at})).await;
+        }
+        let at = Timestamp::from_ms(world.store.clock().now_ms() + 5_100).to_string();
+        for to in [BEN, CARL] {
+            let id = message(&world, account, json!({"to": [to], "dateTime": at})).await;
+            until_is(&world, id, "sent").await;
+        }
+        assert!(rules.iter().all(|rule| world.sandbox.acted_count(*rule) >= 1), "{words}");
+        assert!(began.elapsed().as_secs() < 20, "{words}: {:?}", began.elapsed());
+        engine.stop().await;
+    }
+}
+
+/// While the account is at a limit, messages that were not refused are tried first.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_looks_like_a_limit_each_time_does_not_hold_up_the_others() {
+    let (world, engine, account) = running(json!({})).await;
+    let began = Instant::now();
+    for user in ["x", "y", "z"] {
+        let when = When::For(format!("{user}@outside.test"));
+        script(&world, RCPT, when, Action::line("450 4.7.1 hourly sending limit exceeded"));
+        message(&world, account, json!({"to": [format!("{user}@outside.test")]})).await;
+    }
+    for to in [BEN, CARL] {
+        let id = message(&world, account, json!({"to": [to]})).await;
+        until_is(&world, id, "sent").await;
+    }
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    engine.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_messages_with_the_same_answer_spare_the_third_one() {
     let (world, engine, account) = running(json!({})).await;
