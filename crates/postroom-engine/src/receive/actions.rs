@@ -19,6 +19,7 @@ use crate::shared::Shared;
 use crate::source::contract::Deletion;
 use crate::source::contract::Source;
 use crate::source::listing::MailboxListing;
+use crate::source_error::SourceFailure;
 use postroom_model::DeleteAfter;
 use postroom_model::options;
 use postroom_store::Clock;
@@ -38,6 +39,9 @@ const PORTION: u32 = 100;
 /// How long actions wait after one failed.
 const RETRY_FIRST: Duration = Duration::from_secs(30);
 const RETRY_LONGEST: Duration = Duration::from_secs(6 * 3600);
+/// So many connections in a row must end, because a network ends any of them by chance. Then the
+/// actions wait, so that mail is received meanwhile.
+const ENDED_MIN: u32 = 2;
 
 /// The action for messages of a folder that are recorded from now on.
 #[must_use]
@@ -68,6 +72,8 @@ pub(crate) struct ServerActions {
     /// Recorded messages that are not certainly what the server has, so they are not deleted there.
     doubted: BTreeSet<SourceKey>,
     failures: u32,
+    /// How often in a row the connection ended while they were carried out.
+    ended: u32,
     due: Option<Instant>,
     /// The epoch that all of this is about. `None`: no epoch has begun.
     epoch: Option<MailboxEpoch>,
@@ -204,7 +210,18 @@ pub(crate) async fn carry_out<S: Source>(
             ));
             Ok(None)
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            if matches!(error.source_failure(), Some(SourceFailure::Ended)) {
+                actions.ended = actions.ended.saturating_add(1);
+            }
+            if actions.ended >= ENDED_MIN {
+                actions.refused(&shared.clock, format!(
+                    "the connection ends when stored messages are marked or deleted at the server: \
+                     {error}; they stay at the server, and Postroom tries again later"
+                ));
+            }
+            Err(error)
+        }
     }
 }
 

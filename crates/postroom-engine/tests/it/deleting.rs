@@ -6,7 +6,9 @@ use crate::world::World;
 use postroom_engine::Supervisor;
 use postroom_model::EntityId;
 use postroom_model::builtin::FOLDERS;
+use postroom_model::builtin::MESSAGES;
 use postroom_sandbox::Action;
+use postroom_sandbox::Ending;
 use postroom_sandbox::ImapCommand;
 use postroom_sandbox::MessageFault;
 use postroom_sandbox::Point;
@@ -15,6 +17,7 @@ use postroom_sandbox::RuleId;
 use postroom_sandbox::When;
 use serde_json::json;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const STORE: Point = Point::ImapCommand(ImapCommand::Store);
 const EXPUNGE: Point = Point::ImapCommand(ImapCommand::Expunge);
@@ -145,16 +148,38 @@ async fn the_mark_of_another_client_stays_where_a_message_of_ours_has_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_does_not_say_what_it_marked_is_asked() {
-    let (world, engine, _) = with_one_kept(&[]).await;
+    let (world, engine, folder) = with_one_kept(&[]).await;
     // It says only OK: no FETCH response comes for the command.
     let rule = script(&world, STORE, When::Always, Action::tagged("OK done"));
     let uid = deliver(&world, "a");
     let acted = |state: &postroom_sandbox::SandboxState| state.acted_count(rule) == 1;
     world.sandbox.wait_for(acted, Duration::from_secs(3600)).await.unwrap();
     assert_eq!(uids(&world), [1, uid], "it is not marked");
+    until_says(&world, folder, "and marks none").await;
+    let asked = commands(&world, "STORE");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(commands(&world, "STORE"), asked, "it is not asked at each poll");
     mark(&world, uid, &["\\Deleted"]);
     until_left(&world, &[1]).await;
     engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_ends_each_connection_does_not_keep_mail_waiting() {
+    for on in [STORE, EXPUNGE] {
+        let (world, engine, folder) = with_one_kept(&[]).await;
+        let rule = script(&world, on, When::Always, Action::End(Ending::Close));
+        deliver(&world, "a");
+        let says = "the connection ends when stored messages are marked or deleted";
+        until_says(&world, folder, says).await;
+        let (began, count) = (Instant::now(), world.list(MESSAGES).await.len());
+        deliver(&world, "b");
+        world.until_messages(count + 1).await;
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+        world.sandbox.unscript(rule);
+        until_left(&world, &[1]).await;
+        engine.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

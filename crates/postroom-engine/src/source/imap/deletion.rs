@@ -15,6 +15,9 @@ use postroom_store::SourceKey;
 use std::collections::BTreeSet;
 
 const DELETED: &str = "\\Deleted";
+/// Why nothing is expunged where STORE had no effect.
+const MARKS_NOTHING: &str = "the server says OK when it is to mark stored messages as deleted, and \
+                             marks none; they stay there, and Postroom tries again later";
 
 /// Marks and expunges messages.
 ///
@@ -40,8 +43,9 @@ pub(crate) async fn delete(
         before = Some(marks.mine);
     }
     let marked = match deleting.mark(&set).await? {
-        Ok(marked) => marked,
-        Err(trouble) => return Ok(Deletion::Distrusted(trouble)),
+        StoredMarks::Marked(marked) => marked,
+        StoredMarks::None => return Ok(Deletion::Kept(MARKS_NOTHING.to_owned())),
+        StoredMarks::Wrong(trouble) => return Ok(Deletion::Distrusted(trouble)),
     };
     if marked.is_empty() {
         return Ok(Deletion::Agreed(vec![]));
@@ -58,6 +62,16 @@ pub(crate) async fn delete(
         deleting.connection.uid_expunge(&UidSet::from_uids(&marked)).await?;
     }
     Ok(Deletion::Agreed(keys_of(marked)))
+}
+
+/// What a STORE has marked.
+enum StoredMarks {
+    /// These messages. The others are gone.
+    Marked(Vec<u64>),
+    /// Nothing, although the messages are there and the server says OK.
+    None,
+    /// Other messages, so that nothing must be deleted, for this reason.
+    Wrong(String),
 }
 
 /// Which messages of the mailbox are marked as deleted.
@@ -98,9 +112,8 @@ struct Deleting<'a> {
 }
 
 impl Deleting<'_> {
-    /// Marks messages. Returns those that the server reports as marked, or the reason why nothing
-    /// must be deleted there.
-    async fn mark(&mut self, set: &UidSet) -> Result<Result<Vec<u64>, String>, Error> {
+    /// Marks messages, and asks about those that the server does not report as marked.
+    async fn mark(&mut self, set: &UidSet) -> Result<StoredMarks, Error> {
         let told = self.connection.uid_store(set, &FlagChange::add(DELETED)).await?;
         let told = marked(&told);
         let (mut mine, others): (Vec<u64>, Vec<u64>) =
@@ -117,12 +130,13 @@ impl Deleting<'_> {
         if is_any_unmarked && !others.is_empty() {
             self.unmark(&others).await?;
             let others = UidSet::from_uids(&others);
-            return Ok(Err(format!(
+            return Ok(StoredMarks::Wrong(format!(
                 "the server marked other messages as deleted (UID {others}) than it was asked to; \
                  Postroom removed these marks, and deletes nothing"
             )));
         }
-        Ok(Ok(mine))
+        let has_none = is_any_unmarked && mine.is_empty();
+        Ok(if has_none { StoredMarks::None } else { StoredMarks::Marked(mine) })
     }
 
     async fn unmark(&mut self, uids: &[u64]) -> Result<(), Error> {
