@@ -66,6 +66,8 @@ mod opening;
 
 mod connection;
 
+mod list;
+
 mod listening;
 
 mod change;
@@ -74,12 +76,13 @@ mod login;
 
 pub use capabilities::Capabilities;
 pub use command::{Command, FlagChange, Mode};
-pub use connection::{ImapConnection, Mailboxes, SearchResult};
+pub use connection::{ImapConnection, SearchResult};
 pub use encoder::quoted;
 pub use error::{Error, ImapVerdict, Refusal};
 pub use fetch::{Fetch, FetchEvent};
 pub use items::FetchItems;
 pub use limits::{ImapDeadlines, ImapLimits, ImapOptions};
+pub use list::Mailboxes;
 pub use mailbox::MailboxName;
 pub use newer_forms::NewerForms;
 pub use response::{Body, Fetched, Listed, Namespace, Namespaces, Response, Selected, Status};

@@ -192,8 +192,8 @@ fn over_limit(reason: String, pause: Duration, tried: Tried, options: &Options) 
     Verdict::Later { after: pause + behind, reason, counts: false }
 }
 
-/// Decides about a delivery that the server refused because the connection is not encrypted. Nothing
-/// of it was delivered, and this does not count as an attempt.
+/// Decides about a delivery that the server refused because the connection is not encrypted. It
+/// delivered nothing, and this does not count as an attempt.
 #[must_use]
 pub(crate) fn unencrypted(reply: &Reply) -> Verdict {
     Verdict::Later { after: Duration::ZERO, reason: reply.to_string(), counts: false }
