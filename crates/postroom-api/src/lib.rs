@@ -178,6 +178,8 @@ mod docs_page;
 
 mod oauth;
 
+mod oauth_device;
+
 mod console_client;
 
 mod console_form;

@@ -50,13 +50,13 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      base-uri 'none'",
 );
 /// Answers that nobody keeps, and whose address nobody is told.
-const NOT_KEPT: [(HeaderName, HeaderValue); 2] = [
+pub(crate) const NOT_KEPT: [(HeaderName, HeaderValue); 2] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 /// Why there are no consents at all.
-const NO_ENGINE: &str = "this node has no engine now, so it asks no provider for tokens: ask the \
-                         active one, which /rest/v1/nodes names";
+pub(crate) const NO_ENGINE: &str = "this node has no engine now, so it asks no provider for \
+                                    tokens: ask the active one, which /rest/v1/nodes names";
 /// How many characters of what the provider says are shown.
 const WORDS_CHARS_MAX: usize = 300;
 
@@ -91,17 +91,34 @@ pub(crate) async fn start(
 }
 
 /// Checks that an account may be changed. What may not be read is not there.
-async fn reached(store: &Store, domain: &Domain, account: AccountId) -> Result<(), Problem> {
-    if !store.is_bounded(ACCOUNTS) {
-        return Ok(());
+pub(crate) async fn reached(
+    store: &Store,
+    domain: &Domain,
+    account: AccountId,
+) -> Result<(), Problem> {
+    readable(store, domain, account).await?;
+    if store.is_bounded(ACCOUNTS) {
+        let class = store.builtin(ACCOUNTS)?;
+        let place = EntityPlace::new(domain, &class, account.into());
+        if !store.entity_reached(place, RightAction::Change).await? {
+            return Err(Error::Condition(Failed::OutOfReach).into());
+        }
     }
-    let class = store.builtin(ACCOUNTS)?;
-    let place = EntityPlace::new(domain, &class, account.into());
-    if !store.entity_reached(place, RightAction::Read).await? {
-        return Err(problem(ConsentError::NoAccount));
-    }
-    if !store.entity_reached(place, RightAction::Change).await? {
-        return Err(Error::Condition(Failed::OutOfReach).into());
+    Ok(())
+}
+
+/// Checks that an account may be read.
+pub(crate) async fn readable(
+    store: &Store,
+    domain: &Domain,
+    account: AccountId,
+) -> Result<(), Problem> {
+    if store.is_bounded(ACCOUNTS) {
+        let class = store.builtin(ACCOUNTS)?;
+        let place = EntityPlace::new(domain, &class, account.into());
+        if !store.entity_reached(place, RightAction::Read).await? {
+            return Err(problem(ConsentError::NoAccount));
+        }
     }
     Ok(())
 }
@@ -168,7 +185,7 @@ fn refused(error: ConsentError) -> Result<Response, Problem> {
 }
 
 /// The account and the slot that are asked for.
-fn asked(uri: &Uri) -> Result<(AccountId, TokenSlot), Problem> {
+pub(crate) fn asked(uri: &Uri) -> Result<(AccountId, TokenSlot), Problem> {
     let sent = parameters::of(uri, &[oauth::CONSENT_ACCOUNT, oauth::CONSENT_SLOT])?;
     let value = |name: &str| sent.iter().find(|(of, _)| of == name).map(|(_, text)| text.as_str());
     let account = value(oauth::CONSENT_ACCOUNT);
@@ -192,7 +209,7 @@ fn consents(app: &App) -> Result<OAuthConsents, Problem> {
     app.node.oauth_consents().ok_or_else(|| Problem::conflict("no-engine", NO_ENGINE))
 }
 
-fn problem(error: ConsentError) -> Problem {
+pub(crate) fn problem(error: ConsentError) -> Problem {
     let detail = error.to_string();
     match error {
         ConsentError::NoAccount => Problem::not_found(detail),

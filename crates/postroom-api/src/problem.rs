@@ -346,6 +346,7 @@ impl From<Failed> for Problem {
             | Failed::Acting
             | Failed::OtherFolders
             | Failed::NoAccount
+            | Failed::NoConsent
             | Failed::NoFolder
             | Failed::EpochOver
             | Failed::NoJob

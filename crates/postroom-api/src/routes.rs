@@ -33,6 +33,7 @@ use crate::lookup;
 use crate::message_text;
 use crate::node;
 use crate::oauth;
+use crate::oauth_device;
 use crate::openapi;
 use crate::place;
 use crate::place::Place;
@@ -70,6 +71,7 @@ use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::oauth::CONSENT_CALLBACK;
 use postroom_model::oauth::CONSENT_START;
+use postroom_model::oauth_device::CONSENT_DEVICE;
 use postroom_store::Bearer;
 use postroom_store::EntityPlace;
 use postroom_store::Error;
@@ -125,6 +127,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         (autoconfig::AUTOCONFIG, get(autoconfig::show)),
         (CONSENT_START, get(oauth::start)),
         (CONSENT_CALLBACK, get(oauth::callback)),
+        (CONSENT_DEVICE, get(oauth_device::show).post(oauth_device::start)),
         (job::JOBS, get(job::list)),
         ("/rest/v1/jobs/{id}", get(job::show).delete(job::delete)),
         (node::NODES, get(node::list)),

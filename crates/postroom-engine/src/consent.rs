@@ -49,6 +49,11 @@ const WITHIN: Duration = Duration::from_secs(15 * 60);
 /// How often the tokens are saved again because a client changed the account meanwhile.
 const ATTEMPTS: u32 = 20;
 
+/// What to do about a provider that gives an access token alone.
+pub(crate) const NO_REFRESH_TOKEN: &str = "the provider gave no refresh token: let the \
+    administrator of the OAuth app check whether it may ask for access while nobody is there \
+    (offline)";
+
 /// Starts and finishes consents.
 #[derive(Debug, Clone)]
 pub struct OAuthConsents {
@@ -203,11 +208,8 @@ impl OAuthConsents {
             let app = &oauth.name;
             ConsentError::Provider(format!("the OAuth app `{app}` gets no tokens: {reason}"))
         })?;
-        let token = granted.refresh_token.ok_or_else(|| {
-            let reason = "the provider gave no refresh token: let the administrator of the OAuth \
-                          app check whether it may ask for access while nobody is there (offline)";
-            ConsentError::Provider(reason.to_owned())
-        })?;
+        let without = || ConsentError::Provider(NO_REFRESH_TOKEN.to_owned());
+        let token = granted.refresh_token.ok_or_else(without)?;
         self.save(&request, &token).await?;
         let address = row.account.text(names::ADDRESS).unwrap_or_default().to_owned();
         tracing::info!(account = address, slot = request.slot.as_str(), "consent given");
@@ -244,7 +246,7 @@ impl OAuthConsents {
 }
 
 /// The app of a slot. `None`: the account has none, or it is gone.
-fn app_of(row: &AccountRow, slot: TokenSlot) -> Option<&OAuthAppRow> {
+pub(crate) fn app_of(row: &AccountRow, slot: TokenSlot) -> Option<&OAuthAppRow> {
     row.tokens_of(slot)?.app.as_deref()
 }
 

@@ -1,6 +1,7 @@
 //! What clients, and whoever stops the engine, ask of it at once, beside its own work.
 
 use crate::consent::OAuthConsents;
+use crate::device_consent::DeviceConsents;
 use crate::server_search::ServerSearch;
 use crate::supervisor::Supervisor;
 use crate::verify::AccountVerifier;
@@ -44,5 +45,11 @@ impl Supervisor {
     #[must_use]
     pub fn oauth_consents(&self) -> OAuthConsents {
         OAuthConsents::new(Arc::clone(&self.shared))
+    }
+
+    /// What lets them consent on another device.
+    #[must_use]
+    pub fn device_consents(&self) -> DeviceConsents {
+        DeviceConsents::new(Arc::clone(&self.shared))
     }
 }

@@ -126,6 +126,10 @@ mod server_search;
 
 mod consent;
 
+mod device_consent;
+
+mod device_poll;
+
 mod supervisor;
 
 mod for_clients;
@@ -146,6 +150,8 @@ pub use credentials::CredentialAnswer;
 pub use credentials::CredentialError;
 pub use credentials::CredentialRequest;
 pub use credentials::CredentialSource;
+pub use device_consent::DeviceConsents;
+pub use device_consent::DevicePage;
 pub use error::Error;
 pub use group_node::GroupNode;
 pub use group_node::NodeTerms;

@@ -1,6 +1,7 @@
 //! What requests of clients ask of this process as one of several.
 
 use crate::consent::OAuthConsents;
+use crate::device_consent::DeviceConsents;
 use crate::server_search::ServerSearch;
 use crate::supervisor::Supervisor;
 use crate::verify::AccountVerifier;
@@ -20,6 +21,7 @@ pub(crate) struct EngineParts {
     webhooks: WebhookTester,
     verifier: AccountVerifier,
     consents: OAuthConsents,
+    devices: DeviceConsents,
     search: ServerSearch,
 }
 
@@ -31,6 +33,7 @@ impl EngineParts {
             webhooks: engine.webhook_tester(),
             verifier: engine.account_verifier(),
             consents: engine.oauth_consents(),
+            devices: engine.device_consents(),
             search: engine.server_search(),
         }
     }
@@ -127,5 +130,11 @@ impl NodeView {
     #[must_use]
     pub fn oauth_consents(&self) -> Option<OAuthConsents> {
         self.of_engine(|engine| engine.consents.clone())
+    }
+
+    /// What lets them consent on another device. `None`: no engine runs here.
+    #[must_use]
+    pub fn device_consents(&self) -> Option<DeviceConsents> {
+        self.of_engine(|engine| engine.devices.clone())
     }
 }

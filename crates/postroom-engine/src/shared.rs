@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -54,6 +55,8 @@ pub struct Shared {
     /// Where logins come from.
     credentials: Arc<dyn CredentialSource>,
     dialing: CurrentDialing,
+    /// Wakes who asks about consents on other devices: one was begun, or is due at another time.
+    pub(crate) device_begun: Notify,
     /// Questions for tokens that must not be ended.
     asking: TaskTracker,
     /// One permit: long lists of mailboxes are recorded one after another.
@@ -106,6 +109,7 @@ impl Shared {
             under_way: UnderWay::default(),
             pulse: Pulse::default(),
             long_surveys: Arc::new(Semaphore::new(1)),
+            device_begun: Notify::new(),
             dialing,
             asking,
             clock: store.clock().clone(),

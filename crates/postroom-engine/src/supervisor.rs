@@ -5,6 +5,7 @@
 
 use crate::account::Account;
 use crate::account::SYSTEM_SEND_BOX;
+use crate::device_poll;
 use crate::error::Error;
 use crate::full_text;
 use crate::jobs;
@@ -110,12 +111,13 @@ impl Supervisor {
 type StartLoop = fn(Arc<Shared>, CancellationToken) -> JoinHandle<()>;
 
 /// The loops that run beside the accounts. One that fails is started again.
-const BESIDE: [StartLoop; 5] = [
+const BESIDE: [StartLoop; 6] = [
     |shared, stop| tokio::spawn(jobs::run(shared, stop)),
     |shared, stop| tokio::spawn(retention::run(shared, stop)),
     |shared, stop| tokio::spawn(orphaned::run(shared, stop)),
     |shared, stop| tokio::spawn(full_text::run(shared, stop)),
     |shared, stop| tokio::spawn(webhooks::run(shared, stop)),
+    |shared, stop| tokio::spawn(device_poll::run(shared, stop)),
 ];
 
 async fn supervise(shared: Arc<Shared>, mut redialed: Watcher<u64>, stop: CancellationToken) {

@@ -154,8 +154,12 @@ impl FoundTokens {
 
     /// Where the owner consents, and what else helps.
     fn where_to_consent(&self) -> String {
-        let start = self.oauth.consent_start(self.account(), self.slot);
         let token = self.slot.refresh_token();
+        if self.oauth.authorize_url.is_none() && self.oauth.device_url.is_some() {
+            let start = self.oauth.device_start(self.account(), self.slot);
+            return format!("with the code that POST {start} gives, or save a token as `{token}`");
+        }
+        let start = self.oauth.consent_start(self.account(), self.slot);
         format!("on the page that GET {start} leads to, or save a token as `{token}`")
     }
 

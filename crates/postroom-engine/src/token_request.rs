@@ -1,7 +1,7 @@
 //! Asks a provider for a token, and says what its answer means.
 //!
 //! Standards: RFC 6749 §4.1.3 (authorisation codes), §5 (answers of a token endpoint) and §6
-//! (refresh tokens), RFC 7636 (PKCE).
+//! (refresh tokens), RFC 7636 (PKCE), RFC 8628 §3.4 (device codes).
 
 use crate::account::Account;
 use crate::http_exchange;
@@ -50,6 +50,8 @@ pub(crate) enum Grant {
         /// Where the code was sent to.
         redirect_uri: String,
     },
+    /// What the provider gave for a consent on another device (RFC 8628 §3.4).
+    DeviceCode(SecretString),
     /// The app itself (RFC 6749 §4.4).
     ClientCredentials,
     /// What a service account says, signed with its key (RFC 7523 §2.1).
@@ -106,27 +108,54 @@ pub(crate) async fn ask(
     row: &AccountRow,
     request: &TokenRequest<'_>,
 ) -> Result<GrantedToken, TokenFailure> {
-    let passing = |error: &(dyn std::error::Error + 'static), reason: String, is_open| {
-        let reason = format!("{reason}{}", postroom_net::cause(error));
-        TokenFailure::Passing { reason, after: None, is_open }
-    };
+    request.read(&answer(store, redial, row, request).await?)
+}
+
+/// Asks in the same way, and gives the answer as it is.
+///
+/// # Errors
+///
+/// Why there is none.
+pub(crate) async fn answer(
+    store: &Store,
+    redial: &Redial,
+    row: &AccountRow,
+    request: &TokenRequest<'_>,
+) -> Result<FormAnswer, TokenFailure> {
     let Some(url) = &request.app.token_url else {
         let reason = "it has no `tokenUrl`".to_owned();
         return Err(TokenFailure::Refused { by: Consenter::Administrator, reason });
     };
     let form = request.form();
     let bearer = request.client_secret.as_ref().filter(|_| request.is_external());
+    exchanged(store, redial, row, FormRequest { url, form, bearer }).await
+}
+
+/// Sends a form to the provider of an account, through the proxy of its profile or of the
+/// configuration.
+///
+/// # Errors
+///
+/// Why there is no answer.
+pub(crate) async fn exchanged(
+    store: &Store,
+    redial: &Redial,
+    row: &AccountRow,
+    form: FormRequest<'_>,
+) -> Result<FormAnswer, TokenFailure> {
+    let passing = |error: &(dyn std::error::Error + 'static), reason: String, is_open| {
+        let reason = format!("{reason}{}", postroom_net::cause(error));
+        TokenFailure::Passing { reason, after: None, is_open }
+    };
+    let url = form.url;
     let (dialer, outgoing) = (redial.dialing.dialer.clone(), &redial.outgoing);
     let dialer = through_proxy(dialer, outgoing, store, &Account::from_row(row)).await;
     let dialer = dialer.map_err(|error| passing(&error, String::new(), false))?;
     let dialer = outgoing.for_oauth(dialer);
-    match http_exchange::post(&dialer, FormRequest { url, form, bearer }).await {
-        Ok(answer) => request.read(&answer),
-        Err(error) => {
-            let said = format!("{} gives no answer: ", url.authority);
-            Err(passing(&error, said, error.may_be_sent()))
-        }
-    }
+    http_exchange::post(&dialer, form).await.map_err(|error| {
+        let said = format!("{} gives no answer: ", url.authority);
+        passing(&error, said, error.may_be_sent())
+    })
 }
 
 impl TokenRequest<'_> {
@@ -143,6 +172,10 @@ impl TokenRequest<'_> {
                 form.add("redirect_uri", redirect_uri);
                 form.add("code_verifier", verifier.expose_secret());
             }
+            Grant::DeviceCode(code) => {
+                form.add("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
+                form.add("device_code", code.expose_secret());
+            }
             Grant::ClientCredentials => form.add("grant_type", "client_credentials"),
             Grant::Assertion(assertion) => {
                 form.add("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
@@ -154,7 +187,8 @@ impl TokenRequest<'_> {
             }
         }
         // The scopes of a code were chosen when it was asked for.
-        if !self.app.scope.is_empty() && !matches!(self.grant, Grant::Code { .. }) {
+        let is_chosen = matches!(self.grant, Grant::Code { .. } | Grant::DeviceCode(_));
+        if !self.app.scope.is_empty() && !is_chosen {
             form.add("scope", &self.app.scope);
         }
         // An assertion says by itself whose it is.
@@ -175,16 +209,21 @@ impl TokenRequest<'_> {
     /// The secret of the grant.
     fn entitlement(&self) -> Option<&SecretString> {
         match &self.grant {
-            Grant::RefreshToken(token) | Grant::Code { code: token, .. } => Some(token),
+            Grant::RefreshToken(token)
+            | Grant::Code { code: token, .. }
+            | Grant::DeviceCode(token) => Some(token),
             Grant::ClientCredentials | Grant::Assertion(_) | Grant::External { .. } => None,
         }
     }
 
     /// What an answer means.
-    fn read(&self, answer: &FormAnswer) -> Result<GrantedToken, TokenFailure> {
+    ///
+    /// # Errors
+    ///
+    /// Why it has no token.
+    pub(crate) fn read(&self, answer: &FormAnswer) -> Result<GrantedToken, TokenFailure> {
         let json: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let error = json.get("error").and_then(Json::as_str);
-        let reason = || format!("it answers {}{}", answer.status, self.words(error, &json));
+        let reason = || self.said(answer);
         match TokenAnswer::read(answer.status, &json) {
             TokenAnswer::Granted(parts) => Ok(GrantedToken {
                 access_token: SecretString::from(parts.access_token),
@@ -206,26 +245,40 @@ impl TokenRequest<'_> {
     }
 
     /// What the provider says, without secrets that it may echo.
-    fn words(&self, error: Option<&str>, json: &Json) -> String {
-        let Some(error) = error else {
-            return ", which is no answer of a token endpoint".to_owned();
-        };
-        let described = json.get("error_description").and_then(Json::as_str);
-        let mut words = format!(": {error}");
-        if let Some(described) = described {
-            let _ = write!(words, " ({})", described.trim());
-        }
+    pub(crate) fn said(&self, answer: &FormAnswer) -> String {
         let more = match &self.grant {
             Grant::Code { verifier: more, .. } | Grant::Assertion(more) => Some(more),
-            Grant::RefreshToken(_) | Grant::ClientCredentials | Grant::External { .. } => None,
+            Grant::RefreshToken(_)
+            | Grant::DeviceCode(_)
+            | Grant::ClientCredentials
+            | Grant::External { .. } => None,
         };
         let secrets = [self.entitlement(), more, self.client_secret.as_ref()];
-        if secrets.into_iter().flatten().any(|one| is_echoed(&words, one.expose_secret())) {
-            return ": (not shown)".to_owned();
-        }
-        let readable = |char: char| if char.is_control() { ' ' } else { char };
-        words.chars().map(readable).take(WORDS_CHARS_MAX).collect()
+        said(answer, secrets.into_iter().flatten())
     }
+}
+
+/// What a provider says, without these secrets, which it may echo.
+pub(crate) fn said<'a>(
+    answer: &FormAnswer,
+    secrets: impl IntoIterator<Item = &'a SecretString>,
+) -> String {
+    let json: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let status = answer.status;
+    let Some(error) = json.get("error").and_then(Json::as_str) else {
+        return format!("it answers {status}, which is no answer of a token endpoint");
+    };
+    let described = json.get("error_description").and_then(Json::as_str);
+    let mut words = format!(": {error}");
+    if let Some(described) = described {
+        let _ = write!(words, " ({})", described.trim());
+    }
+    if secrets.into_iter().any(|one| is_echoed(&words, one.expose_secret())) {
+        return format!("it answers {status}: (not shown)");
+    }
+    let readable = |char: char| if char.is_control() { ' ' } else { char };
+    let words: String = words.chars().map(readable).take(WORDS_CHARS_MAX).collect();
+    format!("it answers {status}{words}")
 }
 
 /// Whether a text shows a secret, or nearly all of it, as it is or in the form in which it was

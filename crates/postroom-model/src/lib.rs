@@ -55,6 +55,8 @@ pub mod webhook;
 
 pub mod oauth_answer;
 
+pub mod oauth_device;
+
 pub mod oauth;
 
 mod right_action;

@@ -8,6 +8,7 @@ use crate::builtin::names;
 use crate::entity::Entity;
 use crate::id::AccountId;
 use crate::invalid::Invalid;
+use crate::oauth_device::CONSENT_DEVICE;
 use crate::timestamp::Timestamp;
 use crate::webhook::Url;
 use serde::Deserialize;
@@ -256,10 +257,19 @@ impl OAuthApp {
     /// path.
     #[must_use]
     pub fn consent_start(&self, account: AccountId, slot: TokenSlot) -> String {
+        self.begun_at(CONSENT_START, account, slot)
+    }
+
+    /// The same for a consent on another device.
+    #[must_use]
+    pub fn device_start(&self, account: AccountId, slot: TokenSlot) -> String {
+        self.begun_at(CONSENT_DEVICE, account, slot)
+    }
+
+    fn begun_at(&self, path: &str, account: AccountId, slot: TokenSlot) -> String {
         let redirect_uri = self.redirect_uri.as_deref();
         let base = redirect_uri.and_then(|uri| uri.strip_suffix(CONSENT_CALLBACK));
-        let mut start =
-            format!("{}{CONSENT_START}?{CONSENT_ACCOUNT}={account}", base.unwrap_or_default());
+        let mut start = format!("{}{path}?{CONSENT_ACCOUNT}={account}", base.unwrap_or_default());
         if slot != TokenSlot::Account {
             start.push_str(&format!("&{CONSENT_SLOT}={}", slot.as_str()));
         }

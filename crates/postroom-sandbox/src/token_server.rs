@@ -5,10 +5,13 @@
 //!   GET  /authorize    the page, whose one button leads to /consent
 //!   POST /consent      back to the app with a code, or with `answer=deny` without one
 //!   POST /token        tokens: by a code, a refresh token, the secret of an app, or an assertion
+//!   POST /device       codes for a consent on another device, which /activate is the page of
 //!   POST /introspect   whose token it is
 //! ```
-//! Standards: RFC 6749, RFC 7523 (service accounts), RFC 7636 (PKCE), RFC 7662 (introspection).
+//! Standards: RFC 6749, RFC 7523 (service accounts), RFC 7636 (PKCE), RFC 7662 (introspection),
+//! RFC 8628 (consents on other devices).
 
+mod device;
 mod form;
 mod page;
 mod robot;
@@ -146,6 +149,17 @@ impl TokenServer {
         self.state().always = fault;
     }
 
+    /// From now on, codes for consents on other devices are good for so long.
+    pub fn devices_live(&self, life: Duration) {
+        self.state().devices.life = life;
+    }
+
+    /// A person decides on another device about the app with this code. `None`: against it. Gives
+    /// whether there is such a code.
+    pub fn decide(&self, user_code: &str, user: Option<&str>) -> bool {
+        self.state().devices.decide(user_code, user)
+    }
+
     /// All questions so far.
     #[must_use]
     pub fn asked(&self) -> Vec<TokenQuestion> {
@@ -202,6 +216,8 @@ impl TokenServer {
         let answered = match asked.path.as_str() {
             "/authorize" => authorize(&asked.fields),
             "/consent" => self.consented(&asked.fields),
+            "/device" => self.device(asked),
+            "/activate" => self.activate(&asked.fields),
             path if path.contains("/introspect") => self.introspect(&asked.fields),
             _ => {
                 let _running = RunningQuestion::begin(self);
@@ -241,6 +257,28 @@ impl TokenServer {
         FormAnswered { status: 302, media_type: TEXT, field, body: String::new() }
     }
 
+    /// Codes for a consent on another device.
+    fn device(&self, asked: FormAsked) -> FormAnswered {
+        let host = asked.host.unwrap_or_default();
+        let (status, body) = self.state().new_device(&asked.fields, host);
+        FormAnswered { status, media_type: JSON, field: None, body }
+    }
+
+    /// The page of such a consent, and what a person decides there.
+    fn activate(&self, fields: &HashMap<String, String>) -> FormAnswered {
+        let field = |name: &str| fields.get(name).map(|text| text.trim()).unwrap_or_default();
+        let (code, user, answer) = (field("user_code"), field("user"), field("answer"));
+        let (status, media_type, body) = match answer {
+            "" => (200, HTML, device::page(code)),
+            "deny" if self.decide(code, None) => (200, TEXT, "nobody has consented\n".to_owned()),
+            "deny" => (404, TEXT, "there is no such code\n".to_owned()),
+            _ if user.is_empty() => return malformed("say who you are"),
+            _ if self.decide(code, Some(user)) => (200, TEXT, "thank you\n".to_owned()),
+            _ => (404, TEXT, "there is no such code\n".to_owned()),
+        };
+        FormAnswered { status, media_type, field: None, body }
+    }
+
     fn introspect(&self, fields: &HashMap<String, String>) -> FormAnswered {
         let token = fields.get("token").map(String::as_str).unwrap_or_default();
         let state = self.state();
@@ -268,6 +306,7 @@ impl TokenServer {
                 field = Some(format!("retry-after: {seconds}"));
                 (429, String::new())
             }
+            Some(TokenFault::Says(error)) => provider::refused(error),
             Some(TokenFault::Silent) => std::future::pending().await,
             Some(TokenFault::Cut) => {
                 self.state().answer(&form);

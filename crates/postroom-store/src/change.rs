@@ -4,6 +4,7 @@ use crate::claim_row::ClaimStep;
 use crate::claim_taking::TakenClaim;
 use crate::consent;
 use crate::database::Statement;
+use crate::device_consent;
 use crate::entity_place::EntityPlace;
 use crate::error::Error;
 use crate::failed::Failed;
@@ -54,6 +55,8 @@ pub struct ChangeTerms<'a> {
     pub takes: Option<&'a TakenClaim>,
     /// The work claim under which the change is made.
     pub claim: Option<ClaimStep>,
+    /// What is done with the change, or not at all.
+    pub also: Option<&'a Statement>,
 }
 
 /// The result of a change or a deletion.
@@ -100,7 +103,7 @@ impl Store {
         terms: ChangeTerms<'_>,
     ) -> Result<Updated, Error> {
         let EntityPlace { domain, class, id } = place;
-        let ChangeTerms { if_version, same_login, once, step, takes, claim } = terms;
+        let ChangeTerms { if_version, same_login, once, step, takes, claim, also } = terms;
         for _ in 0..ATTEMPTS {
             let Some(current) = self.entity_get(domain, class, id).await? else {
                 return Ok(Updated::Missing);
@@ -126,6 +129,7 @@ impl Store {
             let mut after = client::after(&current, &changes);
             after.version += 1;
             after.properties.retain(|name, _| !is_secret(class, name));
+            batch.extend(also.cloned());
             batch.push(once::forget_put(domain, class, id));
             let entity = std::slice::from_ref(&after);
             batch.extend(once.map(|once| once::keep(self, domain, class, once, entity)));
@@ -300,6 +304,7 @@ impl Store {
                     batch.extend(ledger_gone(FolderId::of(folder)));
                 }
                 batch.push(consent::forgotten(AccountId::of(id)));
+                batch.push(device_consent::forgotten(AccountId::of(id)));
                 batch.push(no_others(AccountId::of(id), 0));
                 batch.push(DeliveryStep::Leave.taken("\"account\" = $1").bind(id));
                 Ok(batch)

@@ -45,7 +45,7 @@ const DAMAGED: Error = Error::Damaged { what: "the erasure of a domain" };
 
 /// The tables without entities that have rows of a domain, and what deletes some of them: those of
 /// the domain $1, at most $2.
-const OTHERS: [Other; 8] = [
+const OTHERS: [Other; 9] = [
     Other {
         table: "token",
         delete: "DELETE FROM \"token\" WHERE \"hash\" IN
@@ -70,6 +70,12 @@ const OTHERS: [Other; 8] = [
         table: "consent",
         delete: "DELETE FROM \"consent\" WHERE (\"account\", \"slot\") IN
            (SELECT \"account\", \"slot\" FROM \"consent\" WHERE \"domain\" = $1 LIMIT $2)",
+    },
+    Other {
+        table: "device consent",
+        delete: "DELETE FROM \"device consent\" WHERE (\"account\", \"slot\") IN
+           (SELECT \"account\", \"slot\" FROM \"device consent\" WHERE \"domain\" = $1
+            LIMIT $2)",
     },
     Other {
         table: "purge",

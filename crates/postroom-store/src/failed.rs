@@ -61,6 +61,8 @@ pub enum Failed {
     NoAccount,
     /// The folder does not exist.
     NoFolder,
+    /// Another consent of the account was begun, or this one has ended.
+    NoConsent,
     /// A later epoch of the mailbox has begun.
     EpochOver,
     /// The job does not exist, has ended, or no longer has the entity.
@@ -159,6 +161,7 @@ impl fmt::Display for Failed {
             Self::SameLogin => "another account has this login at this server",
             Self::KeyUsed => "something was created under this key before",
             Self::NoAccount => "the account was deleted at the same moment",
+            Self::NoConsent => "another consent was begun, or this one has ended",
             Self::NoFolder => "the folder was deleted at the same moment",
             Self::EpochOver => "another epoch of the mailbox has begun",
             Self::NoJob => "the job has ended, or was taken away",

@@ -227,11 +227,15 @@ mod purge;
 
 mod consent;
 
+mod device_consent;
+
 mod reseal;
 
 mod rotation;
 
 mod change;
+
+mod device_given;
 
 mod bulk;
 
@@ -357,6 +361,10 @@ pub use delivered::Earlier;
 pub use delivery::BeforeDot;
 pub use delivery::Claimed;
 pub use delivery::DueAt;
+pub use device_consent::DevicePending;
+pub use device_consent::DeviceRequest;
+pub use device_consent::DeviceSeen;
+pub use device_consent::DeviceStep;
 pub use disk::DirectoryLock;
 pub use entity::NewEntity;
 pub use entity::Terms;

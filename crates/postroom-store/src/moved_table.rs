@@ -35,6 +35,7 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("once", &["domain", "class", "key"]),
     ("work claim", &["class", "entity"]),
     ("consent", &["account", "slot"]),
+    ("device consent", &["account", "slot"]),
     // The owners of these blobs have ended, so the first sweep of the target deletes them.
     ("unfinished", &["blob"]),
     ("chunk", &["id"]),

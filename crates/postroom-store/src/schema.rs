@@ -25,6 +25,7 @@ mod bounded_jobs;
 mod bulk_jobs;
 mod configurations;
 mod consents;
+mod device_consents;
 mod domain_keys;
 mod early;
 mod erasures;
@@ -123,6 +124,7 @@ const STEPS: &[&[&str]] = &[
     domain_keys::STEP,
     places::STEP,
     erasures::STEP,
+    device_consents::STEP,
 ];
 
 const OWN: &[&str] = &[

@@ -38,6 +38,7 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The class of a client.
 const TICKETS: &str = "crm/Tickets";
@@ -111,6 +112,16 @@ async fn fill(store: &Store, domain: &Domain, first: u128) {
         until: Timestamp::from_ms(7),
     };
     store.consent_ask(&SecretString::from(format!("state of {domain:?}")), &asked).await.unwrap();
+    let device = DeviceRequest {
+        domain: domain.clone(),
+        account,
+        slot: TokenSlot::Account,
+        app: OAuthAppId::of(app),
+        interval: Duration::from_secs(5),
+        until: Timestamp::from_ms(7),
+    };
+    let code = SecretString::from("device code");
+    store.device_ask(&device, &code, Timestamp::from_ms(7)).await.unwrap();
     store.job_create(domain, &class, None).await.unwrap();
 }
 

@@ -6,7 +6,7 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 
 /// The tables that are no class tables.
-const OWN: [&str; 30] = [
+const OWN: [&str; 31] = [
     // Of the failover suite.
     "audit",
     "class",
@@ -14,6 +14,7 @@ const OWN: [&str; 30] = [
     "consent",
     "counter",
     "data key",
+    "device consent",
     "purge",
     "retired",
     "lease",

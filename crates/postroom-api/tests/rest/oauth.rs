@@ -38,3 +38,28 @@ async fn a_start_needs_a_token_and_an_account_and_the_end_needs_neither() {
     assert!(page.contains("no engine") && !page.contains("://"), "{page}");
     answer(server.anonymous("GET", &format!("{CALLBACK}?state=%"))).await.expect(400);
 }
+
+#[on_both]
+async fn a_consent_on_another_device_needs_a_token_an_account_and_an_engine() {
+    let server = Server::start().await;
+    let (account, _) = server.account().await;
+    let device = format!("/rest/v1/oauth/device?account={account}");
+    for method in ["GET", "POST"] {
+        answer(server.anonymous(method, &device)).await.expect(401);
+        for (wrong, property) in
+            [("", "account"), ("?account=x", "account"), ("?slot=imap", "account")]
+        {
+            let path = format!("/rest/v1/oauth/device{wrong}");
+            let problem = answer(server.anonymous(method, &path).bearer_auth(crate::server::TOKEN));
+            let problem = problem.await.expect(422);
+            assert_eq!(problem["errors"][0]["property"], property, "{wrong}");
+        }
+    }
+    let problem = server.send("POST", &device, &serde_json::json!({})).await.expect(409);
+    assert_eq!(problem["type"], "urn:postroom:problem:no-engine");
+    let problem = server.get(&device).await.expect(404);
+    assert!(problem["detail"].as_str().unwrap().contains("POST here begins one"), "{problem}");
+    let strange = "/rest/v1/oauth/device?account=0192d000-0000-7000-8000-00000000abcd";
+    server.get(strange).await.expect(404);
+    server.send("DELETE", &device, &serde_json::json!({})).await.expect(405);
+}

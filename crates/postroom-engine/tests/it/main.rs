@@ -9,6 +9,8 @@ mod credentials;
 
 mod deleting;
 
+mod devices;
+
 mod erasing;
 
 mod oauth;

@@ -17,6 +17,8 @@ pub(crate) struct FormAsked {
     pub fields: HashMap<String, String>,
     /// The token of the header field Authorization.
     pub bearer: Option<String>,
+    /// The header field Host.
+    pub host: Option<String>,
 }
 
 /// Reads a request.
@@ -31,12 +33,14 @@ pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Fo
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut fields = decoded(query);
     fields.extend(decoded(&body));
-    let bearer = lines.find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        let is_it = name.eq_ignore_ascii_case("authorization");
-        is_it.then(|| value.trim().strip_prefix("Bearer ").map(str::to_owned)).flatten()
-    });
-    Ok(FormAsked { path: path.to_owned(), fields, bearer })
+    let lines: Vec<_> = lines.filter_map(|line| line.split_once(':')).collect();
+    let field = |name: &str| {
+        let mut values = lines.iter().filter(|(of, _)| of.eq_ignore_ascii_case(name));
+        values.next().map(|(_, value)| value.trim())
+    };
+    let bearer = field("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let (bearer, host) = (bearer.map(str::to_owned), field("host").map(str::to_owned));
+    Ok(FormAsked { path: path.to_owned(), fields, bearer, host })
 }
 
 /// The head and the body of a request.
@@ -58,6 +62,12 @@ async fn parts(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(String, Str
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
+}
+
+/// A text within HTML.
+pub(crate) fn escaped(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text.replace('"', "&quot;")
 }
 
 /// The fields of a form.

@@ -3,6 +3,7 @@
 //! Standards: RFC 6749 §4.1.1 and §4.1.2, RFC 7636 §4.3.
 
 use crate::token_server::form::encoded;
+use crate::token_server::form::escaped;
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -74,11 +75,6 @@ impl AskedConsent {
         let (value, state) = (encoded(value), encoded(&self.state));
         format!("{}{joint}{name}={value}&state={state}", self.redirect_uri)
     }
-}
-
-fn escaped(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    text.replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! Standards: RFC 6749 §4.1.3, §4.4, §5 and §6, RFC 7636 §4.6, RFC 9700 §4.14.2.
 
+use crate::token_server::device::AskedDevice;
+use crate::token_server::device::GivenDevices;
 use crate::token_server::page::AskedConsent;
 use crate::token_server::robot;
 use crate::token_server::robot::RobotAccount;
@@ -13,6 +15,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The grant of device codes (RFC 8628 §3.4).
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// How many codes are kept that nobody has used.
 const CODES_MAX: usize = 1_000;
 
@@ -29,6 +33,8 @@ pub enum TokenFault {
     Cut,
     /// It answers after this time.
     Slow(Duration),
+    /// It refuses with this error.
+    Says(&'static str),
 }
 
 /// A question for a token.
@@ -41,6 +47,9 @@ pub struct TokenQuestion {
     /// The status of the answer. `None`: there was none.
     pub status: Option<u16>,
 }
+
+/// A status of HTTP and JSON.
+pub(crate) type FormSaid = (u16, String);
 
 type OnToken = Box<dyn Fn(&str, &str) + Send + Sync>;
 
@@ -101,6 +110,8 @@ pub(crate) struct ProviderState {
     /// Is called with the user and each access token.
     pub on_token: Option<OnToken>,
     application: Option<Application>,
+    /// The codes for consents on other devices.
+    pub devices: GivenDevices,
     /// A service account that acts for users.
     pub robot: Option<RobotAccount>,
 }
@@ -157,14 +168,15 @@ impl ProviderState {
     }
 
     /// The answer to a question: a status of HTTP and JSON.
-    pub(crate) fn answer(&mut self, form: &HashMap<String, String>) -> (u16, String) {
+    pub(crate) fn answer(&mut self, form: &HashMap<String, String>) -> FormSaid {
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         match (field("grant_type"), field("bearer")) {
-            ("refresh_token" | "authorization_code", _) if !self.is_client(form) => {
+            ("refresh_token" | "authorization_code" | DEVICE_CODE, _) if !self.is_client(form) => {
                 refused("invalid_client")
             }
             ("refresh_token", _) => self.by_refresh_token(field("refresh_token")),
             ("authorization_code", _) => self.by_code(form),
+            (DEVICE_CODE, _) => self.by_device(field("device_code"), field("client_id")),
             (robot::GRANT_TYPE, _) => self.by_assertion(field("assertion")),
             ("client_credentials", _) => self.by_secret(field("client_secret")),
             ("", bearer) if !bearer.is_empty() => self.by_secret(bearer),
@@ -178,7 +190,7 @@ impl ProviderState {
         })
     }
 
-    fn by_secret(&mut self, secret: &str) -> (u16, String) {
+    fn by_secret(&mut self, secret: &str) -> FormSaid {
         match &self.application {
             Some(application) if application.secret == secret => {
                 let user = application.user.clone();
@@ -188,7 +200,7 @@ impl ProviderState {
         }
     }
 
-    fn by_assertion(&mut self, assertion: &str) -> (u16, String) {
+    fn by_assertion(&mut self, assertion: &str) -> FormSaid {
         let Some(account) = &self.robot else {
             return refused("unsupported_grant_type");
         };
@@ -198,7 +210,7 @@ impl ProviderState {
         }
     }
 
-    fn by_refresh_token(&mut self, old: &str) -> (u16, String) {
+    fn by_refresh_token(&mut self, old: &str) -> FormSaid {
         if let Some(consent) = self.used.get(old).copied() {
             // Somebody has stolen one of them. A later consent is another matter.
             self.refresh.retain(|_, given| given.consent != consent);
@@ -216,7 +228,7 @@ impl ProviderState {
         self.give(Some(&given.user), &more)
     }
 
-    fn by_code(&mut self, form: &HashMap<String, String>) -> (u16, String) {
+    fn by_code(&mut self, form: &HashMap<String, String>) -> FormSaid {
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         // It is gone, whatever comes of it.
         let Some(GivenCode { user, asked }) = self.codes.remove(field("code")) else {
@@ -233,7 +245,28 @@ impl ProviderState {
         self.give(Some(&user), &more)
     }
 
-    fn give(&mut self, user: Option<&str>, more: &str) -> (u16, String) {
+    /// The answer to a question for codes.
+    pub(crate) fn new_device(&mut self, form: &HashMap<String, String>, host: String) -> FormSaid {
+        let client_id = form.get("client_id").cloned().unwrap_or_default();
+        if client_id.is_empty() || !self.is_client(form) {
+            return refused("invalid_client");
+        }
+        let (device_code, number) = (self.next("device"), self.number);
+        let user_code = format!("WDJB-{number:04}");
+        (200, self.devices.add(&device_code, &user_code, AskedDevice { client_id, host }))
+    }
+
+    fn by_device(&mut self, code: &str, client_id: &str) -> FormSaid {
+        match self.devices.user_of(code, client_id) {
+            Ok(user) => {
+                let more = format!(r#","refresh_token":"{}""#, self.new_refresh(&user));
+                self.give(Some(&user), &more)
+            }
+            Err(error) => refused(error),
+        }
+    }
+
+    fn give(&mut self, user: Option<&str>, more: &str) -> FormSaid {
         let (token, now) = (self.next("access"), Instant::now());
         self.access.retain(|_, access| access.ends_at > now);
         let access = GivenAccess { user: user.map(str::to_owned), ends_at: now + self.life };
@@ -249,6 +282,6 @@ impl ProviderState {
     }
 }
 
-fn refused(error: &str) -> (u16, String) {
+pub(crate) fn refused(error: &str) -> FormSaid {
     (400, format!(r#"{{"error":"{error}"}}"#))
 }

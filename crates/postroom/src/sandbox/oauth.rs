@@ -33,6 +33,7 @@ pub(super) fn described(provider: &ListeningTokenServer) -> Vec<String> {
     let at = provider.address;
     vec![
         format!("oauth: authorizeUrl http://{at}/authorize, tokenUrl http://{at}/token"),
+        format!("oauth: deviceUrl http://{at}/device, whose page is http://{at}/activate"),
         format!("oauth: clientId {CLIENT_ID}, clientSecret {CLIENT_SECRET}"),
     ]
 }

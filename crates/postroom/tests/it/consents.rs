@@ -5,6 +5,7 @@ use crate::world::*;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
 use postroom_testkit::on_both;
+use postroom_testkit::wait_until;
 use reqwest::redirect::Policy;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -33,6 +34,7 @@ impl Consenting {
             "name": "Sandbox", "clientId": "sandbox", "clientSecret": "sandbox-secret",
             "authorizeUrl": format!("http://{at}/authorize"),
             "tokenUrl": format!("http://{at}/token"),
+            "deviceUrl": format!("http://{at}/device"),
             "redirectUri": format!("{}/rest/v1/oauth/callback", postroom.url()),
         });
         let app = id(&postroom.post("email/OAuthApps", &app).await.unwrap());
@@ -57,6 +59,16 @@ impl Consenting {
         let page: Json = asked.send().await.unwrap().json().await.unwrap();
         assert!(page["expiresAt"].is_string(), "{page}");
         page["url"].as_str().unwrap().to_owned()
+    }
+
+    /// Begins a consent on another device, or asks how it is.
+    async fn device(&self, method: &str, account: &str) -> Json {
+        let path = format!("/rest/v1/oauth/device?account={account}");
+        let method = method.parse().unwrap();
+        let asked = browser().request(method, format!("{}{path}", self.postroom.url()));
+        let answer = asked.bearer_auth(Postroom::TOKEN).send().await.unwrap();
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        answer.json().await.unwrap()
     }
 
     async fn ready(&self, account: &str) -> Json {
@@ -173,4 +185,46 @@ async fn an_app_of_the_sandbox_may_need_no_consent() {
         let account = world.account(user).await;
         world.ready(&account).await;
     }
+}
+
+#[on_both(flavor = "multi_thread")]
+async fn an_owner_consents_on_another_device_while_postroom_is_killed() {
+    let mut world = Consenting::start(&["--oauth-rotate"]).await;
+    let account = world.account(ANNA).await;
+    let begun = world.device("POST", &account).await;
+    let page = begun["verificationUri"].as_str().unwrap().to_owned();
+    let code = begun["userCode"].as_str().unwrap().to_owned();
+    assert!(begun["expiresAt"].is_string() && begun["interval"] == 1, "{begun}");
+    assert_eq!(world.device("GET", &account).await["state"], "pending");
+    world.postroom.kill().unwrap();
+
+    let whole = begun["verificationUriComplete"].as_str().unwrap();
+    let shown = browser().get(whole).send().await.unwrap().text().await.unwrap();
+    assert!(shown.contains(&code) && shown.contains("action=\"/activate\""), "{shown}");
+    let form = format!("user_code={code}&user={ANNA}&answer=allow");
+    let sent = browser().post(&page).body(form).send().await.unwrap();
+    assert_eq!(sent.status(), 200);
+    world.postroom.restart().unwrap();
+    let ready = world.ready(&account).await;
+    assert!(ready["consentedAt"].is_string(), "{ready}");
+    assert_eq!(world.device("GET", &account).await["state"], "given");
+    let folder = enable(&world.postroom, &account, "INBOX", json!({})).await;
+    let sent = world.postroom.post("email/Messages", &outgoing(&account, "hello")).await.unwrap();
+    assert_eq!(settled(&world.postroom, &id(&sent)).await["messageState"], "sent");
+    messages(&world.postroom, &folder, 1).await;
+    // The tokens are durable, and replaced once more: nobody has to consent again.
+    world.postroom.kill().unwrap();
+    world.postroom.restart().unwrap();
+    world.ready(&account).await;
+
+    let begun = world.device("POST", &account).await;
+    let code = begun["userCode"].as_str().unwrap();
+    let form = format!("user_code={code}&answer=deny");
+    assert_eq!(browser().post(&page).body(form).send().await.unwrap().status(), 200);
+    let denied = wait_until("a refusal", PATIENCE, async || {
+        let seen = world.device("GET", &account).await;
+        Ok((seen["state"] == "denied").then_some(seen))
+    });
+    assert_eq!(denied.await.unwrap()["detail"], "it answers 400: access_denied");
+    world.ready(&account).await;
 }

@@ -14,6 +14,7 @@ use postroom_testkit::S3;
 use postroom_testkit::TestDatabase;
 use postroom_testkit::on_both;
 use postroom_testkit::skipped;
+use postroom_testkit::wait_until;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::fs::Permissions;
@@ -198,9 +199,45 @@ async fn an_owner_consents(
         parameter(&start().await, "state"),
     ];
     let page = shown.bytes().await.unwrap();
-    let secrets = [secrets, a_service_account_acts(postroom, provider).await].concat();
+    let device = on_another_device(postroom, provider, listening, &account).await;
+    let secrets = [secrets, device, a_service_account_acts(postroom, provider).await].concat();
     assert_without(&secrets.iter().map(String::as_str).collect::<Vec<_>>(), "the page", &page);
     secrets
+}
+
+/// The owner consents on another device, and another such consent is begun. Gives the secrets of
+/// both.
+async fn on_another_device(
+    postroom: &Postroom,
+    provider: &TokenServer,
+    listening: &ListeningTokenServer,
+    account: &str,
+) -> Vec<String> {
+    let apps = postroom.get("email/OAuthApps").await.unwrap();
+    let more = json!({"deviceUrl": format!("http://{}/device", listening.address)});
+    postroom.patch(&format!("email/OAuthApps/{}", id(&apps[0])), &more).await.unwrap();
+    let path = format!("/rest/v1/oauth/device?account={account}");
+    let asked = |device: &str| {
+        let asked = provider.asked().into_iter().rev();
+        let code = asked.filter_map(|one| one.form.get("device_code").cloned());
+        code.into_iter().find(|code| code != device)
+    };
+    let answer = postroom.post(&path, &json!({})).await.unwrap();
+    let first = async || Ok(asked(""));
+    let first = wait_until("a question", PATIENCE, first).await.unwrap();
+    assert!(provider.decide(answer["userCode"].as_str().unwrap(), Some(BEN)));
+    let is_given = async || {
+        let seen = postroom.get(&path).await?;
+        Ok((seen["state"] == "given").then_some(()))
+    };
+    wait_until("the consent", PATIENCE, is_given).await.unwrap();
+    let again = postroom.post(&path, &json!({})).await.unwrap();
+    let second = async || Ok(asked(&first));
+    let second = wait_until("a question", PATIENCE, second).await.unwrap();
+    for shown in [answer, again] {
+        assert_without(&[&first, &second], "an answer", shown.to_string().as_bytes());
+    }
+    vec![first, second]
 }
 
 /// A token is made and used. Gives its value, which no later answer has.

@@ -4,10 +4,13 @@ use crate::account::AccountReport;
 use crate::account::FolderReport;
 use crate::backup::backup_key;
 use crate::blob::BlobWriter;
+use crate::change::Updated;
 use crate::columns;
 use crate::configuration::NextConfiguration;
 use crate::consent::ConsentRequest;
 use crate::database::Statement;
+use crate::device_consent::DeviceRequest;
+use crate::device_consent::DeviceStep;
 use crate::entity::NewEntity;
 use crate::entity_place::EntityPlace;
 use crate::error::Error;
@@ -22,6 +25,7 @@ use crate::poll_times::PollTimes;
 use crate::rename::Renamed;
 use crate::retention::Expiring;
 use crate::retention::ExpiryPage;
+use crate::store::Store;
 use crate::surveyed::Survey;
 use crate::surveyed::SurveyedFolder;
 use crate::tests::life::world::CLASS;
@@ -50,8 +54,10 @@ use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::TOKENS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::oauth::TokenSlot;
+use postroom_model::oauth_device::DeviceState;
 use secrecy::ExposeSecret;
 use serde_json::json;
+use std::time::Duration;
 
 fn mailbox(name: &str) -> SurveyedFolder {
     SurveyedFolder {
@@ -167,6 +173,7 @@ pub(super) async fn tokens(world: &World) {
     store.consent_ask(&state, &asked).await.unwrap();
     let taken = store.consent_take(state.expose_secret()).await.unwrap();
     assert_eq!(taken.map(|taken| taken.app), Some(asked.app));
+    device_consents(store, asked).await;
     for (class, entity, is_gone) in
         [(OAUTH_APPS, &app, false), (ACCOUNTS, &account, true), (OAUTH_APPS, &app, true)]
     {
@@ -174,6 +181,23 @@ pub(super) async fn tokens(world: &World) {
         let place = EntityPlace::new(domain, &class, entity.id);
         assert_eq!(store.entity_delete(place, None).await.is_ok(), is_gone);
     }
+}
+
+/// A consent on another device is asked about, and is given.
+async fn device_consents(store: &Store, asked: ConsentRequest) {
+    let ConsentRequest { domain, account, slot, app, until, .. } = asked;
+    let interval = Duration::from_secs(5);
+    let request = DeviceRequest { domain: domain.clone(), account, slot, app, interval, until };
+    store.device_ask(&request, &random_token(), until).await.unwrap();
+    let pending = store.device_list_pending().await.unwrap().remove(0);
+    assert!(store.device_claim(&pending, until).await.unwrap());
+    let later = DeviceStep::Later { due: until, interval, is_open: false };
+    assert!(store.device_step(&pending, &later).await.unwrap());
+    let row = store.account_find(account).await.unwrap().unwrap();
+    let given = store.device_give(&pending, &random_token(), row.account.version).await;
+    assert!(matches!(given, Ok(Some(Updated::Done(_)))), "{given:?}");
+    let seen = store.device_seen(&domain, account, slot).await.unwrap();
+    assert_eq!(seen.map(|seen| seen.state), Some(DeviceState::Given));
 }
 
 /// A token with rights is used, and its use is written.
@@ -374,21 +398,21 @@ pub(super) async fn sweeps(world: &World) {
     // A process that is no more there has left something.
     let left = "INSERT INTO \"unfinished\" (\"blob\", \"owner\") VALUES (7, 999)";
     store.write(vec![Statement::new(left)]).await.unwrap();
-    store.blob_sweep_abandoned(std::time::Duration::ZERO).await.unwrap();
+    store.blob_sweep_abandoned(Duration::ZERO).await.unwrap();
     store.sweep().await;
     world.delete(CLASS, &deal).await;
     // S3 completed an object whose writer had ended.
     let own = store.inner.objects.own.clone().unwrap();
     own.objects.put(format!("{}/999/1-late", own.id), vec![]).await.unwrap();
     let engine = &world.engine;
-    engine.objects_sweep(std::time::Duration::ZERO).await.unwrap();
+    engine.objects_sweep(Duration::ZERO).await.unwrap();
     engine.objects_remove().await.unwrap();
     store.objects_kept().await.unwrap().unwrap();
     store.trim_to(100).await.unwrap();
     // Once to mark the changes, and once when the mark is old.
     let mut last = LastTrim::default();
     for _ in 0..2 {
-        let long = std::time::Duration::from_secs(8 * 86_400);
+        let long = Duration::from_secs(8 * 86_400);
         engine.feed_trim_after(&mut last, long).await.unwrap();
     }
     store.sweep_last().await;
@@ -400,7 +424,7 @@ pub(super) async fn sweeps(world: &World) {
 /// A process of a group leads, lists the others, and gives the lease up.
 async fn nodes(world: &World) {
     let (engine, store) = (&world.engine, &world.store);
-    engine.beat(Some(std::time::Duration::ZERO)).await.unwrap();
+    engine.beat(Some(Duration::ZERO)).await.unwrap();
     store.nodes().await.unwrap();
     assert!(!engine.preferred_waits().await.unwrap());
     engine.give_up().await.unwrap();
