@@ -247,17 +247,7 @@ fn refusal(error: Error) -> Result<Became, Error> {
         return Ok(Became::Same);
     }
     // A job must not stop at one entity for ever. A process that no longer leads records nothing.
-    let is_its_own = matches!(
-        error,
-        Error::Condition(_)
-            | Error::WrongType { .. }
-            | Error::IllegalStep(_)
-            | Error::TooSlow
-            | Error::TooDeep
-            | Error::Damaged { .. }
-            | Error::SecretKeyGone
-    );
-    if is_its_own { Ok(Became::Refused(error.to_string())) } else { Err(error) }
+    if error.is_about_one() { Ok(Became::Refused(error.to_string())) } else { Err(error) }
 }
 
 /// Runs a job to its end, or until it is deleted.

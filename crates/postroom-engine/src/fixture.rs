@@ -46,6 +46,16 @@ pub(crate) struct DatabaseTrouble {
     pub loses_answer: AtomicBool,
     /// How many batches are committed before the database ends.
     pub batches_left: AtomicU64,
+    /// The database without trouble.
+    database: Arc<dyn Database>,
+}
+
+impl DatabaseTrouble {
+    /// Damages the row that `sql` changes, which has this id.
+    pub(crate) async fn spoil(&self, sql: &'static str, id: impl Into<EntityId>) {
+        let spoil = vec![Statement::new(sql).bind(id.into())];
+        assert_eq!(self.database.write(spoil, Room::Free).await.unwrap()[0].changed, 1);
+    }
 }
 
 #[derive(Debug)]
@@ -89,7 +99,8 @@ pub(crate) async fn shared_with_trouble() -> (TempDir, Arc<Shared>, Arc<Database
     let key = MasterKey::in_directory(directory.path()).unwrap();
     let database = SqliteDirectory::open(directory.path(), 1, clock.clone()).unwrap();
     let (loses_answer, batches_left) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
-    let trouble = Arc::new(DatabaseTrouble { loses_answer, batches_left });
+    let itself: Arc<dyn Database> = Arc::clone(&database) as Arc<dyn Database>;
+    let trouble = Arc::new(DatabaseTrouble { loses_answer, batches_left, database: itself });
     let database = Arc::new(TroubledDatabase { database, trouble: Arc::clone(&trouble) });
     let classes = builtin::classes().unwrap();
     let (work, member) = (Work::Threads, Member::alone());

@@ -8,7 +8,7 @@
 //! ```
 //! Progress is committed with each change. After a crash, unrecorded messages are processed again,
 //! which is harmless. Only values that follow from the bytes change. A state that business logic
-//! has set stays.
+//! has set stays. A message that cannot be read counts as failed, and the job goes on.
 
 use crate::derive;
 use crate::derive::Derived;
@@ -35,9 +35,11 @@ use postroom_model::builtin::names;
 use postroom_model::filter;
 use postroom_model::filter::Names;
 use postroom_model::state;
+use postroom_store::Error as StoreError;
 use postroom_store::FileRow;
 use postroom_store::Job;
 use postroom_store::JobState;
+use postroom_store::OriginalFound;
 use postroom_store::OriginalPage;
 use postroom_store::Recorded;
 use postroom_store::Redecomposed;
@@ -79,12 +81,17 @@ pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
             return end(shared, job, None).await;
         }
         let mut tasks = vec![];
-        for message in page {
-            let keep = keeps.of(&message).await?;
-            let (id, domain) = (message.id, &domain);
+        for found in page {
+            let (id, domain) = (found.id, &domain);
+            let read = keeps.readable(found).await?;
             tasks.push(async move {
-                let found = look(shared, domain, message, keep).await?;
-                Ok::<_, Error>(Looked { id, keep, found })
+                Ok::<_, Error>(match read {
+                    Ok(Readable { message, keep }) => {
+                        let found = look(shared, domain, message, keep).await?;
+                        Looked { id, keep: Some(keep), found }
+                    }
+                    Err(why) => Looked { id, keep: None, found: Reparsed::Failed(why) },
+                })
             });
         }
         // They are recorded in order, because the job continues after the last recorded one.
@@ -131,15 +138,17 @@ async fn record(
             Ok(Recorded::JobGone) => return Ok(None),
             Ok(Recorded::Stale) => {}
             // The job must not stop at this message for ever.
-            Err(error @ postroom_store::Error::WrongType { .. }) => {
+            Err(error @ (StoreError::WrongType { .. } | StoreError::Damaged { .. })) => {
                 found = Reparsed::Failed(error.to_string());
                 continue;
             }
             Err(error) => return Err(error.into()),
         }
-        found = match shared.store.entity_get(&job.domain, class, id).await? {
-            Some(present) => look(shared, &job.domain, present, keep).await?,
-            None => Reparsed::Same,
+        found = match (shared.store.entity_get(&job.domain, class, id).await, keep) {
+            (Ok(Some(present)), Some(keep)) => look(shared, &job.domain, present, keep).await?,
+            (Ok(_), _) => Reparsed::Same,
+            (Err(error @ StoreError::Damaged { .. }), _) => Reparsed::Failed(error.to_string()),
+            (Err(error), _) => return Err(error.into()),
         };
     }
 }
@@ -149,7 +158,7 @@ async fn page(
     job: &Job,
     class: &Class,
     filter: Option<&Filter>,
-) -> Result<Vec<Entity>, Error> {
+) -> Result<Vec<OriginalFound>, Error> {
     let page = OriginalPage { filter, behind: job.behind, limit: PAGE };
     Ok(shared.store.original_list(&job.domain, class, page).await?)
 }
@@ -163,10 +172,17 @@ async fn end(shared: &Shared, mut job: Job, reason: Option<&str>) -> Result<(), 
     Ok(())
 }
 
+/// A message to be decomposed again.
+struct Readable {
+    message: Entity,
+    keep: Keep,
+}
+
 /// A message that was decomposed again.
 struct Looked {
     id: EntityId,
-    keep: Keep,
+    /// `None`: the message or its options cannot be read.
+    keep: Option<Keep>,
     found: Reparsed,
 }
 
@@ -177,22 +193,31 @@ enum Reparsed {
     Failed(String),
 }
 
-/// Decomposes one message again.
+/// Decomposes one message again. Damage is about this message.
 async fn look(
     shared: &Arc<Shared>,
     domain: &Domain,
     message: Entity,
     keep: Keep,
 ) -> Result<Reparsed, Error> {
-    let rows = shared.store.file_list_all(domain, message.id).await?;
-    let original = match original(shared, &rows).await {
-        Ok(Some(original)) => original,
-        // The message was deleted meanwhile.
-        Ok(None) => return Ok(Reparsed::Same),
-        Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
-            return Ok(Reparsed::Failed(error.to_string()));
+    match reparse(shared, domain, message, keep).await {
+        Err(Error::Store(error @ StoreError::Damaged { .. })) => {
+            Ok(Reparsed::Failed(error.to_string()))
         }
-        Err(error) => return Err(error),
+        found => found,
+    }
+}
+
+async fn reparse(
+    shared: &Arc<Shared>,
+    domain: &Domain,
+    message: Entity,
+    keep: Keep,
+) -> Result<Reparsed, Error> {
+    let rows = shared.store.file_list_all(domain, message.id).await?;
+    let Some(original) = original(shared, &rows).await? else {
+        // The message was deleted meanwhile.
+        return Ok(Reparsed::Same);
     };
     let id = message.id;
     let work = move || derive::derive(&original, keep, MessageEntityId::of(id));
@@ -260,6 +285,20 @@ struct Keeps<'a> {
 }
 
 impl Keeps<'_> {
+    /// A message with what to keep of it, or why it is not decomposed again.
+    async fn readable(&mut self, found: OriginalFound) -> Result<Result<Readable, String>, Error> {
+        let Some(message) = found.message else {
+            return Ok(Err("its row in the database is damaged".to_owned()));
+        };
+        match self.of(&message).await {
+            Ok(keep) => Ok(Ok(Readable { message, keep })),
+            Err(Error::Store(error @ StoreError::Damaged { .. })) => {
+                Ok(Err(format!("its folder, account or profile cannot be read: {error}")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// What to keep of a message. The original exists, so it stays.
     async fn of(&mut self, message: &Entity) -> Result<Keep, Error> {
         let id = |entity: &Entity, name: &str| entity.text(name).and_then(|id| id.parse().ok());

@@ -8,7 +8,8 @@
 //! ```
 //! The ledger stays, so nothing is loaded again. Nothing is deleted at the server. What cannot be
 //! deleted now is looked at again in the next round. The time is the one that the store believes:
-//! a clock that jumps deletes nothing.
+//! a clock that jumps deletes nothing. An entity that cannot be deleted, for example because its row
+//! is damaged, is named in the log, and the others expire.
 
 use crate::error::Error;
 use crate::report::chain;
@@ -24,6 +25,7 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::names;
 use postroom_model::options;
 use postroom_store::EntityPlace;
+use postroom_store::Error as StoreError;
 use postroom_store::Expired;
 use postroom_store::Expiring;
 use postroom_store::ExpiryPage;
@@ -139,20 +141,37 @@ async fn expire(shared: &Shared, rule: ExpiryRule<'_>) -> Result<u64, Error> {
     let (mut count, mut behind): (u64, Option<Expired>) = (0, None);
     loop {
         let page = ExpiryPage { domain, class, of, property, before_ms, behind, limit: PAGE };
-        let found = shared.store.expired_list(page).await?;
+        let found = match shared.store.expired_list(page).await {
+            Ok(found) => found,
+            Err(error @ StoreError::Damaged { .. }) => {
+                let class = class.classname.as_str();
+                tracing::error!(%domain, class, %error, "what has expired here was not found");
+                return Ok(count);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let Some(last) = found.last() else {
             return Ok(count);
         };
         behind = Some(*last);
-        let delete = |expired: Expired| {
+        let delete = |expired: Expired| async move {
             let place = EntityPlace::new(domain, class, expired.id);
-            shared.store.entity_expire(place, property, before_ms)
+            (expired.id, shared.store.entity_expire(place, property, before_ms).await)
         };
         // In order, so that a simulation has one history.
         let deletions: Vec<_> = found.into_iter().map(delete).collect();
         let mut deletions = stream::iter(deletions).buffered(AT_ONCE);
-        while let Some(deleted) = deletions.next().await {
-            count += u64::from(deleted?);
+        while let Some((id, deleted)) = deletions.next().await {
+            match deleted {
+                Ok(is_deleted) => count += u64::from(is_deleted),
+                // The store has named a damaged row.
+                Err(StoreError::Damaged { .. }) => {}
+                Err(error) if error.is_about_one() => {
+                    let class = class.classname.as_str();
+                    tracing::error!(class, %id, %error, "it has expired and was not deleted");
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }
@@ -235,6 +254,30 @@ mod tests {
         change(&shared.store, builtin::FOLDERS, folder, keep(1)).await;
         assert_eq!(round(&shared).await.unwrap(), 2);
         assert_eq!(subjects(&shared).await, ["none 9"]);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_row_is_left_as_it_is_and_the_others_expire() {
+        let (_directory, shared, trouble) = fixture::shared_with_trouble().await;
+        let (profile, account, folder) = anna(&shared).await;
+        let (_, other, inbox) = anna(&shared).await;
+        for days in [40, 30, 20] {
+            messages(&shared, account, folder, days).await;
+            messages(&shared, other, inbox, days).await;
+        }
+        let class = shared.store.builtin(MESSAGES).unwrap();
+        let query = Query { limit: 1_000, ..Query::default() };
+        let all = shared.store.entity_list(&Domain::default_domain(), &class, &query).await;
+        let oldest = all.unwrap().into_iter().find(|one| one.text("subject") == Some("in 40"));
+        let spoil = "UPDATE \"email/Messages\" SET \"end of row\" = 0 WHERE \"id\" = $1";
+        trouble.spoil(spoil, oldest.unwrap().id).await;
+        // An account whose row is damaged is none that others wait for.
+        let spoil = "UPDATE \"email/Accounts\" SET \"end of row\" = 0 WHERE \"id\" = $1";
+        trouble.spoil(spoil, other).await;
+        change(&shared.store, builtin::PROFILES, profile, keep(10)).await;
+        assert_eq!(round(&shared).await.unwrap(), 5);
+        assert_eq!(round(&shared).await.unwrap(), 0);
+        assert!(shared.store.damage().await.unwrap().is_some());
     }
 
     #[tokio::test]

@@ -12,10 +12,10 @@ use crate::error::Error;
 use crate::report::Reporter;
 use crate::report::chain;
 use crate::report::needs_a_person;
-use crate::send::held;
 use crate::send::held::Held;
 use crate::send::kept::Kept;
 use crate::send::kept::Ready;
+use crate::send::orphaned;
 use crate::send::pace::Pace;
 use crate::send::pause::Pause;
 use crate::send::prepare;
@@ -129,9 +129,7 @@ impl Sender {
             self.is_recovered = true;
         }
         let mut has_more = prepare::prepare_page(&self.shared, account).await?;
-        for claimed in self.shared.store.delivery_outcome_unknown(account.id).await? {
-            held::settle_unknown_outcome(&self.shared, claimed, Some(account)).await?;
-        }
+        orphaned::settle_all_unknown(&self.shared, account.id, Some(account)).await?;
         if suspended::look(&self.shared, account).await? {
             return Ok(Instant::now() + LOOK_AGAIN);
         }

@@ -80,7 +80,9 @@ impl Store {
         let rows = self.read(Statement::new(Self::select(&accounts))).await?;
         self.keys_learn(&rows).await?;
         for row in rows {
-            let account = self.entity_of(&accounts, &row)?;
+            let Some(account) = self.readable(&accounts, &row)? else {
+                continue;
+            };
             let profile = account.reference(names::PROFILE_ID).and_then(|id| profiles.get(&id));
             let Some(profile) = profile else {
                 continue;
@@ -171,7 +173,9 @@ impl Store {
             if at % ROWS_BETWEEN_YIELDS == 0 {
                 tokio::task::yield_now().await;
             }
-            found.push((domain(&row)?, self.entity_of(class, &row)?));
+            if let Some(entity) = self.readable(class, &row)? {
+                found.push((domain(&row)?, entity));
+            }
         }
         Ok(found)
     }

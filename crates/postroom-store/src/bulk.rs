@@ -254,7 +254,7 @@ mod tests {
             let kept = store.job_get(&domain, ended.id).await.unwrap();
             assert_eq!(kept.is_some(), is_kept, "after {days} days");
         }
-        let next = store.job_next(&[JobKind::Patch]).await.unwrap();
+        let next = store.job_next(&[JobKind::Patch], None).await.unwrap();
         assert_eq!(next, Some(open));
     }
 

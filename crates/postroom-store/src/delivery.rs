@@ -8,6 +8,9 @@
 //! lists the recipients that have the message, whatever clients write.
 
 use crate::chunk::BlobId;
+use crate::columns::END;
+use crate::columns::END_MARK;
+use crate::columns::quoted;
 use crate::database::Lock;
 use crate::database::Row;
 use crate::database::Statement;
@@ -111,8 +114,8 @@ impl Store {
         );
         let epoch = self.epoch()?;
         let DueAt { now_ms, latest_ms } = due;
-        let values = vec![account.into(), now_ms.into(), latest_ms.into(), limit.into()];
-        let due = self.deliveries(&condition, values, "LIMIT $4").await?;
+        let values = vec![account.into(), now_ms.into(), latest_ms.into()];
+        let due = self.deliveries(&condition, values, Some(limit)).await?;
         let claim = |claimed: &Claimed| {
             let set = ", \"attempts\" = $3, \"planned\" = FALSE, \"epoch\" = $4";
             let claim = DeliveryStep::Claim.taken_with(set, &its);
@@ -140,36 +143,59 @@ impl Store {
         account: AccountId,
     ) -> Result<Vec<Claimed>, Error> {
         let condition = format!("d.\"account\" = $1 AND {}", DeliveryPhase::InDoubt.is_of("d."));
-        self.deliveries(&condition, vec![account.into()], "").await
+        self.deliveries(&condition, vec![account.into()], None).await
     }
 
-    /// The deliveries of which a condition holds, in the order of `dateTime`.
+    /// The deliveries of which a condition holds, in the order of `dateTime`, at most `limit`.
+    /// `None`: all. If the row of a message is damaged, its delivery is left out, because its result
+    /// could not be recorded.
     pub(crate) async fn deliveries(
         &self,
         condition: &str,
         values: Vec<Value>,
-        limit: &'static str,
+        limit: Option<u32>,
     ) -> Result<Vec<Claimed>, Error> {
         // Only as many are read as are asked for, however many wait.
         let in_order = self.inner.database.dialect().by_index(queue::IN_ORDER);
+        let ends = limit.map(|_| format!("LIMIT ${}", values.len() + 1)).unwrap_or_default();
         let sql = format!(
             "SELECT d.\"message\", d.\"attempts\", d.\"waited\", d.\"reverse_path\",
                d.\"smtp_utf8\", d.\"blob\", d.\"size\", m.\"recipients\", d.\"domain\",
-               m.\"messageId\"
+               m.\"messageId\", m.{}
              FROM \"delivery\" AS d {in_order}
              JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
-             WHERE {condition} ORDER BY d.\"order\", d.\"message\" {limit}"
+             WHERE {condition} ORDER BY d.\"order\", d.\"message\" {ends}",
+            quoted(END)
         );
-        let mut found = vec![];
-        for row in self.read(Statement::new(sql).bind_all(values)).await? {
-            let mut claimed = from_row(&row).ok_or(Error::Damaged { what: "a delivery" })?;
+        let mut limit_of_rows = limit;
+        let mut found = loop {
+            let query = Statement::new(sql.clone()).bind_all(values.clone());
+            let rows = self.read(query.bind_all(limit_of_rows.map(Value::from))).await?;
+            let found: Vec<_> = rows.iter().filter_map(|row| self.claimed_of(row)).collect();
+            let damaged = u32::try_from(rows.len() - found.len()).unwrap_or(u32::MAX);
+            let most = limit.map(|limit| limit.saturating_add(damaged));
+            if most == limit_of_rows || limit_of_rows.is_some_and(|it| rows.len() < it as usize) {
+                break found;
+            }
+            limit_of_rows = most;
+        };
+        for claimed in &mut found {
             let delivered = self.delivery_delivered(claimed.message).await?;
             for recipient in &mut claimed.recipients {
                 delivered::mark(recipient, &delivered);
             }
-            found.push(claimed);
         }
         Ok(found)
+    }
+
+    /// The delivery of a row. `None`: it or its message is damaged. The log names it.
+    fn claimed_of(&self, row: &Row) -> Option<Claimed> {
+        let claimed = from_row(row).filter(|_| row.whole(10) == Some(END_MARK));
+        if claimed.is_none() {
+            self.inner.database.found_damaged(&Error::Damaged { what: "a delivery" });
+            self.inner.damaged_rows.name(MESSAGES, row.id(0));
+        }
+        claimed
     }
 
     /// Records durably that the final dot is about to be sent, if the message may still leave.
@@ -342,7 +368,7 @@ fn put(recipient: &mut Json, state: RecipientState, reply: &str) {
 }
 
 fn from_row(row: &Row) -> Option<Claimed> {
-    let recipients = row.text(7).and_then(|text| serde_json::from_str(text).ok());
+    let recipients = row.text(7).map(|text| serde_json::from_str(text).ok());
     Some(Claimed {
         domain: Domain::new(row.text(8)?).ok()?,
         message: MessageEntityId::of(row.id(0)?),
@@ -353,7 +379,7 @@ fn from_row(row: &Row) -> Option<Claimed> {
         smtp_utf8: row.whole(4)? != 0,
         blob: BlobId(row.whole(5)?),
         size_bytes: u64::try_from(row.whole(6)?).ok()?,
-        recipients: recipients.unwrap_or_default(),
+        recipients: recipients.unwrap_or(Some(vec![]))?,
     })
 }
 

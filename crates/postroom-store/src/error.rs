@@ -192,3 +192,21 @@ pub enum Error {
         known: i64,
     },
 }
+
+impl Error {
+    /// Whether it is about the one entity that a request was about, so that work on many goes on
+    /// with the others. A process that no longer leads records nothing, whatever it was about.
+    #[must_use]
+    pub fn is_about_one(&self) -> bool {
+        matches!(self, Self::Condition(failed) if *failed != Failed::Deposed)
+            || matches!(
+                self,
+                Self::WrongType { .. }
+                    | Self::IllegalStep(_)
+                    | Self::TooSlow
+                    | Self::TooDeep
+                    | Self::Damaged { .. }
+                    | Self::SecretKeyGone
+            )
+    }
+}

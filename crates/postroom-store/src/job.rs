@@ -322,17 +322,37 @@ impl Store {
     }
 
     /// The job that is to be done now, of any domain: the oldest of these kinds that is open.
+    /// `behind`: the oldest after this one. `None`: of all. A damaged job is passed over.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn job_next(&self, kinds: &[JobKind]) -> Result<Option<Job>, Error> {
+    pub async fn job_next(
+        &self,
+        kinds: &[JobKind],
+        behind: Option<JobId>,
+    ) -> Result<Option<Job>, Error> {
         let sql = format!(
-            "{SELECT} WHERE \"state\" = 'open' AND \"kind\" IN ({}) ORDER BY \"id\" LIMIT 1",
-            places(1, kinds.len())
+            "{SELECT} WHERE \"state\" = 'open' AND \"id\" > $1 AND \"kind\" IN ({})
+             ORDER BY \"id\" LIMIT 1",
+            places(2, kinds.len())
         );
-        let next = Statement::new(sql).bind_all(kinds.iter().map(|kind| kind.as_str().into()));
-        self.read(next).await?.first().map(Job::from_row).transpose()
+        let mut behind = behind.unwrap_or(JobId::of(EntityId::nil()));
+        loop {
+            let next = Statement::new(sql.clone()).bind(behind);
+            let next = next.bind_all(kinds.iter().map(|kind| kind.as_str().into()));
+            let rows = self.read(next).await?;
+            let Some(row) = rows.first() else {
+                return Ok(None);
+            };
+            match (Job::from_row(row), row.id(0)) {
+                (Err(Error::Damaged { .. }), Some(id)) => {
+                    self.inner.damaged_rows.name("jobs", Some(id));
+                    behind = JobId::of(id);
+                }
+                (job, _) => return job.map(Some),
+            }
+        }
     }
 
     /// Records the progress of an open job. `false`: it was deleted meanwhile.

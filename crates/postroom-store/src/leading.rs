@@ -405,7 +405,7 @@ mod tests {
         heard(&mut listeners, &[true, false, false, false, false, false]).await;
         let job = two.one.job_create(&domain, &messages, None).await.unwrap();
         heard(&mut listeners, &[false, false, false, false, true, false]).await;
-        assert_eq!(two.other.job_next(&[JobKind::Redecompose]).await.unwrap(), Some(job));
+        assert_eq!(two.other.job_next(&[JobKind::Redecompose], None).await.unwrap(), Some(job));
         two.one.token_set(&domain, "a", &SecretString::from("one")).await.unwrap();
         heard(&mut listeners, &[false, false, false, false, false, true]).await;
     }
@@ -428,7 +428,7 @@ mod tests {
             };
             assert_eq!(found, is_found);
         }
-        assert_eq!(two.other.job_next(&[JobKind::Redecompose]).await.unwrap(), Some(job));
+        assert_eq!(two.other.job_next(&[JobKind::Redecompose], None).await.unwrap(), Some(job));
     }
 
     #[on_both]

@@ -132,7 +132,11 @@ mod poll_times;
 
 mod being_claimed;
 
+mod damaged_rows;
+
 mod store;
+
+mod entity_of;
 
 mod told;
 
@@ -447,6 +451,7 @@ pub use receive::ReceiveBatch;
 pub use receive::ReceiveOutcome;
 pub use receive::ReceivedMessage;
 pub use recorded_bytes::RecordedKey;
+pub use redecompose::OriginalFound;
 pub use redecompose::OriginalPage;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;

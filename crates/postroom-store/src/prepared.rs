@@ -74,7 +74,7 @@ pub enum PrepareEnd {
 
 impl Store {
     /// A message of a domain with this Message-ID. Received messages come before sent ones, and
-    /// messages of the account before others.
+    /// messages of the account before others. `None`: there is none, or its row is damaged.
     ///
     /// # Errors
     ///
@@ -98,13 +98,14 @@ impl Store {
             let statement = Statement::new(sql).bind(domain.as_str()).bind(message_id);
             let rows = self.read(statement.bind(account)).await?;
             if let Some(row) = rows.first() {
-                return Ok(Some(self.entity_of(&class, row)?));
+                return self.readable(&class, row);
             }
         }
         Ok(None)
     }
 
     /// Outgoing messages of an account in state `sending` that are not in the queue, oldest first.
+    /// A message whose row is damaged is left out.
     ///
     /// # Errors
     ///
@@ -117,8 +118,8 @@ impl Store {
     ) -> Result<Vec<Entity>, Error> {
         let class = self.builtin(MESSAGES)?;
         let sql = self.unprepared(&class);
-        let statement = Statement::new(sql).bind(account).bind(domain.as_str()).bind(limit);
-        self.read(statement).await?.iter().map(|row| self.entity_of(&class, row)).collect()
+        let statement = Statement::new(sql).bind(account).bind(domain.as_str());
+        self.first_readable(&class, statement, limit).await
     }
 
     /// The query for messages to be composed. It reads only messages that are to be sent, however

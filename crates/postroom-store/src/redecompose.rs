@@ -3,6 +3,7 @@
 use crate::blob::Content;
 use crate::chunk;
 use crate::chunk::BlobId;
+use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
@@ -74,6 +75,15 @@ pub struct OriginalPage<'a> {
     pub limit: u32,
 }
 
+/// A message of such a page.
+#[derive(Debug, Clone)]
+pub struct OriginalFound {
+    /// Its id.
+    pub id: EntityId,
+    /// The message. `None`: its row is damaged.
+    pub message: Option<Entity>,
+}
+
 impl Store {
     /// How many received messages match a filter and have a stored original.
     ///
@@ -100,7 +110,7 @@ impl Store {
         domain: &Domain,
         class: &Class,
         page: OriginalPage<'_>,
-    ) -> Result<Vec<Entity>, Error> {
+    ) -> Result<Vec<OriginalFound>, Error> {
         let OriginalPage { filter, behind, limit } = page;
         let mut conditions = self.conditions(domain);
         let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
@@ -114,7 +124,11 @@ impl Store {
             filter.unwrap_or_default()
         );
         let statement = Statement::new(sql).bind_all(conditions.values).at_most(PART_BYTES);
-        self.read(statement).await?.iter().map(|row| self.entity_of(class, row)).collect()
+        let found = |row: &Row| {
+            let id = row.id(1).ok_or(Error::Damaged { what: "an entity" })?;
+            Ok(OriginalFound { id, message: self.readable(class, row)? })
+        };
+        self.read(statement).await?.iter().map(found).collect()
     }
 
     /// Whether the stored files of a message equal the derived ones, including their content.

@@ -94,15 +94,15 @@ impl Store {
     pub async fn domain_list(&self, class: &Class) -> Result<Vec<Domain>, Error> {
         let table = quoted(&class.table());
         let sql = format!("SELECT MIN(\"domain\") FROM {table} WHERE \"domain\" > $1");
-        let mut domains: Vec<Domain> = vec![];
+        let (mut domains, mut behind) = (vec![], String::new());
         loop {
-            let behind = domains.last().map_or("", Domain::as_str);
             let rows = self.read(Statement::new(sql.clone()).bind(behind)).await?;
             let Some(name) = rows.first().and_then(|row| row.text(0)) else {
                 return Ok(domains);
             };
-            let domain = Domain::new(name).map_err(|_| Error::Damaged { what: "a domain" })?;
-            domains.push(domain);
+            // A name that is none is damage, which hides no other domain.
+            domains.extend(Domain::new(name));
+            behind = name.to_owned();
         }
     }
 

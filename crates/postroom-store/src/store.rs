@@ -11,10 +11,8 @@ use crate::class_begin::Begin;
 use crate::classes;
 use crate::classes::Classes;
 use crate::clock::Clock;
-use crate::columns;
-use crate::columns::column_list;
-use crate::columns::quoted;
 use crate::copied;
+use crate::damaged_rows::DamagedRows;
 use crate::database::ClassRevision;
 use crate::database::Database;
 use crate::database::Outcome;
@@ -104,6 +102,8 @@ pub(crate) struct Inner {
     pub blobs_refill: tokio::sync::Mutex<()>,
     pub abandoned: Abandoned,
     pub damage: Damage,
+    /// The damaged rows that the log names already.
+    pub damaged_rows: DamagedRows,
     /// The times of polls that are not written yet.
     pub unwritten: Unwritten,
     /// The last chunk of a version that wrote no checksums. 0: there is none.
@@ -168,6 +168,7 @@ impl Store {
                 blobs_refill: tokio::sync::Mutex::default(),
                 abandoned: Abandoned::default(),
                 damage: Damage::default(),
+                damaged_rows: DamagedRows::default(),
                 unwritten: Unwritten::default(),
                 unsummed: unsummed.and_then(|row| row.whole(0)).unwrap_or(0),
                 tokens: RwLock::default(),
@@ -353,35 +354,6 @@ impl Store {
         }
         // The caller does not know of the statements that were added.
         wrote.map(|outcomes| outcomes.into_iter().skip(count).take(len).collect())
-    }
-
-    /// The entity of a row of [`Self::select`].
-    pub(crate) fn entity_of(&self, class: &Class, row: &Row) -> Result<Entity, Error> {
-        if columns::revision(row) != Some(class.revision) {
-            self.classes_refresh_soon();
-            return Err(Error::Condition(Failed::OtherClasses));
-        }
-        let mut entity = columns::to_entity(class, row);
-        if let Err(error @ Error::Damaged { .. }) = &entity {
-            self.inner.database.found_damaged(error);
-        }
-        if let (builtin::FOLDERS, Ok(folder)) = (class.classname.as_str(), &mut entity) {
-            self.inner.unwritten.show(folder);
-        }
-        entity
-    }
-
-    /// `SELECT` of all columns of a class with its present revision, up to and without its `WHERE`.
-    pub(crate) fn select(class: &Class) -> String {
-        Self::select_some(class, |_| true)
-    }
-
-    /// The same with NULL in place of the properties that are not `shown`.
-    pub(crate) fn select_some(class: &Class, shown: impl Fn(&str) -> bool) -> String {
-        let (columns, end) = (column_list(class, shown), quoted(columns::END));
-        let revision =
-            format!("(SELECT \"revision\" FROM \"class\" WHERE \"name\" = '{}')", class.classname);
-        format!("SELECT {columns}, {revision}, {end} FROM {}", quoted(&class.table()))
     }
 }
 

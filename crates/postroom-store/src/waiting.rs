@@ -175,8 +175,8 @@ impl Store {
             "d.\"account\" = $1 AND {} AND d.\"due\" <= $2 AND d.\"waited\" >= $3",
             DeliveryPhase::Due.is_of("d.")
         );
-        let values = vec![account.into(), now_ms.into(), waited_ms.into(), AT_ONCE.into()];
-        self.deliveries(&condition, values, "LIMIT $4").await
+        let values = vec![account.into(), now_ms.into(), waited_ms.into()];
+        self.deliveries(&condition, values, Some(AT_ONCE)).await
     }
 
     /// Writes into the due messages of an account why they wait, and until when. Messages that
@@ -215,19 +215,24 @@ impl Store {
             behind = [last.value(3).clone(), last.value(1).clone()];
             for row in rows {
                 let (domain, message) = place(&row)?;
-                self.settle(&domain, message, &waits, vec![]).await?;
-                told(message, row.text(2));
+                match self.settle(&domain, message, &waits, vec![]).await {
+                    Ok(()) => told(message, row.text(2)),
+                    // Its row is damaged, and stays as it is. The others wait too.
+                    Err(Error::Damaged { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
     }
 
     /// Messages in state `sending` whose account has no sender, and messages that say so although
-    /// their account has one again.
+    /// their account has one again. It gives a page, and as many more as the caller has `left` as
+    /// they are.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_orphaned(&self) -> Result<Vec<Orphaned>, Error> {
+    pub async fn delivery_orphaned(&self, left: usize) -> Result<Vec<Orphaned>, Error> {
         let sending = self.inner.database.dialect().by_index(sending::INDEX);
         let is_sending = sending::is_in_index("m.");
         let is_free = DeliveryStep::Leave.is_possible("d.");
@@ -246,8 +251,9 @@ impl Store {
                   AND NOT {is_free})) AS \"waiting\"
             WHERE \"gone\" OR \"mute\" OR \"enabled\" = \"told\" LIMIT $3"
         );
+        let limit = AT_ONCE.saturating_add(u32::try_from(left).unwrap_or(u32::MAX));
         let sql =
-            Statement::new(sql).bind(false).bind(ErrorCode::AccountDisabled.as_str()).bind(AT_ONCE);
+            Statement::new(sql).bind(false).bind(ErrorCode::AccountDisabled.as_str()).bind(limit);
         let orphaned = |row: &Row| {
             let (domain, message) = place(row)?;
             let is = |column| row.whole(column) == Some(1);

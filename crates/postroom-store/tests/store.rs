@@ -1033,13 +1033,69 @@ async fn an_attempt_that_does_not_count_is_not_counted() {
 }
 
 #[on_both]
+async fn a_damaged_row_keeps_no_other_from_its_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = opened::database(directory.path()).await.unwrap();
+    let store = Store::open(Arc::clone(&database), &opened::config("a")).await.unwrap();
+    let store = store.lead().await.unwrap();
+    let fixture = Fixture { directory, store, domain: Domain::default_domain() };
+    let store = &fixture.store;
+    let spoil = async |class: &str, id: EntityId| {
+        let sql = format!("UPDATE \"{class}\" SET \"end of row\" = 0 WHERE \"id\" = $1");
+        let spoil = vec![Statement::new(sql).bind(id)];
+        assert_eq!(database.write(spoil, Room::Free).await.unwrap()[0].changed, 1);
+    };
+    let (account, folder) = fixture.account().await;
+    let (other, _) = fixture.account().await;
+    // Waiting messages, and those that are due: the first ones are damaged.
+    let (mut waiting, mut due) = (vec![], vec![]);
+    for _ in 0..4 {
+        waiting.push(fixture.outgoing(account, "waiting").await.id);
+        let message = fixture.outgoing(account, "due").await;
+        assert!(fixture.prepare(account, &message).await);
+        due.push(message.id);
+    }
+    for id in [waiting[0], waiting[1], due[0], due[1]] {
+        spoil(builtin::MESSAGES, id).await;
+    }
+    let left = store.delivery_unprepared(&fixture.domain, account, 1).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [waiting[2]]);
+    let left = store.delivery_unprepared(&fixture.domain, account, 9).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [waiting[2], waiting[3]]);
+    let at = DueAt { now_ms: 9, latest_ms: 90 };
+    for id in [due[2], due[3]] {
+        let claimed = store.delivery_claim(account, at, 1).await.unwrap();
+        let claimed: Vec<EntityId> = claimed.iter().map(|one| one.message.into()).collect();
+        assert_eq!(claimed, [id]);
+    }
+    assert_eq!(store.delivery_claim(account, at, 1).await.unwrap(), []);
+    // Received messages that are parsed again.
+    let begun = Beginning { login: "a@x.test", uid_validity: 7, mailbox_id: None, baseline: 0 };
+    let epoch = store.epoch_begin(folder, begun).await.unwrap();
+    let messages = vec![fixture.received(1, b"one"), fixture.received(2, b"two")];
+    fixture.receive(folder, epoch.number, messages).await;
+    let class = fixture.class(builtin::MESSAGES);
+    let page = OriginalPage { filter: None, behind: None, limit: 9 };
+    let before = store.original_list(&fixture.domain, &class, page).await.unwrap();
+    spoil(builtin::MESSAGES, before[0].id).await;
+    let after = store.original_list(&fixture.domain, &class, page).await.unwrap();
+    let read: Vec<_> = after.iter().map(|one| (one.id, one.message.is_some())).collect();
+    assert_eq!(read, [(before[0].id, false), (before[1].id, true)]);
+    // Accounts: nothing is done for the damaged one.
+    spoil(builtin::ACCOUNTS, other.into()).await;
+    let accounts = store.account_list().await.unwrap();
+    assert_eq!(accounts.iter().map(|row| row.account.id).collect::<Vec<_>>(), [account.into()]);
+    assert!(store.damage().await.unwrap().is_some());
+}
+
+#[on_both]
 async fn messages_of_accounts_that_are_gone_or_disabled_are_found() {
     let fixture = fixture().await;
     let (account, _) = fixture.account().await;
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
     let why = async || {
-        let found = fixture.store.delivery_orphaned().await.unwrap();
+        let found = fixture.store.delivery_orphaned(0).await.unwrap();
         found.iter().map(|orphaned| orphaned.why).collect::<Vec<_>>()
     };
     let accounts = fixture.class(builtin::ACCOUNTS);
@@ -1349,7 +1405,7 @@ async fn an_older_schema_is_brought_forward() {
     let messages = store.class(builtin::MESSAGES).unwrap();
     assert!(store.entity_list(&domain, &messages, &Query::default()).await.unwrap().is_empty());
     let job = store.job_create(&domain, &messages, None).await.unwrap();
-    assert_eq!(store.job_next(&[JobKind::Redecompose]).await.unwrap(), Some(job));
+    assert_eq!(store.job_next(&[JobKind::Redecompose], None).await.unwrap(), Some(job));
     let epoch = MailboxEpoch { folder, number: 7 };
     let both = keys([300, 4_294_967_296]);
     assert_eq!(store.ledger(epoch).await.unwrap().recorded, both);

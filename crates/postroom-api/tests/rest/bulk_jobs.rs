@@ -23,7 +23,7 @@ const CLASSES: &str = "/rest/v1/design/classes";
 const TICKETS: &str = "crm/Tickets";
 
 async fn next(server: &Server) -> Option<Job> {
-    server.store.job_next(&[JobKind::Patch, JobKind::Delete]).await.unwrap()
+    server.store.job_next(&[JobKind::Patch, JobKind::Delete], None).await.unwrap()
 }
 
 /// Runs all jobs to their ends.

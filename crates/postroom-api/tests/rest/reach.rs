@@ -182,7 +182,7 @@ async fn a_job_keeps_to_the_rights_of_its_token() {
     let stays = order("stays", json!({"subject": "mine 3"})).await;
     for _ in 0..2 {
         let kinds = [postroom_store::JobKind::Patch];
-        let job = server.store.job_next(&kinds).await.unwrap().unwrap();
+        let job = server.store.job_next(&kinds, None).await.unwrap().unwrap();
         postroom_engine::bulk::work(&server.store, &job).await.unwrap();
     }
     let job = |job: &Json| format!("/rest/v1/jobs/{}", job["id"].as_str().unwrap());

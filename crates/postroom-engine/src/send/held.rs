@@ -1,7 +1,9 @@
 //! Held answers: keeps the answers of servers until the store has them.
 //!
 //! An answer must not be lost. If the store fails, the answer is written before anything else is
-//! done. The log line follows after it is written.
+//! done. The log line follows after it is written. If the row of the message is damaged, the answer
+//! is kept and tried again while the others are written. The queue still says that the final dot was
+//! sent, so the message is not sent again.
 
 use crate::account::Account;
 use crate::error::Error;
@@ -15,6 +17,7 @@ use postroom_model::Options;
 use postroom_model::RecipientState;
 use postroom_model::Timestamp;
 use postroom_store::Claimed;
+use postroom_store::Error as StoreError;
 use postroom_store::Verdict;
 use postroom_watch::Watcher;
 use std::sync::Arc;
@@ -24,6 +27,8 @@ struct Answered {
     claimed: Claimed,
     verdict: Verdict,
     at: Timestamp,
+    /// Whether the log says that it cannot be written.
+    is_named: bool,
 }
 
 /// The answers that are not stored yet, oldest first.
@@ -48,7 +53,8 @@ impl Held {
     pub(crate) async fn settle(&mut self, claimed: Claimed, verdict: Verdict) -> Result<(), Error> {
         let clock = &self.shared.clock;
         let at = Timestamp::from_ms(clock.now_ms());
-        self.answers.push(Answered { claimed, verdict: verdict::jittered(clock, verdict), at });
+        let verdict = verdict::jittered(clock, verdict);
+        self.answers.push(Answered { claimed, verdict, at, is_named: false });
         self.write().await
     }
 
@@ -58,13 +64,25 @@ impl Held {
     ///
     /// When the store fails. What it did not take is still held.
     pub(crate) async fn write(&mut self) -> Result<(), Error> {
-        while let Some(Answered { claimed, verdict, at }) = self.answers.first() {
-            let recorded = self.shared.store.delivery_settle(claimed, verdict, *at).await?;
-            if let Some(recorded) = recorded {
-                let account = Arc::clone(&self.setup.borrow());
-                journal::settled(Some(&account), claimed, &recorded, *at);
+        let mut place = 0;
+        while let Some(Answered { claimed, verdict, at, is_named }) = self.answers.get_mut(place) {
+            match self.shared.store.delivery_settle(claimed, verdict, *at).await {
+                Ok(recorded) => {
+                    if let Some(recorded) = recorded {
+                        let account = Arc::clone(&self.setup.borrow());
+                        journal::settled(Some(&account), claimed, &recorded, *at);
+                    }
+                    self.answers.remove(place);
+                }
+                Err(error @ StoreError::Damaged { .. }) => {
+                    if !std::mem::replace(is_named, true) {
+                        let message = claimed.message;
+                        tracing::error!(%message, %error, ?verdict, "the answer cannot be recorded");
+                    }
+                    place += 1;
+                }
+                Err(error) => return Err(error.into()),
             }
-            self.answers.remove(0);
         }
         Ok(())
     }

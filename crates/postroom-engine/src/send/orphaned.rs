@@ -14,9 +14,12 @@ use crate::send::held;
 use crate::shared::Shared;
 use postroom_model::AccountId;
 use postroom_model::ErrorCode;
+use postroom_store::Error as StoreError;
+use postroom_store::Orphaned;
 use postroom_store::Topic;
 use postroom_store::Unsendable;
 use postroom_store::Why;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -62,45 +65,59 @@ pub(crate) async fn take_up(shared: &Shared, account: AccountId) -> Result<(), E
 
 async fn look(shared: &Shared) -> Result<(), Error> {
     settle_unknown_outcomes(shared).await?;
-    let recipients = outgoing::waiting_rows;
+    let mut left = HashSet::new();
     loop {
-        let orphaned = shared.store.delivery_orphaned().await?;
+        let mut orphaned = shared.store.delivery_orphaned(left.len()).await?;
+        orphaned.retain(|found| !left.contains(&found.message));
         if orphaned.is_empty() {
             return Ok(());
         }
         for found in orphaned {
-            let at = (&found.domain, found.message);
-            let (store, (domain, message)) = (&shared.store, at);
-            let outgoing = Outgoing {
-                account: found.address.as_deref(),
-                id: message,
-                message_id: found.message_id.as_deref(),
-            };
-            match found.why {
-                Why::NoAccount => {
-                    let reason = "the account of the message was deleted: create the message again \
-                                  with another account";
-                    let refusal =
-                        Unsendable { code: ErrorCode::AccountDeleted, reason, recipients };
-                    store.delivery_refuse(domain, message, refusal).await?;
-                    journal::refused(outgoing, ErrorCode::AccountDeleted, reason);
+            match settle_orphan(shared, &found).await {
+                Ok(()) => {}
+                Err(error) if error.is_about_one() => {
+                    let id = found.message;
+                    tracing::error!(message = %id, %error, "it has no sender and does not say so");
+                    left.insert(id);
                 }
-                Why::NoServer => {
-                    let reason = "the account only receives, because its profile has no smtpHost: \
-                                  set it, then set `sending` again";
-                    let refusal = Unsendable { code: ErrorCode::CannotSend, reason, recipients };
-                    store.delivery_refuse(domain, message, refusal).await?;
-                    journal::refused(outgoing, ErrorCode::CannotSend, reason);
-                }
-                Why::Disabled => {
-                    let reason = "the account is disabled; the message waits until it is enabled";
-                    store.delivery_disabled(domain, message, Some(reason)).await?;
-                    journal::waits(outgoing, reason);
-                }
-                Why::Enabled => store.delivery_disabled(domain, message, None).await?,
+                Err(error) => return Err(error.into()),
             }
         }
     }
+}
+
+/// Lets a message say that it has no sender, or ends it.
+async fn settle_orphan(shared: &Shared, found: &Orphaned) -> Result<(), StoreError> {
+    let recipients = outgoing::waiting_rows;
+    let (store, domain, message) = (&shared.store, &found.domain, found.message);
+    let outgoing = Outgoing {
+        account: found.address.as_deref(),
+        id: message,
+        message_id: found.message_id.as_deref(),
+    };
+    match found.why {
+        Why::NoAccount => {
+            let reason = "the account of the message was deleted: create the message again with \
+                          another account";
+            let refusal = Unsendable { code: ErrorCode::AccountDeleted, reason, recipients };
+            store.delivery_refuse(domain, message, refusal).await?;
+            journal::refused(outgoing, ErrorCode::AccountDeleted, reason);
+        }
+        Why::NoServer => {
+            let reason = "the account only receives, because its profile has no smtpHost: set it, \
+                          then set `sending` again";
+            let refusal = Unsendable { code: ErrorCode::CannotSend, reason, recipients };
+            store.delivery_refuse(domain, message, refusal).await?;
+            journal::refused(outgoing, ErrorCode::CannotSend, reason);
+        }
+        Why::Disabled => {
+            let reason = "the account is disabled; the message waits until it is enabled";
+            store.delivery_disabled(domain, message, Some(reason)).await?;
+            journal::waits(outgoing, reason);
+        }
+        Why::Enabled => store.delivery_disabled(domain, message, None).await?,
+    }
+    Ok(())
 }
 
 /// Settles deliveries with an unknown outcome, for accounts without a sender.
@@ -116,8 +133,26 @@ async fn settle_unknown_outcomes(shared: &Shared) -> Result<(), Error> {
         if account.is_some_and(|account| account.enabled && account.smtp.is_some()) {
             continue;
         }
-        for claimed in shared.store.delivery_outcome_unknown(id).await? {
-            held::settle_unknown_outcome(shared, claimed, account).await?;
+        settle_all_unknown(shared, id, account).await?;
+    }
+    Ok(())
+}
+
+/// Settles the deliveries of an account with an unknown outcome. One that cannot be settled, because
+/// its row is damaged, stays as it is.
+///
+/// # Errors
+///
+/// When the store fails.
+pub(crate) async fn settle_all_unknown(
+    shared: &Shared,
+    id: AccountId,
+    account: Option<&Account>,
+) -> Result<(), Error> {
+    for claimed in shared.store.delivery_outcome_unknown(id).await? {
+        match held::settle_unknown_outcome(shared, claimed, account).await {
+            Ok(()) | Err(Error::Store(StoreError::Damaged { .. })) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -217,7 +217,7 @@ pub(super) async fn jobs(world: &World) {
         let job = store.bulk_create(domain, &class, order).await.unwrap();
         store.job_get(domain, job.id).await.unwrap().unwrap();
         store.job_list(domain, 9).await.unwrap();
-        store.job_next(&[JobKind::Delete, JobKind::Patch]).await.unwrap();
+        store.job_next(&[JobKind::Delete, JobKind::Patch], None).await.unwrap();
         let next = store.bulk_next(job.id, 9).await.unwrap();
         let step = JobStep { job: job.id, entity: next[0], changed: true, failed: None };
         let place = EntityPlace::new(domain, &class, next[0]);
@@ -247,7 +247,7 @@ async fn redecompose(world: &World) {
     let derived = vec![file("file", "a.txt"), file("file", "b.txt")];
     store.files_equal(&rows, &derived).await.unwrap();
     let changes = object(&json!({"subject": "again"}));
-    let again = Redecomposed { message: all[0].clone(), changes, files: Some((rows, derived)) };
+    let again = Redecomposed { message: all[0].message.clone().unwrap(), changes, files: Some((rows, derived)) };
     store.message_redecompose(domain, &class, again, &job).await.unwrap();
     assert!(store.job_progress(&job).await.unwrap());
 }

@@ -235,7 +235,7 @@ pub(super) async fn wait(world: &World) {
     store.delivery_recover(None).await.unwrap();
     store.delivery_recover(Some(account)).await.unwrap();
     store.delivery_outcome_unknown_accounts().await.unwrap();
-    store.delivery_orphaned().await.unwrap();
+    store.delivery_orphaned(0).await.unwrap();
     store.delivery_disabled(&world.domain, id(&waits), Some("off")).await.unwrap();
     store.delivery_disabled(&world.domain, id(&waits), None).await.unwrap();
 }
