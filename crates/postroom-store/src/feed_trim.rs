@@ -21,6 +21,8 @@ use tokio::time::Instant;
 
 /// How often all rows are counted: each hour.
 const COUNTED_EVERY_MS: i64 = 3_600_000;
+/// How long counting them may take.
+const COUNT_WITHIN: Duration = Duration::from_secs(600);
 /// How often it is stored how long Postroom has run. A process that is killed loses so much of it.
 const STORED_EVERY_MS: i64 = 600_000;
 /// The most that counts as run between two sweeps. If there was none for longer, the process was
@@ -123,7 +125,8 @@ impl Store {
 
     /// Removes all but so many rows.
     pub(crate) async fn trim_to(&self, retained: i64) -> Result<(), Error> {
-        let count = self.read(Statement::new("SELECT COUNT(*) FROM \"change\"")).await?;
+        let count = Statement::new("SELECT COUNT(*) FROM \"change\"").within(COUNT_WITHIN);
+        let count = self.read(count).await?;
         let count = count.first().and_then(|row| row.whole(0)).unwrap_or(0);
         let mut surplus = count - retained;
         while surplus > 0 {

@@ -14,6 +14,8 @@ mod config;
 
 mod failing;
 
+mod patience;
+
 mod value;
 
 mod session;
@@ -52,6 +54,8 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::postgres::failing::Failing;
 use crate::postgres::failing::UncertainBatch;
+use crate::postgres::failing::canceled;
+use crate::postgres::patience::Patience;
 use crate::postgres::session::RECOVERED;
 use crate::postgres::sessions::SessionUse;
 use crate::postgres::sessions::Sessions;
@@ -73,10 +77,7 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(4);
 /// The pause before a request whose connection was lost is tried again. The first time, there is
 /// none.
 const LOST_PAUSE: Duration = Duration::from_millis(250);
-/// How long the server is asked whether a transaction was committed. When a connection is lost, the
-/// server ends its session earlier than that.
-const OUTCOME_WITHIN: Duration = Duration::from_secs(90);
-/// The time between two such questions.
+/// The time between two questions whether a transaction was committed.
 const OUTCOME_PAUSE: Duration = Duration::from_millis(200);
 /// How long closing waits for batches that are being written.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
@@ -222,15 +223,8 @@ fn in_task<T: Send + 'static>(
     Box::pin(async move { task.await.unwrap_or(Err(Error::Closed)) })
 }
 
-/// Postroom sets no limit to the time of such a statement, so an administrator, or a setting of the
-/// server, has ended it. Nothing was done, and another attempt may succeed.
-fn canceled(failing: Failing) -> Failing {
-    if !matches!(failing, Failing::Refused(Error::TooSlow)) {
-        return failing;
-    }
-    let reason = "its server canceled a statement (pg_cancel_backend, or a statement_timeout that \
-                  is too short for Postroom)";
-    Failing::Lost(Error::Unreachable { reason: reason.to_owned() })
+fn size_bytes(batch: &[Statement]) -> usize {
+    batch.iter().map(Statement::size_bytes).sum()
 }
 
 impl PostgresShared {
@@ -239,7 +233,8 @@ impl PostgresShared {
         let mut attempt = 0;
         loop {
             let left = statement.within.map(|within| within.saturating_sub(asked.elapsed()));
-            match self.try_read(statement, left).await {
+            let patience = Patience::of_query(self.sessions.config().patience(), left);
+            match patience.undone(self.try_read(statement, left)).await {
                 Err(Failing::Lost(_)) if self.may_try(&mut attempt).await => {}
                 Err(Failing::Outdated(_) | Failing::Conflict(_)) if attempt < CONFLICTS_MAX => {
                     attempt += 1;
@@ -302,18 +297,19 @@ impl PostgresShared {
     }
 
     async fn try_write(&self, batch: &[Statement]) -> Result<Vec<Outcome>, Failing> {
-        let mut used = self.sessions.get(SessionUse::Write).await.map_err(Failing::Refused)?;
-        let wrote = batch::write(&mut used.connection, batch).await;
+        let patience = Patience::of_batch(self.sessions.config().patience(), size_bytes(batch));
+        let got = async { self.sessions.get(SessionUse::Write).await.map_err(Failing::Refused) };
+        let mut used = patience.undone(got).await?;
+        let wrote = batch::write(&mut used.connection, batch, patience).await;
         if matches!(wrote, Err(Failing::Outdated(_))) {
             used.connection.forget();
         }
         match wrote {
-            Err(Failing::Unknown(UncertainBatch { transaction, recovered, outcomes })) => {
+            Err(Failing::Unknown(uncertain)) => {
                 // The permit of the lost connection is held meanwhile, so that a server in trouble
                 // gets no additional connection.
-                let committed = self.was_committed(transaction, recovered).await;
-                if committed.map_err(Failing::Refused)? {
-                    Ok(outcomes)
+                if self.was_committed(&uncertain).await.map_err(Failing::Refused)? {
+                    Ok(uncertain.outcomes)
                 } else {
                     let reason = "the connection was lost, and nothing was done".to_owned();
                     Err(Failing::Lost(Error::Unreachable { reason }))
@@ -331,17 +327,20 @@ impl PostgresShared {
     /// If the server has crashed since, a number that is not taken, or whose transaction is not
     /// committed, shows that this transaction is not committed. A committed one with this number
     /// may be another, and then the outcome stays unknown.
-    async fn was_committed(&self, transaction: Value, recovered: String) -> Result<bool, Error> {
+    async fn was_committed(&self, uncertain: &UncertainBatch) -> Result<bool, Error> {
         let begun = Instant::now();
+        let UncertainBatch { transaction, recovered, asked_within, .. } = uncertain;
         let sql = format!(
             "SELECT CASE WHEN ({RECOVERED}) = $2 THEN pg_xact_status($1)
                WHEN $1 >= pg_snapshot_xmax(pg_current_snapshot()) THEN 'aborted'
                WHEN pg_xact_status($1) = 'committed' THEN 'perhaps'
                ELSE 'aborted' END"
         );
-        let status = Statement::new(sql).bind_all([transaction, Value::Text(recovered)]);
-        while begun.elapsed() < OUTCOME_WITHIN {
-            if let Ok(rows) = self.try_read(&status, None).await {
+        let values = [transaction.clone(), Value::Text(recovered.clone())];
+        let status = Statement::new(sql).bind_all(values);
+        while begun.elapsed() < *asked_within {
+            let patience = Patience::new(Some(*asked_within));
+            if let Ok(rows) = patience.undone(self.try_read(&status, None)).await {
                 match rows.first().and_then(|row| row.text(0)) {
                     Some("committed") => return Ok(true),
                     Some("aborted") => return Ok(false),
@@ -371,6 +370,10 @@ impl PostgresShared {
 
     /// Notes what an answer says about the state of the database.
     fn seen<T>(&self, answer: Result<T, Failing>) -> Result<T, Error> {
+        match &answer {
+            Err(Failing::StoodStill(error)) => self.sessions.lost(error),
+            Ok(_) | Err(_) => {}
+        }
         let answer = answer.map_err(Failing::into_error);
         match &answer {
             Err(Error::Full) => self.state.no_space(),

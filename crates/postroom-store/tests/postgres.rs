@@ -319,6 +319,71 @@ async fn a_query_with_a_bound_of_time_ends_within_it() {
     assert_eq!(database.read(quick).await.unwrap()[0].whole(0), Some(7));
 }
 
+/// Sends a signal to processes of a server.
+fn signal(name: &str, processes: &[i64]) {
+    let mut kill = std::process::Command::new("kill");
+    let kill = kill.arg(format!("-{name}")).args(processes.iter().map(i64::to_string));
+    assert!(kill.status().unwrap().success());
+}
+
+/// The processes of the sessions that use the database.
+async fn sessions(database: &dyn Database) -> Vec<i64> {
+    let sql = "SELECT CAST(\"pid\" AS BIGINT) FROM pg_stat_activity
+        WHERE \"datname\" = current_database()";
+    let rows = database.read(Statement::new(sql)).await.unwrap();
+    rows.iter().map(|row| row.whole(0).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stands_still_is_given_up_and_used_again_when_it_goes_on() {
+    let Some((server, _database)) = server().await else {
+        return;
+    };
+    let patience = Duration::from_secs(2);
+    let config = PostgresConfig::parse(&server.url("lost")).unwrap();
+    let database = PostgresDatabase::open(config.clone()).await.unwrap();
+    config.give_up_after(patience);
+    database.write(vec![insert(1, 1)], Room::Free).await.unwrap();
+    let stopped = sessions(&*database).await;
+    signal("STOP", &stopped);
+    let begun = std::time::Instant::now();
+    let read = database.read(Statement::new("SELECT 1")).await;
+    assert!(matches!(read, Err(Error::Unreachable { .. })), "{read:?}");
+    assert!(begun.elapsed() < patience * 5, "{:?}", begun.elapsed());
+    // Sessions that are made since then answer.
+    database.write(vec![insert(2, 2)], Room::Free).await.unwrap();
+    let stopped_too = sessions(&*database).await;
+    signal("STOP", &stopped_too);
+    let write = database.write(vec![insert(3, 3)], Room::Free).await;
+    assert!(matches!(write, Err(Error::Unreachable { .. })), "{write:?}");
+    signal("CONT", &stopped_too);
+    signal("CONT", &stopped);
+    assert_eq!(numbers(&*database).await, [1, 2]);
+    database.write(vec![insert(3, 3)], Room::Free).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_not_answered_in_time_is_asked_for() {
+    let Some((server, _database)) = server().await else {
+        return;
+    };
+    for sql in [
+        "CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS
+         'BEGIN PERFORM pg_sleep(NEW.\"number\"); RETURN NULL; END'",
+        "CREATE CONSTRAINT TRIGGER waits AFTER INSERT ON \"t\" DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION waits()",
+    ] {
+        server.execute("lost", sql).await.unwrap();
+    }
+    let config = PostgresConfig::parse(&server.url("lost")).unwrap();
+    let database = PostgresDatabase::open(config.clone()).await.unwrap();
+    config.give_up_after(Duration::from_secs(1));
+    database.write(vec![insert(1, 4)], Room::Free).await.unwrap();
+    let unknown = database.write(vec![insert(2, 60)], Room::Free).await;
+    assert!(matches!(unknown, Err(Error::OutcomeUnknown)), "{unknown:?}");
+    assert_eq!(numbers(&*database).await, [4]);
+}
+
 #[tokio::test]
 async fn a_ring_is_heard_in_another_process() {
     let Some((server, database)) = server().await else {

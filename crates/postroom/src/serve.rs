@@ -38,6 +38,8 @@ use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tracing::level_filters::LevelFilter;
 
+/// How long the server of the database may take to answer a request.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
 /// The signal of Linux for a file that would exceed the limit of its size (`ulimit -f`).
 const SIGXFSZ: std::ffi::c_int = 25;
 
@@ -212,7 +214,9 @@ async fn open_store(
             let password = secrets::DATABASE_PASSWORD.read(password)?;
             let config =
                 data::postgres(address, password.as_ref(), &in_force.redial.dialing.dialer)?;
+            let opened = config.clone();
             let (store, lock) = data::open_postgres(data, config, key, by, contents).await?;
+            opened.give_up_after(DATABASE_PATIENCE);
             (store, Some(lock))
         }
         None => (data::open(data, key, by, contents).await?, None),

@@ -7,7 +7,7 @@
 //! If the connection is lost before COMMIT is sent, nothing was done. If it is lost after that, the
 //! server is asked by the number of the transaction whether it is committed. After a crash, the
 //! server gives numbers of transactions that were not committed to others, so that the answer
-//! "committed" is no evidence then.
+//! "committed" is no evidence then. A COMMIT that is not answered in time counts as lost.
 
 use crate::columns::quoted;
 use crate::database::Lock;
@@ -21,6 +21,7 @@ use crate::postgres::failing::Failing;
 use crate::postgres::failing::UncertainBatch;
 use crate::postgres::failing::says_undone;
 use crate::postgres::failing::sorted;
+use crate::postgres::patience::Patience;
 use crate::postgres::rows;
 use crate::postgres::rows::BatchPiece;
 use crate::postgres::session::PostgresSession;
@@ -34,6 +35,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 use tokio_postgres::Client;
 
 /// The number of the present transaction. NULL when it has changed nothing.
@@ -41,23 +43,32 @@ const NUMBER: &str = "SELECT pg_current_xact_id_if_assigned()";
 /// The name of the lock of batches that change tables, so that they run one after the other.
 const TABLES: &str = "tables";
 
+/// How long the server is asked whether a transaction was committed. When a connection is lost, the
+/// server ends its session earlier than that.
+const OUTCOME_WITHIN: Duration = Duration::from_secs(90);
+/// The same after the server did not answer, which may last.
+const OUTCOME_WITHIN_STILL: Duration = Duration::from_secs(20);
+
 type StatementRan = Result<Outcome, Failing>;
 
 /// Runs a batch.
 pub(crate) async fn write(
     connection: &mut PostgresSession,
     batch: &[Statement],
+    patience: Patience,
 ) -> Result<Vec<Outcome>, Failing> {
     let changes_tables = batch.iter().any(changes_tables);
+    // Nobody knows how long the server needs to change a table.
+    let patience = if changes_tables { Patience::new(None) } else { patience };
     let joined = BatchPiece::all(batch, !changes_tables);
     if joined.len() < batch.len() {
-        match write_pieces(connection, batch, joined).await {
+        match write_pieces(connection, batch, joined, patience).await {
             // The single statements are run again, because they show which condition fails.
             Err(Failing::Refused(Error::Condition(_) | Error::Database(_))) => {}
             wrote => return wrote,
         }
     }
-    let wrote = write_pieces(connection, batch, BatchPiece::all(batch, false)).await;
+    let wrote = write_pieces(connection, batch, BatchPiece::all(batch, false), patience).await;
     if changes_tables {
         connection.forget();
     }
@@ -68,6 +79,7 @@ async fn write_pieces(
     connection: &mut PostgresSession,
     batch: &[Statement],
     pieces: Vec<BatchPiece<'_>>,
+    patience: Patience,
 ) -> Result<Vec<Outcome>, Failing> {
     let changes_tables = batch.iter().any(changes_tables);
     let locks = locks(batch, changes_tables);
@@ -75,31 +87,36 @@ async fn write_pieces(
     let locks = locks.into_iter().map(|lock| BatchPiece::One(Cow::Owned(lock)));
     let number = BatchPiece::One(Cow::Owned(Statement::new(NUMBER)));
     let all: Vec<_> = locks.chain(pieces.into_iter().map(locking)).chain([number]).collect();
-    let ran = if changes_tables {
-        one_by_one(connection, &all).await
-    } else {
-        at_once(connection, &all).await?
+    let running = async {
+        if changes_tables {
+            return Ok(one_by_one(connection, &all).await);
+        }
+        at_once(connection, &all).await
     };
+    let ran = patience.undone(running).await?;
+    let patience = patience.renewed();
     match held(batch, ran, &all, locks_count) {
         Ok(Done { outcomes, transaction: Value::Null }) => {
-            connection.roll_back().await;
+            connection.roll_back(patience).await;
             Ok(outcomes)
         }
         Ok(Done { outcomes, transaction }) => {
-            match connection.client.batch_execute("COMMIT").await {
-                Ok(()) => Ok(outcomes),
-                Err(error) if says_undone(&error) => {
-                    connection.roll_back().await;
-                    Err(sorted(error))
+            let asked_within = match patience.wait(connection.client.batch_execute("COMMIT")).await
+            {
+                Some(Ok(())) => return Ok(outcomes),
+                Some(Err(error)) if says_undone(&error) => {
+                    connection.roll_back(patience).await;
+                    return Err(sorted(error));
                 }
-                Err(_) => {
-                    let recovered = connection.recovered.clone();
-                    Err(Failing::Unknown(UncertainBatch { transaction, recovered, outcomes }))
-                }
-            }
+                Some(Err(_)) => OUTCOME_WITHIN,
+                None => OUTCOME_WITHIN_STILL,
+            };
+            let recovered = connection.recovered.clone();
+            let uncertain = UncertainBatch { transaction, recovered, outcomes, asked_within };
+            Err(Failing::Unknown(uncertain))
         }
         Err(failure) => {
-            connection.roll_back().await;
+            connection.roll_back(patience).await;
             Err(failure)
         }
     }
@@ -185,6 +202,7 @@ async fn at_once(
             Failing::Refused(_)
             | Failing::Conflict(_)
             | Failing::Outdated(_)
+            | Failing::StoodStill(_)
             | Failing::Unknown(_) => Failing::Refused(Error::OutcomeUnknown),
         });
     }

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Duration;
 use tokio_postgres::config::Host;
 use tokio_postgres::config::SslMode;
@@ -24,6 +25,8 @@ pub(crate) const CONNECTIONS: usize = 24;
 pub struct PostgresConfig {
     pub(crate) server: tokio_postgres::Config,
     pub(crate) tls: Option<Arc<dyn Secure>>,
+    /// How long the server may take to answer. Not set: as long as it needs.
+    patience: Arc<OnceLock<Duration>>,
 }
 
 impl fmt::Debug for PostgresConfig {
@@ -76,7 +79,7 @@ impl PostgresConfig {
             server.tcp_user_timeout(UNACKNOWLEDGED);
         }
         server.keepalives_idle(UNACKNOWLEDGED);
-        Ok(Self { server, tls: None })
+        Ok(Self { server, tls: None, patience: Arc::default() })
     }
 
     /// The same database, with this password instead of the one in the address.
@@ -91,6 +94,18 @@ impl PostgresConfig {
     pub fn with_tls(mut self, tls: Arc<dyn Secure>) -> Self {
         self.tls = Some(tls);
         self
+    }
+
+    /// From now on, gives the server up if it has not answered a request for so long. It holds for
+    /// all connections that are made from this value and its clones. Nothing was done then, unless
+    /// COMMIT was sent. Changes of tables, and queries with a limit of their own, may take longer.
+    /// The upgrade of a database may take very long, so this is for after it.
+    pub fn give_up_after(&self, patience: Duration) {
+        self.patience.get_or_init(|| patience);
+    }
+
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.patience.get().copied()
     }
 
     /// Whether connections use TLS, so that [`Self::with_tls`] is needed.

@@ -7,6 +7,7 @@ use crate::failed::Failed;
 use crate::postgres::config::chain;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_postgres::error::DbError;
 use tokio_postgres::error::Severity;
 use tokio_postgres::error::SqlState;
@@ -22,6 +23,8 @@ pub(crate) enum Failing {
     Outdated(Error),
     /// The connection is lost, and nothing was done.
     Lost(Error),
+    /// The server has not answered in time. The connection is given up, and nothing was done.
+    StoodStill(Error),
     /// The connection is lost, and the transaction may be committed or not.
     Unknown(UncertainBatch),
 }
@@ -36,6 +39,8 @@ pub(crate) struct UncertainBatch {
     pub recovered: String,
     /// The results of its statements, if it was committed.
     pub outcomes: Vec<Outcome>,
+    /// How long the server is asked what became of it.
+    pub asked_within: Duration,
 }
 
 impl Failing {
@@ -45,7 +50,8 @@ impl Failing {
             Self::Refused(error)
             | Self::Conflict(error)
             | Self::Outdated(error)
-            | Self::Lost(error) => error,
+            | Self::Lost(error)
+            | Self::StoodStill(error) => error,
             Self::Unknown(_) => Error::OutcomeUnknown,
         }
     }
@@ -65,6 +71,17 @@ impl fmt::Display for ServerError {
 }
 
 impl std::error::Error for ServerError {}
+
+/// Postroom sets no limit to the time of such a statement, so an administrator, or a setting of the
+/// server, has ended it. Nothing was done, and another attempt may succeed.
+pub(crate) fn canceled(failing: Failing) -> Failing {
+    if !matches!(failing, Failing::Refused(Error::TooSlow)) {
+        return failing;
+    }
+    let reason = "its server canceled a statement (pg_cancel_backend, or a statement_timeout that \
+                  is too short for Postroom)";
+    Failing::Lost(Error::Unreachable { reason: reason.to_owned() })
+}
 
 /// Sorts an error of a statement. An error of COMMIT goes to [`says_undone`] first.
 pub(crate) fn sorted(error: tokio_postgres::Error) -> Failing {

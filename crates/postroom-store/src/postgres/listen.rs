@@ -3,6 +3,7 @@
 //! Rings may be lost. Everybody who listens looks again within a minute anyway.
 
 use crate::bell::Topic;
+use crate::postgres::patience::Patience;
 use crate::postgres::session::PostgresSession;
 use crate::postgres::sessions::Sessions;
 use postroom_model::AccountId;
@@ -12,9 +13,12 @@ use std::sync::Weak;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_postgres::AsyncMessage;
+use tokio_postgres::types::ToSql;
 
 /// The time between two attempts to listen again.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How long the server may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// The name of the channel that all processes of the database listen to.
 const CHANNEL: &str = "postroom";
 
@@ -50,8 +54,9 @@ async fn connect(sessions: &Weak<Sessions>) -> Option<Result<PostgresSession, ()
     let Ok(connection) = PostgresSession::open(&config, Box::new(heard)).await else {
         return Some(Err(()));
     };
-    let listens = connection.client.batch_execute("LISTEN \"postroom\"").await;
-    Some(listens.map(|()| connection).map_err(drop))
+    let listens = connection.client.batch_execute("LISTEN \"postroom\"");
+    let listens = Patience::new(Some(ANSWER_WITHIN)).wait(listens).await;
+    Some(listens.and_then(Result::ok).map(|()| connection).ok_or(()))
 }
 
 /// Sends rings to other processes until the connection is lost, or nobody rings any more.
@@ -74,8 +79,12 @@ async fn tell(connection: &PostgresSession, rings: &mut mpsc::UnboundedReceiver<
         let topics: Vec<_> = topics.into_iter().collect();
         let sql =
             "SELECT pg_notify($1, \"topic\") FROM unnest($2::text[]) AS \"topics\" (\"topic\")";
-        if !topics.is_empty() && connection.client.execute(sql, &[&CHANNEL, &topics]).await.is_err()
-        {
+        if topics.is_empty() {
+            continue;
+        }
+        let values: [&(dyn ToSql + Sync); 2] = [&CHANNEL, &topics];
+        let told = connection.client.execute(sql, &values);
+        if !matches!(Patience::new(Some(ANSWER_WITHIN)).wait(told).await, Some(Ok(_))) {
             return;
         }
     }

@@ -9,6 +9,7 @@ use crate::postgres::config::PostgresConfig;
 use crate::postgres::failing::Failing;
 use crate::postgres::failing::sorted;
 use crate::postgres::failing::unreachable;
+use crate::postgres::patience::Patience;
 use crate::postgres::tls::Securer;
 use crate::postgres::value;
 use crate::postgres::value::Bound;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
+use tokio::task::AbortHandle;
 use tokio_postgres::AsyncMessage;
 use tokio_postgres::Client;
 use tokio_postgres::NoTls;
@@ -28,6 +30,8 @@ use tokio_postgres::RowStream;
 
 /// How many prepared statements a connection keeps.
 const STATEMENTS_MAX: usize = 512;
+/// How long it may take until a new connection is ready.
+const OPEN_WITHIN: Duration = Duration::from_secs(30);
 /// The least version of PostgreSQL, as the server numbers it.
 const VERSION_MIN: i32 = 150_000;
 
@@ -63,8 +67,25 @@ pub(crate) struct PostgresSession {
     /// Whether its state is not known, because a transaction may not have ended as it was asked
     /// to. It is not used again.
     pub is_spoilt: bool,
+    pub driving: Driving,
     prepared: HashMap<Cow<'static, str>, KeptStatement>,
     uses: u64,
+}
+
+/// The task that reads and writes the socket of a connection. If the connection is dropped while a
+/// request runs, the socket is closed at once, because the server may never answer.
+pub(crate) struct Driving {
+    task: AbortHandle,
+    /// Whether no request runs.
+    pub is_idle: bool,
+}
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        if !self.is_idle {
+            self.task.abort();
+        }
+    }
 }
 
 struct KeptStatement {
@@ -75,24 +96,29 @@ struct KeptStatement {
 impl PostgresSession {
     /// Connects. `heard` is called with each message that the server sends unasked.
     pub(crate) async fn open(config: &PostgresConfig, heard: OnMessage) -> Result<Self, Error> {
-        let client = if config.needs_tls() {
+        let patience = Patience::new(Some(OPEN_WITHIN));
+        let opened = patience.wait(Self::open_now(config, heard)).await;
+        opened.unwrap_or_else(|| Err(patience.over()))
+    }
+
+    async fn open_now(config: &PostgresConfig, heard: OnMessage) -> Result<Self, Error> {
+        let (client, task) = if config.needs_tls() {
             let tls = config.tls.clone().ok_or_else(|| Error::DatabaseAddress {
                 reason: "it needs TLS, which this process has none of".to_owned(),
             })?;
             let connected = Box::pin(config.server.connect(Securer(tls))).await;
             let (client, connection) = connected.map_err(|error| unreachable(&error))?;
-            tokio::spawn(drive(connection, heard));
-            client
+            (client, tokio::spawn(drive(connection, heard)).abort_handle())
         } else {
             let connected = Box::pin(config.server.connect(NoTls)).await;
             let (client, connection) = connected.map_err(|error| unreachable(&error))?;
-            tokio::spawn(drive(connection, heard));
-            client
+            (client, tokio::spawn(drive(connection, heard)).abort_handle())
         };
+        let driving = Driving { task, is_idle: false };
         client.batch_execute(SESSION).await.map_err(|error| unreachable(&error))?;
         let recovered = client.query_one(RECOVERED, &[]).await.and_then(|row| row.try_get(0));
         let recovered = recovered.map_err(|error| unreachable(&error))?;
-        Ok(Self { client, recovered, is_spoilt: false, prepared: HashMap::new(), uses: 0 })
+        Ok(Self { client, recovered, is_spoilt: false, driving, prepared: HashMap::new(), uses: 0 })
     }
 
     /// Checks that the server is one that the store works with.
@@ -167,8 +193,9 @@ impl PostgresSession {
     }
 
     /// Undoes the present transaction.
-    pub(crate) async fn roll_back(&mut self) {
-        self.is_spoilt |= self.client.batch_execute("ROLLBACK").await.is_err();
+    pub(crate) async fn roll_back(&mut self, patience: Patience) {
+        let undone = patience.wait(self.client.batch_execute("ROLLBACK")).await;
+        self.is_spoilt |= !matches!(undone, Some(Ok(())));
     }
 
     /// Forgets all prepared statements, because the tables have changed.

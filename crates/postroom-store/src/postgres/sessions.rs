@@ -82,10 +82,11 @@ impl Sessions {
             SessionUse::Search => &self.search,
         };
         let permit = lane.acquire().await.map_err(|_| Error::Closed)?;
-        let connection = match self.idle_one() {
+        let mut connection = match self.idle_one() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
+        connection.driving.is_idle = false;
         Ok(Used { connection, sessions: self, _permit: permit })
     }
 
@@ -152,7 +153,8 @@ impl Sessions {
 
 impl Used<'_> {
     /// Gives the connection back. No request must be running on it.
-    pub(crate) fn give_back(self) {
+    pub(crate) fn give_back(mut self) {
+        self.connection.driving.is_idle = true;
         let is_usable = !self.connection.is_spoilt && !self.connection.client.is_closed();
         if is_usable && !self.sessions.is_closed() {
             let mut idle = self.sessions.idle.lock().unwrap_or_else(PoisonError::into_inner);

@@ -247,7 +247,11 @@ async fn redecompose(world: &World) {
     let derived = vec![file("file", "a.txt"), file("file", "b.txt")];
     store.files_equal(&rows, &derived).await.unwrap();
     let changes = object(&json!({"subject": "again"}));
-    let again = Redecomposed { message: all[0].message.clone().unwrap(), changes, files: Some((rows, derived)) };
+    let again = Redecomposed {
+        message: all[0].message.clone().unwrap(),
+        changes,
+        files: Some((rows, derived)),
+    };
     store.message_redecompose(domain, &class, again, &job).await.unwrap();
     assert!(store.job_progress(&job).await.unwrap());
 }
