@@ -8,8 +8,8 @@
 //! ```
 //! The ledger stays, so nothing is loaded again. Nothing is deleted at the server. What cannot be
 //! deleted now is looked at again in the next round. The time is the one that the store believes:
-//! a clock that jumps deletes nothing. An entity that cannot be deleted, for example because its row
-//! is damaged, is named in the log, and the others expire.
+//! a clock that jumps deletes nothing. An entity that cannot be deleted, for example because its
+//! row is damaged, is named in the log, and the others expire.
 
 use crate::error::Error;
 use crate::report::chain;

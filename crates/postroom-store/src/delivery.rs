@@ -147,8 +147,8 @@ impl Store {
     }
 
     /// The deliveries of which a condition holds, in the order of `dateTime`, at most `limit`.
-    /// `None`: all. If the row of a message is damaged, its delivery is left out, because its result
-    /// could not be recorded.
+    /// `None`: all. If the row of a message is damaged, its delivery is left out, because its
+    /// result could not be recorded.
     pub(crate) async fn deliveries(
         &self,
         condition: &str,

@@ -55,7 +55,7 @@ use crate::failed::Failed;
 use crate::postgres::failing::Failing;
 use crate::postgres::failing::UncertainBatch;
 use crate::postgres::failing::canceled;
-use crate::postgres::patience::Patience;
+use crate::postgres::patience::AnswerPatience;
 use crate::postgres::session::RECOVERED;
 use crate::postgres::sessions::SessionUse;
 use crate::postgres::sessions::Sessions;
@@ -233,7 +233,7 @@ impl PostgresShared {
         let mut attempt = 0;
         loop {
             let left = statement.within.map(|within| within.saturating_sub(asked.elapsed()));
-            let patience = Patience::of_query(self.sessions.config().patience(), left);
+            let patience = AnswerPatience::of_query(self.sessions.config().patience(), left);
             match patience.undone(self.try_read(statement, left)).await {
                 Err(Failing::Lost(_)) if self.may_try(&mut attempt).await => {}
                 Err(Failing::Outdated(_) | Failing::Conflict(_)) if attempt < CONFLICTS_MAX => {
@@ -297,7 +297,8 @@ impl PostgresShared {
     }
 
     async fn try_write(&self, batch: &[Statement]) -> Result<Vec<Outcome>, Failing> {
-        let patience = Patience::of_batch(self.sessions.config().patience(), size_bytes(batch));
+        let patience =
+            AnswerPatience::of_batch(self.sessions.config().patience(), size_bytes(batch));
         let got = async { self.sessions.get(SessionUse::Write).await.map_err(Failing::Refused) };
         let mut used = patience.undone(got).await?;
         let wrote = batch::write(&mut used.connection, batch, patience).await;
@@ -339,7 +340,7 @@ impl PostgresShared {
         let values = [transaction.clone(), Value::Text(recovered.clone())];
         let status = Statement::new(sql).bind_all(values);
         while begun.elapsed() < *asked_within {
-            let patience = Patience::new(Some(*asked_within));
+            let patience = AnswerPatience::new(Some(*asked_within));
             if let Ok(rows) = patience.undone(self.try_read(&status, None)).await {
                 match rows.first().and_then(|row| row.text(0)) {
                     Some("committed") => return Ok(true),

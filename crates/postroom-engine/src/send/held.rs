@@ -2,8 +2,8 @@
 //!
 //! An answer must not be lost. If the store fails, the answer is written before anything else is
 //! done. The log line follows after it is written. If the row of the message is damaged, the answer
-//! is kept and tried again while the others are written. The queue still says that the final dot was
-//! sent, so the message is not sent again.
+//! is kept and tried again while the others are written. The queue still says that the final dot
+//! was sent, so the message is not sent again.
 
 use crate::account::Account;
 use crate::error::Error;
@@ -77,7 +77,7 @@ impl Held {
                 Err(error @ StoreError::Damaged { .. }) => {
                     if !std::mem::replace(is_named, true) {
                         let message = claimed.message;
-                        tracing::error!(%message, %error, ?verdict, "the answer cannot be recorded");
+                        tracing::error!(%message, %error, ?verdict, "an answer is not recorded");
                     }
                     place += 1;
                 }

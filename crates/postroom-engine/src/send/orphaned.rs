@@ -138,8 +138,8 @@ async fn settle_unknown_outcomes(shared: &Shared) -> Result<(), Error> {
     Ok(())
 }
 
-/// Settles the deliveries of an account with an unknown outcome. One that cannot be settled, because
-/// its row is damaged, stays as it is.
+/// Settles the deliveries of an account with an unknown outcome. One that cannot be settled,
+/// because its row is damaged, stays as it is.
 ///
 /// # Errors
 ///

@@ -21,7 +21,7 @@ use crate::postgres::failing::Failing;
 use crate::postgres::failing::UncertainBatch;
 use crate::postgres::failing::says_undone;
 use crate::postgres::failing::sorted;
-use crate::postgres::patience::Patience;
+use crate::postgres::patience::AnswerPatience;
 use crate::postgres::rows;
 use crate::postgres::rows::BatchPiece;
 use crate::postgres::session::PostgresSession;
@@ -55,11 +55,11 @@ type StatementRan = Result<Outcome, Failing>;
 pub(crate) async fn write(
     connection: &mut PostgresSession,
     batch: &[Statement],
-    patience: Patience,
+    patience: AnswerPatience,
 ) -> Result<Vec<Outcome>, Failing> {
     let changes_tables = batch.iter().any(changes_tables);
     // Nobody knows how long the server needs to change a table.
-    let patience = if changes_tables { Patience::new(None) } else { patience };
+    let patience = if changes_tables { AnswerPatience::new(None) } else { patience };
     let joined = BatchPiece::all(batch, !changes_tables);
     if joined.len() < batch.len() {
         match write_pieces(connection, batch, joined, patience).await {
@@ -79,7 +79,7 @@ async fn write_pieces(
     connection: &mut PostgresSession,
     batch: &[Statement],
     pieces: Vec<BatchPiece<'_>>,
-    patience: Patience,
+    patience: AnswerPatience,
 ) -> Result<Vec<Outcome>, Failing> {
     let changes_tables = batch.iter().any(changes_tables);
     let locks = locks(batch, changes_tables);

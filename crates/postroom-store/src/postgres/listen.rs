@@ -3,7 +3,7 @@
 //! Rings may be lost. Everybody who listens looks again within a minute anyway.
 
 use crate::bell::Topic;
-use crate::postgres::patience::Patience;
+use crate::postgres::patience::AnswerPatience;
 use crate::postgres::session::PostgresSession;
 use crate::postgres::sessions::Sessions;
 use postroom_model::AccountId;
@@ -55,7 +55,7 @@ async fn connect(sessions: &Weak<Sessions>) -> Option<Result<PostgresSession, ()
         return Some(Err(()));
     };
     let listens = connection.client.batch_execute("LISTEN \"postroom\"");
-    let listens = Patience::new(Some(ANSWER_WITHIN)).wait(listens).await;
+    let listens = AnswerPatience::new(Some(ANSWER_WITHIN)).wait(listens).await;
     Some(listens.and_then(Result::ok).map(|()| connection).ok_or(()))
 }
 
@@ -84,7 +84,7 @@ async fn tell(connection: &PostgresSession, rings: &mut mpsc::UnboundedReceiver<
         }
         let values: [&(dyn ToSql + Sync); 2] = [&CHANNEL, &topics];
         let told = connection.client.execute(sql, &values);
-        if !matches!(Patience::new(Some(ANSWER_WITHIN)).wait(told).await, Some(Ok(_))) {
+        if !matches!(AnswerPatience::new(Some(ANSWER_WITHIN)).wait(told).await, Some(Ok(_))) {
             return;
         }
     }

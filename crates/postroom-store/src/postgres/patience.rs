@@ -13,13 +13,13 @@ const BYTES_PER_SECOND: usize = 256 * 1024;
 
 /// How long a request waits for the server.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct AnswerPatience {
     /// How long it waits in all. `None`: as long as the server needs.
     within: Option<Duration>,
     begun: Instant,
 }
 
-impl Patience {
+impl AnswerPatience {
     /// The patience of a request that begins now.
     pub(crate) fn new(within: Option<Duration>) -> Self {
         Self { within, begun: Instant::now() }

@@ -9,7 +9,7 @@ use crate::postgres::config::PostgresConfig;
 use crate::postgres::failing::Failing;
 use crate::postgres::failing::sorted;
 use crate::postgres::failing::unreachable;
-use crate::postgres::patience::Patience;
+use crate::postgres::patience::AnswerPatience;
 use crate::postgres::tls::Securer;
 use crate::postgres::value;
 use crate::postgres::value::Bound;
@@ -96,7 +96,7 @@ struct KeptStatement {
 impl PostgresSession {
     /// Connects. `heard` is called with each message that the server sends unasked.
     pub(crate) async fn open(config: &PostgresConfig, heard: OnMessage) -> Result<Self, Error> {
-        let patience = Patience::new(Some(OPEN_WITHIN));
+        let patience = AnswerPatience::new(Some(OPEN_WITHIN));
         let opened = patience.wait(Self::open_now(config, heard)).await;
         opened.unwrap_or_else(|| Err(patience.over()))
     }
@@ -193,7 +193,7 @@ impl PostgresSession {
     }
 
     /// Undoes the present transaction.
-    pub(crate) async fn roll_back(&mut self, patience: Patience) {
+    pub(crate) async fn roll_back(&mut self, patience: AnswerPatience) {
         let undone = patience.wait(self.client.batch_execute("ROLLBACK")).await;
         self.is_spoilt |= !matches!(undone, Some(Ok(())));
     }
