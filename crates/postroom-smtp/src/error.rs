@@ -148,6 +148,13 @@ impl Error {
         }
     }
 
+    /// Whether a new session may do what failed on one that was idle: the connection had ended, or
+    /// MAIL was refused, as by a server that has forgotten the session or takes one message in each.
+    #[must_use]
+    pub fn may_be_of_session(&self) -> bool {
+        self.was_stale() || matches!(self, Self::Reply { command: "MAIL", .. })
+    }
+
     /// The reply, if it says that the account has reached a sending limit. A hint suffices where
     /// no recipient and no text was named yet.
     #[must_use]

@@ -188,6 +188,20 @@ async fn a_limit_of_the_server_pauses_the_account_and_counts_no_attempt() {
     engine.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_mail_on_a_kept_connection_is_believed_on_a_new_one() {
+    for words in ["503 5.5.1 send hello first", "550 5.7.0 one message in each session"] {
+        let (world, engine, account) = running(json!({})).await;
+        let first = message(&world, account, json!({"to": [BEN]})).await;
+        until_is(&world, first, "sent").await;
+        let rule = script(&world, MAIL, When::Nth(1), Action::line(words));
+        let second = message(&world, account, json!({"to": [CARL]})).await;
+        let sent = until_is(&world, second, "sent").await;
+        assert_eq!((sent.number("attempts"), world.sandbox.acted_count(rule)), (Some(1), 1));
+        engine.stop().await;
+    }
+}
+
 /// A refusal of two recipients of one domain, in the words of a limit, keeps no mail for others.
 #[tokio::test(start_paused = true)]
 async fn what_may_be_about_the_recipient_holds_up_no_other_mail() {
