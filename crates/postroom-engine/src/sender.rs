@@ -210,7 +210,7 @@ impl Sender {
             }
         }
         let mut ended = transmit::hand_over(&self.shared, &mut connection, &mut claimed).await;
-        if !is_new && ended.as_ref().is_err_and(postroom_smtp::Error::may_be_of_session) {
+        if !is_new && transmit::is_repeated(&mut claimed, &ended) {
             connection = match self.kept.open(account).await {
                 Ok(connection) => connection,
                 Err(error) => return self.no_connection(account, claimed, error).await,

@@ -156,6 +156,25 @@ fn failed(recipients: &mut [Json], group: &[usize], left: &[usize], error: &post
     settle::put_all(recipients, left, state, &words);
 }
 
+/// Whether a message is handed over again on a new connection. Then the recipients wait again that
+/// a refusal of the idle one has refused.
+pub(crate) fn is_repeated(
+    claimed: &mut Claimed,
+    ended: &Result<HandedOver, postroom_smtp::Error>,
+) -> bool {
+    let Some(error) = ended.as_ref().err().filter(|error| error.may_be_of_session()) else {
+        return false;
+    };
+    let words = error.reply().map(ToString::to_string);
+    let is_refused = |one: &Json| {
+        RecipientState::Refused.is_of(one) && one["reply"].as_str() == words.as_deref()
+    };
+    claimed.recipients.iter_mut().filter(|one| is_refused(one)).for_each(|one| {
+        RecipientState::Deferred.put(one);
+    });
+    true
+}
+
 /// Refuses a recipient whose address the server cannot accept. Gives whether it did.
 fn refuse_beyond_ascii(recipients: &mut [Json], place: usize) -> bool {
     let path = wire_of(recipients, place);
