@@ -271,13 +271,14 @@ impl<'a> Run<'a> {
 }
 
 /// Appends a text as one line, because a line end in a field would begin another field when it is
-/// written again.
+/// written again. A byte order mark before it is no text.
 fn append(text: &str, line: &mut String) {
     let plain = |char: char| match char {
         '\r' | '\n' => Some(' '),
         '\0' => None,
         other => Some(other),
     };
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     if memchr::memchr3(b'\r', b'\n', b'\0', text.as_bytes()).is_none() {
         line.push_str(text);
     } else {
@@ -334,6 +335,8 @@ mod tests {
             ("=?utf-8?Q?gr=C3=BCn_und?= blau",                "grün und blau"),
             ("=?ISO-8859-1?q?a?= =?ISO-8859-1?q?b?=",         "ab"),
             ("=?utf-8?q?a?=  b  =?utf-8?q?c?=",               "a  b  c"),
+            ("=?utf-8?B?77u/SGFsbG8=?=",                      "Hallo"),
+            ("Re: =?utf-8?Q?=EF=BB=BFHallo?=",                "Re: Hallo"),
             // A character that is split between two words, in Q and in B.
             ("=?utf-8?Q?gr=C3?= =?UTF-8?Q?=BCn?=",            "grün"),
             ("=?utf-8?B?Z3LD?= =?utf-8?B?vG4=?=",             "grün"),

@@ -111,7 +111,8 @@ pub(crate) fn plain(bytes: &[u8]) -> Option<&str> {
 /// Appends folded lines as one: an end of line with the blanks behind it is one blank.
 fn unfold(text: &str, line: &mut String) {
     line.reserve(text.len());
-    let mut rest = text;
+    // A byte order mark before it is no text.
+    let mut rest = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     while let Some(at) = memchr::memchr2(b'\r', b'\n', rest.as_bytes()) {
         let (piece, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
         line.push_str(piece);

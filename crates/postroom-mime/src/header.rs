@@ -2,8 +2,8 @@
 //!
 //! A line that is not a field is skipped if another field follows, or if it looks like a damaged
 //! field and a blank line follows. Otherwise the body begins at this line. The body also begins at
-//! a line that looks like a delimiter, or after a line of blanks. A byte order mark before the
-//! first field is ignored. Blanks before the colon are allowed. Time is linear.
+//! a line that looks like a delimiter, or after a line of blanks. Byte order marks before the first
+//! field are ignored. Blanks before the colon are allowed. Time is linear.
 //!
 //! Standards: RFC 5322 §2.2, §4.5.
 
@@ -16,6 +16,7 @@ use std::io;
 use std::ops::Range;
 
 mod damaged;
+mod marks;
 
 /// A longer field name is none.
 const NAME_BYTES_MAX: usize = 200;
@@ -23,8 +24,6 @@ const NAME_BYTES_MAX: usize = 200;
 const FIELDS_USUAL: usize = 32;
 /// How much of a header is looked at at once.
 const STEP_BYTES: usize = 4096;
-/// Byte order marks in UTF-8, and one that was taken for windows-1252 on the way.
-const MARKS: [&[u8]; 2] = [b"\xEF\xBB\xBF", b"\xC3\xAF\xC2\xBB\xC2\xBF"];
 /// The space reserved for the fields after one that is too large.
 const RESERVE_BYTES: u64 = 64 << 10;
 
@@ -140,7 +139,7 @@ pub(crate) fn scan<S: ByteSource>(
         is_bare: false,
     };
     let size_bytes = source.size_bytes();
-    let mut at = scan.start + mark_bytes(step(source, scan.start)?);
+    let mut at = scan.start + mark_bytes(step(source, scan.start)?, scan.is_root);
     if at > scan.start {
         defects.note(Defect::HeaderJunk);
     }
@@ -170,14 +169,13 @@ fn step<S: ByteSource>(source: &mut S, at: u64) -> io::Result<&[u8]> {
     Ok(window.get(..STEP_BYTES).unwrap_or(window))
 }
 
-/// How many bytes the byte order mark before a field has.
-fn mark_bytes(start: &[u8]) -> u64 {
-    let mark = MARKS.iter().find(|mark| start.first() == mark.first() && start.starts_with(mark));
-    let is_field = |mark: &&&[u8]| {
-        let line = start.get(mark.len()..).unwrap_or_default();
-        matches!(classify(line), HeaderLine::Field { .. } | HeaderLine::Mbox)
-    };
-    mark.filter(is_field).map_or(0, |mark| mark.len() as u64)
+/// How many bytes the byte order marks before a field have.
+fn mark_bytes(start: &[u8], is_root: bool) -> u64 {
+    let length = marks::length(start, is_root);
+    let line = start.get(length..).unwrap_or_default();
+    let is_field =
+        length > 0 && matches!(classify(line), HeaderLine::Field { .. } | HeaderLine::Mbox);
+    if is_field { length as u64 } else { 0 }
 }
 
 /// The length of a line, with its end.

@@ -173,9 +173,12 @@ fn text_and_html_are_told_from_files() {
         ("mixed",       &[file, file],              BodyKind::Undefined,   "",         &["a.txt", "a (2).txt"]),
         ("mixed",       &[text, odd, odd],          BodyKind::Text,        "one",      &["attachment.pdf", "attachment (2).pdf"]),
         ("x-odd",       &[text, html],              BodyKind::Alternative, "one\none\n", &[]),
-        // A text with a name is a file beside one without, wherever that is.
+        // A text with a name is a file beside one without, unless it comes first and has no disposition.
         ("mixed",       &[text, NAMED, PAGE],       BodyKind::Text,        "one",      &["log.txt", "page.html"]),
-        ("mixed",       &[PAGE, text],              BodyKind::Text,        "one",      &["page.html"]),
+        ("mixed",       &[PAGE, text],              BodyKind::Alternative, "page\none", &[]),
+        ("mixed",       &[NAMED, text],             BodyKind::Text,        "one",      &["log.txt"]),
+        ("mixed",       &[PAGE, text, PAGE],        BodyKind::Alternative, "page\none", &["page.html"]),
+        ("mixed",       &["Content-Type: text/plain; name=a.pdf\n\nx", text], BodyKind::Text, "one", &["a.pdf"]),
         ("mixed",       &[NAMED],                   BodyKind::Text,        "log",      &[]),
         ("mixed",       &[NAMED, PAGE],             BodyKind::Text,        "log",      &["page.html"]),
         ("mixed",       &["Content-Type: text/plain; name=a.png\n\nx"], BodyKind::Undefined, "", &["a.png"]),

@@ -29,9 +29,7 @@ pub(crate) fn read(text: &str, field: &mut FieldText<'_>) -> Spec {
     {
         text = routed;
     }
-    if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("mailto:")) {
-        text = text.get(7..).unwrap_or_default();
-    }
+    text = without_scheme(text);
     let written = field.words(without_comments(text));
     let spec = match pieces(&written).as_slice() {
         [] => Spec::default(),
@@ -49,6 +47,14 @@ pub(crate) fn read(text: &str, field: &mut FieldText<'_>) -> Spec {
         field.defects.note(Defect::AddressMalformed);
     }
     spec
+}
+
+/// The text without `mailto:`, or `SMTP:` as Exchange writes the kind of an address.
+fn without_scheme(text: &str) -> &str {
+    let is_scheme = |(scheme, _): &(&str, &str)| {
+        scheme.eq_ignore_ascii_case("mailto") || scheme.eq_ignore_ascii_case("smtp")
+    };
+    text.split_once(':').filter(is_scheme).map_or(text, |(_, rest)| rest)
 }
 
 /// The text without comments, and without the blanks that are allowed beside `@` and dots.

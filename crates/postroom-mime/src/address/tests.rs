@@ -78,6 +78,8 @@ fn lists_are_read_as_they_arrive() {
         ("Anna <a@b.example>.",                       &[("Anna", "a@b.example")]),
         ("\"a@b.example\" <a@b.example>",             &[("a@b.example", "a@b.example")]),
         ("<mailto:a@b.example>",                      &[("", "a@b.example")]),
+        ("<SMTP:a@b.example>",                        &[("", "a@b.example")]),
+        ("Anna <smtp:a@b.example>, SMTP:c@d.example", &[("Anna", "a@b.example"), ("", "c@d.example")]),
         ("a@[192.0.2.1]",                             &[("", "a@[192.0.2.1]")]),
         ("a@[IPv6:2001:db8::1]",                      &[("", "a@[IPv6:2001:db8::1]")]),
         ("Änne <änne@bücher.example>",                &[("Änne", "änne@bücher.example")]),

@@ -2,7 +2,7 @@
 //!
 //! Only alternatives replace each other. A part next to an alternative is shown in both bodies, so
 //! that each of `text` and `html` holds everything that is shown. A text with a name is a file if
-//! another text without a name is shown. Of `multipart/related`, only the root is shown (RFC 2387
+//! another text without a name is shown, unless it comes first and has no disposition. Of `multipart/related`, only the root is shown (RFC 2387
 //! §3.2). Of AppleDouble, the data fork is the file.
 //!
 //! Standards: RFC 2046, 2183, 2387.
@@ -211,6 +211,7 @@ impl<'a> Plan<'a> {
             }
         }
         let mut is_first = true;
+        let first = self.shown.iter().position(Option::is_some);
         for at in 0..self.entities.len() {
             let Some(shown) = self.shown.get(at).copied().flatten() else { continue };
             if !self.is_named(at) {
@@ -225,7 +226,7 @@ impl<'a> Plan<'a> {
                         *html
                     }
                 }
-                None => unnamed || !is_first,
+                None => (unnamed && !(first == Some(at) && self.is_typed_name(at))) || !is_first,
             };
             is_first = false;
             if (is_outdone || self.is_binary(at))
@@ -234,6 +235,13 @@ impl<'a> Plan<'a> {
                 *shown = None;
             }
         }
+    }
+
+    /// Whether only the type names a part, and nothing says how it is to be presented: some programs
+    /// name the message itself so.
+    fn is_typed_name(&self, at: usize) -> bool {
+        let content = self.entities.get(at).map(|entity| &entity.content);
+        content.is_some_and(|it| it.disposition.is_none() && it.file_name.is_none())
     }
 
     fn is_binary(&self, at: usize) -> bool {
