@@ -70,6 +70,11 @@ pub const OBEYED: [&str; 8] = [
     names::ROLE,
 ];
 
+/// The properties whose null Postroom obeys: a message without a state is a draft, and is withdrawn
+/// by null, and a token without a role has its rights alone. They take no default, because a client
+/// could not set null then.
+pub const NULL_OBEYED: [&str; 2] = [names::MESSAGE_STATE, names::ROLE];
+
 const DEFINITIONS: [&str; 8] = [
     include_str!("builtin/profiles.json"),
     include_str!("builtin/accounts.json"),

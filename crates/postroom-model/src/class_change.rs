@@ -195,7 +195,9 @@ fn change_problems(
     built_in("required", before.required == after.required);
     built_in("idclass", before.idclass == after.idclass);
     built_in("opts", before.opts == after.opts);
-    built_in("default", before.default == after.default || !after.read_only());
+    if let Some(reason) = base.default_refused().filter(|_| before.default != after.default) {
+        problems.push(Invalid::new(place("default"), reason));
+    }
     let added = after.items.iter().find(|item| !before.items.contains(item));
     if let (Some(item), Some(reason)) = (added, closed_reason(base)) {
         problems.push(Invalid::new(place("items"), format!("takes no `{item}`: {reason}")));
@@ -206,6 +208,24 @@ fn change_problems(
         problems.push(Invalid::new(place("items"), reason));
     }
     problems
+}
+
+impl Property {
+    /// Why a built-in property takes no default of a client. `None`: it takes one.
+    pub(crate) fn default_refused(&self) -> Option<&'static str> {
+        if self.read_only() {
+            Some("is built in and cannot be changed, because Postroom works with it")
+        } else if self.write_only() {
+            Some("is refused: everybody who reads the class would see this secret")
+        } else if builtin::NULL_OBEYED.contains(&self.name.as_str()) {
+            Some(
+                "is refused: Postroom obeys null of this property, and null would set the default. \
+                 Send the value with each entity",
+            )
+        } else {
+            None
+        }
+    }
 }
 
 /// Why a built-in enum takes no items of extensions. `None`: it takes them.
@@ -239,27 +259,12 @@ pub fn demands(before: &Property, after: &Property) -> Result<Vec<Demand>, Strin
     if (before.data_type == Increment) != (after.data_type == Increment) {
         return Err("an increment stays one: add another property".to_owned());
     }
-    if before.multi && !after.multi {
+    // A file is the first one of a list by itself. A value does not become a list, nor a list a value.
+    let stays = before.multi == after.multi || (after.is_file() && after.multi);
+    if !stays {
         demands.push(Demand::Unset);
-    } else if (before.data_type, before.multi) != (after.data_type, after.multi) {
-        let wider = before.multi == after.multi;
-        match (before.data_type, after.data_type) {
-            (same, other) if same == other => {}
-            (Integer, Long | Float | String) if wider => {}
-            (Long, Float) if wider => {
-                // Greater ones have no exact floating point number.
-                demands.push(Demand::AtLeast(-(1 << 53)));
-                demands.push(Demand::AtMost(1 << 53));
-            }
-            (Long, Integer) if wider => {
-                demands.push(Demand::AtLeast(i64::from(i32::MIN)));
-                demands.push(Demand::AtMost(i64::from(i32::MAX)));
-            }
-            (Long, String) | (Enum | Date | Time, String) | (Entity, Uuid) if wider => {}
-            (String, Enum) if wider => demands.push(Demand::Among(after.items.clone())),
-            (Uuid, Entity) if wider => {}
-            (_, _) => demands.push(Demand::Unset),
-        }
+    } else if before.data_type != after.data_type {
+        demands.extend(of_types(before, after));
     }
     if after.required && !before.required {
         demands.push(Demand::Filled);
@@ -267,33 +272,69 @@ pub fn demands(before: &Property, after: &Property) -> Result<Vec<Demand>, Strin
     if before.data_type == Enum && after.data_type == Enum {
         let lost = before.items.iter().filter(|item| !after.items.contains(item));
         let lost: Vec<_> = lost.cloned().collect();
-        let is_list = before.multi || after.multi;
-        match lost.is_empty() {
-            true => {}
-            false if is_list => demands.push(Demand::Unset),
-            false => demands.push(Demand::NoneOf(lost)),
+        if !lost.is_empty() {
+            demands.push(Demand::NoneOf(lost));
         }
     }
     if after.data_type == Entity && (before.idclass != after.idclass || before.data_type != Entity)
     {
-        let target = after.idclass.filter(|_| !after.multi);
-        demands.push(target.map_or(Demand::Unset, Demand::RefersTo));
+        demands.push(after.idclass.map_or(Demand::Unset, Demand::RefersTo));
     }
     demands.extend(narrowed(before, after));
-    Ok(demands)
+    Ok(met(demands, before.multi || after.multi))
+}
+
+/// What the stored values must be for another data type. A list stays one, with the items that it
+/// has.
+fn of_types(before: &Property, after: &Property) -> Vec<Demand> {
+    use DataType::*;
+    let is_list = before.multi;
+    match (before.data_type, after.data_type) {
+        (Integer, Long | Float) | (Enum | Date | Time, String) | (Entity, Uuid) => vec![],
+        (Integer | Long, String) if !is_list => vec![],
+        // Greater ones have no exact floating point number.
+        (Long, Float) => vec![Demand::AtLeast(-(1 << 53)), Demand::AtMost(1 << 53)],
+        (Long, Integer) => {
+            vec![Demand::AtLeast(i64::from(i32::MIN)), Demand::AtMost(i64::from(i32::MAX))]
+        }
+        (String, Enum) => vec![Demand::Among(after.items.clone())],
+        // That each refers to an entity is demanded too.
+        (Uuid, Entity) => vec![],
+        (_, _) => vec![Demand::Unset],
+    }
+}
+
+/// The demands, each of which can be asked of the stored values. Values of another type cannot be
+/// compared with what is wanted now, and the items of lists are not looked at: then there must be
+/// none.
+fn met(mut demands: Vec<Demand>, is_list: bool) -> Vec<Demand> {
+    let is_of_values = |demand: &Demand| match demand {
+        Demand::Filled | Demand::Unset => false,
+        Demand::NoneOf(_)
+        | Demand::Among(_)
+        | Demand::AtLeast(_)
+        | Demand::AtMost(_)
+        | Demand::BytesMax(_)
+        | Demand::RefersTo(_) => true,
+    };
+    let must_be_unset = demands.contains(&Demand::Unset);
+    if must_be_unset || (is_list && demands.iter().any(is_of_values)) {
+        demands.retain(|demand| *demand == Demand::Filled);
+        demands.push(Demand::Unset);
+    }
+    demands
 }
 
 /// What the stored values must be for narrower opts.
 fn narrowed(before: &Property, after: &Property) -> Vec<Demand> {
     let mut demands = vec![];
-    let is_list = before.multi || after.multi;
     let mut narrower =
         |name: &str, is_narrower: fn(i64, i64) -> bool, demand: fn(i64) -> Demand| {
             let Some(bound) = after.bound(name) else {
                 return;
             };
             if before.bound(name).is_none_or(|former| is_narrower(bound, former)) {
-                demands.push(if is_list { Demand::Unset } else { demand(bound) });
+                demands.push(demand(bound));
             }
         };
     narrower("minimum", |new, former| new > former, Demand::AtLeast);

@@ -13,6 +13,7 @@ use crate::limits::PROPERTIES_MAX;
 use crate::property::DataType;
 use crate::property::Property;
 use crate::validate;
+use std::collections::HashMap;
 use std::collections::HashSet;
 
 /// What no property may be called, in any case: what every entity has, what answers show beside the
@@ -67,7 +68,7 @@ impl Class {
             let reason = format!("a class has at most {PROPERTIES_MAX} properties");
             problems.push(Invalid::new("properties", reason));
         }
-        let mut names = HashSet::new();
+        let mut names = HashMap::new();
         for (at, property) in self.properties.iter().enumerate() {
             let place = format!("properties[{at}]");
             self.check_name(property, &place, &mut names, &mut problems);
@@ -141,7 +142,7 @@ impl Class {
         &self,
         property: &Property,
         place: &str,
-        names: &mut HashSet<String>,
+        names: &mut HashMap<String, String>,
         problems: &mut Vec<Invalid>,
     ) {
         let mut is_free = |name: &str, place: String, problems: &mut Vec<Invalid>| {
@@ -150,9 +151,14 @@ impl Class {
                 problems.push(Invalid::new(place, NAME));
             } else if RESERVED.contains(&folded.as_str()) {
                 problems.push(Invalid::new(place, format!("`{name}` is reserved")));
-            } else if !names.insert(folded) {
-                let reason = format!("another property is called `{name}`, in upper or lower case");
+            } else if let Some(other) = names.get(&folded) {
+                let reason = format!(
+                    "another property is called `{other}`, and names differ by more than upper \
+                     and lower case"
+                );
                 problems.push(Invalid::new(place, reason));
+            } else {
+                names.insert(folded, name.to_owned());
             }
         };
         is_free(&property.name, format!("{place}.name"), problems);
@@ -252,7 +258,7 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             (json!([{"name": "a", "data_type": "string"}, {"name": "A", "data_type": "long"}]),
-                "properties[1].name: another property is called `A`"),
+                "properties[1].name: another property is called `a`"),
             (json!([{"name": "Version", "data_type": "string"}]), "properties[0].name: `Version` is reserved"),
             (json!([{"name": "id", "data_type": "string"}]),      "properties[0].name: `id` is reserved"),
             (json!([{"name": "", "data_type": "string"}]),        "properties[0].name: begins with a letter"),
@@ -272,7 +278,7 @@ mod tests {
             (json!([{"name": "a", "data_type": "enum", "items": ["x"], "default": "y"}]), "properties[0].default: "),
             (json!([{"name": "a", "data_type": "attachment", "default": "y"}]), "properties[0].default: a file"),
             (json!([{"name": "a", "data_type": "attachment", "opts": {"alias": "B"}}, {"name": "b", "data_type": "string"}]),
-                "properties[1].name: another property is called `b`"),
+                "properties[1].name: another property is called `B`"),
         ];
         for (properties, want) in table {
             let found = said(properties.clone());

@@ -15,6 +15,7 @@ use crate::property::DataType;
 use crate::property::Property;
 use serde_json::Map;
 use serde_json::Value as Json;
+use std::collections::HashSet;
 
 /// The keys of a class.
 const OF_CLASS: [&str; 9] = [
@@ -104,8 +105,15 @@ pub fn patched(class: &Class, json: &Json) -> Result<ClassChange, Vec<Invalid>> 
             change.class.opts.insert(name, value);
         }
     }
+    let mut names = HashSet::new();
     for (place, sent) in read.properties() {
-        if let Err(problems) = change.patch(&sent, &place) {
+        // One that is removed may be made again.
+        let is_removed = sent.get(REMOVED) == Some(&Json::Bool(true));
+        let name = sent.get("name").and_then(Json::as_str).filter(|_| !is_removed);
+        if let Some(name) = name.filter(|name| !names.insert((*name).to_owned())) {
+            let reason = format!("`{name}` is named twice: send all of a property once");
+            read.problems.push(Invalid::new(format!("{place}.name"), reason));
+        } else if let Err(problems) = change.patch(&sent, &place) {
             read.problems.extend(problems);
         }
     }

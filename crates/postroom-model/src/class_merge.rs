@@ -24,7 +24,10 @@ pub fn merged(stored: &Class, base: &Class, now: &Class) -> ClassChange {
         let (stored, base) = (stored.property(&property.name), base.property(&property.name));
         if let (Some(stored), Some(base)) = (stored, base) {
             property.caption = changed(&stored.caption, &base.caption, &property.caption);
-            property.default = changed(&stored.default, &base.default, &property.default);
+            // Earlier versions took defaults that are refused now.
+            if property.default_refused().is_none() {
+                property.default = changed(&stored.default, &base.default, &property.default);
+            }
             let own = stored.items.iter().filter(|item| !base.items.contains(item));
             let new = own.filter(|item| !now_has(now, &property.name, item)).cloned();
             property.items.extend(new.collect::<Vec<_>>());
@@ -75,4 +78,30 @@ fn opts(
         }
     }
     opts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builtin;
+    use serde_json::json;
+
+    #[test]
+    fn a_default_that_is_refused_now_ends_with_the_next_start_and_others_stay() {
+        for (class, name, default, stays) in [
+            (builtin::MESSAGES, "messageState", json!("sending"), false),
+            (builtin::MESSAGES, "messageType", json!("text"), true),
+            (builtin::ACCOUNTS, "password", json!("secret"), false),
+            (builtin::PROFILES, "imapSecurity", json!("starttls"), true),
+        ] {
+            let classes = builtin::classes().unwrap();
+            let base = classes.iter().find(|one| one.classname == class).unwrap();
+            let mut stored = base.clone();
+            let property = stored.properties.iter_mut().find(|one| one.name == name).unwrap();
+            property.default = default.clone();
+            let found = merged(&stored, base, base).class;
+            let want = if stays { &default } else { &Json::Null };
+            assert_eq!(&found.property(name).unwrap().default, want, "{name}");
+        }
+    }
 }

@@ -272,8 +272,8 @@ fn constant(dialect: &dyn Dialect, value: &Value) -> String {
     }
 }
 
-/// The SQL that converts the value of a column to another kind. `None`: no value is converted,
-/// because the column has none.
+/// The SQL that converts the value of a column to another kind. `None`: the column has no value,
+/// which [`demands`](postroom_model::demands) asks for with each of these kinds.
 fn converted(column: &str, from: ColumnKind, to: ColumnKind) -> Option<String> {
     let column = quoted(column);
     match (from, to) {

@@ -189,11 +189,17 @@ async fn a_list_of_references_takes_what_is_there_and_keeps_what_was_deleted_sin
 
     let refused =
         server.send("POST", PROFILES, &json!({"name": "x", "others": [one, nobody]})).await;
-    assert_eq!(problem(&refused), "others[1]: refers to an entity that does not exist");
+    assert_eq!(
+        problem(&refused),
+        "others[1]: refers to an entity that does not exist, or that this token may not read"
+    );
     let new = json!({"name": "x", "others": [one, two]});
     let path = format!("email/Profiles/{}", server.create(PROFILES, &new).await);
     let refused = server.send("PATCH", &path, &json!({"others": [nobody, one]})).await;
-    assert_eq!(problem(&refused), "others[0]: refers to an entity that does not exist");
+    assert_eq!(
+        problem(&refused),
+        "others[0]: refers to an entity that does not exist, or that this token may not read"
+    );
 
     // What was deleted stays in the list, but is not added again.
     server.send("DELETE", &format!("email/Profiles/{two}"), &json!({})).await.expect(204);
@@ -202,7 +208,10 @@ async fn a_list_of_references_takes_what_is_there_and_keeps_what_was_deleted_sin
     assert_eq!(changed["others"], json!([two, one, one]));
     server.send("PATCH", &path, &json!({"others": [one]})).await.expect(200);
     let refused = server.send("PATCH", &path, &json!({"others": [one, two]})).await;
-    assert_eq!(problem(&refused), "others[1]: refers to an entity that does not exist");
+    assert_eq!(
+        problem(&refused),
+        "others[1]: refers to an entity that does not exist, or that this token may not read"
+    );
     let many: Vec<_> = std::iter::repeat_n(&one, 1001).collect();
     let refused = server.send("PATCH", &path, &json!({"others": many})).await;
     assert_eq!(problem(&refused), "others: takes at most 1000 values");
@@ -237,6 +246,7 @@ async fn what_is_wrong_with_a_definition_is_told_with_its_place() {
         (json!({"storage_mode": "history"}),                       "storage_mode: cannot be changed"),
         (json!({"ext": {}}),                                       "ext: cannot be changed"),
         (json!({"name": 5}),                                       "name: takes a text"),
+        (json!({"properties": [{"name": "t", "data_type": "long"}, {"name": "t", "caption": "x"}]}), "properties[1].name: `t` is named twice"),
         (json!({"opts": {"indexs": []}}),                          "opts.indexs: there is no such key"),
         (json!({"opts": {"indexes": [["nope"]]}}),                 "opts.indexes[0][0]: there is no property `nope`"),
         (json!({"opts": {"indexes": [["options"]]}}),              "opts.indexes[0][0]: `options` holds JSON"),
@@ -314,7 +324,7 @@ async fn a_problem_of_a_new_class_names_the_place_in_what_was_sent() {
         ),
         (
             json!([{"name": "a", "data_type": "string"}, {"name": "TWO", "data_type": "string"}]),
-            "properties[1].name: another property is called `TWO`",
+            "properties[1].name: another property is called `two`",
         ),
         (
             json!([{"name": "id", "data_type": "uuid"}, {"name": "a", "data_type": "enum"}]),
@@ -376,6 +386,34 @@ async fn an_enum_that_postroom_obeys_takes_no_more_items() {
         let answer = design(&server, "PUT", &format!("/{class}"), &whole).await;
         assert!(problem(&answer).starts_with(&place), "{name}: {answer:?}");
     }
+}
+
+#[on_both]
+async fn a_default_that_would_send_drafts_or_show_a_secret_is_refused() {
+    let server = Server::start().await;
+    extend(&server, MESSAGES, json!([{"name": "messageState", "items": ["ours"]}])).await;
+    for (class, name, default) in [
+        (MESSAGES, "messageState", json!("sending")),
+        (MESSAGES, "messageState", json!("ours")),
+        ("iam/Tokens", "role", json!("admin")),
+        ("email/Accounts", "password", json!("a secret")),
+        ("email/Webhooks", "secret", json!("a secret of a webhook")),
+        (MESSAGES, "attempts", json!(1)),
+    ] {
+        let place = format!("properties.{name}.default: is ");
+        let refused = extend(&server, class, json!([{"name": name, "default": default}])).await;
+        assert!(problem(&refused).starts_with(&place), "{name}: {refused:?}");
+        // All that is there may be sent again.
+        let mut whole = design(&server, "GET", &format!("/{class}"), &Json::Null).await.expect(200);
+        design(&server, "PUT", &format!("/{class}"), &whole).await.expect(200);
+        let properties = whole["properties"].as_array_mut().unwrap();
+        properties.iter_mut().find(|one| one["name"] == name).unwrap()["default"] = default;
+        let refused = design(&server, "PUT", &format!("/{class}"), &whole).await;
+        assert!(problem(&refused).starts_with(&place), "{name}: {refused:?}");
+    }
+    let draft = json!({"messageDirection": "out", "subject": "only a draft"});
+    let draft = server.send("POST", MESSAGES, &draft).await.expect(201);
+    assert_eq!(draft["messageState"], Json::Null);
 }
 
 #[on_both]
@@ -707,4 +745,77 @@ async fn a_number_that_json_cannot_keep_is_refused_with_its_place() {
     let filter = filter.replace("property", "%22property%22").replace("any.a", "%22any.a%22");
     let refused = send("GET", &format!("{path}?filter={filter}"), "").await;
     assert!(problem(&refused).starts_with("filter[2]: a number"), "{refused:?}");
+}
+
+/// A property of each type with a value, or of lists of them.
+fn of_each_type(id: &str) -> Vec<(Json, Json)> {
+    let one = |of_type: &str, value: Json| (json!({"data_type": of_type}), value);
+    let choice = json!({"data_type": "enum", "items": ["x", "y"]});
+    let reference = json!({"data_type": "entity", "idclass": PROFILES});
+    let single = [
+        one("string", json!("v3")),
+        one("boolean", json!(true)),
+        one("integer", json!(7)),
+        one("long", json!(7)),
+        one("float", json!(1.5)),
+        one("datetime", json!("2026-01-02T03:04:05.006Z")),
+        one("date", json!("2026-01-02")),
+        one("time", json!("03:04:05")),
+        one("uuid", json!("018f0000-0000-7000-8000-00000000000a")),
+        one("any", json!({"k": 1})),
+        (choice, json!("x")),
+        (reference, json!(id)),
+    ];
+    let lists = single.clone().map(|(mut property, value)| {
+        property["multi"] = json!(true);
+        (property, json!([value]))
+    });
+    single.into_iter().chain(lists).collect()
+}
+
+#[on_both]
+async fn a_change_of_a_type_keeps_the_value_or_is_refused_whatever_the_types_are() {
+    let server = Server::start().await;
+    let all = of_each_type(&server.create(PROFILES, &json!({"name": "p"})).await);
+    let mut kept = vec![];
+    for (at, (before, value)) in all.iter().enumerate() {
+        let class = format!("cv/T{at}");
+        let mut property = before.clone();
+        property["name"] = json!("p");
+        let made = json!({"classname": class, "properties": [property]});
+        let mut path = None;
+        for (after, _) in all.iter().filter(|(after, _)| after != before) {
+            if path.is_none() {
+                design(&server, "POST", "", &made).await.expect(201);
+                path =
+                    Some(format!("{class}/{}", server.create(&class, &json!({"p": value})).await));
+            }
+            let there = path.clone().unwrap();
+            let mut change = json!({"name": "p", "multi": false}).as_object().unwrap().clone();
+            for (name, none) in [("items", json!([])), ("idclass", Json::Null)] {
+                change.extend(before.get(name).map(|_| (name.to_owned(), none)));
+            }
+            change.extend(after.as_object().unwrap().clone());
+            let answer = extend(&server, &class, json!([change])).await;
+            let text = format!("{before} -> {after}");
+            let shown = server.get(&there).await.expect(200)["p"].clone();
+            if answer.status == 200 {
+                kept.push(text.clone());
+                let as_text = json!(value.to_string());
+                assert!(
+                    [value, &as_text].contains(&&shown) || shown == json!(7.0),
+                    "{text}: {shown}"
+                );
+                let gone = format!("/{class}?confirm=1");
+                design(&server, "DELETE", &gone, &Json::Null).await.expect(204);
+                path = None;
+            } else {
+                let problem = problem(&answer);
+                assert!(problem.contains("prevent this change, 1 in all"), "{text}: {problem}");
+                assert_eq!(shown, *value, "{text}");
+            }
+        }
+    }
+    // integer to long, float and string; long to integer, float and string; texts; ids; and lists.
+    assert_eq!(kept.len(), 16, "{kept:#?}");
 }
