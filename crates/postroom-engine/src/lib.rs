@@ -116,6 +116,8 @@ mod webhook_request;
 
 mod webhook_progress;
 
+mod webhook_part;
+
 mod webhook_follower;
 
 mod webhooks;

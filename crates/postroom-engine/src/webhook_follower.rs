@@ -9,6 +9,7 @@ use crate::news_board::NewsFollower;
 use crate::news_event::ShownEvent;
 use crate::report::chain;
 use crate::shared::Shared;
+use crate::webhook_part::TellablePart;
 use crate::webhook_progress::NotedProgress;
 use crate::webhook_progress::ProgressTable;
 use crate::webhook_progress::ToWrite;
@@ -57,6 +58,8 @@ pub(crate) struct WebhookFollower {
     row: WebhookRow,
     id: WebhookId,
     wanted: Vec<WantedNews>,
+    /// The version of the classes that this is wanted of.
+    classes: i64,
     receiver: WebhookReceiver,
     kept: Option<KeptLink>,
     /// What it has missed, for people, until it ends or is changed.
@@ -103,7 +106,7 @@ pub(crate) fn dialer(shared: &Shared) -> Dialer {
 pub(crate) async fn run(world: WebhookWorld, row: WebhookRow) {
     let id = WebhookId::of(row.webhook.id);
     while world.table.read(id, |_| ()).is_none() {
-        match begin(&world, &row).await {
+        match NotedProgress::begin(&world.shared.store, &row).await {
             Ok(noted) => world.table.begin(id, noted),
             Err(error) => {
                 tracing::warn!(webhook = %id, error = chain(&error), "a webhook does not begin");
@@ -123,18 +126,6 @@ pub(crate) async fn run(world: WebhookWorld, row: WebhookRow) {
     }
 }
 
-/// Where a webhook goes on.
-async fn begin(
-    world: &WebhookWorld,
-    row: &WebhookRow,
-) -> Result<NotedProgress, postroom_store::Error> {
-    let cursor = match row.webhook.number(names::CURSOR) {
-        Some(cursor) => cursor,
-        None => world.shared.store.webhook_begin(&row.domain, &row.webhook).await?,
-    };
-    Ok(NotedProgress::of(row, cursor))
-}
-
 /// Disables a webhook, and says why.
 async fn disable(world: &WebhookWorld, row: &WebhookRow, id: WebhookId, reason: String) {
     tracing::warn!(webhook = %id, reason, "a webhook is disabled");
@@ -143,8 +134,8 @@ async fn disable(world: &WebhookWorld, row: &WebhookRow, id: WebhookId, reason: 
         noted.progress.failing_since = None;
     });
     while let Some(progress) = world.table.read(id, NotedProgress::whole) {
-        let (store, version) = (&world.shared.store, row.webhook.version);
-        match store.webhook_disable(&row.domain, id, version, &progress).await {
+        let (store, seq) = (&world.shared.store, row.webhook.seq);
+        match store.webhook_disable(&row.domain, id, seq, &progress).await {
             // If it was not done, a client has changed the webhook, and another task begins.
             Ok(_) => return,
             Err(error) => {
@@ -157,9 +148,11 @@ async fn disable(world: &WebhookWorld, row: &WebhookRow, id: WebhookId, reason: 
 
 impl WebhookFollower {
     fn of(world: WebhookWorld, row: WebhookRow, id: WebhookId) -> Result<Self, Vec<Invalid>> {
-        let wanted = wanted_by_webhook(&world.shared.store.classes(), &row.webhook)?;
+        let classes = world.shared.store.classes();
+        let wanted = wanted_by_webhook(&classes, &row.webhook)?;
+        let classes = classes.version();
         let receiver = WebhookReceiver::of(&row).map_err(|invalid| vec![invalid])?;
-        Ok(Self { world, row, id, wanted, receiver, kept: None, missed: None })
+        Ok(Self { world, row, id, wanted, classes, receiver, kept: None, missed: None })
     }
 
     async fn run(&mut self) {
@@ -187,9 +180,22 @@ impl WebhookFollower {
         };
         loop {
             match news.read(READ_AT_ONCE).await {
+                // What is wanted may not fit the classes any more: the next task finds out.
+                Ok(NewsPage::News { .. })
+                    if self.world.shared.store.classes().version() != self.classes =>
+                {
+                    return WhatNext::End;
+                }
                 Ok(NewsPage::News { news: page, next, is_full }) => {
-                    if let Err(not_taken) = self.send_all(&page).await {
+                    let TellablePart { told, changed_at } =
+                        TellablePart::of(&page, &self.row.webhook);
+                    if let Err(not_taken) = self.send_all(told).await {
                         return self.failed(not_taken).await;
+                    }
+                    if let Some(seq) = changed_at {
+                        // What happened after that is for the task that begins in its place.
+                        self.passed(seq - 1, true);
+                        return WhatNext::End;
                     }
                     self.passed(next, is_full);
                     if !is_full {

@@ -62,12 +62,26 @@ pub(crate) struct WebhookAttempt<'a> {
 }
 
 impl NotedProgress {
+    /// What is stored of a webhook that begins.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub(crate) async fn begin(store: &Store, row: &WebhookRow) -> Result<Self, Error> {
+        let cursor = match row.webhook.number(names::CURSOR) {
+            Some(cursor) => cursor,
+            None => store.webhook_begin(&row.domain, &row.webhook).await?,
+        };
+        Ok(Self::of(row, cursor))
+    }
+
     /// What is stored of a webhook, with where it goes on.
-    pub(crate) fn of(row: &WebhookRow, cursor: i64) -> Self {
+    fn of(row: &WebhookRow, cursor: i64) -> Self {
         let WebhookRow { webhook, .. } = row;
         let moment = |name| Timestamp::parse(webhook.text(name)?).ok();
         let failures = webhook.number(names::FAILURES).and_then(|count| count.try_into().ok());
         let progress = WebhookProgress {
+            known: webhook.seq,
             cursor,
             last_delivery_at: moment(names::LAST_DELIVERY_AT),
             lag_seconds: webhook.number(names::LAG).unwrap_or(0),
@@ -156,6 +170,11 @@ impl ProgressTable {
             }
         }
         Ok(())
+    }
+
+    /// Forgets a webhook in whose place another begins.
+    pub(crate) fn forget(&self, webhook: WebhookId) {
+        self.all().remove(&webhook);
     }
 
     /// Forgets the webhooks that do not run any more.

@@ -39,14 +39,24 @@ const WRITE_ALL: u32 = 12;
 
 /// The task of a webhook.
 struct Calling {
-    /// What it was started with: another version of the webhook, or of the classes, starts another.
-    versions: [i64; 2],
+    /// What it was started with: another change of the webhook, or of the classes, starts another.
+    began: Began,
     task: AbortOnDropHandle<()>,
+}
+
+/// What the task of a webhook was started with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Began {
+    /// The number of the last change of the webhook.
+    seq: i64,
+    /// The version of the classes.
+    classes: i64,
 }
 
 /// Runs all webhooks until a stop.
 pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut changes = shared.store.listen(Topic::Configuration);
+    let mut classes = shared.store.listen(Topic::Classes);
     let board = NewsBoard::new(shared.store.clone());
     let world = WebhookWorld { shared, board, table: Arc::default() };
     let mut running = HashMap::new();
@@ -62,11 +72,22 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
                 biased;
                 () = stop.cancelled() => break 'all,
                 () = changes.rung() => break,
+                () = classes.rung() => {
+                    // What webhooks want may not fit their classes any more.
+                    if let Err(error) = world.shared.store.classes_refresh().await {
+                        tracing::warn!(error = chain(&error), "the classes are not read again");
+                    }
+                    break;
+                }
                 () = tokio::time::sleep(WRITE), if !running.is_empty() => {
                     writes += 1;
                     let is_of_all = writes % WRITE_ALL == 0;
                     let least = if is_of_all { ToWrite::Passed } else { ToWrite::Sent };
                     write(&world, least).await;
+                    // A task that has ended, because its webhook was changed, begins again.
+                    if running.values().any(|calling: &Calling| calling.task.is_finished()) {
+                        break;
+                    }
                 }
             }
         }
@@ -92,28 +113,53 @@ async fn align(
     let classes = world.shared.store.classes().version();
     for row in rows {
         let id = WebhookId::of(row.webhook.id);
-        let versions = [row.webhook.version, classes];
-        let old = former.remove(&id);
-        if let Some(old) = old {
-            if old.versions == versions && !old.task.is_finished() {
+        let began = Began { seq: row.webhook.seq, classes };
+        if let Some(old) = former.remove(&id) {
+            if old.began == began && !old.task.is_finished() {
                 running.insert(id, old);
                 continue;
             }
-            if old.versions != versions {
-                // Somebody has changed it, so it has all its time again.
-                world.table.note(id, ToWrite::Passed, |noted| {
-                    (noted.progress.failures, noted.progress.failing_since) = (0, None);
-                });
+            if old.began != began {
+                match world.shared.store.webhook_is_another(&row.domain, id, old.began.seq).await {
+                    Ok(is_another) => change(world, id, old.task, is_another).await,
+                    Err(error) => {
+                        // It is looked at again. Meanwhile it goes on, or has ended.
+                        tracing::error!(error = chain(&error), "a changed webhook is not read");
+                        running.insert(id, old);
+                        continue;
+                    }
+                }
             }
         }
         let task = tokio::spawn(webhook_follower::run(world.clone(), row));
-        running.insert(id, Calling { versions, task: AbortOnDropHandle::new(task) });
+        running.insert(id, Calling { began, task: AbortOnDropHandle::new(task) });
     }
     if !former.is_empty() {
         drop(former);
         write(world, ToWrite::Passed).await;
         world.table.keep(|id| running.contains_key(&id));
     }
+}
+
+/// Ends the task of a webhook that was changed. `is_another`: it was deleted, and another one was
+/// made under its id, which has nothing to do with it.
+async fn change(
+    world: &WebhookWorld,
+    id: WebhookId,
+    task: AbortOnDropHandle<()>,
+    is_another: bool,
+) {
+    task.abort();
+    // Whether it ended by itself or was aborted does not matter.
+    task.await.ok();
+    if is_another {
+        world.table.forget(id);
+        return;
+    }
+    // Somebody has changed it, so it has all its time again.
+    world.table.note(id, ToWrite::Passed, |noted| {
+        (noted.progress.failures, noted.progress.failing_since) = (0, None);
+    });
 }
 
 /// Sends pings to the receivers of webhooks.

@@ -244,6 +244,7 @@ pub use wanted::wanted_by_webhook;
 pub use wanted::wanted_class;
 pub use wanted::wanted_filter;
 pub use wanted::wanted_mask;
+pub use wanted::webhook_problems;
 pub use words::INDEXED_TEXT_CHARS_MAX;
 pub use words::IndexedWords;
 pub use words::indexed_words;

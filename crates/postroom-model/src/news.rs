@@ -110,6 +110,12 @@ impl EventName {
         to_all.chain(TO_SOME.into_iter().flat_map(of_some))
     }
 
+    /// Whether it can happen to entities of a class.
+    #[must_use]
+    pub fn is_of(self, class: &str) -> bool {
+        self.of == subject(class)
+    }
+
     /// The event of that name.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
@@ -117,17 +123,29 @@ impl EventName {
     }
 }
 
+/// What the events of a class are about.
+fn subject(class: &str) -> &'static str {
+    match class {
+        builtin::PROFILES => "profile",
+        builtin::ACCOUNTS => "account",
+        builtin::FOLDERS => "folder",
+        builtin::MESSAGES => "message",
+        builtin::WEBHOOKS => "webhook",
+        _ => "entity",
+    }
+}
+
 impl Changed<'_> {
     /// What happened.
     #[must_use]
     pub fn event(&self) -> EventName {
-        let (of, what) = match self.class {
-            builtin::PROFILES => ("profile", None),
-            builtin::ACCOUNTS => ("account", self.of_account()),
-            builtin::FOLDERS => ("folder", self.of_folder()),
-            builtin::MESSAGES => ("message", self.of_message()),
-            builtin::WEBHOOKS => ("webhook", self.of_webhook()),
-            _ => ("entity", None),
+        let of = subject(self.class);
+        let what = match self.class {
+            builtin::ACCOUNTS => self.of_account(),
+            builtin::FOLDERS => self.of_folder(),
+            builtin::MESSAGES => self.of_message(),
+            builtin::WEBHOOKS => self.of_webhook(),
+            _ => None,
         };
         let plain = match self.operation {
             Operation::Create => "created",

@@ -120,6 +120,22 @@ pub fn wanted_filter(
     Ok(filter)
 }
 
+/// What is wrong with what a client wants of a webhook: as [`wanted_by_webhook`], and events that
+/// none of its classes has, which would never be sent.
+#[must_use]
+pub fn webhook_problems(classes: &[Arc<Class>], webhook: &Entity) -> Vec<Invalid> {
+    let mut problems = wanted_by_webhook(classes, webhook).err().unwrap_or_default();
+    let of: Vec<_> = webhook.texts(names::CLASSES).collect();
+    for (at, text) in webhook.texts(names::EVENTS).enumerate() {
+        let event = EventName::from_text(text).filter(|_| !of.is_empty());
+        if event.is_some_and(|event| !of.iter().any(|class| event.is_of(class))) {
+            let reason = format!("would never be sent: none of {} has such events", of.join(", "));
+            problems.push(Invalid::new(format!("{}[{at}]", names::EVENTS), reason));
+        }
+    }
+    problems
+}
+
 /// What a webhook wants: an event is sent if one of these wants it.
 ///
 /// # Errors
@@ -206,6 +222,26 @@ mod tests {
         ];
         for (json, want) in table {
             assert_eq!(wanted(json.clone()), want.map_err(str::to_owned), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_webhook_asks_for_no_events_that_its_classes_never_have() {
+        let classes: Vec<_> = builtin::classes().unwrap().into_iter().map(Arc::new).collect();
+        #[rustfmt::skip]
+        let table = [
+            (json!({"events": ["message.sent", "entity.created"]}),                            ""),
+            (json!({"events": ["message.sent"], "classes": ["email/Messages"]}),               ""),
+            (json!({"events": ["message.sent"], "classes": ["email/Folders", "email/Messages"]}), ""),
+            (json!({"events": ["entity.created"], "classes": ["email/OAuthApps"]}),            ""),
+            (json!({"events": ["folder.found", "message.sent"], "classes": ["email/Folders"]}), "events[1]"),
+            (json!({"events": ["entity.created"], "classes": ["email/Folders"]}),              "events[0]"),
+        ];
+        for (json, want) in table {
+            let webhook = Entity::new(EntityId::nil(), json.as_object().unwrap().clone());
+            let problems = webhook_problems(&classes, &webhook);
+            let places: Vec<_> = problems.iter().map(|one| one.property.as_str()).collect();
+            assert_eq!(places.join(","), want, "{json}");
         }
     }
 }

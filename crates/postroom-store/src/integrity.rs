@@ -26,7 +26,7 @@ use postroom_model::builtin::TOKENS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::builtin::names;
 use postroom_model::right_problems;
-use postroom_model::wanted_by_webhook;
+use postroom_model::webhook_problems;
 use serde_json::Map;
 use serde_json::Value as Json;
 
@@ -181,7 +181,7 @@ impl Store {
     /// What is wrong with the news that a webhook wants. Nothing for other classes.
     pub(crate) fn wanted_problems(&self, class: &Class, entity: &Entity) -> Vec<Invalid> {
         match class.classname.as_str() {
-            WEBHOOKS => wanted_by_webhook(&self.classes(), entity).err().unwrap_or_default(),
+            WEBHOOKS => webhook_problems(&self.classes(), entity),
             // What else is wrong with the rights is said by the model.
             TOKENS => Rights::of_token(entity)
                 .map(|rights| right_problems(&rights, &self.classes()))

@@ -6,6 +6,7 @@ use crate::database::Statement;
 use crate::database::Value;
 use postroom_model::Class;
 use postroom_model::EntityId;
+use postroom_model::Operation;
 
 /// The statement that sets columns of an entity, by their names. It is for values that change all
 /// the time.
@@ -16,6 +17,26 @@ pub(crate) fn set(class: &Class, id: EntityId, values: Vec<(&str, Value)>) -> St
     let sql = format!("UPDATE {table} SET {set} WHERE \"id\" = $1");
     let values = values.into_iter().map(|(_, value)| value);
     Statement::new(sql).bind(id).bind_all(values).of_class(class)
+}
+
+/// [`set`], unless the entity was created after the change with the number `seq`: then it is another
+/// one with the same id.
+pub(crate) fn set_of(
+    class: &Class,
+    id: EntityId,
+    values: Vec<(&str, Value)>,
+    seq: i64,
+) -> Statement {
+    let (seq_at, class_at, create_at) = (values.len() + 2, values.len() + 3, values.len() + 4);
+    let mut statement = set(class, id, values);
+    statement.sql = format!(
+        "{} AND NOT EXISTS (SELECT 1 FROM \"change\" WHERE \"entity\" = $1 AND \"seq\" > ${seq_at}
+           AND \"class\" = ${class_at} AND \"operation\" = ${create_at})",
+        statement.sql
+    )
+    .into();
+    let statement = statement.bind(seq).bind(class.classname.as_str());
+    statement.bind(Operation::Create.number())
 }
 
 /// Other bytes for the same secret of an entity.

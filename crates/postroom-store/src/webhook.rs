@@ -10,6 +10,7 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::feed::FeedRow;
 use crate::record::ATTEMPTS;
 use crate::sealed::Sealed;
 use crate::store::Store;
@@ -18,6 +19,7 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::Operation;
 use postroom_model::Timestamp;
 use postroom_model::WebhookId;
 use postroom_model::builtin::WEBHOOKS;
@@ -47,6 +49,9 @@ pub struct WebhookRow {
 /// How far a webhook has come.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WebhookProgress {
+    /// The number of a change of the webhook. One that was created later under the same id is
+    /// another webhook.
+    pub known: i64,
     /// All changes up to this number are delivered, or not wanted.
     pub cursor: i64,
     /// When the receiver last took a request.
@@ -137,11 +142,33 @@ impl Store {
     /// When the store fails.
     pub async fn webhook_begin(&self, domain: &Domain, webhook: &Entity) -> Result<i64, Error> {
         let changes = self.feed_of(domain, &[webhook.id], 0).await?;
-        let own = changes.iter().find(|change| change.class == WEBHOOKS);
-        Ok(own.map_or(webhook.seq, |change| change.seq))
+        let mut own = changes.iter().filter(|change| change.class == WEBHOOKS);
+        let oldest = own.clone().next();
+        // One that was deleted before may have had the same id.
+        let created = own.rfind(|change| change.operation == Operation::Create);
+        Ok(created.or(oldest).map_or(webhook.seq, |change| change.seq))
     }
 
-    /// Writes the progress of webhooks. Webhooks that were deleted are left out.
+    /// Whether a webhook was deleted and made again under its id since the change with the number
+    /// `seq`, which was one of this id.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn webhook_is_another(
+        &self,
+        domain: &Domain,
+        webhook: WebhookId,
+        seq: i64,
+    ) -> Result<bool, Error> {
+        let changes = self.feed_of(domain, &[webhook.into()], seq).await?;
+        let is_made =
+            |change: &FeedRow| change.class == WEBHOOKS && change.operation == Operation::Create;
+        Ok(changes.iter().any(is_made))
+    }
+
+    /// Writes the progress of webhooks. Webhooks that were deleted are left out, also if others
+    /// were made under their ids.
     ///
     /// # Errors
     ///
@@ -153,15 +180,15 @@ impl Store {
         let class = self.builtin(WEBHOOKS)?;
         for some in all.chunks(AT_ONCE) {
             let statement = |(id, progress): &(WebhookId, WebhookProgress)| {
-                untold::set(&class, (*id).into(), progress.columns())
+                untold::set_of(&class, (*id).into(), progress.columns(), progress.known)
             };
             self.write_at_need(some.iter().map(statement).collect()).await?;
         }
         Ok(())
     }
 
-    /// Disables a webhook of this version, and writes what is wrong. Returns `false` if nothing was
-    /// done, because a client has changed or deleted the webhook meanwhile.
+    /// Disables a webhook whose last change has the number `seq`, and writes what is wrong. Returns
+    /// `false` if nothing was done, because a client has changed or deleted the webhook meanwhile.
     ///
     /// # Errors
     ///
@@ -170,7 +197,7 @@ impl Store {
         &self,
         domain: &Domain,
         id: WebhookId,
-        version: i64,
+        seq: i64,
         progress: &WebhookProgress,
     ) -> Result<bool, Error> {
         let id = EntityId::from(id);
@@ -180,7 +207,7 @@ impl Store {
         for _ in 0..ATTEMPTS {
             let class = self.builtin(WEBHOOKS)?;
             let current = self.entity_get(domain, &class, id).await?;
-            let Some(current) = current.filter(|current| current.version == version) else {
+            let Some(current) = current.filter(|current| current.seq == seq) else {
                 return Ok(false);
             };
             let mut batch: Vec<_> =

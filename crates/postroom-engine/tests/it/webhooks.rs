@@ -355,13 +355,100 @@ async fn a_silent_receiver_delays_nobody_and_a_deleted_webhook_ends_at_once() {
     let pauses: Vec<_> =
         net.heard("slow.test").windows(2).map(|pair| pair[1].at - pair[0].at).collect();
     assert!(pauses.iter().all(|pause| *pause >= Duration::from_secs(30)), "{pauses:?}");
-    let (class, domain) = (world.store.builtin(WEBHOOKS).unwrap(), Domain::default_domain());
-    let place = EntityPlace::new(&domain, &class, slow);
-    world.store.entity_delete(place, None).await.unwrap();
+    world.delete(WEBHOOKS, slow).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let requests = net.heard("slow.test").len();
     tokio::time::sleep(Duration::from_secs(7_200)).await;
     assert_eq!(net.heard("slow.test").len(), requests);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_is_made_again_under_its_id_is_told_what_happens_from_then_on() {
+    let (world, net, settings) = place().await;
+    let id = world.store.clock().new_id();
+    let make = async |host: &str| {
+        let more = json!({"id": id.to_string(), "classes": [PROFILES]});
+        webhook(&world, host, more).await;
+    };
+    let mut engine = world.start(settings).await;
+    for pause_seconds in [0, 1, 3, 3_600] {
+        let of = |what: &str| format!("{what}{pause_seconds}.test");
+        let (former, later) = (of("former"), of("later"));
+        make(&former).await;
+        let first = changes(&world, 1).await;
+        until("the event of the former one", || net.taken(&former) == first).await;
+        world.delete(WEBHOOKS, id).await;
+        changes(&world, 1).await;
+        tokio::time::sleep(Duration::from_secs(pause_seconds)).await;
+        make(&later).await;
+        let mut want = changes(&world, 1).await;
+        until("the event of the later one", || !net.taken(&later).is_empty()).await;
+        // What was noted of the former one is not written to it.
+        engine.stop().await;
+        engine = world.start(place_settings(&world, &net)).await;
+        want.extend(changes(&world, 1).await);
+        until("the next event", || net.taken(&later).len() >= want.len()).await;
+        assert_eq!((net.taken(&former), net.taken(&later)), (first, want), "{pause_seconds} s");
+        world.delete(WEBHOOKS, id).await;
+    }
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_after_a_change_of_a_webhook_is_told_as_the_change_says() {
+    let (world, net, settings) = place().await;
+    let hook = webhook(&world, "even.test", json!({"classes": [PROFILES]})).await;
+    let engine = world.start(settings).await;
+    let mut want = [vec![], vec![]];
+    for round in 0..20 {
+        let host = if round % 2 == 0 { "even.test" } else { "odd.test" };
+        let url = json!({"url": format!("http://{host}/hook")});
+        world.change(WEBHOOKS, hook, url).await;
+        let told = changes(&world, 1 + round % 3).await;
+        want[round % 2].extend(told);
+        let all = want.concat().len();
+        let taken = || net.taken("even.test").len() + net.taken("odd.test").len();
+        until("the events of a round", || taken() == all).await;
+    }
+    world.change(WEBHOOKS, hook, json!({"enabled": false})).await;
+    changes(&world, 1).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!([net.taken("even.test"), net.taken("odd.test")], want);
+    engine.stop().await;
+}
+
+/// Changes a class by a PATCH with these properties.
+async fn patch_class(world: &World, name: &str, properties: Json) {
+    let former = world.store.classes();
+    let sent = json!({"properties": properties});
+    let change = postroom_model::patched(former.get(name).unwrap(), &sent).unwrap();
+    world.store.class_change(&former, change, Some(0)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_whose_filter_does_not_fit_its_class_any_more_stops_and_says_so() {
+    let (world, net, settings) = place().await;
+    patch_class(&world, PROFILES, json!([{"name": "st", "data_type": "string"}])).await;
+    let is = |name: &str| json!(["==", ["property", name], "a"]);
+    let filter = json!({"classes": [PROFILES], "filter": is("st")});
+    let hook = webhook(&world, "fits.test", filter).await;
+    let engine = world.start(settings).await;
+    let create = async |name: &str| {
+        world.create(PROFILES, json!({"name": "p", (name): "a"})).await;
+        world.list(PROFILES).await.iter().map(|one| one.seq).max().unwrap()
+    };
+    let mut want = vec![create("st").await];
+    until("the first event", || net.taken("fits.test") == want).await;
+    patch_class(&world, PROFILES, json!([{"name": "state", "renamed_from": "st"}])).await;
+    want.push(create("state").await);
+    let it = until_it(&world, hook, |it| !is_on(it)).await;
+    let text = it.text("statusText").unwrap();
+    assert!(text.contains("`st`") && text.contains("mend it"), "{text}");
+    world.change(WEBHOOKS, hook, json!({"filter": is("state"), "enabled": true})).await;
+    want.push(create("state").await);
+    until("the events since", || net.taken("fits.test").len() == want.len()).await;
+    assert_eq!(net.taken("fits.test"), want);
     engine.stop().await;
 }
 
@@ -412,6 +499,7 @@ async fn a_cursor_of_other_data_disables_with_the_reason_and_is_moved() {
     let (world, net, settings) = place().await;
     let hook = webhook(&world, "lost.test", json!({"classes": [PROFILES]})).await;
     let progress = WebhookProgress {
+        known: i64::MAX,
         cursor: i64::MAX,
         last_delivery_at: None,
         lag_seconds: 0,

@@ -212,7 +212,7 @@ impl World {
     pub async fn create(&self, class: &'static str, values: Json) -> EntityId {
         let class = self.store.builtin(class).unwrap();
         let checked = validate::create(&class, &values).unwrap();
-        let id = self.store.clock().new_id();
+        let id = checked.id.unwrap_or_else(|| self.store.clock().new_id());
         let new = NewEntity { entity: Entity::new(id, checked.properties), files: vec![] };
         self.store.entity_create(&self.domain, &class, vec![new]).await.unwrap();
         id
@@ -224,6 +224,13 @@ impl World {
         let place = EntityPlace::new(&self.domain, &class, id);
         let Json::Object(values) = values else { panic!("no object") };
         self.store.entity_update(place, &values, None).await.unwrap();
+    }
+
+    /// Deletes an entity.
+    pub async fn delete(&self, class: &'static str, id: EntityId) {
+        let class = self.store.builtin(class).unwrap();
+        let domain = Domain::default_domain();
+        self.store.entity_delete(EntityPlace::new(&domain, &class, id), None).await.unwrap();
     }
 
     /// All entities of a class.
