@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub const FILES: &str = "files";
 /// The fields with the state of the work claim of an entity. No property has such a name.
 pub const CLAIM_FIELDS: [&str; 3] = ["claimedBy", "claimedUntil", "claims"];
+/// The fields of the description of a file.
+const FILE_FIELDS: [&str; 5] = ["property", "name", "size", "contentType", "contentId"];
 /// How many fields a mask may name.
 const FIELDS_MAX: usize = 256;
 /// How deep a dotted field may go.
@@ -90,6 +92,9 @@ impl Mask {
             if !is_shown {
                 return Err(format!("{} shows no property `{first}`", class.classname));
             }
+            if let Some(problem) = deeper_problem(first, property, deeper) {
+                return Err(problem);
+            }
             mask.has_files |= property.is_none() && first == FILES;
             mask.has_claim |= property.is_none() && CLAIM_FIELDS.contains(&first.as_str());
             let refers = |property: &&Property| property.data_type == DataType::Entity;
@@ -112,7 +117,10 @@ impl Mask {
             let other =
                 other.filter(|_| references_max > 0).ok_or_else(|| match references_max {
                     0 => format!("follows at most {REFERENCES_MAX} references"),
-                    _ => format!("`{name}` refers to no class that exists"),
+                    _ => format!(
+                        "`{name}` leads to entities of another class, which this token may not \
+                         read: name `{name}` alone"
+                    ),
                 })?;
             // With the property itself, the id of the other entity is shown too.
             if paths.iter().any(|path| path.len() == 1 && path.first() == Some(name)) {
@@ -179,6 +187,44 @@ impl Mask {
     }
 }
 
+/// What is wrong with the names behind the first one of a field. `property`: the property of that
+/// name. `None`: the name is one that no property has.
+fn deeper_problem(first: &str, property: Option<&Property>, deeper: &[String]) -> Option<String> {
+    let next = deeper.first()?;
+    let whole = format!("{first}.{}", deeper.join("."));
+    if deeper.iter().any(String::is_empty) {
+        return Some(format!("`{whole}` has a dot without a name behind it"));
+    }
+    let is_scalar = match property.map(|property| property.data_type) {
+        Some(DataType::Any | DataType::Entity) => false,
+        None if first == FILES => {
+            if deeper.len() == 1 && FILE_FIELDS.contains(&next.as_str()) {
+                return None;
+            }
+            let fields = FILE_FIELDS.join(", ");
+            return Some(format!("`{whole}` names nothing: the fields of a file are {fields}"));
+        }
+        Some(
+            DataType::String
+            | DataType::Boolean
+            | DataType::Integer
+            | DataType::Long
+            | DataType::Float
+            | DataType::Increment
+            | DataType::Datetime
+            | DataType::Date
+            | DataType::Time
+            | DataType::Uuid
+            | DataType::Enum
+            | DataType::Attachment,
+        )
+        | None => true,
+    };
+    is_scalar.then(|| {
+        format!("`{first}` has no members, so `{whole}` names nothing: name `{first}` alone")
+    })
+}
+
 fn narrow(value: &Json, paths: &[&[String]]) -> Json {
     if paths.iter().any(|path| path.is_empty()) {
         return value.clone();
@@ -223,7 +269,6 @@ mod tests {
             ("recipients.address",         json!({"recipients": [{"address": "a"}, {"address": "b"}]})),
             ("recipients.kind,recipients", json!({"recipients": entity["recipients"]})),
             ("headers.x,version",          json!({"version": 1})),
-            ("subject.deeper",             json!({"subject": null})),
             ("",                           json!({})),
         ];
         for (mask, want) in table {
@@ -238,6 +283,30 @@ mod tests {
         for (class, mask) in [(1, "password"), (3, "rawMessage"), (3, "id,nope"), (3, ".")] {
             let invalid = Mask::parse(&classes[class], &[], mask).unwrap_err();
             assert_eq!(invalid.property, "mask", "{mask}");
+        }
+    }
+
+    #[test]
+    fn a_dot_leads_nowhere_in_what_has_no_members() {
+        let classes: Vec<_> = builtin::classes().unwrap().into_iter().map(Arc::new).collect();
+        #[rustfmt::skip]
+        let table = [
+            ("subject.x",                    "`subject` has no members, so `subject.x` names nothing"),
+            ("to.x",                         "`to` has no members"),
+            ("id.x",                         "`id` has no members"),
+            ("claimedBy.x",                  "`claimedBy` has no members"),
+            ("account_id.profile_id.name.x", "account_id: profile_id: `name` has no members"),
+            ("files.nope",                   "`files.nope` names nothing: the fields of a file are property, name"),
+            ("files.name.x",                 "`files.name.x` names nothing"),
+            ("recipients.",                  "`recipients.` has a dot without a name behind it"),
+            ("recipients..x",                "`recipients..x` has a dot without a name behind it"),
+        ];
+        for (text, want) in table {
+            let invalid = Mask::parse(&classes[3], &classes, text).unwrap_err();
+            assert!(invalid.reason.starts_with(want), "{text}: {}", invalid.reason);
+        }
+        for text in ["headers.x.y", "recipients.reply.code", "files.contentId"] {
+            Mask::parse(&classes[3], &classes, text).unwrap();
         }
     }
 

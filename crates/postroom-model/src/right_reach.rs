@@ -22,11 +22,12 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Which entities rights reach. What it does not have is reached as a whole.
+/// Which entities rights reach. What it does not have is reached as a whole, if the rights allow the
+/// action at all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RightReach {
     of_class: BTreeMap<String, ClassReach>,
-    rights: Json,
+    rights: Rights,
 }
 
 /// Which entities of a class rights reach.
@@ -39,7 +40,8 @@ struct ClassReach {
 }
 
 impl RightReach {
-    /// The reach of rights. `None`: they reach all entities of the classes that they name.
+    /// The reach of rights. `None`: they read all entities of all classes, but for those that say
+    /// who may do what, and reach all entities of the classes that they name.
     #[must_use]
     pub fn of(rights: &Rights, classes: &[Arc<Class>]) -> Option<Self> {
         let Rights::Granted(all) = rights else {
@@ -56,15 +58,20 @@ impl RightReach {
                 of_class.insert(name.clone(), ClassReach { id, of_action });
             }
         }
-        // Most rights have no filter, and each request asks for their reach.
-        (!of_class.is_empty())
-            .then(|| Self { of_class, rights: rights.to_json().unwrap_or_default() })
+        let is_all = of_class.is_empty() && rights.reads_all();
+        (!is_all).then(|| Self { of_class, rights: rights.clone() })
     }
 
     /// The rights, as [`Rights::to_json`] writes them.
     #[must_use]
-    pub fn rights(&self) -> &Json {
-        &self.rights
+    pub fn rights(&self) -> Json {
+        self.rights.to_json().unwrap_or_default()
+    }
+
+    /// Whether some entities of a class may be read.
+    #[must_use]
+    pub fn reads(&self, classname: &str) -> bool {
+        self.rights.reads(classname)
     }
 
     /// The entities of a class with which an action is allowed. `None`: all.
@@ -232,8 +239,10 @@ mod tests {
     fn an_action_reaches_what_one_of_its_rights_reaches() {
         let of = |all: Json| RightReach::of(&rights(&all), &classes());
         let read = right(&["read"], MESSAGES, state("sent"));
-        let all = json!({"actions": ["read", "change"], "classes": ["email/*"]});
+        let all = json!({"actions": ["read", "change"], "classes": ["*"]});
         assert_eq!(of(json!([all])), None);
+        let mail = of(json!([{"actions": ["read"], "classes": ["email/*"]}])).unwrap();
+        assert!(mail.reads(MESSAGES) && !mail.reads("crm/Deal") && !mail.bounds(MESSAGES));
         assert_eq!(of(json!([read, all])), None, "a right without a filter reaches all");
         let both = right(&["read", "change"], MESSAGES, state("error"));
         let reach = of(json!([read, both])).unwrap();
@@ -252,7 +261,7 @@ mod tests {
         // Nobody may do it at all, which is refused before.
         assert_eq!(reach.filter(Delete, MESSAGES), None);
         assert_eq!(reach.filter(Read, FOLDERS), None);
-        assert_eq!(rights(reach.rights()), rights(&json!([read, both])));
+        assert_eq!(rights(&reach.rights()), rights(&json!([read, both])));
     }
 
     #[test]

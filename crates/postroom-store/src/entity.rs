@@ -235,9 +235,12 @@ impl Store {
         for property in class.columns().filter(|p| p.data_type == DataType::Entity) {
             let target = classes.iter().find(|class| Some(class.id) == property.idclass);
             let table = target.map(|class| class.table().into_owned()).unwrap_or_default();
+            let is_hidden =
+                target.is_some_and(|target| !self.may_refer(class, property, &target.classname));
             let mut refer = |name: String, id: &Json| {
                 if let Some(id) = id.as_str().and_then(|id| id.parse().ok()) {
-                    references.push(Reference { property: name, table: table.clone(), id });
+                    let table = table.clone();
+                    references.push(Reference { property: name, table, id, is_hidden });
                 }
             };
             let name = &property.name;
@@ -287,12 +290,16 @@ impl Store {
     /// The query that finds an entity that another refers to, if the client may read it. In a
     /// batch, it is the condition that it exists.
     fn is_there(&self, domain: &Domain, reference: &Reference) -> Statement {
-        let Reference { table, id, .. } = reference;
+        let Reference { table, id, is_hidden, .. } = reference;
         let classname = table.strip_prefix('/').unwrap_or(table);
         let mut conditions = self.conditions(domain);
         let filter = self.reached(RightAction::Read, classname);
-        let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
-        let (filter, id) = (filter.unwrap_or_default(), conditions.bind(Value::Id(*id)));
+        let filter = match filter {
+            _ if *is_hidden => " AND 1 = 0".to_owned(),
+            Some(filter) => format!(" AND {}", conditions.filter(filter)),
+            None => String::new(),
+        };
+        let id = conditions.bind(Value::Id(*id));
         let table = quoted(table);
         let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = {id} AND \"domain\" = $1{filter}");
         let there = Statement::new(sql).bind_all(conditions.values);
@@ -306,6 +313,8 @@ struct Reference {
     property: String,
     table: String,
     id: EntityId,
+    /// Whether the client may read nothing of the class.
+    is_hidden: bool,
 }
 
 impl Reference {

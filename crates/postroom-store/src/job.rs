@@ -96,7 +96,7 @@ pub struct Job {
     pub changes: Option<Json>,
     /// The name of the token of the client that asked for it. `None`: no client asked for it.
     pub modifier: Option<String>,
-    /// The rights of that client, if they do not reach all entities of the class
+    /// The rights of that client, unless they read all entities of all classes
     /// ([`Rights::to_json`](postroom_model::Rights::to_json)).
     pub rights: Option<Json>,
     /// Its state.
@@ -220,6 +220,13 @@ pub(crate) fn forget_entities(job: JobId) -> Statement {
     Statement::new("DELETE FROM \"job entity\" WHERE \"job\" = $1").bind(job)
 }
 
+/// The statements that stop and delete a job.
+fn deletion(domain: &Domain, job: JobId) -> [Statement; 2] {
+    let sql = "DELETE FROM \"job\" WHERE \"id\" = $1 AND \"domain\" = $2";
+    let delete = Statement::new(sql).bind(job).bind(domain.as_str());
+    [delete.must_change(Failed::NoJob), forget_entities(job)]
+}
+
 /// What a job did with one of its entities.
 #[derive(Debug, Clone, Copy)]
 pub struct JobStep<'a> {
@@ -235,7 +242,8 @@ pub struct JobStep<'a> {
 
 impl JobStep<'_> {
     /// The statements that record it. The batch fails if the job was deleted, or has no such entity
-    /// any more, for example because this step was recorded before.
+    /// any more, for example because this step was recorded before. They lock the job first, as
+    /// [`Store::job_delete`] does: otherwise the two would wait for each other.
     pub(crate) fn record(&self) -> [Statement; 2] {
         let sql = "DELETE FROM \"job entity\" WHERE \"job\" = $1 AND \"entity\" = $2";
         let listed = Statement::new(sql).bind(self.job).bind(self.entity);
@@ -247,7 +255,7 @@ impl JobStep<'_> {
             .bind(i64::from(self.changed))
             .bind(i64::from(self.failed.is_some()))
             .bind(self.failed.map(|why| format!("{}: {why}", self.entity)));
-        [listed.must_change(Failed::NoJob), counted.must_change(Failed::NoJob)]
+        [counted.must_change(Failed::NoJob), listed.must_change(Failed::NoJob)]
     }
 }
 
@@ -288,7 +296,7 @@ impl Store {
             filter: None,
             changes: None,
             modifier: self.modifier.id().map(str::to_owned),
-            rights: self.reach.as_ref().map(|reach| reach.rights().clone()),
+            rights: self.reach.as_ref().map(|reach| reach.rights()),
             state: JobState::Open,
             behind: None,
             total: 0,
@@ -374,10 +382,7 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn job_delete(&self, domain: &Domain, id: JobId) -> Result<bool, Error> {
-        let sql = "DELETE FROM \"job\" WHERE \"id\" = $1 AND \"domain\" = $2";
-        let delete = Statement::new(sql).bind(id).bind(domain.as_str());
-        let delete = delete.must_change(Failed::NoJob);
-        match self.write_at_need(vec![delete, forget_entities(id)]).await {
+        match self.write_at_need(deletion(domain, id).into()).await {
             Ok(_) => Ok(true),
             Err(Error::Condition(Failed::NoJob)) => Ok(false),
             Err(error) => Err(error),
@@ -394,4 +399,20 @@ impl Store {
 
 pub(crate) fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_and_a_deletion_lock_the_job_before_its_entities() {
+        let (job, entity) = (JobId::of(EntityId::from_u128(1)), EntityId::from_u128(2));
+        let step = JobStep { job, entity, changed: true, failed: None };
+        let domain = Domain::default_domain();
+        for [first, second] in [step.record(), deletion(&domain, job)] {
+            assert!(first.sql.contains("\"job\" ") && !first.sql.contains("job entity"));
+            assert!(second.sql.contains("\"job entity\""), "{}", second.sql);
+        }
+    }
 }

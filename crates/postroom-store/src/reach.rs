@@ -17,6 +17,7 @@ use crate::failed::Failed;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Filter;
+use postroom_model::Property;
 use postroom_model::Query;
 use postroom_model::RightAction;
 use postroom_model::RightReach;
@@ -37,6 +38,16 @@ impl Store {
     #[must_use]
     pub fn is_bounded(&self, classname: &str) -> bool {
         self.reach.as_ref().is_some_and(|reach| reach.bounds(classname))
+    }
+
+    /// Whether a reference of a class may lead to entities of another class, as far as these may be
+    /// read at all. A built-in reference may, because who makes a message names its account.
+    pub(crate) fn may_refer(&self, class: &Class, property: &Property, to: &str) -> bool {
+        let Some(reach) = &self.reach else {
+            return true;
+        };
+        let is_built_in = class.is_built_in() && !class.own().contains(property);
+        is_built_in || reach.reads(to)
     }
 
     /// A filter of a client, which matches only what an action reaches.

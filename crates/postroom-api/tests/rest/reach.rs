@@ -366,3 +366,60 @@ async fn own_sees_only_what_it_made_itself() {
     holder.send("DELETE", &path, &Json::Null).await.expect(204);
     holder.send("DELETE", &format!("{ACCOUNTS}/{account}"), &Json::Null).await.expect(404);
 }
+
+#[on_both]
+async fn a_reference_to_what_may_not_be_read_says_nothing_of_what_exists() {
+    let server = Server::start().await;
+    let message = json!({"name": "msg", "data_type": "entity", "idclass": MESSAGES});
+    let many = json!({"name": "all", "data_type": "entity", "idclass": MESSAGES, "multi": true});
+    let title = json!({"name": "title", "data_type": "string"});
+    let class = json!({"classname": "crm/Sub", "properties": [title, message, many]});
+    let made = server.request("POST", "/rest/v1/design/classes").json(&class);
+    answer(made).await.expect(201);
+    let (account, _) = server.account().await;
+    let there = draft(&server, &account, "there").await;
+    let there = there.rsplit('/').next().unwrap();
+    let none = "018f0000-0000-7000-8000-0000000000ff";
+    let rights = json!([{"actions": ["read", "create", "change"], "classes": ["crm/*"]}]);
+    let holder = Holder::new(&server, &json!({"name": "crm", "rights": rights})).await;
+    let own = holder.send("POST", "crm/Sub", &json!({"title": "t"})).await.expect(201);
+    let path = format!("crm/Sub/{}", own["id"].as_str().unwrap());
+    let bulk = format!("crm/Sub?{}", asked(&is("title", "t")));
+    let mut answers = vec![];
+    for id in [there, none] {
+        let of_id = [json!({"msg": id}), json!({"all": [id]})];
+        for sent in of_id {
+            for (method, path) in [("POST", "crm/Sub"), ("PATCH", &path), ("PUT", &path)] {
+                let refused = holder.send(method, path, &sent).await;
+                assert_eq!(refused.status, 422, "{method} {path} {sent}: {refused:?}");
+                answers.push(refused.json()["errors"].to_string());
+            }
+            let refused = holder.send("PATCH", &bulk, &sent).await;
+            assert!([409, 422].contains(&refused.status), "{sent}: {refused:?}");
+            let claim = json!({"lease": 60, "set": sent});
+            let refused = holder.send("CLAIM", "crm/Sub", &claim).await;
+            assert_ne!(refused.status, 200, "{sent}: {refused:?}");
+        }
+    }
+    let (of_there, of_none) = answers.split_at(answers.len() / 2);
+    assert_eq!(of_there, of_none);
+    // What another client refers to stays, and may be sent back.
+    let of_other = json!({"title": "u", "msg": there, "all": [there]});
+    let path = format!("crm/Sub/{}", server.create("crm/Sub", &of_other).await);
+    let mut whole = holder.get(&path).await.expect(200);
+    whole["title"] = json!("v");
+    holder.send("PATCH", &path, &whole).await.expect(200);
+    holder.send("PUT", &path, &whole).await.expect(200);
+    // Who may read both may refer, and a built-in reference is none of these.
+    let rights = json!([{"actions": ["read", "create"], "classes": ["crm/*", MESSAGES]}]);
+    let reader = Holder::new(&server, &json!({"name": "both", "rights": rights})).await;
+    reader.send("POST", "crm/Sub", &of_other).await.expect(201);
+    let new = json!({"messageDirection": "out", "account_id": account});
+    reader.send("POST", MESSAGES, &new).await.expect(201);
+    for query in ["mask=msg.subject".to_owned(), asked(&is("msg.subject", "there"))] {
+        let refused = holder.get(&format!("crm/Sub?{query}")).await.expect(422);
+        let reason = refused["errors"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("this token may not read"), "{reason}");
+        reader.get(&format!("crm/Sub?{query}")).await.expect(200);
+    }
+}

@@ -67,6 +67,17 @@ async fn a_mask_leads_into_the_entities_that_are_referred_to() {
     assert_eq!(answer(request).await.status, 200);
     let text = server.get(&format!("{MESSAGES}?mask=account_id.password")).await;
     assert!(text.expect(422)["detail"].as_str().unwrap().contains("`password`"));
+    for (mask, want) in [
+        ("subject.x", "mask: `subject` has no members"),
+        ("id,account_id.profile_id.name.x", "mask: account_id: profile_id: `name` has no members"),
+        ("files.nope", "mask: `files.nope` names nothing: the fields of a file are"),
+    ] {
+        let of_one = format!("{MESSAGES}/{}?mask={mask}", id.as_str().unwrap());
+        for path in [format!("{MESSAGES}?mask={mask}"), of_one] {
+            let refused = server.get(&path).await.expect(422);
+            assert!(refused["detail"].as_str().unwrap().contains(want), "{mask}: {refused}");
+        }
+    }
     // What is gone is shown by its id.
     assert_eq!(answer(server.request("DELETE", &format!("{ACCOUNTS}/{anna}"))).await.status, 204);
     let path = format!("{MESSAGES}?mask=account_id,account_id.address&subject=s0");

@@ -269,7 +269,10 @@ impl<'a> Way<'a> {
         }
         let referred = |class: &&Arc<Class>| property.idclass == Some(class.id);
         let Some(class) = self.classes.iter().find(referred) else {
-            return Err(format!("`{}` refers to no class that there is", property.name));
+            return Err(format!(
+                "`{}` leads to entities of another class, which this token may not read",
+                property.name
+            ));
         };
         let (name, table) = (property.name.clone(), class.table().into_owned());
         self.references.push(Through { property: name, class: class.id, table });
