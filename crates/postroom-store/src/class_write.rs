@@ -16,6 +16,8 @@ use crate::class_tables::Tables;
 use crate::classes;
 use crate::classes::Classes;
 use crate::classes::KeptClass;
+use crate::columns::quoted;
+use crate::database::Outcome;
 use crate::database::Room;
 use crate::database::Statement;
 use crate::error::Error;
@@ -32,6 +34,10 @@ use postroom_model::class_steps;
 use postroom_model::inherit;
 use serde_json::Value as Json;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the making of indexes is ended while tables are removed.
+const INDEXING_PAUSE: Duration = Duration::from_millis(250);
 
 /// The class names of clients cannot begin with these, because later versions may have such
 /// classes.
@@ -191,10 +197,11 @@ impl Store {
             let before = before.map(AsRef::as_ref);
             tables.change(&TableChange { before, after, renamed }).await?;
         }
-        let mut gone = vec![];
+        let (mut gone, mut removed) = (vec![], vec![]);
         for class in former.iter().filter(|class| next.iter().all(|next| next.id != class.id)) {
             gone.extend(self.all_deleted(class));
             tables.drop(class);
+            removed.push(quoted(&class.table()));
         }
         let kept: Vec<_> =
             next.into_iter().map(|class| self.kept(class, version, &whole, former)).collect();
@@ -202,13 +209,40 @@ impl Store {
         batch.extend(asserts);
         batch.extend(gone);
         batch.extend(tables.batch);
-        let written = database.write(batch, Room::Reserve).await;
+        let written = self.write_unindexed(batch, &removed).await;
         self.classes_refresh().await?;
         written?;
         database.ring(Topic::Classes);
         self.classes_settle_soon();
         let classes: Vec<_> = kept.into_iter().map(|kept| kept.class).collect();
         Ok(Classes::new(version, &classes))
+    }
+
+    /// Writes a batch that removes tables. The making of their indexes, which may take long, is
+    /// ended meanwhile, so the batch does not wait for it.
+    async fn write_unindexed(
+        &self,
+        batch: Vec<Statement>,
+        removed: &[String],
+    ) -> Result<Vec<Outcome>, Error> {
+        let database = self.inner.database.as_ref();
+        let mut written = database.write(batch, Room::Reserve);
+        if removed.is_empty() {
+            return written.await;
+        }
+        loop {
+            for table in removed {
+                // Without it, the batch waits until the index is there.
+                if let Err(error) = database.indexing_ended(table).await {
+                    tracing::warn!(%error, table, "the making of an index is not ended");
+                }
+            }
+            tokio::select! {
+                biased;
+                done = &mut written => return done,
+                () = tokio::time::sleep(INDEXING_PAUSE) => {}
+            }
+        }
     }
 
     /// A class as the database has it. A class that inherits from a changed class is changed too.

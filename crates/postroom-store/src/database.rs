@@ -363,6 +363,12 @@ pub trait Database: Send + Sync + std::fmt::Debug {
         Box::pin(async move { written.await.map(drop) })
     }
 
+    /// Ends the making of the indexes of a table that is to be removed, by any process. It is then
+    /// an error there. `table` is quoted. Nothing is done if an index is made in one step.
+    fn indexing_ended(&self, _table: &str) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Gives back some of the space of deleted rows, and clears the rows from logs. The answer says
     /// whether there is more to give back.
     fn tidy(&self) -> Answer<bool>;

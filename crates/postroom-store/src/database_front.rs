@@ -65,6 +65,10 @@ impl<Front: DatabaseFront> Database for Front {
         self.behind().index(name, on)
     }
 
+    fn indexing_ended(&self, table: &str) -> Answer<()> {
+        self.behind().indexing_ended(table)
+    }
+
     fn tidy(&self) -> Answer<bool> {
         self.behind().tidy()
     }

@@ -16,6 +16,8 @@ mod failing;
 
 mod patience;
 
+mod indexing;
+
 mod value;
 
 mod session;
@@ -137,21 +139,11 @@ impl Database for PostgresDatabase {
     }
 
     fn index(&self, name: &str, on: &str) -> Answer<()> {
-        // An index that was begun and not finished exists, but does not work.
-        let gone = format!("DROP INDEX IF EXISTS {name}");
-        let made = format!("CREATE INDEX CONCURRENTLY {name} ON {on}");
-        let shared = Arc::clone(&self.shared);
-        in_task(async move {
-            let used = shared.sessions.get(SessionUse::Write).await?;
-            let mut done = Ok(());
-            for sql in [gone, made] {
-                if done.is_ok() {
-                    done = used.connection.client.batch_execute(&sql).await;
-                }
-            }
-            used.give_back();
-            shared.seen(done.map_err(failing::sorted))
-        })
+        indexing::index(Arc::clone(&self.shared), name, on)
+    }
+
+    fn indexing_ended(&self, table: &str) -> Answer<()> {
+        indexing::ended(Arc::clone(&self.shared), table)
     }
 
     fn tidy(&self) -> Answer<bool> {

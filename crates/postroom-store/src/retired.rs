@@ -35,6 +35,9 @@ const STEP_GOAL: Duration = Duration::from_millis(100);
 const DROPPED_ROWS_MAX: i64 = 10_000;
 const DROPPED_BYTES_MAX: i64 = 8 << 20;
 
+/// How often indexes are tried, because the classes change or others lock the table meanwhile.
+const INDEX_ATTEMPTS: usize = 3;
+
 /// How many rows a step empties. Rows may be large, so this depends on how long earlier steps took.
 struct EmptyingStep {
     rows: u32,
@@ -119,15 +122,25 @@ impl Store {
     }
 
     async fn indexes_settle(&self) -> Result<(), Error> {
-        let (unwanted, missing) = self.indexes_differ().await?;
-        for name in unwanted {
-            let gone = Statement::new(format!("DROP INDEX IF EXISTS {}", quoted(&name)));
-            self.write_at_need(vec![gone]).await?;
+        let mut settled = Ok(());
+        for _ in 0..INDEX_ATTEMPTS {
+            let (unwanted, missing) = self.indexes_differ().await?;
+            for name in unwanted {
+                let gone = Statement::new(format!("DROP INDEX IF EXISTS {}", quoted(&name)));
+                self.write_at_need(vec![gone]).await?;
+            }
+            settled = Ok(());
+            for index in missing {
+                let made = self.inner.database.index(&quoted(&index.name), &index.on).await;
+                settled = settled.and(made);
+            }
+            if settled.is_ok() {
+                return Ok(());
+            }
+            // A client may have changed or deleted the class meanwhile.
+            self.classes_refresh().await?;
         }
-        for index in missing {
-            self.inner.database.index(&quoted(&index.name), &index.on).await?;
-        }
-        Ok(())
+        settled
     }
 
     /// Deletes removed data. If this fails for one table or column, the others are still emptied.

@@ -100,6 +100,10 @@ pub(crate) fn sorted(error: tokio_postgres::Error) -> Failing {
         SqlState::T_R_SERIALIZATION_FAILURE
         | SqlState::T_R_DEADLOCK_DETECTED
         | SqlState::LOCK_NOT_AVAILABLE => Failing::Conflict(other()),
+        // A transaction that makes an index lets go of the table a moment before it ends.
+        SqlState::INTERNAL_ERROR if message(told).starts_with("tuple concurrently ") => {
+            Failing::Conflict(other())
+        }
         // Another process made the same table, column or index at the same moment.
         SqlState::DUPLICATE_TABLE | SqlState::DUPLICATE_COLUMN => {
             Failing::Refused(Error::Condition(Failed::OtherClasses))
