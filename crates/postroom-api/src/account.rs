@@ -16,13 +16,27 @@ use postroom_store::SameLogin;
 /// The parameter that asks for the exception.
 const PARAMETER: &str = "duplicate";
 
-/// Whether a request allows a second account of one login.
+/// Whether a request that changes an entity allows a second account of one login. The server of a
+/// profile is a part of the logins of its accounts.
 ///
 /// # Errors
 ///
 /// 422 for every parameter that the request does not take.
 pub(crate) fn same_login(asked: &Asked) -> Result<SameLogin, Problem> {
-    let is_about = [ACCOUNTS, PROFILES].contains(&asked.class.classname.as_str());
+    said(asked, [ACCOUNTS, PROFILES].contains(&asked.class.classname.as_str()))
+}
+
+/// Whether a request that creates entities allows a second account of one login. A new profile has
+/// no accounts.
+///
+/// # Errors
+///
+/// As [`same_login`].
+pub(crate) fn same_login_of_new(asked: &Asked) -> Result<SameLogin, Problem> {
+    said(asked, asked.class.classname == ACCOUNTS)
+}
+
+fn said(asked: &Asked, is_about: bool) -> Result<SameLogin, Problem> {
     let names: &[&str] = if is_about { &[PARAMETER] } else { &[] };
     let mut said = SameLogin::Refused;
     for (name, text) in parameters::of(&asked.uri, names)? {

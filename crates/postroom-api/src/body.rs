@@ -23,6 +23,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::StreamExt;
 use futures_util::stream;
+use postroom_model::Invalid;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -286,6 +287,47 @@ pub(crate) async fn none(
 /// 415 for another media type, 413 if it is too large, 400 with line and column if it is not JSON
 /// or nested too deeply, 503 if there is no memory for it in time.
 pub(crate) async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<Sent, Problem> {
+    must_be_json(headers)?;
+    // The share of the bytes is held until they are parsed.
+    let (bytes, _share) = whole(headers, body, app.limits.json_bytes_max, app).await?;
+    parse_json("the body", bytes, app).await
+}
+
+/// Reads a JSON body that may be left out, which is an object without members.
+///
+/// # Errors
+///
+/// As [`json`].
+pub(crate) async fn json_or_none(
+    headers: &HeaderMap,
+    body: Body,
+    app: &App,
+) -> Result<Sent, Problem> {
+    let (bytes, _share) = whole(headers, body, app.limits.json_bytes_max, app).await?;
+    if bytes.is_empty() {
+        return parse_json("the body", b"{}".to_vec(), app).await;
+    }
+    must_be_json(headers)?;
+    parse_json("the body", bytes, app).await
+}
+
+/// Checks that there is no body, or an object without members.
+///
+/// # Errors
+///
+/// 422 for a member; as [`json`].
+pub(crate) async fn no_members(headers: &HeaderMap, body: Body, app: &App) -> Result<(), Problem> {
+    let sent = json_or_none(headers, body, app).await?;
+    let name = match sent.document.json.as_object() {
+        Some(members) => members.keys().next().cloned(),
+        None => Some(String::new()),
+    };
+    let reason = "this request takes no body";
+    name.map_or(Ok(()), |name| Err(Invalid::new(name, reason).into()))
+}
+
+/// Checks that a body is JSON, as its request says.
+fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
     let media_type = MediaType::of(headers);
     if let Some(other) = media_type.as_ref().filter(|media_type| !media_type.is_json()) {
         let said = headers.get(header::CONTENT_TYPE).and_then(|field| field.to_str().ok());
@@ -296,9 +338,7 @@ pub(crate) async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<S
     if media_type.is_some_and(|media_type| !media_type.is_utf8()) {
         return Err(Problem::unsupported("takes application/json in UTF-8, in no other charset"));
     }
-    // The share of the bytes is held until they are parsed.
-    let (bytes, _share) = whole(headers, body, app.limits.json_bytes_max, app).await?;
-    parse_json("the body", bytes, app).await
+    Ok(())
 }
 
 /// Reads a body whole, in memory, with the share of the memory that it has.

@@ -30,6 +30,7 @@ use postroom_model::ClaimToken;
 use postroom_model::Class;
 use postroom_model::EntityId;
 use postroom_model::Filter;
+use postroom_model::Query;
 use postroom_model::RightAction;
 use postroom_store::EntityPlace;
 use postroom_store::Error;
@@ -37,6 +38,7 @@ use postroom_store::Failed;
 use postroom_store::Once;
 use serde_json::Value;
 use serde_json::json;
+use std::collections::HashMap;
 
 /// The client that claims.
 pub(crate) struct ClaimedBy<'a> {
@@ -70,7 +72,7 @@ pub(crate) async fn claim(
     }
     let once = key(&asked, sent.document.digest)?;
     if let Some(once) = &once
-        && let Some(before) = claimed_before(&asked, once).await?
+        && let Some(before) = claimed_before(&asked, once, &wanted.query).await?
     {
         return Ok(before);
     }
@@ -100,7 +102,7 @@ pub(crate) async fn claim(
     match (claimed, &once) {
         (Some(claimed), _) => Ok(answer(&asked.class, &claimed)),
         (None, Some(once)) => {
-            let before = claimed_before(&asked, once).await?;
+            let before = claimed_before(&asked, once, &wanted.query).await?;
             before.ok_or_else(|| Problem::fault("a key vanished"))
         }
         (None, None) => Err(Problem::fault("a key that nobody sent")),
@@ -132,7 +134,7 @@ pub(crate) async fn extend(asked: Asked, id: EntityId, body: Body) -> Result<Res
 pub(crate) async fn nack(asked: Asked, id: EntityId, body: Body) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     let token = claim_token::needed(&asked.headers)?;
-    let sent = body::json(&asked.headers, body, &asked.app).await?;
+    let sent = body::json_or_none(&asked.headers, body, &asked.app).await?;
     exact::refuse(&sent.document.rounded)?;
     let delay_ms = BodyMembers::of(&sent.document.json, &["delay"], GIVEN_BACK)?.delay_ms()?;
     change::find(&asked, id).await?;
@@ -153,20 +155,33 @@ fn key(asked: &Asked, digest: blake3::Hash) -> Result<Option<Once>, Problem> {
     once::of(&asked.headers, hasher.finalize(), &[], blake3::hash(b""))
 }
 
-/// The answer with the entities that were claimed under a key before and are still claimed.
-async fn claimed_before(asked: &Asked, once: &Once) -> Result<Option<Response>, Problem> {
+/// The answer with the entities that were claimed under a key before and are still claimed, in the
+/// order of the request.
+async fn claimed_before(
+    asked: &Asked,
+    once: &Once,
+    query: &Query,
+) -> Result<Option<Response>, Problem> {
     let Some(ids) = once::ids_before(asked, once).await? else {
         return Ok(None);
     };
     let token = ids.first().copied().map(ClaimToken::of);
     let token = token.ok_or_else(|| Problem::fault("a key without its claim"))?;
     let (store, class) = (&asked.app.store, &asked.class);
-    let mut claimed = vec![];
-    for claim in store.claims_under(&asked.domain, class, token).await? {
-        let entity = store.entity_get(&asked.domain, class, claim.entity).await?;
-        claimed.extend(entity.map(|entity| ClaimedEntity { entity, claim }));
+    let claims = store.claims_under(&asked.domain, class, token).await?;
+    if claims.is_empty() {
+        return Ok(Some(answer(class, &[])));
     }
-    Ok(Some(answer(class, &claimed)))
+    let ids: Vec<_> = claims.iter().map(|claim| claim.entity).collect();
+    let of_ids = Query::filtered(Filter::of_ids(&ids), u32::MAX);
+    let query = Query { order: query.order.clone(), ..of_ids };
+    let entities = store.entity_list(&asked.domain, class, &query).await?;
+    let mut claims: HashMap<_, _> = claims.into_iter().map(|one| (one.entity, one)).collect();
+    let claimed = entities.into_iter().filter_map(|entity| {
+        let claim = claims.remove(&entity.id)?;
+        Some(ClaimedEntity { entity, claim })
+    });
+    Ok(Some(answer(class, &claimed.collect::<Vec<_>>())))
 }
 
 fn answer(class: &Class, claimed: &[ClaimedEntity]) -> Response {

@@ -29,6 +29,7 @@ use futures_util::StreamExt;
 use postroom_engine::posted;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::Filter;
 use postroom_model::Invalid;
 use postroom_model::MessageDirection;
 use postroom_model::MessageState;
@@ -57,7 +58,7 @@ const JSON_PART: &str = "message";
 ///
 /// 422 with everything that is wrong, in a list with its index; errors of reading and storing.
 pub(crate) async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
-    let same_login = account::same_login(&asked)?;
+    let same_login = account::same_login_of_new(&asked)?;
     let is_form = MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form());
     let mut contents = blake3::Hasher::new();
     let (sent, files) = if is_form {
@@ -181,8 +182,26 @@ async fn store(
         }
         (Ok(None), None) => Err(Problem::fault("nothing was created")),
         (Err(Error::Condition(Failed::SameLogin)), _) => Err(account::twin(asked, &wanted).await),
+        (Err(error @ Error::Condition(Failed::Exists { .. })), _) if wanted.len() > 1 => {
+            let places = existing(asked, &wanted).await?;
+            Err(Problem::from(error).at(places))
+        }
         (Err(error), _) => Err(error.into()),
     }
+}
+
+/// The places in a list of new entities whose ids entities of the domain have already.
+async fn existing(asked: &Asked, wanted: &[Entity]) -> Result<Vec<Invalid>, Problem> {
+    let ids: Vec<_> = wanted.iter().map(|entity| entity.id).collect();
+    let of_ids = Filter::of_ids(&ids);
+    let store = &asked.app.store;
+    let found = store.entity_ids(&asked.domain, &asked.class, Some(&of_ids), ids.len()).await?;
+    let found: HashSet<_> = found.into_iter().collect();
+    let taken = ids.iter().enumerate().filter(|(_, id)| found.contains(*id));
+    let place = |(at, id): (usize, &EntityId)| {
+        Invalid::new(format!("[{at}].id"), format!("{id} is the id of an entity that exists"))
+    };
+    Ok(taken.map(place).collect())
 }
 
 /// Reads a form. The part `message` is JSON. Every other part is a file of the property with the

@@ -74,6 +74,8 @@ pub(crate) async fn classes(
     request: Request,
 ) -> Result<Response, Problem> {
     let bearer = caller.unchecked();
+    // What another process has changed is there at once.
+    app.store.classes_catch_up().await?;
     let (head, body) = request.into_parts();
     let path = head.uri.path().strip_prefix(CLASSES).unwrap_or_default().to_owned();
     let split = path.rsplit_once(':');

@@ -163,6 +163,8 @@ impl ListReader {
         }
         let Self { mut query, count, is_capped, limit, mask, flat, .. } = self;
         query.shown = mask.as_ref().map(Mask::properties);
+        // Also where the client names no limit.
+        query.limit = query.limit.min(class.limit_max());
         Ok(ListRequest { query, counted, count, is_capped, limit, mask, flat, aggregate })
     }
 }
@@ -242,6 +244,17 @@ mod tests {
         );
         assert!(matches!(both.unwrap().query.filter, Some(Filter::And(all)) if all.len() == 2));
         assert!(read("to=a%40b.test&to=e%40b.test&from=c%40d.test&uid=5&dateTime=null").is_ok());
+    }
+
+    #[test]
+    fn a_class_limits_pages_also_where_the_client_does_not() {
+        let mut messages = builtin::classes().unwrap().remove(3);
+        messages.opts.insert("max_limit".to_owned(), json!(7));
+        for (limit, want) in [("", 7), ("5", 5), ("7", 7), ("8", 7)] {
+            let pairs = [("limit".to_owned(), limit.to_owned())];
+            let pairs = if limit.is_empty() { &[][..] } else { &pairs };
+            assert_eq!(parse(&messages, &[], pairs).unwrap().query.limit, want, "{limit}");
+        }
     }
 
     #[test]

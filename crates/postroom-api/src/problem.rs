@@ -113,6 +113,14 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail)
     }
 
+    /// The same, with the places in a list where it is so. Without places it stays as it is.
+    #[must_use]
+    pub fn at(mut self, mut places: Vec<Invalid>) -> Self {
+        places.truncate(PROBLEMS_MAX);
+        self.errors = places;
+        self
+    }
+
     /// 422: well formed, but not allowed by the class or its rules.
     #[must_use]
     pub fn invalid(mut errors: Vec<Invalid>) -> Self {
@@ -220,6 +228,16 @@ impl Problem {
         Ok(self.errors.into_iter().map(at).collect())
     }
 
+    /// The same with other places, if it has some.
+    #[must_use]
+    pub fn placed(self, place: impl Fn(&str) -> String) -> Self {
+        if self.errors.is_empty() {
+            return self;
+        }
+        let at = |error: Invalid| Invalid::new(place(&error.property), error.reason);
+        Self::invalid(self.errors.into_iter().map(at).collect())
+    }
+
     /// The JSON for the client.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
@@ -244,6 +262,12 @@ impl Problem {
     /// Whether the classes were changed at the same moment.
     pub(crate) fn is_of_other_classes(&self) -> bool {
         self.kind == OTHER_CLASSES
+    }
+
+    /// Whether it may be because another process has changed the classes: a name is not known, or
+    /// a value does not fit.
+    pub(crate) fn may_be_of_former_classes(&self) -> bool {
+        [StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY].contains(&self.status)
     }
 
     /// The status.
@@ -325,7 +349,9 @@ impl From<Failed> for Problem {
                 Self::conflict("in-use", text)
             }
             Failed::Reference { property } => {
-                Invalid::new(property, "refers to an entity that does not exist").into()
+                let reason = "refers to an entity that does not exist, or that this token may not \
+                              read";
+                Invalid::new(property, reason).into()
             }
             Failed::OutOfReach => Self::new(StatusCode::FORBIDDEN, "forbidden", text),
             Failed::OtherFile => Self::new(StatusCode::PRECONDITION_FAILED, "stale", text),

@@ -29,6 +29,12 @@ use serde_json::Value as Json;
 ///
 /// 400 for a body that is no JSON, 422 with every parameter that is unknown or wrong.
 pub(crate) async fn query(asked: Asked, body: Body) -> Result<Response, Problem> {
+    for (name, _) in parameters::all(&asked.uri)? {
+        if name != "after" {
+            let reason = "is a member of the body of QUERY; the URL has `after` alone";
+            return Err(Invalid::new(name, reason).into());
+        }
+    }
     let after = parameters::of(&asked.uri, &["after"])?;
     let sent: Sent = body::json(&asked.headers, body, &asked.app).await?;
     exact::refuse(&sent.document.rounded)?;

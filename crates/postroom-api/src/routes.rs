@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::app::Asked;
 use crate::autoconfig;
+use crate::body;
 use crate::bulk;
 use crate::caller::AnyToken;
 use crate::caller::Caller;
@@ -148,13 +149,16 @@ async fn model(
 ) -> Result<Response, Problem> {
     let (head, mut body, replay) = Replay::of(request);
     for _ in 0..AGAIN_MAX {
-        match answer(app.clone(), caller.clone(), head.clone(), body).await {
-            Err(problem) if problem.is_of_other_classes() => {
-                body = replay.again().ok_or(problem)?;
-                app.store.classes_refresh().await?;
-            }
+        let problem = match answer(app.clone(), caller.clone(), head.clone(), body).await {
+            Err(problem) => problem,
             answered => return answered,
+        };
+        if problem.is_of_other_classes() {
+            app.store.classes_refresh().await?;
+        } else if !problem.may_be_of_former_classes() || !app.store.classes_catch_up().await? {
+            return Err(problem);
         }
+        body = replay.again().ok_or(problem)?;
     }
     answer(app, caller, head, body).await
 }
@@ -189,6 +193,7 @@ async fn answer(
     let claimed_by = ClaimedBy { name: &name, scans: &scans, listed: by.clone() };
     let asked = Asked { app, domain, rights, class, uri, headers };
     let target = place.target;
+    let body = taken(&asked, &target, verb, body).await?;
     #[rustfmt::skip]
     let answered = match (&target, verb) {
         (Target::Collection, Verb::Claim)    => claim::claim(asked, claimed_by, body).await,
@@ -224,6 +229,25 @@ async fn answer(
         (_, _)                               => Err(Problem::method_not_allowed(&methods)),
     };
     answered
+}
+
+/// The body, if the request takes one. What takes none refuses members of a body, because a client
+/// would believe that they count.
+async fn taken(asked: &Asked, target: &Target, verb: Verb, body: Body) -> Result<Body, Problem> {
+    let takes_none = match target {
+        Target::Entity(_) => matches!(verb, Verb::Try | Verb::Verify | Verb::Fetch),
+        Target::WebhookTest(_) => verb == Verb::Post,
+        Target::Collection
+        | Target::FileList(..)
+        | Target::File(..)
+        | Target::Text(_)
+        | Target::DomainTokens(_) => false,
+    };
+    if !takes_none {
+        return Ok(body);
+    }
+    body::no_members(&asked.headers, body, &asked.app).await?;
+    Ok(Body::empty())
 }
 
 /// The bearer, if it may do this at a place. This is the check of every request for entities.

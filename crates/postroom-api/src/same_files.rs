@@ -21,9 +21,9 @@ use serde_json::Value as Json;
 /// 422 that says how to change files, for each property whose files differ.
 pub(crate) async fn check(asked: &Asked, id: EntityId, json: &mut Json) -> Result<(), Problem> {
     let class = &asked.class;
+    // Null says that there are none, as in a new entity.
     let members = json.as_object().into_iter().flatten();
-    let named = members.filter(|(_, value)| !value.is_null());
-    let named = named.filter_map(|(name, _)| Some((name.clone(), class.file_property(name)?)));
+    let named = members.filter_map(|(name, _)| Some((name.clone(), class.file_property(name)?)));
     let named: Vec<_> = named.collect();
     let sent = enclosed::take(class, json)?;
     let mut problems = vec![];
@@ -43,7 +43,7 @@ pub(crate) async fn check(asked: &Asked, id: EntityId, json: &mut Json) -> Resul
         }
         if !is_same {
             let reason = format!(
-                "has other files than the message, and PUT does not replace files: change them at \
+                "has other files than the entity, and PUT does not replace files: change them at \
                  …/ID/{name}, or leave `{name}` out"
             );
             problems.push(Invalid::new(name, reason));

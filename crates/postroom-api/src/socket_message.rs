@@ -79,8 +79,17 @@ impl Wish {
         Ok(match asks {
             CallAsks::Follow(texts) => Self::Follow(Box::new(EventRequest::of(reader, &texts)?)),
             CallAsks::Subscribe(SubscribeCall { requests, expires, asked }) => {
-                let of_class = |texts: &Vec<_>| EventRequest::of(reader, texts);
-                let requests = requests.iter().map(of_class).collect::<Result<_, _>>()?;
+                // The places are those of what was sent.
+                let of_class = |(at, texts): (usize, &Vec<_>)| {
+                    EventRequest::of(reader, texts).map_err(|problem| {
+                        problem.placed(|name| match name {
+                            "class" => format!("objects[{at}]"),
+                            name => format!("exargs.{name}"),
+                        })
+                    })
+                };
+                let requests = requests.iter().enumerate().map(of_class);
+                let requests = requests.collect::<Result<_, _>>()?;
                 Self::Subscribe(Subscription { requests, expires, asked })
             }
             CallAsks::Unsubscribe => Self::Unsubscribe,

@@ -28,6 +28,9 @@ use serde_json::json;
 
 /// The member of the body that holds a profile in place of the id of a stored one.
 const PROFILE: &str = "profile";
+/// Why a profile without servers is refused.
+const NO_SERVER: &str = "names no server, so there is nothing to verify, and the account neither \
+                         receives nor sends: give it `imapHost`, `smtpHost` or both";
 
 /// `VERIFY` of an account.
 ///
@@ -39,7 +42,7 @@ pub(crate) async fn stored(asked: Asked, id: EntityId) -> Result<Response, Probl
     let row = asked.app.store.account_find(AccountId::of(id)).await?;
     let row = row.filter(|row| row.domain == asked.domain);
     let row = row.ok_or_else(|| Problem::not_found("there is no account of this id"))?;
-    Ok(shown(&verifier(&asked)?.verify(&row).await))
+    shown(names::PROFILE_ID, &verifier(&asked)?.verify(&row).await)
 }
 
 /// `VERIFY` of the collection: an account that is not stored, as the body has it. `profile` is its
@@ -55,6 +58,7 @@ pub(crate) async fn unsaved(asked: Asked, body: Body) -> Result<Response, Proble
         body::json(&asked.headers, body, &asked.app).await?;
     exact::check(&asked.class, &rounded)?;
     let (json, profile) = apart(json)?;
+    let place = if profile.is_some() { PROFILE } else { names::PROFILE_ID };
     let (store, clock) = (&asked.app.store, asked.app.store.clock());
     let profiles = store.builtin(PROFILES)?;
     let mut problems = vec![];
@@ -67,11 +71,16 @@ pub(crate) async fn unsaved(asked: Asked, body: Body) -> Result<Response, Proble
     };
     let account = checked(&asked.class, &json, clock.new_id());
     let account = account.map_err(|found| problems.extend(found)).ok();
+    let hosts = [names::IMAP_HOST, names::SMTP_HOST];
+    let has_none = |profile: &Entity| hosts.iter().all(|host| profile.text(host).is_none());
+    if profile.as_ref().is_some_and(has_none) {
+        problems.push(Invalid::new(place, NO_SERVER));
+    }
     let (Some(account), Some(profile), true) = (account, profile, problems.is_empty()) else {
         return Err(Problem::invalid(problems));
     };
     let row = store.account_unsaved(&asked.domain, account, profile)?;
-    Ok(shown(&verifier(&asked)?.verify_unsaved(&row).await))
+    shown(place, &verifier(&asked)?.verify_unsaved(&row).await)
 }
 
 fn verifier(asked: &Asked) -> Result<AccountVerifier, Problem> {
@@ -139,8 +148,12 @@ fn within(problems: Vec<Invalid>) -> impl Iterator<Item = Invalid> {
     })
 }
 
-fn shown(steps: &[VerifyStep]) -> Response {
+/// The steps, of which there is one for each server at least. `place` is where the profile is said.
+fn shown(place: &str, steps: &[VerifyStep]) -> Result<Response, Problem> {
+    if steps.is_empty() {
+        return Err(Invalid::new(place, NO_SERVER).into());
+    }
     let is_ok = steps.iter().all(|step| step.result != VerifyResult::Failed);
     let steps: Vec<_> = steps.iter().map(VerifyStep::to_json).collect();
-    Json(json!({"ok": is_ok, "steps": steps})).into_response()
+    Ok(Json(json!({"ok": is_ok, "steps": steps})).into_response())
 }

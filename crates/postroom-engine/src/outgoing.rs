@@ -109,8 +109,10 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
         problems.extend(problem.map(|p| Invalid::new(format!("replyTo[{at}]"), p)));
     }
     let message_id_given = message.text(names::MESSAGE_ID).filter(|id| !id.is_empty());
-    if message_id_given.is_some_and(|id| message_id(id).is_none()) {
-        let reason = "is not a message id: use ASCII such as id@host, without blanks";
+    let is_id = |id: &str| message_id(id).is_some_and(|plain| plain.contains('@'));
+    if message_id_given.is_some_and(|id| !is_id(id)) {
+        let reason = "is not a message id (RFC 5322 §3.6.4): use ASCII such as id@host, without \
+                      blanks";
         problems.push(Invalid::new("messageId", reason));
     }
     let date = message.text(names::DATE_TIME).and_then(|text| Timestamp::parse(text).ok());
@@ -367,6 +369,8 @@ mod tests {
             (json!({"to": ["a@b.test"], "from": "me"}), "from: has no '@'"),
             (json!({"to": ["a@b.test"], "replyTo": ["x"]}), "replyTo[0]: has no '@'"),
             (json!({"to": ["a@b.test"], "messageId": "a b@x"}), "messageId: is not a message id"),
+            (json!({"to": ["a@b.test"], "messageId": "x"}), "messageId: is not a message id"),
+            (json!({"to": ["a@b.test"], "messageId": "<x>"}), "messageId: is not a message id"),
             (json!({"to": ["a@b.test"], "dateTime": "1899-12-31T23:59:59.999Z"}), "dateTime: is before 1900"),
             (json!({"to": ["Anna <a@b.test>"]}), "to[0]: takes an address only; an address with a name goes into `recipients` as {\"name\":\"Anna\",\"address\":\"a@b.test\"}"),
             (json!({"to": ["<a@b.test>"]}), "to[0]: takes an address without angle brackets: a@b.test"),

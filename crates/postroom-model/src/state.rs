@@ -185,8 +185,8 @@ pub(crate) fn client_problem(
             Some("`sending` needs messageDirection `out`".to_owned())
         }
         Some((_, Some(MessageState::Sending))) => {
-            let reason = "only a message without state, or in `error`, can be set to `sending`; to \
-                          send this one again, create a new message";
+            let reason = "only a message that was not sent, or is in `error`, can be set to \
+                          `sending`; to send this one again, create a new message";
             (!possible(Step::Submit)).then(|| reason.to_owned())
         }
         Some((_, Some(state))) if from.is_some_and(own) && given == Some(state) => None,

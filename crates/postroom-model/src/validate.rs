@@ -61,6 +61,9 @@ pub fn create(class: &Class, json: &Json) -> Result<CheckedEntity, Vec<Invalid>>
                 Some(given) if !given.is_nil() => id = Some(given),
                 _ => problems.push(Invalid::new("id", "takes a UUID that is not all zeros")),
             },
+            ("version" | "seq", None) => {
+                problems.push(Invalid::new(name, "is set by Postroom alone"));
+            }
             (_, None) => problems.push(unknown(class, name)),
             (_, Some(property)) if property.read_only() && !value.is_null() => {
                 problems.push(Invalid::new(name, "is set by Postroom alone"));
@@ -111,6 +114,13 @@ pub fn change(
             ("seq", None) if value.is_i64() => {}
             ("id" | "version" | "seq", None) => {
                 problems.push(Invalid::new(name, "cannot be changed"));
+            }
+            _ if class.file_property(name).is_some() => {
+                let reason = format!(
+                    "is a file, and PATCH changes no files: PUT, POST or DELETE it at …/ID/{name}, \
+                     and leave `{name}` out"
+                );
+                problems.push(Invalid::new(name, reason));
             }
             (_, None) => problems.push(unknown(class, name)),
             // The stored value may come from a mail server and need not be valid.
@@ -175,10 +185,7 @@ pub(crate) fn scalar(property: &Property, value: &Json) -> Result<Json, String> 
         DataType::String => return string(property, value),
         DataType::Any => return any(property, value),
         DataType::Attachment => {
-            return Err(format!(
-                "is a file: PUT or POST it at …/ID/{} of the message",
-                property.name
-            ));
+            return Err(format!("is a file: PUT or POST it at …/ID/{}", property.name));
         }
         DataType::Boolean => value.as_bool().map(Json::from),
         DataType::Integer => whole(property, value, i64::from(i32::MIN), i64::from(i32::MAX)),
@@ -340,7 +347,17 @@ fn has_nul(value: &Json) -> bool {
 fn whole(property: &Property, value: &Json, minimum: i64, maximum: i64) -> Option<Json> {
     let low = property.bound("minimum").unwrap_or(minimum);
     let high = property.bound("maximum").unwrap_or(maximum);
-    value.as_i64().filter(|number| (low..=high).contains(number)).map(Json::from)
+    let number = value.as_i64().or_else(|| whole_of_float(value.as_f64()?));
+    number.filter(|number| (low..=high).contains(number)).map(Json::from)
+}
+
+/// The whole number that a number such as `1.0` is, which some languages write. `None`: it is none,
+/// or so great that others are written in the same way.
+fn whole_of_float(number: f64) -> Option<i64> {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and below 2^53")]
+    let whole = number as i64;
+    (number.fract() == 0.0 && number.abs() < EXACT_MAX).then_some(whole)
 }
 
 /// What a property accepts, for people.
@@ -408,7 +425,7 @@ mod tests {
             (builtin::FOLDERS,  json!({"account_id": "018f0000-0000-7000-8000-000000000000", "uidNext": 5}), "uidNext: is set by Postroom alone"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "to": "a@b.test"}), "to: takes a list; each value takes a string"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "to": ["a", 5]}), "to[1]: takes a string"),
-            (builtin::MESSAGES, json!({"messageDirection": "out", "html": "<p>"}), "html: is a file: PUT or POST it at …/ID/html of the message"),
+            (builtin::MESSAGES, json!({"messageDirection": "out", "html": "<p>"}), "html: is a file: PUT or POST it at …/ID/html"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "dateTime": "now"}), "dateTime: takes a time as in RFC 3339, with an offset: 2026-11-23T10:00:00.000Z"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "dateTime": "-000001-01-01T00:00:00Z"}), "dateTime: takes a time from 0000-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z"),
             (builtin::MESSAGES, json!([]), "takes a JSON object of properties"),

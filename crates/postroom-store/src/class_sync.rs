@@ -47,6 +47,21 @@ impl Store {
         if self.classes_read().await? { self.classes_used().await } else { Ok(()) }
     }
 
+    /// Reads the classes again if another process has changed them. Returns whether it has. It costs
+    /// one row otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn classes_catch_up(&self) -> Result<bool, Error> {
+        let present = classes::are_of(self.classes().version());
+        if !self.read(present).await?.is_empty() {
+            return Ok(false);
+        }
+        self.classes_refresh().await?;
+        Ok(true)
+    }
+
     /// Reads the classes again. Returns whether they have changed.
     async fn classes_read(&self) -> Result<bool, Error> {
         let read = classes::read(self.inner.database.as_ref()).await?;

@@ -162,7 +162,8 @@ fn described(operation: &DescribedOperation, at: &Located<'_>, tables: &Descript
     }
     if let Some(sends) = &operation.sends {
         let content = bodies::content(sends, tables, at.class);
-        members.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
+        let required = !operation.may_be_empty;
+        members.insert("requestBody".to_owned(), json!({"required": required, "content": content}));
     }
     if operation.open {
         members.insert("security".to_owned(), json!([{}, {"token": []}]));

@@ -88,6 +88,9 @@ pub(crate) struct DescribedOperation {
     /// The body of the request. `None`: there is none.
     #[serde(default)]
     pub sends: Option<DescribedBody>,
+    /// Whether the body may be left out.
+    #[serde(default)]
+    pub may_be_empty: bool,
     /// The answers that are no problems.
     pub gives: Vec<Gives>,
     /// The problems that not all operations have.

@@ -174,6 +174,8 @@ async fn parameters_that_a_request_does_not_take_are_refused() {
         let refused = server.send(method, "email/Messages?duplicate=allow", &json!({})).await;
         assert_eq!(refused.expect(422)["errors"][0]["property"], "duplicate", "{method}");
     }
+    let of_new = server.send("POST", "email/Profiles?duplicate=allow", &json!({"name": "p"})).await;
+    assert_eq!(of_new.expect(422)["errors"][0]["property"], "duplicate");
 }
 
 #[on_both]

@@ -186,6 +186,33 @@ async fn a_worker_extends_its_claim_and_gives_it_back() {
 }
 
 #[on_both]
+async fn a_worker_gives_back_without_a_body_and_it_is_free_at_once() {
+    let server = tasks(&["new"]).await;
+    let body = json!({"filter": new(), "lease": 60});
+    for (method, twin) in [("NACK", ""), ("POST", ":nack")] {
+        let one = claim(&server, &body).await.remove(0);
+        let path = format!("{TASKS}/{}{twin}", one["id"].as_str().unwrap());
+        let token = one["claimToken"].as_str().unwrap();
+        let bare = server.request(method, &path).header("Claim-Token", token);
+        assert_eq!(answer(bare).await.status, 204, "{method}");
+    }
+    assert_eq!(claim(&server, &body).await.len(), 1);
+}
+
+#[on_both]
+async fn a_repeated_claim_answers_in_the_order_of_the_request() {
+    let server = tasks(&["new", "new", "new", "new", "new"]).await;
+    for (order, want) in [("-rank", [4, 3]), ("rank", [0, 1])] {
+        let body = json!({"filter": new(), "order": order, "limit": 2, "lease": 60});
+        for _ in 0..3 {
+            let request = server.request("CLAIM", TASKS).header("Idempotency-Key", order);
+            let claimed = answer(request.json(&body)).await.expect(200);
+            assert_eq!(ranks(claimed.as_array().unwrap()), want, "{order}");
+        }
+    }
+}
+
+#[on_both]
 async fn what_was_claimed_too_often_is_put_aside() {
     let server = tasks(&["new", "new"]).await;
     let body = json!({"filter": new(), "order": "rank", "limit": 1, "lease": 60, "claims_max": 2,

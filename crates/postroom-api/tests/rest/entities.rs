@@ -203,3 +203,16 @@ async fn an_account_has_one_folder_for_a_mailbox() {
     server.send("PATCH", &path, &json!({"name": "INBOX"})).await.expect(409);
     server.send("PATCH", &path, &json!({"name": "Sent", "enabled": true})).await.expect(200);
 }
+
+#[on_both]
+async fn a_list_with_an_id_that_exists_says_where_it_is() {
+    let server = Server::start().await;
+    let id = server.create(PROFILES, &json!({"name": "there"})).await;
+    let new = |number: usize| json!({"name": number.to_string()});
+    let mut list: Vec<_> = (0..5).map(new).collect();
+    list[3]["id"] = json!(id);
+    let refused = server.send("POST", PROFILES, &json!(list)).await.expect(409);
+    assert_eq!(refused["errors"][0]["property"], "[3].id", "{refused}");
+    assert_eq!(refused["errors"].as_array().unwrap().len(), 1);
+    assert_eq!(server.get(PROFILES).await.expect(200).as_array().unwrap().len(), 1);
+}

@@ -232,3 +232,58 @@ async fn a_message_that_is_deleted_takes_its_files_along() {
         assert_eq!(server.get(&format!("{message}/{path}")).await.status, 404, "{path}");
     }
 }
+
+/// Every way in which JSON names the files of an entity that it does not have.
+fn other_files(list: &str, single: &str) -> Vec<serde_json::Value> {
+    vec![
+        json!({list: []}),
+        json!({list: null}),
+        json!({list: [{"name": "x", "content": ""}]}),
+        json!({single: null}),
+        json!({single: "<p>other"}),
+    ]
+}
+
+#[on_both]
+async fn a_change_of_an_entity_never_passes_over_files_in_silence() {
+    let server = Server::start().await;
+    let class = json!({"classname": "own/Things", "properties": [
+        {"name": "docs", "data_type": "attachment", "multi": true},
+        {"name": "doc", "data_type": "attachment"}, {"name": "title", "data_type": "string"}]});
+    let made = server.request("POST", "/rest/v1/design/classes").json(&class);
+    answer(made).await.expect(201);
+    let one = json!([{"name": "a.txt", "content": "aGk="}]);
+    let things = json!({"title": "t", "docs": one, "doc": {"name": "d", "content": "aGk="}});
+    let things = format!("own/Things/{}", server.create("own/Things", &things).await);
+    let draft = json!({"messageDirection": "out", "html": "<p>", "attachments": one,
+                       "inlines": one});
+    let draft = format!("{MESSAGES}/{}", server.create(MESSAGES, &draft).await);
+    for (path, base, list, single) in [
+        (&draft, json!({"messageDirection": "out"}), "attachments", "html"),
+        (&draft, json!({"messageDirection": "out"}), "file", "html"),
+        (&draft, json!({"messageDirection": "out"}), "inlines", "html"),
+        (&things, json!({"title": "t"}), "docs", "doc"),
+    ] {
+        let before = server.get(path).await.expect(200);
+        for sent in other_files(list, single) {
+            let name = sent.as_object().unwrap().keys().next().unwrap();
+            let mut whole = base.clone();
+            whole.as_object_mut().unwrap().extend(sent.as_object().unwrap().clone());
+            for (method, sent) in [("PATCH", &sent), ("PUT", &whole)] {
+                let refused = server.send(method, path, sent).await.expect(422);
+                let error = &refused["errors"][0];
+                assert_eq!(error["property"], *name, "{method} {sent}: {refused}");
+                let reason = error["reason"].as_str().unwrap();
+                assert!(reason.contains(&format!("…/ID/{name}")), "{method} {sent}: {reason}");
+            }
+        }
+        assert_eq!(server.get(path).await.expect(200), before);
+        // What is not named stays, and so does what is named as it is.
+        server.send("PUT", path, &base).await.expect(200);
+        let files = server.get(&format!("{path}/{list}")).await.expect(200);
+        assert_eq!(files.as_array().unwrap().len(), 1, "{path}");
+    }
+    let none = json!({"messageDirection": "out", "html": null, "inlines": [], "file": null});
+    let path = format!("{MESSAGES}/{}", server.create(MESSAGES, &none).await);
+    server.send("PUT", &path, &none).await.expect(200);
+}

@@ -26,6 +26,14 @@ async fn an_account_is_tried_for_its_own_domain_and_by_an_engine_alone() {
     let unsaved = format!("{MODEL}/email/Accounts:verify");
     server.send("POST", &unsaved, &body).await.expect(409);
     server.send("POST", &unsaved, &json!({"address": "a@b.test"})).await.expect(422);
+    // Without a server there is nothing to try, and what is not looked at is not taken.
+    let none = json!({"address": "a@b.test", "profile": {"name": "p"}});
+    let problem = server.send("POST", &unsaved, &none).await.expect(422);
+    assert_eq!(problem["errors"][0]["property"], "profile");
+    for verb in ["verify", "try"] {
+        let sent = server.send("POST", &format!("{path}:{verb}"), &json!({"x": 1})).await;
+        assert_eq!(sent.expect(422)["errors"][0]["property"], "x", "{verb}");
+    }
 
     // Another domain has neither the account nor its profile.
     let profile = server.get(&path).await.expect(200)["profile_id"].clone();
