@@ -23,7 +23,6 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::StreamExt;
 use futures_util::stream;
-use postroom_model::Invalid;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -309,21 +308,6 @@ pub(crate) async fn json_or_none(
     }
     must_be_json(headers)?;
     parse_json("the body", bytes, app).await
-}
-
-/// Checks that there is no body, or an object without members.
-///
-/// # Errors
-///
-/// 422 for a member; as [`json`].
-pub(crate) async fn no_members(headers: &HeaderMap, body: Body, app: &App) -> Result<(), Problem> {
-    let sent = json_or_none(headers, body, app).await?;
-    let name = match sent.document.json.as_object() {
-        Some(members) => members.keys().next().cloned(),
-        None => Some(String::new()),
-    };
-    let reason = "this request takes no body";
-    name.map_or(Ok(()), |name| Err(Invalid::new(name, reason).into()))
 }
 
 /// Checks that a body is JSON, as its request says.

@@ -67,6 +67,7 @@ use axum::routing::get;
 use axum::routing::post;
 use postroom_model::Domain;
 use postroom_model::EntityId;
+use postroom_model::Invalid;
 use postroom_model::RightAction;
 use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::WEBHOOKS;
@@ -246,8 +247,15 @@ async fn taken(asked: &Asked, target: &Target, verb: Verb, body: Body) -> Result
     if !takes_none {
         return Ok(body);
     }
-    body::no_members(&asked.headers, body, &asked.app).await?;
-    Ok(Body::empty())
+    let sent = body::json_or_none(&asked.headers, body, &asked.app).await?;
+    let name = match sent.document.json.as_object() {
+        Some(members) => members.keys().next().cloned(),
+        None => Some(String::new()),
+    };
+    match name {
+        Some(name) => Err(Invalid::new(name, "this request takes no body").into()),
+        None => Ok(Body::empty()),
+    }
 }
 
 /// The bearer, if it may do this at a place. This is the check of every request for entities.

@@ -259,7 +259,7 @@ pub fn demands(before: &Property, after: &Property) -> Result<Vec<Demand>, Strin
     if (before.data_type == Increment) != (after.data_type == Increment) {
         return Err("an increment stays one: add another property".to_owned());
     }
-    // A file is the first one of a list by itself. A value does not become a list, nor a list a value.
+    // A file is the first one of a list by itself. A value becomes no list, nor a list a value.
     let stays = before.multi == after.multi || (after.is_file() && after.multi);
     if !stays {
         demands.push(Demand::Unset);

@@ -22,8 +22,8 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Which entities rights reach. What it does not have is reached as a whole, if the rights allow the
-/// action at all.
+/// Which entities rights reach. What it does not have is reached as a whole, if the rights allow
+/// the action at all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RightReach {
     of_class: BTreeMap<String, ClassReach>,

@@ -47,8 +47,8 @@ impl Store {
         if self.classes_read().await? { self.classes_used().await } else { Ok(()) }
     }
 
-    /// Reads the classes again if another process has changed them. Returns whether it has. It costs
-    /// one row otherwise.
+    /// Reads the classes again if another process has changed them. Returns whether it has. It
+    /// costs one row otherwise.
     ///
     /// # Errors
     ///

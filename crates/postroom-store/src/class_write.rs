@@ -36,7 +36,7 @@ use serde_json::Value as Json;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the making of indexes is ended while tables are removed.
+/// How often the making of indexes is ended while tables are changed.
 const INDEXING_PAUSE: Duration = Duration::from_millis(250);
 
 /// The class names of clients cannot begin with these, because later versions may have such
@@ -186,7 +186,7 @@ impl Store {
     ) -> Result<Classes, Error> {
         let (version, database) = (former.version() + 1, self.inner.database.as_ref());
         let whole = inherit(&next);
-        let mut tables = Tables::new(database, &whole, version);
+        let (mut tables, mut touched) = (Tables::new(database, &whole, version), vec![]);
         for after in &whole {
             let before = former.iter().find(|former| former.id == after.id);
             if before.is_some_and(|before| is_same(before, after)) {
@@ -195,13 +195,14 @@ impl Store {
             let of = renamed.filter(|(id, _)| descends(after, *id, &whole));
             let renamed = of.map_or(&[][..], |(_, renamed)| renamed);
             let before = before.map(AsRef::as_ref);
+            touched.push(quoted(&after.table()));
             tables.change(&TableChange { before, after, renamed }).await?;
         }
-        let (mut gone, mut removed) = (vec![], vec![]);
+        let mut gone = vec![];
         for class in former.iter().filter(|class| next.iter().all(|next| next.id != class.id)) {
             gone.extend(self.all_deleted(class));
             tables.drop(class);
-            removed.push(quoted(&class.table()));
+            touched.push(quoted(&class.table()));
         }
         let kept: Vec<_> =
             next.into_iter().map(|class| self.kept(class, version, &whole, former)).collect();
@@ -209,7 +210,7 @@ impl Store {
         batch.extend(asserts);
         batch.extend(gone);
         batch.extend(tables.batch);
-        let written = self.write_unindexed(batch, &removed).await;
+        let written = self.write_unindexed(batch, &touched).await;
         self.classes_refresh().await?;
         written?;
         database.ring(Topic::Classes);
@@ -218,20 +219,18 @@ impl Store {
         Ok(Classes::new(version, &classes))
     }
 
-    /// Writes a batch that removes tables. The making of their indexes, which may take long, is
-    /// ended meanwhile, so the batch does not wait for it.
+    /// Writes a batch that changes or removes tables. The making of their indexes, which may take
+    /// long, is ended meanwhile, so the batch does not wait for it, nor all who write for the batch.
+    /// What is still wanted is made again afterwards.
     async fn write_unindexed(
         &self,
         batch: Vec<Statement>,
-        removed: &[String],
+        tables: &[String],
     ) -> Result<Vec<Outcome>, Error> {
         let database = self.inner.database.as_ref();
         let mut written = database.write(batch, Room::Reserve);
-        if removed.is_empty() {
-            return written.await;
-        }
         loop {
-            for table in removed {
+            for table in tables {
                 // Without it, the batch waits until the index is there.
                 if let Err(error) = database.indexing_ended(table).await {
                     tracing::warn!(%error, table, "the making of an index is not ended");

@@ -363,7 +363,7 @@ pub trait Database: Send + Sync + std::fmt::Debug {
         Box::pin(async move { written.await.map(drop) })
     }
 
-    /// Ends the making of the indexes of a table that is to be removed, by any process. It is then
+    /// Ends the making of the indexes of a table that is to be changed, by any process. It is then
     /// an error there. `table` is quoted. Nothing is done if an index is made in one step.
     fn indexing_ended(&self, _table: &str) -> Answer<()> {
         Box::pin(async { Ok(()) })

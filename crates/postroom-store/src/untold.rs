@@ -19,8 +19,8 @@ pub(crate) fn set(class: &Class, id: EntityId, values: Vec<(&str, Value)>) -> St
     Statement::new(sql).bind(id).bind_all(values).of_class(class)
 }
 
-/// [`set`], unless the entity was created after the change with the number `seq`: then it is another
-/// one with the same id.
+/// [`set`], unless the entity was created after the change with the number `seq`: then it is
+/// another one with the same id.
 pub(crate) fn set_of(
     class: &Class,
     id: EntityId,

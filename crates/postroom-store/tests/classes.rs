@@ -281,6 +281,14 @@ async fn a_class_is_deleted_at_any_moment_while_its_indexes_are_being_made() {
     let id = indexed(&one).await;
     until_found(&database, "SELECT 1 FROM pg_stat_progress_create_index").await;
     other.classes_refresh().await.unwrap();
+    // A change of the class waits no longer than its deletion, and nobody who writes waits for it.
+    let classes = other.classes();
+    let note = json!({"name": "note", "data_type": "string"});
+    let changed = extend(&other, &classes, "crm/Short", note);
+    tokio::time::timeout(WITHIN, changed).await.unwrap().unwrap();
+    let profiles = other.class(builtin::PROFILES).unwrap();
+    create(&other, &profiles, json!({"name": "p"})).await.unwrap();
+    until_found(&database, "SELECT 1 FROM pg_stat_progress_create_index").await;
     let classes = other.classes();
     let deleted = other.class_delete(&classes, id, None);
     tokio::time::timeout(WITHIN, deleted).await.unwrap().unwrap();

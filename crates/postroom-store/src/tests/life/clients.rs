@@ -25,6 +25,7 @@ use crate::tests::life::world::DELETED_CLASS;
 use crate::tests::life::world::World;
 use crate::tests::life::world::file;
 use crate::tests::life::world::object;
+use crate::webhook::WebhookProgress;
 use crate::work_claim::ClaimState;
 use crate::work_claim::WantedClaim;
 use postroom_model::ClaimToken;
@@ -32,10 +33,12 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Filter;
 use postroom_model::Query;
+use postroom_model::WebhookId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
+use postroom_model::builtin::WEBHOOKS;
 use postroom_model::created;
 use postroom_model::filter;
 use postroom_model::parse_aggregate;
@@ -286,4 +289,24 @@ pub(super) async fn classes(world: &World) {
     store.classes_settle().await;
     assert!(store.classes_are_settled().await.unwrap());
     store.classes_sync(std::time::Duration::ZERO).await.unwrap();
+}
+
+/// A webhook is deleted and made again under its id: it is another one.
+pub(super) async fn webhook_made_again(world: &World, former: &Entity, progress: WebhookProgress) {
+    let (store, domain, id) = (&world.engine, &world.domain, WebhookId::of(former.id));
+    assert!(!store.webhook_is_another(domain, id, former.seq).await.unwrap());
+    let class = store.class(WEBHOOKS).unwrap();
+    let place = EntityPlace::new(domain, &class, former.id);
+    store.entity_delete(place, None).await.unwrap();
+    let values = json!({"url": "https://hook.test/", "enabled": true});
+    let entity = Entity::new(former.id, object(&values));
+    store.entity_create(domain, &class, vec![NewEntity { entity, files: vec![] }]).await.unwrap();
+    assert!(store.webhook_is_another(domain, id, former.seq).await.unwrap());
+    let known = progress.known;
+    store.webhook_progress_write(&[(id, progress)]).await.unwrap();
+    let row = store.webhook_find(domain, id).await.unwrap().unwrap();
+    assert_eq!(row.webhook.number("cursor"), None, "the progress is that of the former one");
+    let begin = store.webhook_begin(domain, &row.webhook).await.unwrap();
+    assert!(begin > known && begin == row.webhook.seq, "{begin} {known}");
+    store.entity_delete(place, None).await.unwrap();
 }

@@ -28,6 +28,7 @@ use crate::retention::ExpiryPage;
 use crate::store::Store;
 use crate::surveyed::Survey;
 use crate::surveyed::SurveyedFolder;
+use crate::tests::life::clients;
 use crate::tests::life::world::CLASS;
 use crate::tests::life::world::World;
 use crate::tests::life::world::file;
@@ -148,27 +149,7 @@ pub(super) async fn webhooks(world: &World) {
     assert!(!is_done.unwrap(), "another change");
     assert!(store.webhook_disable(domain, id, row.webhook.seq, &progress).await.unwrap());
     assert!(store.webhook_list_enabled().await.unwrap().is_empty());
-    made_again(world, &row.webhook, progress).await;
-}
-
-/// A webhook is deleted and made again under its id: it is another one.
-async fn made_again(world: &World, former: &Entity, progress: WebhookProgress) {
-    let (store, domain, id) = (&world.engine, &world.domain, WebhookId::of(former.id));
-    assert!(!store.webhook_is_another(domain, id, former.seq).await.unwrap());
-    let class = store.class(WEBHOOKS).unwrap();
-    let place = EntityPlace::new(domain, &class, former.id);
-    store.entity_delete(place, None).await.unwrap();
-    let values = json!({"url": "https://hook.test/", "enabled": true});
-    let entity = Entity::new(former.id, object(&values));
-    store.entity_create(domain, &class, vec![NewEntity { entity, files: vec![] }]).await.unwrap();
-    assert!(store.webhook_is_another(domain, id, former.seq).await.unwrap());
-    let known = progress.known;
-    store.webhook_progress_write(&[(id, progress)]).await.unwrap();
-    let row = store.webhook_find(domain, id).await.unwrap().unwrap();
-    assert_eq!(row.webhook.number("cursor"), None, "the progress is that of the former one");
-    let begin = store.webhook_begin(domain, &row.webhook).await.unwrap();
-    assert!(begin > known && begin == row.webhook.seq, "{begin} {known}");
-    store.entity_delete(place, None).await.unwrap();
+    clients::webhook_made_again(world, &row.webhook, progress).await;
 }
 
 /// An account gets tokens by an OAuth app, which cannot be deleted as long as it is used.
