@@ -168,7 +168,10 @@ async fn claimed_before(
     let token = ids.first().copied().map(ClaimToken::of);
     let token = token.ok_or_else(|| Problem::fault("a key without its claim"))?;
     let (store, class) = (&asked.app.store, &asked.class);
-    let claims = store.claims_under(&asked.domain, class, token).await?;
+    let mut claims = store.claims_under(&asked.domain, class, token).await?;
+    // Others may get what is over, so the worker has it no more.
+    let now_ms = store.clock().now_ms();
+    claims.retain(|claim| claim.until.as_ms() > now_ms);
     if claims.is_empty() {
         return Ok(Some(answer(class, &[])));
     }

@@ -18,6 +18,7 @@ use crate::failed::Failed;
 use crate::keyring::KeyNumber;
 pub(crate) use crate::lock::Lock;
 use crate::nul::without_nul;
+pub use crate::room::Room;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::EntityId;
@@ -336,15 +337,6 @@ pub struct Outcome {
 
 /// A pending answer. Dropping it does not undo the request.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
-
-/// Where the space for a batch may come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
-    /// The free space of the disk.
-    Free,
-    /// The reserve too. It is for deletions, and for small batches that must not be lost.
-    Reserve,
-}
 
 /// A database. Whoever opens a store makes a database first. Several stores may share it.
 pub trait Database: Send + Sync + std::fmt::Debug {

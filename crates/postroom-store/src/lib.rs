@@ -50,6 +50,8 @@ mod nul;
 
 mod lock;
 
+mod room;
+
 mod full_text_dialect;
 
 mod dialect;

@@ -229,8 +229,8 @@ impl World {
     /// Deletes an entity.
     pub async fn delete(&self, class: &'static str, id: EntityId) {
         let class = self.store.builtin(class).unwrap();
-        let domain = Domain::default_domain();
-        self.store.entity_delete(EntityPlace::new(&domain, &class, id), None).await.unwrap();
+        let place = EntityPlace::new(&self.domain, &class, id);
+        self.store.entity_delete(place, None).await.unwrap();
     }
 
     /// All entities of a class.
