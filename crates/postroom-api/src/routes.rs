@@ -150,13 +150,19 @@ async fn model(
 ) -> Result<Response, Problem> {
     let (head, mut body, replay) = Replay::of(request);
     for _ in 0..AGAIN_MAX {
+        let version = app.store.classes().version();
         let problem = match answer(app.clone(), caller.clone(), head.clone(), body).await {
             Err(problem) => problem,
             answered => return answered,
         };
         if problem.is_of_other_classes() {
             app.store.classes_refresh().await?;
-        } else if !problem.may_be_of_former_classes() || !app.store.classes_catch_up().await? {
+        } else if problem.may_be_of_former_classes() {
+            app.store.classes_catch_up().await?;
+            if app.store.classes().version() == version {
+                return Err(problem);
+            }
+        } else {
             return Err(problem);
         }
         body = replay.again().ok_or(problem)?;

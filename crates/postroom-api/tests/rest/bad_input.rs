@@ -62,7 +62,7 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("POST",   "email/Profiles",              "{\"name\":\"p\",\"imapPort\":0}",    422, "imapPort: takes a whole number from 1"),
     ("POST",   "email/Profiles",              "{\"name\":\"a\\r\\nb\"}",            422, "name: has a control character"),
     ("POST",   "email/Profiles",              "{\"name\":\"a\\u0000b\"}",           422, "name: has a NUL"),
-    ("POST",   "email/Profiles",              "{\"name\":\"p\",\"version\":7}",     422, "version: no such property"),
+    ("POST",   "email/Profiles",              "{\"name\":\"p\",\"version\":7}",     422, "version: is set by Postroom alone"),
     ("POST",   "email/Profiles",              "{\"name\":\"p\",\"options\":{\"after_read_timeout\":30000}}", 422, "options.after_read_timeout"),
     ("POST",   "email/Profiles",              "{\"name\":\"p\",\"options\":{\"nope\":1}}", 422, "options.nope"),
     ("POST",   "email/Accounts",              "{\"profile_id\":\"018f0000-0000-7000-8000-000000000000\",\"address\":\"a@b.test\"}", 422, "profile_id: refers to an entity that does not exist"),

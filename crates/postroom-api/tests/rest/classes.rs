@@ -791,12 +791,12 @@ async fn a_change_of_a_type_keeps_the_value_or_is_refused_whatever_the_types_are
                     Some(format!("{class}/{}", server.create(&class, &json!({"p": value})).await));
             }
             let there = path.clone().unwrap();
-            let mut change = json!({"name": "p", "multi": false}).as_object().unwrap().clone();
-            for (name, none) in [("items", json!([])), ("idclass", Json::Null)] {
-                change.extend(before.get(name).map(|_| (name.to_owned(), none)));
-            }
-            change.extend(after.as_object().unwrap().clone());
-            let answer = extend(&server, &class, json!([change])).await;
+            let path_of = format!("/{class}");
+            let mut whole = design(&server, "GET", &path_of, &Json::Null).await.expect(200);
+            let mut change = after.clone();
+            change["name"] = json!("p");
+            whole["properties"] = json!([change]);
+            let answer = design(&server, "PUT", &path_of, &whole).await;
             let text = format!("{before} -> {after}");
             let shown = server.get(&there).await.expect(200)["p"].clone();
             if answer.status == 200 {
