@@ -172,29 +172,6 @@ async fn no_more_values_go_with_a_property_than_the_client_confirmed() {
 }
 
 #[on_both(flavor = "multi_thread")]
-async fn a_change_of_a_class_is_there_at_once_in_another_process() {
-    let server = Server::start().await;
-    let Some(other) = server.beside().await else {
-        return;
-    };
-    for round in 0..ROUNDS {
-        let (one, two) = if round % 2 == 0 { (&server, &other) } else { (&other, &server) };
-        design(one, "POST", "", &things("string")).await.expect(201);
-        let created = two.send("POST", THINGS, &json!({"p": "v"})).await.expect(201);
-        let added = json!({"properties": [{"name": "q", "data_type": "long"}]});
-        design(two, "PATCH", &format!("/{THINGS}"), &added).await.expect(200);
-        let path = format!("{THINGS}/{}", created["id"].as_str().unwrap());
-        one.send("PATCH", &path, &json!({"q": 7})).await.expect(200);
-        let shown =
-            two.get(&format!("{THINGS}?mask=q,p&filter=[\"==\",[\"property\",\"q\"],7]")).await;
-        assert_eq!(shown.expect(200), json!([{"p": "v", "q": 7}]));
-        let gone = format!("/{THINGS}?confirm=1");
-        design(one, "DELETE", &gone, &Json::Null).await.expect(204);
-        design(two, "GET", &format!("/{THINGS}"), &Json::Null).await.expect(404);
-    }
-}
-
-#[on_both(flavor = "multi_thread")]
 async fn a_class_is_deleted_as_soon_as_it_is_made_while_its_index_is_being_built() {
     let server = Server::start().await;
     let message = json!({"name": "p", "data_type": "entity", "idclass": "email/Messages"});

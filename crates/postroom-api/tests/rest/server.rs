@@ -185,15 +185,6 @@ impl Server {
         Self::serve(self.store.clone(), limits, Arc::clone(&self.directory)).await
     }
 
-    /// Another process with the same data. `None`: the database has one process at a time.
-    pub async fn beside(&self) -> Option<Self> {
-        if TestDatabase::present() != TestDatabase::Postgres {
-            return None;
-        }
-        let store = Self::open(&self.directory).await;
-        Some(Self::serve(store, Limits::default(), Arc::clone(&self.directory)).await)
-    }
-
     async fn serve(store: Store, limits: Limits, directory: Arc<TempDir>) -> Self {
         let app = App::with_limits(store.clone(), limits);
         Self::serve_app(app, directory).await
