@@ -115,10 +115,8 @@ impl Problem {
 
     /// The same, with the places in a list where it is so. Without places it stays as it is.
     #[must_use]
-    pub fn at(mut self, mut places: Vec<Invalid>) -> Self {
-        places.truncate(PROBLEMS_MAX);
-        self.errors = places;
-        self
+    pub fn at(self, places: Vec<Invalid>) -> Self {
+        Self { errors: places.into_iter().take(PROBLEMS_MAX).collect(), ..self }
     }
 
     /// 422: well formed, but not allowed by the class or its rules.

@@ -220,7 +220,7 @@ impl Store {
     }
 
     /// Writes a batch that changes or removes tables. The making of their indexes, which may take
-    /// long, is ended meanwhile, so the batch does not wait for it, nor all who write for the batch.
+    /// long, is ended meanwhile. So the batch does not wait for it, and nobody for the batch.
     /// What is still wanted is made again afterwards.
     async fn write_unindexed(
         &self,

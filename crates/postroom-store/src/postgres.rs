@@ -139,11 +139,27 @@ impl Database for PostgresDatabase {
     }
 
     fn index(&self, name: &str, on: &str) -> Answer<()> {
-        indexing::index(Arc::clone(&self.shared), name, on)
+        // An index that was begun and not finished exists, but does not work.
+        let gone = format!("DROP INDEX IF EXISTS {name}");
+        let made = format!("CREATE INDEX CONCURRENTLY {name} ON {on}");
+        let shared = Arc::clone(&self.shared);
+        in_task(async move {
+            let used = shared.sessions.get(SessionUse::Write).await?;
+            let mut done = Ok(());
+            for sql in [gone, made] {
+                if done.is_ok() {
+                    done = used.connection.client.batch_execute(&sql).await;
+                }
+            }
+            used.give_back();
+            shared.seen(done.map_err(failing::sorted))
+        })
     }
 
     fn indexing_ended(&self, table: &str) -> Answer<()> {
-        indexing::ended(Arc::clone(&self.shared), table)
+        let (shared, ended) = (Arc::clone(&self.shared), Statement::new(indexing::ENDED));
+        let ended = ended.bind(table);
+        in_task(async move { shared.read(&ended).await.map(drop) })
     }
 
     fn tidy(&self) -> Answer<bool> {
