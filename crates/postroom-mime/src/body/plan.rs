@@ -2,8 +2,9 @@
 //!
 //! Only alternatives replace each other. A part next to an alternative is shown in both bodies, so
 //! that each of `text` and `html` holds everything that is shown. A text with a name is a file if
-//! another text without a name is shown, unless it comes first and has no disposition. Of `multipart/related`, only the root is shown (RFC 2387
-//! §3.2). Of AppleDouble, the data fork is the file.
+//! another text without a name is shown, unless it comes first and has no disposition. Of
+//! `multipart/related`, only the root is shown (RFC 2387 §3.2). Of AppleDouble, the data fork is
+//! the file.
 //!
 //! Standards: RFC 2046, 2183, 2387.
 
@@ -226,7 +227,8 @@ impl<'a> Plan<'a> {
                         *html
                     }
                 }
-                None => (unnamed && !(first == Some(at) && self.is_typed_name(at))) || !is_first,
+                None if first == Some(at) && self.is_typed_name(at) => false,
+                None => unnamed || !is_first,
             };
             is_first = false;
             if (is_outdone || self.is_binary(at))
@@ -237,8 +239,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Whether only the type names a part, and nothing says how it is to be presented: some programs
-    /// name the message itself so.
+    /// Whether only the type names a part, and nothing says how it is to be presented. Some
+    /// programs name the message itself so.
     fn is_typed_name(&self, at: usize) -> bool {
         let content = self.entities.get(at).map(|entity| &entity.content);
         content.is_some_and(|it| it.disposition.is_none() && it.file_name.is_none())
