@@ -76,10 +76,11 @@ Environment:
 Signals:
   SIGINT, SIGTERM  end it: no new work; a message that is being handed to a server is
                    waited for, at most 20 seconds. A second signal ends it at once.
-  SIGHUP           reads the configuration file and the certificates again: `trust_ca` and
-                   `ehlo_name` hold at once, and all accounts connect anew. It also reads
-                   the files of --tls-cert and --tls-key, and the file (or credential) with
-                   the administrator's token again.
+  SIGHUP           reads the configuration file and the certificates again: `trust_ca`,
+                   `ehlo_name`, `mail_to_public_addresses_only` and
+                   `webhooks_to_private_addresses` hold at once, and all accounts connect
+                   anew. It also reads the files of --tls-cert and --tls-key, and the file
+                   (or credential) with the administrator's token again.
 
 Examples:
   postroom serve --data ./data

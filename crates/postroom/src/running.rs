@@ -114,11 +114,11 @@ impl Running {
     pub(crate) fn reload(&mut self, arguments: &ServeArguments) {
         self.certificates.iter().for_each(Certificates::reload);
         let read = Setup::of(arguments).and_then(|read| {
-            let (trust_ca, ehlo_name) = (read.trust_ca.clone(), read.ehlo_name.clone());
-            let setup = Setup { trust_ca, ehlo_name, ..self.setup.clone() };
-            Ok((setup.in_force(&self.configured.configuration, Some(&self.store))?, read))
+            let setup = self.setup.dialing_as(&read);
+            let in_force = setup.in_force(&self.configured.configuration, Some(&self.store))?;
+            Ok((in_force, setup, read))
         });
-        let (in_force, setup) = match read {
+        let (in_force, setup, read) = match read {
             Ok(read) => read,
             Err(error) => {
                 let error = format!("{error:#}");
@@ -130,22 +130,27 @@ impl Running {
             let (blobs, rest) = (setup.blobs.clone(), setup.rest.clone());
             let rest = (setup.listen.clone(), rest);
             let node = (setup.instance.clone(), setup.standby);
-            (setup.data.clone(), setup.database.clone(), rest, blobs, setup.feed, node)
+            let database = (setup.database.clone(), setup.database_password_file.clone());
+            (setup.data.clone(), database, rest, blobs, setup.feed, node)
         };
-        if kept(&setup) != kept(&self.setup) {
+        if kept(&read) != kept(&self.setup) {
             tracing::warn!(
-                "SIGHUP: the instance, `data`, `database`, `blobs`, `feed_…`, `listen`, `tls_…`, \
+                "SIGHUP: the instance, `data`, `database…`, `blobs`, `feed_…`, `listen`, `tls_…`, \
                  `cors_origin`, `trusted_proxy` and `requests_per_second` change only with a \
                  restart"
             );
         }
         let trust_ca = setup.trust_ca.as_deref().unwrap_or(Path::new("-")).display().to_string();
         let ehlo_name = in_force.redial.dialing.ehlo_name.clone();
+        let mail_to_public_addresses_only = in_force.redial.outgoing.mail_to_public_only;
+        let webhooks_to_private_addresses = in_force.redial.outgoing.webhooks_to_private_addresses;
         self.node.dial_by(in_force.redial);
-        (self.setup.trust_ca, self.setup.ehlo_name) = (setup.trust_ca, setup.ehlo_name);
+        self.setup = setup;
         tracing::info!(
             trust_ca,
             ehlo_name,
+            mail_to_public_addresses_only,
+            webhooks_to_private_addresses,
             "SIGHUP: settings were read again, and all accounts connect again"
         );
     }

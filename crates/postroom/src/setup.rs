@@ -103,10 +103,20 @@ impl Setup {
         })
     }
 
+    /// These settings with those of `read` that hold at once: how connections are made.
+    pub(crate) fn dialing_as(&self, read: &Self) -> Self {
+        Self {
+            trust_ca: read.trust_ca.clone(),
+            ehlo_name: read.ehlo_name.clone(),
+            mail_to_public_addresses_only: read.mail_to_public_addresses_only,
+            webhooks_to_private_addresses: read.webhooks_to_private_addresses,
+            ..self.clone()
+        }
+    }
+
     /// What is in force: a setting of the configuration of all instances, or the one of the
     /// arguments and the file, with the certificates that the file has now. `store` opens the
-    /// password
-    /// of the proxy. `None`: it is not open yet, and nothing is connected to but the database.
+    /// password of the proxy. `None`: it is not open yet, and nothing is connected to but the database.
     ///
     /// # Errors
     ///
@@ -147,5 +157,39 @@ impl Setup {
             requests_per_second: per_second.or(self.rest.requests_per_second),
             log_level: configuration.log_level().map(str::parse).transpose()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: ServeArguments,
+    }
+
+    #[test]
+    fn what_is_read_again_holds_for_all_that_connects_and_for_nothing_else() {
+        let line = Line::parse_from(["postroom", "--data", "d", "--ehlo-name", "a.test"]);
+        let present = Setup::of(&line.serve).unwrap();
+        let read = Setup {
+            ehlo_name: Some("b.test".to_owned()),
+            mail_to_public_addresses_only: true,
+            webhooks_to_private_addresses: true,
+            listen: "127.0.0.1:1".to_owned(),
+            ..present.clone()
+        };
+        let merged = present.dialing_as(&read);
+        let redial = merged.in_force(&Configuration::default(), None).unwrap().redial;
+        assert!(redial.outgoing.mail_to_public_only);
+        assert!(redial.outgoing.webhooks_to_private_addresses);
+        assert_eq!(redial.dialing.ehlo_name, "b.test");
+        assert_eq!(merged.listen, present.listen);
+        // A hole that was closed may also be opened again.
+        let back = merged.dialing_as(&present);
+        assert!(!back.mail_to_public_addresses_only && !back.webhooks_to_private_addresses);
     }
 }
