@@ -61,6 +61,27 @@ impl Store {
         Ok(())
     }
 
+    /// Sets the token of a name in a domain, if that has none. Gives whether it was set: of several
+    /// processes that do so at once, one does.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn token_make(
+        &self,
+        domain: &Domain,
+        name: &str,
+        token: &SecretString,
+    ) -> Result<bool, Error> {
+        let hash = self.inner.keys.token_hash(token.expose_secret()).to_vec();
+        let put = "INSERT INTO \"token\" (\"hash\", \"domain\", \"name\") VALUES ($1, $2, $3)
+            ON CONFLICT (\"domain\", \"name\") DO NOTHING";
+        let put = Statement::new(put).bind(hash).bind(domain.as_str()).bind(name);
+        let put = self.write_at_need(vec![put]).await?;
+        self.inner.database.ring(Topic::Tokens);
+        Ok(put.first().is_some_and(|put| put.changed > 0))
+    }
+
     /// Whether a name in a domain has a token.
     ///
     /// # Errors
@@ -217,6 +238,24 @@ mod tests {
         }
         let sql = "SELECT CAST(CAST(xmin AS TEXT) AS BIGINT) FROM \"token\"";
         store.read(Statement::new(sql)).await.unwrap()[0].whole(0).unwrap()
+    }
+
+    #[on_both]
+    async fn of_two_who_make_the_token_of_a_name_one_does() {
+        let (_directory, store) = store().await;
+        let domain = Domain::default_domain();
+        let (first, second) = (SecretString::from("first"), SecretString::from("second"));
+        let made = tokio::join!(
+            store.token_make(&domain, "admin", &first),
+            store.token_make(&domain, "admin", &second)
+        );
+        let made = [made.0.unwrap(), made.1.unwrap()];
+        let mut valid = vec![];
+        for token in ["first", "second"] {
+            valid.push(store.token_verify(token).await.unwrap().is_some());
+        }
+        assert_eq!(made.to_vec(), valid, "who is told so has the token");
+        assert_eq!(valid.iter().filter(|is_valid| **is_valid).count(), 1);
     }
 
     #[on_both]

@@ -33,14 +33,27 @@ pub(crate) async fn ensure(
         return Ok(());
     }
     let token = postroom_store::random_token();
+    let file = data.join(TOKEN_FILE);
     if arguments.log_json {
-        let file = data.join(TOKEN_FILE);
         data::write_secret(&file, &token)?;
+    }
+    let made = store.token_make(&domain, "admin", &token).await;
+    // If nobody knows what came of it, the file may have the token.
+    let is_other = !matches!(made, Ok(true) | Err(postroom_store::Error::OutcomeUnknown));
+    if is_other && arguments.log_json {
+        std::fs::remove_file(&file).with_context(|| file.display().to_string())?;
+    }
+    if !made.context("administrator's token")? {
+        tracing::info!(
+            "another process of this database has made the administrator's token at this moment: \
+             its output, or its file `{TOKEN_FILE}`, has it"
+        );
+        return Ok(());
+    }
+    if arguments.log_json {
         let file = file.display().to_string();
         tracing::warn!(file, "an administrator's token was made: read it there, delete the file");
-    }
-    store.token_set(&domain, "admin", &token).await.context("administrator's token")?;
-    if !arguments.log_json {
+    } else {
         let shown = token.expose_secret();
         logging::announce(false, &format!("administrator's token, shown this once: {shown}"));
     }

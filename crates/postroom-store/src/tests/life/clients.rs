@@ -81,6 +81,7 @@ pub(super) async fn read(world: &World) {
     news_of_one_that_changes_often(world, ids[0]).await;
     let token = SecretString::from("a token of a client, long enough for all");
     store.token_set(domain, "client", &token).await.unwrap();
+    assert!(!store.token_make(domain, "client", &token).await.unwrap());
     assert!(store.token_exists(domain, "client").await.unwrap());
     store.token_verify("another token of a client, long enough").await.unwrap();
 }
