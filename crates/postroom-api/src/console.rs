@@ -46,6 +46,7 @@ use axum::http::Method;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
+use axum::response::Redirect;
 use axum::response::Response;
 use axum::routing::get;
 use axum::routing::post;
@@ -59,8 +60,8 @@ const CONFIG: &str = "/rest/v1/config";
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(overview))
-        .route("/sign-in", post(sign_in))
-        .route("/sign-out", post(sign_out))
+        .route("/sign-in", get(home).post(sign_in))
+        .route("/sign-out", get(home).post(sign_out))
         .route("/configuration", get(configuration).post(change))
         .route("/versions", get(versions))
         .route("/versions/{version}", get(version).post(bring_back))
@@ -112,6 +113,11 @@ async fn overview(request: Request) -> Result<Response, Problem> {
 }
 
 /// Signs in with a token, if the interface takes it.
+/// Where a browser goes that opens the address of a form once more.
+async fn home() -> Redirect {
+    Redirect::to("/")
+}
+
 async fn sign_in(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (parts, sent) = form(&app, request).await?;
     let token = field(&sent, "token").trim().to_owned();

@@ -88,7 +88,8 @@ pub(crate) fn odd_secrets(json: &Json, place: &str, problems: &mut Vec<Invalid>)
 }
 
 /// Puts the former secrets in the place of masks. Items of a list are the same if they have the
-/// same `name`, or, without a name, if they are shown in the same way.
+/// same `name`, or, without a name, if they are shown in the same way. An item in the place of one
+/// whose name is gone is that one with a new name.
 pub(crate) fn unmask(
     json: &mut Json,
     former: Option<&Json>,
@@ -102,9 +103,12 @@ pub(crate) fn unmask(
         }
         Json::Array(items) => {
             let former = former.and_then(Json::as_array);
+            let names: Vec<_> = items.iter().map(|it| name_of(it).map(str::to_owned)).collect();
             for (at, item) in items.iter_mut().enumerate() {
-                let same = former
-                    .and_then(|former| same_item(former, item).or(shown_alike(former, item, at)));
+                let same = former.and_then(|former| {
+                    let same = same_item(former, item).or(shown_alike(former, item, at));
+                    same.or_else(|| renamed(former, &names, at))
+                });
                 unmask(item, same, &format!("{place}[{at}]"), problems);
             }
         }
@@ -137,10 +141,24 @@ fn unmask_members(
     }
 }
 
+fn name_of(item: &Json) -> Option<&str> {
+    item.get("name").and_then(Json::as_str)
+}
+
 /// The item of a list that has the same name.
 pub(crate) fn same_item<'a>(items: &'a [Json], item: &Json) -> Option<&'a Json> {
-    let name = item.get("name").and_then(Json::as_str)?;
-    items.iter().find(|other| other.get("name").and_then(Json::as_str) == Some(name))
+    let name = name_of(item)?;
+    items.iter().find(|other| name_of(other) == Some(name))
+}
+
+/// The former item at a place whose name no item has now. `names` are the present ones. `None`: the
+/// item there has no new name.
+fn renamed<'a>(former: &'a [Json], names: &[Option<String>], at: usize) -> Option<&'a Json> {
+    let (name, before) = (names.get(at)?.as_deref()?, former.get(at)?);
+    let was = name_of(before)?;
+    let is_gone = names.iter().all(|name| name.as_deref() != Some(was));
+    let is_new = former.iter().all(|other| name_of(other) != Some(name));
+    (is_gone && is_new).then_some(before)
 }
 
 /// The item of a list that is shown as this one, whose place is `at`. Of several, it is the one at
@@ -211,6 +229,29 @@ mod tests {
         assert_eq!(sent["roles"][0]["peers"][0], peers[1]);
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert_eq!(problems[0].property, "roles[0].peers[1].secret");
+    }
+
+    #[test]
+    fn an_item_that_gets_another_name_keeps_its_secrets() {
+        let of = |names: [&str; 2]| json!([{"name": names[0], "password": "1"}, {"name": names[1], "password": "2"}]);
+        let former = of(["a", "b"]);
+        #[rustfmt::skip]
+        let table = [
+            // the names that are sent, how many secrets are not known
+            (["a", "c"], 0),
+            (["c", "d"], 0),
+            (["b", "a"], 0),
+            // It is at the place of one that is still there.
+            (["b", "c"], 1),
+        ];
+        for (names, want) in table {
+            let (mut sent, mut problems) = (masked(&of(names)), vec![]);
+            unmask(&mut sent, Some(&former), "", &mut problems);
+            assert_eq!(problems.len(), want, "{names:?}: {problems:?}");
+        }
+        let mut sent = masked(&of(["a", "c"]));
+        unmask(&mut sent, Some(&former), "", &mut vec![]);
+        assert_eq!(sent, of(["a", "c"]));
     }
 
     #[test]

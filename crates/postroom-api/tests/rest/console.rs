@@ -109,6 +109,9 @@ async fn the_form_changes_what_it_shows_and_keeps_the_rest() {
             ("do", action),
         ]
     };
+    // Whoever opens the address of a form comes to the application.
+    let opened = server.anonymous("GET", "/sign-in").send().await.unwrap().status();
+    assert!(opened.is_success() || opened.is_redirection(), "{opened}");
     // A name that is wrong is told at its field, and nothing is lost of what was entered.
     let refused = send(&server, "/configuration", &entered("1", "2", "save")).await;
     assert_eq!(refused.status, 422);
