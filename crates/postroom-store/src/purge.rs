@@ -94,6 +94,8 @@ impl Store {
                     Ok(()) => true,
                     // It is being sent.
                     Err(Error::Condition(Failed::Sending | Failed::Crowded)) => false,
+                    // Its row is damaged, and stays. The others are deleted.
+                    Err(Error::Damaged { .. }) => false,
                     Err(Error::Condition(Failed::Exists { .. })) => {
                         tracing::warn!(
                             %account,

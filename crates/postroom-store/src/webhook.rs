@@ -102,7 +102,16 @@ impl Store {
         );
         let rows = self.read(Statement::new(sql).of_class(&*class)).await?;
         self.keys_learn(&rows).await?;
-        rows.iter().map(|row| self.webhook_row(&class, row)).collect()
+        let mut found = vec![];
+        for row in &rows {
+            match self.webhook_row(&class, row) {
+                Ok(webhook) => found.push(webhook),
+                // Its row is damaged. The others go on.
+                Err(Error::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
     }
 
     /// One webhook of a domain, enabled or not.

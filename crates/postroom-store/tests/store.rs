@@ -1085,6 +1085,15 @@ async fn a_damaged_row_keeps_no_other_from_its_turn() {
     spoil(builtin::ACCOUNTS, other.into()).await;
     let accounts = store.account_list().await.unwrap();
     assert_eq!(accounts.iter().map(|row| row.account.id).collect::<Vec<_>>(), [account.into()]);
+    // Webhooks: the other one is told.
+    let mut hooks = vec![];
+    for _ in 0..2 {
+        let hook = json!({"url": "https://receiver.test/", "enabled": true});
+        hooks.push(fixture.create(builtin::WEBHOOKS, hook).await.id);
+    }
+    spoil(builtin::WEBHOOKS, hooks[0]).await;
+    let told = store.webhook_list_enabled().await.unwrap();
+    assert_eq!(told.iter().map(|one| one.webhook.id).collect::<Vec<_>>(), [hooks[1]]);
     assert!(store.damage().await.unwrap().is_some());
 }
 
