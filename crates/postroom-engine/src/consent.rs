@@ -164,7 +164,9 @@ impl OAuthConsents {
         let consents = self.clone();
         let task = self.shared.asking().spawn(async move { consents.give(&state, code).await });
         task.await.unwrap_or_else(|error| {
-            Err(ConsentError::Provider(format!("a task of Postroom failed: {error}")))
+            tracing::error!(%error, "a consent was not ended, which is a fault of Postroom");
+            let text = "Postroom failed while it asked the provider: please report it";
+            Err(ConsentError::Provider(text.to_owned()))
         })
     }
 

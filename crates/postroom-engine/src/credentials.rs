@@ -8,6 +8,7 @@ use crate::account::Account;
 use crate::account::ServerKind;
 use postroom_model::AccountId;
 use postroom_model::Domain;
+use postroom_model::builtin::names;
 use postroom_model::fingerprint;
 use postroom_model::oauth::TokenSlot;
 use postroom_net::Credentials;
@@ -86,6 +87,15 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     }
 }
 
+/// Who has a secret.
+fn whose(property: &str) -> &'static str {
+    if [names::PRIVATE_KEY, names::CLIENT_SECRET].contains(&property) {
+        "the OAuth app"
+    } else {
+        "the account"
+    }
+}
+
 /// Why there is no login. The texts are shown to people, so they must not contain secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
@@ -94,8 +104,9 @@ pub enum CredentialError {
     Missing,
     /// It is stored, but cannot be decrypted.
     #[error(
-        "the stored `{property}` of the account cannot be decrypted, so nothing was sent to the \
-         server: save `{property}` again"
+        "the stored `{property}` of {} cannot be decrypted, so nothing was sent to the server: \
+         save `{property}` again",
+        whose(property)
     )]
     Unreadable {
         /// The property that holds it.

@@ -42,7 +42,10 @@ pub enum Error {
         count: Option<u32>,
     },
     /// The server lists no mailbox, or not all that it had.
-    #[error("the server lists no mailbox, or not all: the folders stay as they are")]
+    #[error(
+        "the server lists no mailbox, or not all that it had. The folders stay as they are, and \
+         Postroom asks again later. If this stays, ask its operator why this login sees no mailboxes"
+    )]
     NoMailbox,
     /// Fetched messages are no longer accepted, because recording has ended. That error says why.
     #[error("the fetched messages could not be stored")]

@@ -20,6 +20,7 @@ use postroom_imap::ImapConnection;
 use postroom_imap::ImapDeadlines;
 use postroom_imap::ImapLimits;
 use postroom_imap::ImapOptions;
+use postroom_model::builtin::names;
 use postroom_net::Credentials;
 use postroom_net::DialLog;
 use postroom_net::Dialer;
@@ -235,10 +236,10 @@ impl AccountVerifier {
             });
         }
         let own = row.secrets.smtp_password.as_ref().filter(|_| kind == ServerKind::Smtp);
+        let property = if own.is_some() { names::SMTP_PASSWORD } else { names::PASSWORD };
         let sealed = own.or(row.secrets.password.as_ref()).ok_or(CredentialError::Missing)?;
         let opened = sealed.open();
-        let secret = opened
-            .map_err(|source| CredentialError::Unreadable { property: "password", source })?;
+        let secret = opened.map_err(|source| CredentialError::Unreadable { property, source })?;
         let is_oauth = server.login.is_oauth;
         let secret = if is_oauth { Secret::OAuth2(secret) } else { Secret::Password(secret) };
         Ok(Credentials { login: server.login.name.clone(), secret })

@@ -369,7 +369,11 @@ async fn write_file(
         FileAt::Attachment(index) => files.attachments.get(index),
     };
     let Some(row) = row else {
-        return Err(Error::Compose("a file of the message is gone".to_owned()));
+        return Err(Error::Compose(
+            "a file of the message was deleted while it was composed: upload it again, then set \
+             `sending`"
+                .to_owned(),
+        ));
     };
     let mut lines = Base64Lines::default();
     let mut encoded = vec![];
