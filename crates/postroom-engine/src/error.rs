@@ -44,7 +44,7 @@ pub enum Error {
     /// The server lists no mailbox, or not all that it had.
     #[error(
         "the server lists no mailbox, or not all that it had. The folders stay as they are, and \
-         Postroom asks again later. If this stays, ask its operator why this login sees no mailboxes"
+         Postroom asks again later. If this stays, ask its operator why this login sees none"
     )]
     NoMailbox,
     /// Fetched messages are no longer accepted, because recording has ended. That error says why.
