@@ -204,6 +204,7 @@ impl ColumnReader {
             let pause = again.unwrap_or(PAGE_AGE_MAX);
             let has_pages = again.is_some() || self.has_pages();
             tokio::select! {
+                biased;
                 () = self.listener.rung() => again = Some(AGAIN),
                 () = tokio::time::sleep(pause), if has_pages => {
                     again = again.map(|again| again * 2).filter(|again| *again <= AGAIN_MAX);
