@@ -49,7 +49,6 @@ use axum::response::IntoResponse;
 use axum::response::Redirect;
 use axum::response::Response;
 use axum::routing::get;
-use axum::routing::post;
 use serde_json::Value as Json;
 use serde_json::json;
 
