@@ -110,6 +110,7 @@ impl Setup {
             ehlo_name: read.ehlo_name.clone(),
             mail_to_public_addresses_only: read.mail_to_public_addresses_only,
             webhooks_to_private_addresses: read.webhooks_to_private_addresses,
+            autoconfig_lookups: read.autoconfig_lookups,
             ..self.clone()
         }
     }
