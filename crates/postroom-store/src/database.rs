@@ -3,8 +3,7 @@
 //! A statement is portable SQL with `$1 … $n` and its bound values. A batch is a list of statements
 //! that commits or fails as one. There are no interactive transactions. A statement of a batch may
 //! have a condition: a query must find a row ([`Statement::assert`]), or a change must change a row
-//! ([`Statement::must_change`]). If a condition does not hold, the batch fails with
-//! [`Error::Condition`], which names it.
+//! ([`Statement::must_change`]). Otherwise the batch fails with [`Error::Condition`], its name.
 
 use crate::batch_change::BatchChange;
 use crate::bell::Listener;
@@ -142,11 +141,9 @@ pub struct Statement {
     pub must: Option<Must>,
     /// Reading ends after the row with which the answer exceeds this size.
     pub bytes_max: usize,
-    /// Reading fails with [`Error::TooSlow`] if it takes longer. `None`: no limit. A query with a
-    /// limit never delays one without.
+    /// Reading fails with [`Error::TooSlow`] if it takes longer. `None`: no limit.
     pub within: Option<Duration>,
-    /// Whether it searches texts or JSON. With a limit of time, it never delays statements that do
-    /// not.
+    /// Whether it searches texts or JSON. Then it delays no statement that does not.
     pub searches: bool,
     /// The definition of a class that it was built with. `None`: it depends on none.
     pub class: Option<ClassRevision>,
@@ -225,8 +222,7 @@ impl Statement {
         self
     }
 
-    /// Says which change it belongs to. The place of the change in its batch is bound as the last
-    /// value.
+    /// Says which change it belongs to. Its place in the batch is bound as the last value.
     #[must_use]
     pub(crate) fn of_change(mut self, change: BatchChange) -> Self {
         self.change = Some(change);

@@ -77,6 +77,7 @@ impl Store {
         let put = "INSERT INTO \"token\" (\"hash\", \"domain\", \"name\") VALUES ($1, $2, $3)
             ON CONFLICT (\"domain\", \"name\") DO NOTHING";
         let put = Statement::new(put).bind(hash).bind(domain.as_str()).bind(name);
+        let put = put.in_domain(domain);
         let put = self.write_at_need(vec![put]).await?;
         self.inner.database.ring(Topic::Tokens);
         Ok(put.first().is_some_and(|put| put.changed > 0))
