@@ -78,6 +78,7 @@ use postroom_store::Bearer;
 use postroom_store::EntityPlace;
 use postroom_store::Error;
 use postroom_store::Failed;
+use postroom_store::ScanMeter;
 use postroom_store::Store;
 use std::sync::Arc;
 
@@ -192,8 +193,9 @@ async fn answer(
         headers.remove(header::RANGE);
     }
     let (scans, limits) = (Arc::clone(&app.scans), Arc::clone(&app.limits));
-    let by = ListedBy { token: format!("{} {name}", domain.as_str()), limits };
-    let app = App { store, ..app };
+    let (token, meter) = (format!("{} {name}", domain.as_str()), ScanMeter::default());
+    let app = App { store: store.measured_by(&meter), ..app };
+    let by = ListedBy { token, limits, meter };
     if !matches!(verb, Verb::Patch | Verb::Claim | Verb::Nack) {
         claim_token::none(&headers)?;
     }

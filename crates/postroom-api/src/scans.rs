@@ -1,14 +1,16 @@
 //! Scans: a token whose lists take too long must wait.
 //!
-//! A token may have one slow list running all the time. Each slow list adds its time to what the
-//! token owes, and each second pays one second of it. If a token owes too much, its lists are
-//! refused until enough is paid. Single entities and changes are never refused.
+//! A token may have one slow list running all the time. Each slow list adds the time that the
+//! database worked for it to what the token owes, and each second pays one second of it. If a token
+//! owes too much, its lists are refused until enough is paid. Waiting for a turn costs nothing.
+//! Single entities and changes are never refused.
 
 use crate::limits::Limits;
 use crate::problem::Problem;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
+use postroom_store::ScanMeter;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -29,6 +31,8 @@ pub(crate) struct ListedBy {
     pub token: String,
     /// The limits of the interface.
     pub limits: Arc<Limits>,
+    /// Measures what the database does for the request.
+    pub meter: ScanMeter,
 }
 
 /// How much time a token owes, and when this was computed.
@@ -49,15 +53,16 @@ struct RunningList<'a> {
     scans: &'a Scans,
     token: &'a str,
     slow_from: Duration,
-    begin: Instant,
+    meter: &'a ScanMeter,
+    /// What was measured before the list.
+    before: Duration,
 }
 
 impl Drop for RunningList<'_> {
     fn drop(&mut self) {
-        let now = Instant::now();
-        let took = now.saturating_duration_since(self.begin);
+        let took = self.meter.taken().saturating_sub(self.before);
         if took >= self.slow_from {
-            self.scans.add(self.token, took, now);
+            self.scans.add(self.token, took, Instant::now());
         }
     }
 }
@@ -70,14 +75,14 @@ impl Scans {
     /// 429 with `Retry-After`; those of the list.
     pub(crate) async fn list<T>(
         &self,
-        ListedBy { token, limits }: &ListedBy,
+        ListedBy { token, limits, meter }: &ListedBy,
         list: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T, Problem> {
-        let begin = Instant::now();
-        if let Some(wait) = self.wait(token, limits.slow_lists_max, begin) {
+        if let Some(wait) = self.wait(token, limits.slow_lists_max, Instant::now()) {
             return Err(too_many(wait.as_secs() + 1));
         }
-        let _running = RunningList { scans: self, token, slow_from: limits.slow_list_from, begin };
+        let (slow_from, before) = (limits.slow_list_from, meter.taken());
+        let _running = RunningList { scans: self, token, slow_from, meter, before };
         list.await
     }
 
@@ -131,5 +136,19 @@ mod tests {
         // Whoever owes nothing is forgotten.
         scans.add("another", Duration::from_secs(1), at(2000));
         assert_eq!(scans.tokens.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_waits_for_its_turn_costs_nothing() {
+        let (scans, meter) = (Scans::default(), ScanMeter::default());
+        let by = ListedBy { token: "one".to_owned(), limits: Arc::default(), meter };
+        for _ in 0..10 {
+            let list = async {
+                tokio::time::sleep(Duration::from_secs(100)).await;
+                Ok(())
+            };
+            scans.list(&by, list).await.unwrap();
+        }
+        assert!(scans.tokens.lock().unwrap().is_empty());
     }
 }

@@ -18,6 +18,7 @@ use crate::keyring::KeyNumber;
 pub(crate) use crate::lock::Lock;
 use crate::nul::without_nul;
 pub use crate::room::Room;
+use crate::scan_meter::ScanMeter;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::EntityId;
@@ -145,6 +146,8 @@ pub struct Statement {
     pub within: Option<Duration>,
     /// Whether it searches texts or JSON. Then it delays no statement that does not.
     pub searches: bool,
+    /// What measures its work. `None`: nobody asks.
+    pub(crate) meter: Option<ScanMeter>,
     /// The definition of a class that it was built with. `None`: it depends on none.
     pub class: Option<ClassRevision>,
     /// The domain in which it makes something, which must not be erased.
@@ -169,6 +172,7 @@ impl Statement {
             bytes_max: usize::MAX,
             within: None,
             searches: false,
+            meter: None,
             class: None,
             domain: None,
             keys: vec![],

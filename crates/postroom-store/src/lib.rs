@@ -52,6 +52,8 @@ mod lock;
 
 mod room;
 
+mod scan_meter;
+
 mod full_text_dialect;
 
 mod dialect;
@@ -462,6 +464,7 @@ pub use reseal::Resealed;
 pub use retention::Expired;
 pub use retention::Expiring;
 pub use retention::ExpiryPage;
+pub use scan_meter::ScanMeter;
 pub use sealed::Sealed;
 pub use sealed::SecretMark;
 pub use source_key::SourceKey;

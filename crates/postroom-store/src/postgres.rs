@@ -61,6 +61,8 @@ use crate::postgres::patience::AnswerPatience;
 use crate::postgres::session::RECOVERED;
 use crate::postgres::sessions::SessionUse;
 use crate::postgres::sessions::Sessions;
+use crate::scan_meter::RunningScan;
+use crate::scan_meter::ScanMeter;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -268,7 +270,11 @@ impl PostgresShared {
             Some(left) => tokio::time::timeout(left, got).await.unwrap_or(Err(Error::TooSlow)),
         };
         let mut used = used.map_err(Failing::Refused)?;
+        let scan = statement.meter.as_ref().map(ScanMeter::begin);
         let read = session::read(&mut used.connection, statement, left).await;
+        if matches!(read, Ok(_) | Err(Failing::Refused(_))) {
+            scan.map(RunningScan::end);
+        }
         if matches!(read, Err(Failing::Outdated(_))) {
             used.connection.forget();
         }

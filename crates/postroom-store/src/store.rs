@@ -40,6 +40,7 @@ use crate::object_place;
 use crate::object_place::ObjectsHeld;
 use crate::objects::ObjectsAccess;
 use crate::poll_times::Unwritten;
+use crate::scan_meter::ScanMeter;
 use crate::seq;
 use crate::set_up;
 use crate::work::Work;
@@ -81,6 +82,8 @@ pub struct Store {
     pub(crate) lease: Option<Arc<Lease>>,
     /// The entities that this clone may read and change. `None`: all.
     pub(crate) reach: Option<Arc<RightReach>>,
+    /// What measures the work of queries through this clone. `None`: nobody asks.
+    pub(crate) meter: Option<ScanMeter>,
 }
 
 #[derive(Debug)]
@@ -184,6 +187,7 @@ impl Store {
             modifier: Modifier::System,
             lease: None,
             reach: None,
+            meter: None,
         };
         store.classes_used().await?;
         store.blob_sweep().await?;
@@ -214,7 +218,7 @@ impl Store {
     #[must_use]
     pub fn of_client(&self, name: &str) -> Self {
         let modifier = Modifier::Client(name.into());
-        Self { inner: Arc::clone(&self.inner), modifier, lease: None, reach: None }
+        Self { inner: Arc::clone(&self.inner), modifier, lease: None, reach: None, meter: None }
     }
 
     /// The same store for work that a client asked for. The feed says that the client made the
@@ -222,6 +226,12 @@ impl Store {
     #[must_use]
     pub fn on_behalf_of(&self, name: &str) -> Self {
         Self { modifier: Modifier::Client(name.into()), ..self.clone() }
+    }
+
+    /// The same store, whose queries with a limit of time are measured by `meter`.
+    #[must_use]
+    pub fn measured_by(self, meter: &ScanMeter) -> Self {
+        Self { meter: Some(meter.clone()), ..self }
     }
 
     /// Checks that the database answers reads and writes, and has room.
@@ -266,6 +276,8 @@ impl Store {
     /// does not exist any more, it fails with [`Failed::OtherClasses`].
     pub(crate) async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
         let class = statement.class.clone();
+        let meter = self.meter.clone().filter(|_| statement.within.is_some());
+        let statement = Statement { meter, ..statement };
         let read = self.inner.database.read(statement).await;
         self.of_present(read, class.as_slice()).await
     }
@@ -294,7 +306,7 @@ impl Store {
 
     /// The store of these parts, for periodic work.
     pub(crate) fn of_inner(inner: Arc<Inner>) -> Self {
-        Self { inner, modifier: Modifier::System, lease: None, reach: None }
+        Self { inner, modifier: Modifier::System, lease: None, reach: None, meter: None }
     }
 
     /// Writes, if there is space.

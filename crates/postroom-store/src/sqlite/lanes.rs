@@ -16,6 +16,8 @@ use crate::clock::Clock;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::scan_meter::RunningScan;
+use crate::scan_meter::ScanMeter;
 use crate::sqlite::connection::connect;
 use crate::sqlite::patience::Patience;
 use crate::sqlite::statement;
@@ -188,7 +190,9 @@ impl Reader {
             return;
         }
         self.patience.begin(if slower.is_some() { Some(QUICK) } else { left });
+        let scan = question.statement.meter.as_ref().map(ScanMeter::begin);
         let ran = statement::run(&self.connection, &question.statement);
+        scan.map(RunningScan::end);
         match (ran, slower) {
             (Err(Error::TooSlow), Some(slower)) => {
                 // If the slow lane has ended, `reply` is dropped, and the answer is
