@@ -65,7 +65,7 @@ impl Caller {
     /// 403 if it may read none.
     pub(crate) fn reads_some(self, classes: &[Arc<Class>]) -> Result<Bearer, Problem> {
         if readable(&self.0.rights, classes).is_empty() {
-            let detail = "this token lacks the right `read` for every class";
+            let detail = "this token may read the entities of no class, and this needs the right `read` for one";
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
         }
         Ok(self.0)
@@ -94,7 +94,7 @@ pub(crate) fn administrates(domain: &Domain, what: &str) -> Result<(), Problem> 
         return Ok(());
     }
     let detail = format!(
-        "{what} to all domains: only tokens of the domains `default` and `master` may change it"
+        "{what} to all domains: only tokens of the domains `default` and `master` may do this"
     );
     Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
 }

@@ -129,6 +129,8 @@ mod wanted;
 
 mod right_reach;
 
+mod right_vain;
+
 mod socket_call;
 
 pub use address_rules::AddressRules;
@@ -219,6 +221,7 @@ pub use recipient_state::RecipientState;
 pub use right_action::RightAction;
 pub use right_reach::RightReach;
 pub use right_reach::right_problems;
+pub use right_vain::rights_in_vain;
 pub use rights::ADMINISTRATOR;
 pub use rights::GrantedRight;
 pub use rights::MissingRight;

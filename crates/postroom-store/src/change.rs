@@ -169,7 +169,11 @@ impl Store {
         let changed = client::changed(class, current, sent);
         let mut changes =
             changed.map_err(|problems| Error::Condition(Failed::Invalid { problems }))?;
-        let problems = self.wanted_problems(class, &client::after(current, &changes));
+        let after = client::after(current, &changes);
+        let mut problems = self.wanted_problems(class, &after);
+        if changes.contains_key(names::RIGHTS) {
+            problems.extend(self.given_in_vain(domain, class, &after));
+        }
         if !problems.is_empty() {
             return Err(Error::Condition(Failed::Invalid { problems }));
         }

@@ -100,6 +100,8 @@ impl Store {
             let of_files: Vec<_> = files.iter().map(|file| file.property.as_str()).collect();
             problems.extend(client::files_problems(class, &of_files));
             problems.extend(self.wanted_problems(class, entity));
+            problems.extend(self.given_in_vain(domain, class, entity));
+            problems.extend(self.born_expired(class, entity));
             problems.extend(domain_row::place_problem(domain, class));
             if !problems.is_empty() {
                 return Err(Error::Condition(Failed::Invalid { problems }));

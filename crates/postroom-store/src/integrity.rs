@@ -17,6 +17,7 @@ use postroom_model::MessageState;
 use postroom_model::OAuthAppId;
 use postroom_model::ProfileId;
 use postroom_model::Rights;
+use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
@@ -26,6 +27,7 @@ use postroom_model::builtin::TOKENS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::builtin::names;
 use postroom_model::right_problems;
+use postroom_model::rights_in_vain;
 use postroom_model::webhook_problems;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -188,6 +190,29 @@ impl Store {
                 .unwrap_or_default(),
             _ => vec![],
         }
+    }
+
+    /// What is given in vain to a token. Nothing for other classes. Rights that a token has already
+    /// may come to be in vain when a class is deleted.
+    pub(crate) fn given_in_vain(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        token: &Entity,
+    ) -> Vec<Invalid> {
+        if class.classname != TOKENS {
+            return vec![];
+        }
+        let rights = Rights::of_token(token);
+        rights.map(|it| rights_in_vain(&it, domain, &self.classes())).unwrap_or_default()
+    }
+
+    /// Why a new token would never be valid. `None`: it is, or is no token.
+    pub(crate) fn born_expired(&self, class: &Class, token: &Entity) -> Option<Invalid> {
+        let ends = token.text(names::EXPIRES_AT).filter(|_| class.classname == TOKENS)?;
+        let ends_ms = Timestamp::parse(ends).ok()?.as_ms();
+        let reason = "is in the past, so the token would never be valid";
+        (ends_ms <= self.clock().now_ms()).then(|| Invalid::new(names::EXPIRES_AT, reason))
     }
 
     /// Gives a message the account of its folder when it has none of its own. `before` is the

@@ -216,3 +216,28 @@ async fn what_may_not_be_read_is_reached_by_no_way_round() {
     claim(json!({"lease": 60, "set": {"subject": "mine"}})).await.expect(403);
     claim(json!({"lease": 60})).await.expect(200);
 }
+
+#[on_both]
+async fn rights_that_can_never_be_used_are_not_given() {
+    let server = Server::start().await;
+    let read = json!({"actions": ["read"], "classes": [MESSAGES]});
+    let (path, _) = token(&server, &json!({"name": "good", "rights": [read]})).await;
+    let of = |actions: Json, classes: Json| json!({"actions": actions, "classes": classes});
+    for (rights, place) in [
+        (json!([of(json!(["change"]), json!([MESSAGES]))]), "rights[0].classes[0]"),
+        (json!([read, of(json!(["read"]), json!(["*", "email/Nope"]))]), "rights[1].classes[1]"),
+    ] {
+        let new = json!({"name": "vain", "rights": rights});
+        for (method, path, sent) in
+            [("POST", TOKENS, &new), ("PATCH", path.as_str(), &json!({"rights": rights}))]
+        {
+            let problem = server.send(method, path, sent).await.expect(422);
+            assert_eq!(problem["errors"][0]["property"], place, "{method} {problem}");
+        }
+    }
+    let late = json!({"name": "late", "role": "reader", "expiresAt": "2020-01-01T00:00:00Z"});
+    let problem = server.send("POST", TOKENS, &late).await.expect(422);
+    assert_eq!(problem["errors"][0]["property"], "expiresAt", "{problem}");
+    // A token that there is may end at once.
+    server.send("PATCH", &path, &json!({"expiresAt": "2020-01-01T00:00:00Z"})).await.expect(200);
+}
