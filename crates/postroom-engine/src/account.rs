@@ -124,6 +124,8 @@ pub(crate) struct Account {
     pub dialing: u64,
     /// Whether a login at its servers ever succeeded.
     pub was_let_in: bool,
+    /// The property of the profile whose value is not understood. Nothing connects then.
+    pub unusable: Option<&'static str>,
     /// The fingerprints that its servers' certificates must have. Empty: any trusted certificate.
     pub fingerprints: Vec<[u8; fingerprint::OCTETS]>,
     /// The oldest version of TLS that is used with them.
@@ -203,6 +205,7 @@ impl Account {
             state: text(names::STATE).unwrap_or_default().to_owned(),
             dialing: 0,
             was_let_in: text(names::LAST_CONNECTED_AT).is_some(),
+            unusable: unusable(profile),
             fingerprints: profile
                 .text(names::TLS_FINGERPRINT)
                 .and_then(|text| fingerprint::parse(text).ok())
@@ -297,7 +300,7 @@ impl Account {
             && self.message_bytes_max() == other.message_bytes_max()
             && self.mailboxes_max() == other.mailboxes_max()
             && self.dialing == other.dialing
-            && self.fingerprints == other.fingerprints
+            && (self.unusable, &self.fingerprints) == (other.unusable, &other.fingerprints)
             && self.tls_minimum == other.tls_minimum
             && self.client_id == other.client_id
             && self.proxy == other.proxy
@@ -324,6 +327,24 @@ impl Account {
             && self.options == other.options
             && self.folders == other.folders
     }
+}
+
+/// The property of a profile whose value is not understood. REST takes no such value, so it is
+/// damaged, or of a later version.
+fn unusable(profile: &Entity) -> Option<&'static str> {
+    let text = |name| profile.text(name);
+    let is_odd = [
+        (
+            names::TLS_FINGERPRINT,
+            text(names::TLS_FINGERPRINT).map(fingerprint::parse).is_some_and(|read| read.is_err()),
+        ),
+        (
+            names::TLS_MINIMUM,
+            text(names::TLS_MINIMUM).is_some_and(|it| !["1.2", "1.3"].contains(&it)),
+        ),
+        (names::PROXY, ProfileProxy::parse(text(names::PROXY)).is_err()),
+    ];
+    is_odd.into_iter().find(|(_, is_odd)| *is_odd).map(|(name, _)| name)
 }
 
 impl Consent {
@@ -420,6 +441,7 @@ mod tests {
     fn a_profile_says_which_tls_and_which_words_about_us() {
         let usual = of_profile(json!({"imapHost": "a.test"}));
         assert_eq!((usual.tls_minimum, usual.client_id), (TlsMinimum::V1_2, None));
+        assert_eq!(usual.unusable, None);
         let own = json!({"imapHost": "a.test", "tlsMinimum": "1.3", "clientId": {"name": "ACME"}});
         let own = of_profile(own);
         let field = ClientIdField { name: "name".to_owned(), text: "ACME".to_owned() };
@@ -515,5 +537,19 @@ mod tests {
             ];
             assert_eq!(got, *want, "change {at}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_demand_that_is_not_understood_is_never_taken_for_none() {
+        let (_directory, shared) = crate::fixture::shared().await;
+        for (name, value) in
+            [("tlsFingerprint", "sha512:00"), ("tlsMinimum", "1.4"), ("proxy", "tor://a:1")]
+        {
+            let account = of_profile(json!({"imapHost": "a.test", name: value}));
+            let refused = shared.mail_dialer(&account).await.map(drop).unwrap_err().to_string();
+            assert!(refused.contains(&format!("`{name}` of the profile")), "{refused}");
+        }
+        let usual = of_profile(json!({"imapHost": "a.test", "tlsMinimum": "1.2"}));
+        assert!(shared.mail_dialer(&usual).await.is_ok());
     }
 }

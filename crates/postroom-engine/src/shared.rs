@@ -175,6 +175,12 @@ impl Shared {
         &self,
         account: &Account,
     ) -> Result<Dialer, postroom_net::Error> {
+        if let Some(name) = account.unusable {
+            let reason = format!(
+                "`{name}` of the profile has a value that is not understood, so nothing connects: save `{name}` again"
+            );
+            return Err(postroom_net::Error::Trust { reason });
+        }
         let now = self.dialing.now();
         let dialer = now.dialing.dialer.pinned(&account.fingerprints)?;
         let dialer = dialer.tls_from(account.tls_minimum)?;

@@ -47,14 +47,14 @@ fn unknown(right: &GrantedRight, name: &str, classes: &[Arc<Class>]) -> Option<S
 /// Why a right is in vain that only some domains use.
 fn of_another_domain(name: &str, domain: &Domain) -> Option<String> {
     let administers = Domain::of_the_start().contains(domain);
-    (!administers && [CONFIGURATION, DOMAINS].contains(&name)).then(|| {
-        format!("`{name}` is read only by tokens of the domains `default` and `master`")
-    })
+    (!administers && [CONFIGURATION, DOMAINS].contains(&name))
+        .then(|| format!("`{name}` is read only by tokens of the domains `default` and `master`"))
 }
 
 /// Why actions are in vain whose answers tell of entities, if no right lets read any of them.
 fn unread(right: &GrantedRight, name: &str, all: &[GrantedRight]) -> Option<String> {
-    let action = right.actions.iter().find(|action| **action != RightAction::Read && action.tells())?;
+    let action =
+        right.actions.iter().find(|action| **action != RightAction::Read && action.tells())?;
     let reads = |right: &GrantedRight| {
         right.actions.contains(&RightAction::Read)
             && right.classes.iter().any(|other| may_meet(name, other))
