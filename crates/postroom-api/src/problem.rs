@@ -306,6 +306,7 @@ impl From<postroom_store::Error> for Problem {
             Error::Closed
             | Error::NotLeading
             | Error::Unreachable { .. }
+            | Error::NotLetIn { .. }
             | Error::Objects { .. } => {
                 Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str())
             }

@@ -110,9 +110,10 @@ impl From<postroom_store::Error> for Error {
 /// What a failure of the store means for mail. The cause follows.
 fn stored(error: &postroom_store::Error) -> String {
     use postroom_store::Error::Full;
+    use postroom_store::Error::NotLetIn;
     use postroom_store::Error::Objects;
     use postroom_store::Error::Unreachable;
-    if matches!(error, Full | Unreachable { .. } | Objects { .. }) {
+    if matches!(error, Full | Unreachable { .. } | NotLetIn { .. } | Objects { .. }) {
         return format!("new mail stays at its server, and mail to be sent waits, because {error}");
     }
     "Postroom cannot read or write its data, so new mail stays at its server, and mail to be sent \

@@ -33,6 +33,12 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The server of the database answers, and does not let Postroom in. Nothing was done.
+    #[error("the server of the database does not let Postroom in, and nothing was done: {reason}")]
+    NotLetIn {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The connection to the database was lost at the end of a change, and the database could not
     /// be asked since.
     #[error(

@@ -6,13 +6,22 @@ use crate::database::Database;
 use crate::database::Statement;
 use crate::error::Error;
 
+/// Whether a database has data of Postroom.
+///
+/// # Errors
+///
+/// If the database fails.
+pub async fn has_data(database: &dyn Database) -> Result<bool, Error> {
+    Ok(!columns::of_table(database, "owner").await?.is_empty())
+}
+
 /// Checks that a database has data, and that no process uses it.
 ///
 /// # Errors
 ///
 /// If it has none, a process uses it, or the database fails.
 pub async fn nobody_uses(database: &dyn Database) -> Result<(), Error> {
-    if columns::of_table(database, "owner").await?.is_empty() {
+    if !has_data(database).await? {
         return Err(Error::Moved { reason: "there is no data in this database" });
     }
     unused(database).await

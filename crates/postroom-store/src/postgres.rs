@@ -116,8 +116,8 @@ impl PostgresDatabase {
     ///
     /// # Errors
     ///
-    /// [`Error::Unreachable`] when the server is not there or refuses the login;
-    /// [`Error::DatabaseAddress`] when it is not one that the store works with.
+    /// [`Error::Unreachable`] when the server is not there; [`Error::NotLetIn`] when it refuses the
+    /// login; [`Error::DatabaseAddress`] when it is not one that the store works with.
     pub async fn open(config: PostgresConfig) -> Result<Arc<dyn Database>, Error> {
         let sessions = Arc::new(Sessions::new(config));
         let used = sessions.get(SessionUse::Point).await?;

@@ -37,7 +37,14 @@ const LISTED: u32 = 1_000;
 /// Copies a data directory into one file.
 pub(crate) async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
-    let BackupArguments { data, to, without_key, key } = arguments;
+    let BackupArguments { data, to, without_key, database, key } = arguments;
+    ensure!(
+        database.is_none(),
+        "PostgreSQL has tools of its own: `pg_dump --format=custom --file {} DATABASE`, which may run \
+         at any time. Keep the file `key` of the data directory beside it. After pg_restore, \
+         `postroom restore --database` makes the copy usable",
+        to.display()
+    );
     check_there(&data)?;
     ensure!(!to.exists(), "{} is there already; give the backup another name", to.display());
     let key = key_command::master_key(&key).await?;

@@ -318,6 +318,9 @@ pub(crate) struct BackupArguments {
     /// key elsewhere: without it, the backup cannot be restored.
     #[arg(long)]
     pub without_key: bool,
+    /// A database of PostgreSQL, of which this command makes no backup.
+    #[arg(long, hide = true)]
+    pub database: Option<String>,
     /// Where the master key comes from.
     #[command(flatten)]
     pub key: MasterKeyArguments,

@@ -120,17 +120,37 @@ pub(crate) async fn run(arguments: MoveArguments) -> anyhow::Result<()> {
         (MoveEnd::Sqlite(directory), _) => {
             format!("from now on: postroom serve --data {}", directory.display())
         }
-        (MoveEnd::Postgres(_), Some(directory)) => format!(
-            "from now on: postroom serve --data {} --database with this place. The key stays in \
-             the directory: without it, the database is of no use",
-            directory.display()
+        (MoveEnd::Postgres(address), Some(directory)) => format!(
+            "from now on: postroom serve --data {} --database {}. The key stays in the directory: \
+             without it, the database is of no use",
+            directory.display(),
+            without_password(address)
         ),
-        (MoveEnd::Postgres(_), None) => {
-            "from now on: postroom serve with --database and this place, and the same key"
-                .to_owned()
-        }
+        (MoveEnd::Postgres(address), None) => format!(
+            "from now on: postroom serve --database {}, with the same key",
+            without_password(address)
+        ),
     });
+    if let MoveEnd::Sqlite(directory) = &from {
+        say(&format!(
+            "{} still has all data of before. Postroom uses it no more: delete it when you need \
+             no way back",
+            directory.join(DATABASE_FILE).display()
+        ));
+    }
     Ok(())
+}
+
+/// The address of a database as it may be shown.
+fn without_password(address: &str) -> String {
+    // Parameters may have a password, too.
+    let address = address.split('?').next().unwrap_or_default();
+    let Some((login, place)) = address.rsplit_once('@') else {
+        return address.to_owned();
+    };
+    let begin = login.find("://").map_or(0, |at| at + 3);
+    let user = login.get(begin..).unwrap_or_default().split(':').next().unwrap_or_default();
+    format!("{}{user}@{place}", login.get(..begin).unwrap_or_default())
 }
 
 /// The key of the data, and the directory that has it; `None`: the key was given.
@@ -171,4 +191,22 @@ fn take_key(directory: &Path, from: Option<&Path>) -> anyhow::Result<()> {
     let is_same = read(&there)?.expose_secret() == key.expose_secret();
     ensure!(is_same, "{} is the key of other data", there.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        #[rustfmt::skip]
+        let table = [
+            ("postgresql://u:p@w@db.example:5432/a?password=x", "postgresql://u@db.example:5432/a"),
+            ("postgres://u@db/a",                               "postgres://u@db/a"),
+            ("postgresql://db/a?password=x",                    "postgresql://db/a"),
+        ];
+        for (address, want) in table {
+            assert_eq!(without_password(address), want);
+        }
+    }
 }

@@ -132,7 +132,7 @@ pub(crate) fn says_undone(error: &tokio_postgres::Error) -> bool {
 
 /// What to do when the server does not accept the login.
 const LOGIN: &str = "; check the user in the address of the database, and its password \
-                     (POSTROOM_DATABASE_PASSWORD)";
+                     (POSTROOM_DATABASE_PASSWORD or --database-password-file)";
 
 /// Why no connection could be made.
 pub(crate) fn unreachable(error: &tokio_postgres::Error) -> Error {
@@ -143,10 +143,11 @@ pub(crate) fn unreachable(error: &tokio_postgres::Error) -> Error {
     let advice = match error.code() {
         Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => LOGIN,
         Some(&SqlState::INVALID_CATALOG_NAME) => "; make this database first, or name another",
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => "; let this user connect to the database",
         None if reason.contains("password missing") => LOGIN,
-        Some(_) | None => "",
+        Some(_) | None => return Error::Unreachable { reason },
     };
-    Error::Unreachable { reason: format!("{reason}{advice}") }
+    Error::NotLetIn { reason: format!("{reason}{advice}") }
 }
 
 fn is_of_connection(error: &tokio_postgres::Error) -> bool {

@@ -149,6 +149,7 @@ pub(super) fn again(error: &Error) -> Error {
         Error::Condition(_)
         | Error::Closed
         | Error::Unreachable { .. }
+        | Error::NotLetIn { .. }
         | Error::Objects { .. }
         | Error::ObjectsLeftAlone
         | Error::ObjectsConfig { .. }
