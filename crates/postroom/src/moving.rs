@@ -141,16 +141,21 @@ pub(crate) async fn run(arguments: MoveArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The address of a database as it may be shown.
+/// The address of a database as it may be shown: without a password, and without parameters, which
+/// may have one. If it is not clear where a password is, nothing but the scheme is shown.
 fn without_password(address: &str) -> String {
-    // Parameters may have a password, too.
-    let address = address.split('?').next().unwrap_or_default();
-    let Some((login, place)) = address.rsplit_once('@') else {
-        return address.to_owned();
-    };
-    let begin = login.find("://").map_or(0, |at| at + 3);
-    let user = login.get(begin..).unwrap_or_default().split(':').next().unwrap_or_default();
-    format!("{}{user}@{place}", login.get(..begin).unwrap_or_default())
+    let (scheme, rest) = address.split_once("://").unwrap_or(("postgresql", address));
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let path = path.split('?').next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((login, host)) => {
+            let user = login.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}@{host}{path}")
+        }
+        None if rest.contains('@') => format!("{scheme}://…"),
+        None => format!("{scheme}://{authority}{path}"),
+    }
 }
 
 /// The key of the data, and the directory that has it; `None`: the key was given.
@@ -204,6 +209,8 @@ mod tests {
             ("postgresql://u:p@w@db.example:5432/a?password=x", "postgresql://u@db.example:5432/a"),
             ("postgres://u@db/a",                               "postgres://u@db/a"),
             ("postgresql://db/a?password=x",                    "postgresql://db/a"),
+            ("postgresql://u:p?w@db/a",                         "postgresql://…"),
+            ("postgresql://db/a?password=x@y",                  "postgresql://…"),
         ];
         for (address, want) in table {
             assert_eq!(without_password(address), want);
