@@ -177,7 +177,8 @@ impl Shared {
     ) -> Result<Dialer, postroom_net::Error> {
         if let Some(name) = account.unusable {
             let reason = format!(
-                "`{name}` of the profile has a value that is not understood, so nothing connects: save `{name}` again"
+                "`{name}` of the profile has a value that is not understood, so nothing connects: \
+                 save `{name}` again"
             );
             return Err(postroom_net::Error::Trust { reason });
         }

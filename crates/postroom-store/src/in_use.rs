@@ -11,7 +11,7 @@ use crate::error::Error;
 /// # Errors
 ///
 /// If the database fails.
-pub async fn has_data(database: &dyn Database) -> Result<bool, Error> {
+pub async fn is_filled(database: &dyn Database) -> Result<bool, Error> {
     Ok(!columns::of_table(database, "owner").await?.is_empty())
 }
 
@@ -21,7 +21,7 @@ pub async fn has_data(database: &dyn Database) -> Result<bool, Error> {
 ///
 /// If it has none, a process uses it, or the database fails.
 pub async fn nobody_uses(database: &dyn Database) -> Result<(), Error> {
-    if !has_data(database).await? {
+    if !is_filled(database).await? {
         return Err(Error::Moved { reason: "there is no data in this database" });
     }
     unused(database).await

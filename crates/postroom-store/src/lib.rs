@@ -393,7 +393,7 @@ pub use file::NewFile;
 pub use file_change::Replace;
 pub use file_page::ListedFile;
 pub use full_text::WordsLeft;
-pub use in_use::has_data;
+pub use in_use::is_filled;
 pub use in_use::nobody_uses;
 pub use job::Job;
 pub use job::JobCounts;

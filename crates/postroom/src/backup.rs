@@ -40,8 +40,8 @@ pub(crate) async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
     let BackupArguments { data, to, without_key, database, key } = arguments;
     ensure!(
         database.is_none(),
-        "PostgreSQL has tools of its own: `pg_dump --format=custom --file {} DATABASE`, which may run \
-         at any time. Keep the file `key` of the data directory beside it. After pg_restore, \
+        "PostgreSQL has tools of its own: `pg_dump --format=custom --file {} DATABASE`, which may \
+         run at any time. Keep the file `key` of the data directory beside it. After pg_restore, \
          `postroom restore --database` makes the copy usable",
         to.display()
     );

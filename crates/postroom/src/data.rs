@@ -28,7 +28,7 @@ use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Work;
-use postroom_store::has_data;
+use postroom_store::is_filled;
 use postroom_store::nobody_uses;
 use postroom_store::objects_place;
 use secrecy::ExposeSecret;
@@ -177,7 +177,7 @@ pub(crate) async fn open_postgres(
     let has_key = master_key.is_some() || data.join(KEY_FILE).exists();
     // A new key would open nothing there.
     ensure!(
-        has_key || !has_data(database.as_ref()).await.context("--database")?,
+        has_key || !is_filled(database.as_ref()).await.context("--database")?,
         "the data of this database needs its key, and {} has none: copy the file `key` of the data \
          directory with which it was used before, or give it with --master-key-file",
         data.display()

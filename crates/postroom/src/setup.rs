@@ -117,7 +117,8 @@ impl Setup {
 
     /// What is in force: a setting of the configuration of all instances, or the one of the
     /// arguments and the file, with the certificates that the file has now. `store` opens the
-    /// password of the proxy. `None`: it is not open yet, and nothing is connected to but the database.
+    /// password of the proxy. `None`: it is not open yet, and nothing is connected to but the
+    /// database.
     ///
     /// # Errors
     ///
