@@ -65,7 +65,7 @@ impl Caller {
     /// 403 if it may read none.
     pub(crate) fn reads_some(self, classes: &[Arc<Class>]) -> Result<Bearer, Problem> {
         if readable(&self.0.rights, classes).is_empty() {
-            let detail = "this needs the right `read` for some class, and this token has none";
+            let detail = "this token lacks the right `read` for any class";
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
         }
         Ok(self.0)
