@@ -77,6 +77,17 @@ pub(crate) struct LateResult {
     pub end: Option<EpochEnd>,
 }
 
+impl LateResult {
+    /// Notes it in what is known of its mailbox. Gives whether the message came.
+    pub(crate) fn note(&mut self, known: &mut Known) -> bool {
+        known.plan.back(self.key, self.asked);
+        known.looked_elsewhere(self.end.take());
+        let came = self.asked == FetchedAlone::Came;
+        known.actions.are_open |= came;
+        came
+    }
+}
+
 /// The messages of one account that are fetched alone.
 #[derive(Debug, Default)]
 pub(crate) struct Alone {

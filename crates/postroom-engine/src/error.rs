@@ -76,6 +76,13 @@ impl Error {
         if let Self::Source(error) = self { Some(error.meaning.failure) } else { None }
     }
 
+    /// Whether the database of ours cannot be used, whoever asks it.
+    #[must_use]
+    pub(crate) fn is_of_database(&self) -> bool {
+        use postroom_store::Error as Of;
+        matches!(self, Self::Store(Of::Full | Of::Unreachable { .. } | Of::OutcomeUnknown))
+    }
+
     /// Whether the source refused the request, and still answers other requests.
     #[must_use]
     pub(crate) fn is_refusal(&self) -> bool {

@@ -46,6 +46,8 @@ pub(crate) struct DatabaseTrouble {
     pub loses_answer: AtomicBool,
     /// How many batches are committed before the database ends.
     pub batches_left: AtomicU64,
+    /// Whether it cannot be reached.
+    pub is_away: AtomicBool,
     /// The database without trouble.
     database: Arc<dyn Database>,
 }
@@ -64,12 +66,27 @@ struct TroubledDatabase {
     trouble: Arc<DatabaseTrouble>,
 }
 
+impl TroubledDatabase {
+    fn away<T: Send + 'static>(&self) -> Option<Answer<T>> {
+        let away = || Err(Error::Unreachable { reason: "it is away".to_owned() });
+        let is_away = self.trouble.is_away.load(Ordering::Relaxed);
+        is_away.then(|| -> Answer<T> { Box::pin(async move { away() }) })
+    }
+}
+
 impl DatabaseFront for TroubledDatabase {
     fn behind(&self) -> &dyn Database {
         self.database.as_ref()
     }
 
+    fn check(&self) -> Answer<()> {
+        self.away().unwrap_or_else(|| self.database.check())
+    }
+
     fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
+        if let Some(away) = self.away() {
+            return away;
+        }
         let one_less = |left: u64| left.checked_sub(1);
         let left = &self.trouble.batches_left;
         if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
@@ -100,7 +117,9 @@ pub(crate) async fn shared_with_trouble() -> (TempDir, Arc<Shared>, Arc<Database
     let database = SqliteDirectory::open(directory.path(), 1, clock.clone()).unwrap();
     let (loses_answer, batches_left) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
     let itself: Arc<dyn Database> = Arc::clone(&database) as Arc<dyn Database>;
-    let trouble = Arc::new(DatabaseTrouble { loses_answer, batches_left, database: itself });
+    let is_away = AtomicBool::new(false);
+    let trouble = DatabaseTrouble { loses_answer, batches_left, is_away, database: itself };
+    let trouble = Arc::new(trouble);
     let database = Arc::new(TroubledDatabase { database, trouble: Arc::clone(&trouble) });
     let classes = builtin::classes().unwrap();
     let (work, member) = (Work::Threads, Member::alone());

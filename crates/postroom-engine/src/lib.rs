@@ -54,6 +54,8 @@ mod lanes;
 
 pub mod shared;
 
+mod store_away;
+
 mod journal;
 
 mod report;

@@ -20,7 +20,6 @@ use crate::pool::Purpose;
 use crate::receive;
 use crate::receive::Left;
 use crate::receive::known::Known;
-use crate::receive::plan::FetchedAlone;
 use crate::receive::turn::Turn;
 use crate::report::Reporter;
 use crate::report::State;
@@ -28,6 +27,7 @@ use crate::report::Trouble;
 use crate::shared::Shared;
 use crate::source::contract::Connector;
 use crate::source::contract::Source;
+use crate::store_away::GoesOn;
 use crate::surveys::Surveys;
 use crate::worn::Rest;
 use crate::worn::Round;
@@ -79,14 +79,14 @@ pub(crate) async fn run<C: Connector>(
     };
     loop {
         let mut account = Arc::clone(&setup.borrow_and_update());
-        let (until, is_idle) = match receiver.attend(&mut account, &mut setup).await {
+        let (goes_on, is_idle) = match receiver.attend(&mut account, &mut setup).await {
             Ok(Ended::Worn) => continue,
             Ok(Ended::Reconfigured) => {
                 receiver.begin_anew(setup.borrow().logs_in_like(&account));
                 continue;
             }
-            Ok(Ended::Idle(until)) => (until, true),
-            Err(Error::Superseded | Error::OtherClasses) => (Instant::now() + CHANGED_AGAIN, false),
+            Ok(Ended::Idle(until)) => (GoesOn::At(until), true),
+            Err(Error::Superseded | Error::OtherClasses) => (GoesOn::later(CHANGED_AGAIN), false),
             Err(error) => (receiver.failed(&error.told_by(&account)).await, false),
         };
         loop {
@@ -109,7 +109,7 @@ pub(crate) async fn run<C: Connector>(
                         break;
                     }
                 }
-                () = tokio::time::sleep_until(until) => break,
+                () = goes_on.wait(&receiver.shared) => break,
             }
         }
     }
@@ -170,14 +170,18 @@ impl<C: Connector> Receiver<C> {
         self.alerts.hear(account, self.pool.take_alerts());
     }
 
-    /// Reports an error and says when to try again.
-    async fn failed(&mut self, error: &Error) -> Instant {
+    /// Reports an error and says when to try again. While the database is away, nothing can be
+    /// reported.
+    async fn failed(&mut self, error: &Error) -> GoesOn {
+        if let Some(goes_on) = GoesOn::after(error, &self.shared).await {
+            return goes_on;
+        }
         if std::mem::take(&mut self.has_progressed) {
             self.attempts.has_progressed();
         }
         let failed = self.attempts.failed(&self.shared, error, self.surveys.has_listed());
         self.reporter.receiving(failed.state, failed.trouble).await;
-        Instant::now() + failed.delay
+        GoesOn::later(failed.delay)
     }
 
     /// Surveys and polls over one connection, until it ends or the account changes. `account` is
@@ -330,14 +334,9 @@ impl<C: Connector> Receiver<C> {
     }
 
     /// Notes the result of a message that was fetched on a connection of its own.
-    fn alone_ended(&mut self, ended: alone::LateResult) {
-        if let Some(known) = self.known.get_mut(&ended.folder) {
-            known.plan.back(ended.key, ended.asked);
-            known.looked_elsewhere(ended.end);
-            if ended.asked == FetchedAlone::Came {
-                known.actions.are_open = true;
-                self.polls.visited(ended.folder, Visit::good(true));
-            }
+    fn alone_ended(&mut self, mut ended: alone::LateResult) {
+        if self.known.get_mut(&ended.folder).is_some_and(|known| ended.note(known)) {
+            self.polls.visited(ended.folder, Visit::good(true));
         }
     }
 
@@ -374,7 +373,7 @@ impl<C: Connector> Receiver<C> {
             return Err(error);
         }
         known.look_closely();
-        if matches!(error, Error::OtherClasses) {
+        if error.is_of_database() || matches!(error, Error::OtherClasses) {
             return Err(error);
         }
         self.alone.lateness.ended(&error, is_blamed);

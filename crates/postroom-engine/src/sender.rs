@@ -17,6 +17,7 @@ use crate::send::kept::Kept;
 use crate::send::kept::Ready;
 use crate::send::orphaned;
 use crate::send::pace::Pace;
+use crate::send::pause;
 use crate::send::pause::Pause;
 use crate::send::prepare;
 use crate::send::suspect::AboutAccount;
@@ -26,6 +27,7 @@ use crate::send::transmit;
 use crate::send::transmit::HandedOver;
 use crate::send::verdict;
 use crate::shared::Shared;
+use crate::store_away::GoesOn;
 use postroom_smtp::LoginRefusal;
 use postroom_smtp::Reply;
 use postroom_store::Claimed;
@@ -64,7 +66,7 @@ pub(crate) async fn run(
             former = Arc::clone(&account);
         }
         let wait = match sender.work(&account).await {
-            Ok(next) => next,
+            Ok(next) => GoesOn::At(next),
             Err(error) => sender.failed(&account, &error).await,
         };
         tokio::select! {
@@ -74,13 +76,11 @@ pub(crate) async fn run(
             changed = setup.changed() => if changed.is_err() {
                 break;
             },
-            () = tokio::time::sleep_until(wait) => {}
+            () = wait.wait(&sender.shared) => {}
         }
     }
     sender.kept.close().await;
-    while sender.held.write().await.is_err() && !sender.shared.store.is_deposed() {
-        tokio::time::sleep(STORE_AGAIN).await;
-    }
+    sender.held.write_at_last(STORE_AGAIN).await;
 }
 
 struct Sender {
@@ -315,11 +315,17 @@ impl Sender {
         self.reporter.sending(None).await;
     }
 
-    /// Reports what is wrong with the account's server, and says when to try again.
-    async fn failed(&mut self, account: &Account, error: &Error) -> Instant {
+    /// Reports what is wrong with the account's server, and says when to try again. While the
+    /// database is away, nothing can be reported.
+    async fn failed(&mut self, account: &Account, error: &Error) -> GoesOn {
         if matches!(error, Error::Superseded | Error::OtherClasses) {
             self.is_recovered &= matches!(error, Error::Superseded);
-            return Instant::now() + STORE_AGAIN;
+            return GoesOn::later(STORE_AGAIN);
+        }
+        if let Some(goes_on) = GoesOn::after(error, &self.shared).await {
+            self.kept.lose();
+            self.is_recovered = false;
+            return goes_on;
         }
         if !matches!(error, Error::Limited { .. }) {
             self.kept.lose();
@@ -341,7 +347,7 @@ impl Sender {
         } else {
             self.pause = Some(pause);
         }
-        until
+        GoesOn::At(until)
     }
 
     /// Postpones all due deliveries without a connection, unless a person has to act first.
@@ -377,11 +383,7 @@ impl Sender {
         self.pause = None;
         self.pace = Pace::default();
         self.suspect.accepted();
-        let hastened =
-            self.shared.store.delivery_hasten(account.id, self.shared.clock.now_ms()).await;
-        if let Err(error) = hastened {
-            tracing::error!(account = account.address, %error, "waiting messages are not made due");
-        }
+        pause::hasten(&self.shared, account).await;
     }
 
     async fn next(&mut self, account: &Account) -> Result<Instant, Error> {
@@ -401,6 +403,7 @@ mod tests {
     use super::*;
     use crate::fixture;
     use postroom_watch::Watched;
+    use std::sync::atomic::Ordering;
 
     #[tokio::test]
     async fn a_change_that_has_not_come_here_yet_is_not_asked_for_again_and_again() {
@@ -412,7 +415,39 @@ mod tests {
         let mut sender = Sender::new(shared, reporter, setup.subscribe(), stop);
         for error in [Error::Superseded, Error::OtherClasses] {
             let now = Instant::now();
-            assert!(sender.failed(&account, &error).await >= now + STORE_AGAIN, "{error}");
+            let goes_on = sender.failed(&account, &error).await;
+            let is_later = matches!(goes_on, GoesOn::At(at) if at >= now + STORE_AGAIN);
+            assert!(is_later, "{error}: {goes_on:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_away_is_no_failure_of_the_account() {
+        let (_directory, shared, trouble) = fixture::shared_with_trouble().await;
+        let account = Arc::new(fixture::account(&["a"]));
+        let reporter = Arc::new(Reporter::new(&shared.store, &account));
+        let setup = Watched::new(Arc::clone(&account));
+        let stop = CancellationToken::new();
+        let mut sender = Sender::new(Arc::clone(&shared), reporter, setup.subscribe(), stop);
+        let reason = "x".to_owned();
+        let error = Error::Store(postroom_store::Error::Unreachable { reason });
+        trouble.is_away.store(true, Ordering::Relaxed);
+        for _ in 0..5 {
+            let goes_on = sender.failed(&account, &error).await;
+            assert!(matches!(goes_on, GoesOn::WithStore), "{goes_on:?}");
+        }
+        assert_eq!(sender.failures, 0);
+        let waiting = {
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move { GoesOn::WithStore.wait(&shared).await })
+        };
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        trouble.is_away.store(false, Ordering::Relaxed);
+        // A delay that had doubled five times would be longer.
+        tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap().unwrap();
+        let goes_on = sender.failed(&account, &error).await;
+        assert!(matches!(goes_on, GoesOn::At(_)), "{goes_on:?}");
+        assert_eq!(sender.failures, 1);
     }
 }

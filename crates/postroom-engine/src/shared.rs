@@ -61,6 +61,8 @@ pub struct Shared {
     asking: TaskTracker,
     /// One permit: long lists of mailboxes are recorded one after another.
     long_surveys: Arc<Semaphore>,
+    /// Held by the one who asks whether the database is back.
+    pub(crate) asks_store: tokio::sync::Mutex<()>,
 }
 
 /// A list of more mailboxes is a long one.
@@ -110,6 +112,7 @@ impl Shared {
             pulse: Pulse::default(),
             long_surveys: Arc::new(Semaphore::new(1)),
             device_begun: Notify::new(),
+            asks_store: tokio::sync::Mutex::default(),
             dialing,
             asking,
             clock: store.clock().clone(),

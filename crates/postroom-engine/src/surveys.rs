@@ -71,7 +71,9 @@ impl Surveys {
                 self.last = Some(Visit::good(false).with_trouble(found.trouble));
                 Ok(Some(found.names))
             }
-            Err(error) if rest.blames(self.last.as_ref(), &error) => Err(error),
+            Err(error) if error.is_of_database() || rest.blames(self.last.as_ref(), &error) => {
+                Err(error)
+            }
             Err(error) => {
                 self.last = Some(Visit::bad_survey(self.last.as_ref(), shared, &error));
                 if leaves_others(&error) { Ok(None) } else { Err(error) }

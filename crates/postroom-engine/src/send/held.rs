@@ -21,6 +21,7 @@ use postroom_store::Error as StoreError;
 use postroom_store::Verdict;
 use postroom_watch::Watcher;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How an attempt ended, and when.
 struct Answered {
@@ -85,6 +86,14 @@ impl Held {
             }
         }
         Ok(())
+    }
+
+    /// Writes the held answers before an end, however long the store fails. A process that no
+    /// longer leads writes nothing more.
+    pub(crate) async fn write_at_last(&mut self, pause: Duration) {
+        while self.write().await.is_err() && !self.shared.store.is_deposed() {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 

@@ -113,3 +113,11 @@ impl Pause {
         Ok(shared.store.delivery_wait(account.id, wait, told).await?)
     }
 }
+
+/// Makes the waiting messages of an account due, because its server has changed.
+pub(crate) async fn hasten(shared: &Shared, account: &Account) {
+    let hastened = shared.store.delivery_hasten(account.id, shared.clock.now_ms()).await;
+    if let Err(error) = hastened {
+        tracing::error!(account = account.address, %error, "waiting messages are not made due");
+    }
+}
