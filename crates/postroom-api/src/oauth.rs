@@ -65,9 +65,8 @@ const WORDS_CHARS_MAX: usize = 300;
 ///
 /// # Errors
 ///
-/// 403 for a token that may not change accounts; 404 for an account that is not there; 409 without
-/// an engine, for an account without an app, or an app without what it needs; 422 for other
-/// parameters.
+/// 403 for a token that may not change accounts; 404 for an account that is not there; 409 for an
+/// account without an app, or an app without what it needs; 422 for other parameters.
 pub(crate) async fn start(
     State(app): State<App>,
     caller: Caller,

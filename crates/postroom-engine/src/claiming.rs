@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   without `set`   one transaction claims several; those that were claimed too often are changed
+//!                   (`claiming_together`)
 //!   with `set`      one transaction for each entity claims and changes it
 //! ```
 //! So whoever has the answer has the entities, and nobody sees an entity that is changed and not
@@ -12,7 +13,6 @@
 
 use crate::posted;
 use futures_util::StreamExt;
-use futures_util::TryStreamExt;
 use futures_util::stream;
 use postroom_model::ClaimToken;
 use postroom_model::Class;
@@ -40,11 +40,11 @@ use serde_json::Value as Json;
 use std::sync::Arc;
 
 /// How many entities are changed at once, so that one commit serves several.
-const AT_ONCE: usize = 16;
+pub(crate) const AT_ONCE: usize = 16;
 /// How often a change is tried when others change the same entity meanwhile.
-const TRIES_MAX: usize = 20;
+pub(crate) const TRIES_MAX: usize = 20;
 /// How many bytes of JSON the entities of one answer have, and one entity more.
-const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What a worker asks for.
 #[derive(Debug, Clone, Copy)]
@@ -99,52 +99,16 @@ impl Claiming<'_> {
         if self.set.is_some() {
             return self.run_changing(token).await;
         }
-        let (mut given, mut bytes, mut once) = (vec![], 0, self.once);
-        loop {
-            let query = self.rest(given.len());
-            let wanted = WantedClaim { once, ..self.wanted(&query, token) };
-            let claims = match query.limit {
-                0 => vec![],
-                _ => self.store.work_claim(self.domain, self.class, wanted).await?,
-            };
-            once = None;
-            if claims.is_empty() {
-                return Ok(given);
-            }
-            let before = given.len();
-            let settled = self.settle(&claims, &mut given, &mut bytes).await;
-            let is_full = bytes > ANSWER_BYTES_MAX;
-            // Claims that the answer does not have are no claims.
-            let is_given = |claim: &&WorkClaim| {
-                settled.is_ok() && given.iter().skip(before).any(|one| one.claim == **claim)
-            };
-            let undone: Vec<_> = match (&settled, is_full) {
-                (Ok(()), false) => vec![],
-                (Ok(()), true) => claims.iter().filter(|claim| !is_given(claim)).cloned().collect(),
-                (Err(_), _) => {
-                    let earlier = given.drain(..).map(|one| one.claim);
-                    earlier.chain(claims.iter().cloned()).collect()
-                }
-            };
-            if !undone.is_empty() {
-                let key = self.once.filter(|_| settled.is_err());
-                self.store.claims_undo(self.domain, self.class, &undone, key).await?;
-            }
-            settled?;
-            // What remains was claimed too often, or is gone: there may be others.
-            if is_full || given.len() - before == claims.len() {
-                return Ok(given);
-            }
-        }
+        self.run_together(token).await
     }
 
     /// The query for what is still wanted.
-    fn rest(&self, given_count: usize) -> Query {
+    pub(crate) fn rest(&self, given_count: usize) -> Query {
         let given_count = u32::try_from(given_count).unwrap_or(u32::MAX);
         Query { limit: self.query.limit.saturating_sub(given_count), ..self.query.clone() }
     }
 
-    fn wanted<'a>(&'a self, query: &'a Query, token: ClaimToken) -> WantedClaim<'a> {
+    pub(crate) fn wanted<'a>(&'a self, query: &'a Query, token: ClaimToken) -> WantedClaim<'a> {
         WantedClaim { query, token, by: self.by, lease_ms: self.lease_ms, once: self.once }
     }
 
@@ -279,80 +243,9 @@ impl Claiming<'_> {
         Some(filter.is_none_or(|filter| filter::matches(filter, entity, &|_, _| None)))
     }
 
-    /// Changes what was claimed, and adds what its worker gets to `given`.
-    async fn settle(
-        &self,
-        claims: &[WorkClaim],
-        given: &mut Vec<ClaimedEntity>,
-        bytes: &mut usize,
-    ) -> Result<(), Error> {
-        for some in claims.chunks(AT_ONCE) {
-            let mut all = vec![];
-            for claim in some {
-                all.push(Box::pin(self.one(claim)));
-            }
-            let all: Vec<_> = stream::iter(all).buffered(AT_ONCE).try_collect().await?;
-            for (claim, entity) in some.iter().zip(all) {
-                let Some(entity) = entity else { continue };
-                *bytes += Json::Object(entity.properties.clone()).to_string().len();
-                given.push(ClaimedEntity { entity, claim: claim.clone() });
-            }
-            if *bytes > ANSWER_BYTES_MAX {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Changes one entity that was claimed. `None`: its worker does not get it.
-    async fn one(&self, claim: &WorkClaim) -> Result<Option<Entity>, Error> {
-        let dead = self.dead_letter.filter(|dead| claim.claims > dead.claims_max);
-        for _ in 0..TRIES_MAX {
-            match self.attempt(claim, dead).await {
-                Ok(Updated::Done(entity)) => return Ok(Some(entity).filter(|_| dead.is_none())),
-                Ok(Updated::Missing) | Err(Error::Condition(Failed::ClaimLost)) => return Ok(None),
-                // It was changed meanwhile: look again.
-                Ok(Updated::Stale { .. }) => {}
-                Err(Error::Condition(Failed::OtherClasses)) => self.store.classes_refresh().await?,
-                Err(error) => return Err(of_entity(claim.entity, error)),
-            }
-        }
-        Err(Error::Condition(Failed::Crowded))
-    }
-
-    async fn attempt(
-        &self,
-        claim: &WorkClaim,
-        dead: Option<DeadLetter<'_>>,
-    ) -> Result<Updated, Error> {
-        let (store, set) = (self.store, dead.map(|dead| dead.set));
-        let then = if dead.is_some() { ClaimThen::Forgotten } else { ClaimThen::Stays };
-        let class = store.class(&self.class.classname);
-        let class = class.ok_or(Error::Condition(Failed::OtherClasses))?;
-        let place = EntityPlace::new(self.domain, &class, claim.entity);
-        let Some(current) = store.entity_get(self.domain, &class, claim.entity).await? else {
-            return Ok(Updated::Missing);
-        };
-        let changes = match set {
-            Some(set) => posted::changes(store, place, &current, set).await?,
-            None => Map::new(),
-        };
-        self.check(&client::after(&current, &changes), then)?;
-        if changes.is_empty() {
-            if then == ClaimThen::Forgotten {
-                store.claim_forget(place, claim.token).await?;
-            }
-            return Ok(Updated::Done(current));
-        }
-        let step = ClaimStep { token: claim.token, then };
-        let if_version = Some(current.version);
-        let terms = ChangeTerms { if_version, claim: Some(step), ..ChangeTerms::default() };
-        store.entity_update_on(place, &changes, terms).await
-    }
-
     /// Checks that the filter of the queue lets through what is to be claimed again, and nothing
     /// else. A filter that looks into other entities is not checked, because they may change.
-    fn check(&self, after: &Entity, then: ClaimThen) -> Result<(), Error> {
+    pub(crate) fn check(&self, after: &Entity, then: ClaimThen) -> Result<(), Error> {
         let Some(is_match) = self.lets_through(after) else {
             return Ok(());
         };
@@ -384,7 +277,7 @@ enum Taken {
 }
 
 /// An error of the change of an entity, with its id.
-fn of_entity(id: EntityId, error: Error) -> Error {
+pub(crate) fn of_entity(id: EntityId, error: Error) -> Error {
     let Error::Condition(Failed::Invalid { problems }) = error else {
         return error;
     };

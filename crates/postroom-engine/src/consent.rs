@@ -11,7 +11,7 @@
 //!
 //! Standards: RFC 6749 §4.1 (authorisation code), RFC 7636 (PKCE), RFC 9700 §2.1.
 
-use crate::shared::Shared;
+use crate::settings::CurrentDialing;
 use crate::token_found::login_of;
 use crate::token_request;
 use crate::token_request::FormFields;
@@ -35,14 +35,15 @@ use postroom_store::ConsentRequest;
 use postroom_store::EntityPlace;
 use postroom_store::OAuthAppRow;
 use postroom_store::Sealed;
+use postroom_store::Store;
 use postroom_store::Updated;
 use postroom_store::random_token;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use serde_json::Map;
 use serde_json::Value as Json;
-use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::task::TaskTracker;
 
 /// How long a person may take.
 const WITHIN: Duration = Duration::from_secs(15 * 60);
@@ -54,10 +55,13 @@ pub(crate) const NO_REFRESH_TOKEN: &str = "the provider gave no refresh token: l
     administrator of the OAuth app check whether it may ask for access while nobody is there \
     (offline)";
 
-/// Starts and finishes consents.
+/// Starts and finishes consents. Each process does so, whether its engine runs or not.
 #[derive(Debug, Clone)]
 pub struct OAuthConsents {
-    shared: Arc<Shared>,
+    store: Store,
+    dialing: CurrentDialing,
+    /// Questions for tokens that must not be ended.
+    asking: TaskTracker,
 }
 
 /// Where a person consents.
@@ -108,9 +112,18 @@ pub enum ConsentError {
 }
 
 impl OAuthConsents {
-    /// Those of an engine.
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    /// Those of a store. Providers are asked as `dialing` says at that moment.
+    pub(crate) fn new(store: Store, dialing: CurrentDialing, asking: TaskTracker) -> Self {
+        Self { store, dialing, asking }
+    }
+
+    /// Waits for the providers that were asked, within a limit. The answer may have the only token
+    /// that the provider will accept from now on.
+    pub(crate) async fn answered(&self, within: Duration) {
+        self.asking.close();
+        if tokio::time::timeout(within, self.asking.wait()).await.is_err() {
+            tracing::warn!("a provider of OAuth did not answer before the stop: begin again");
+        }
     }
 
     /// Begins a consent. One that was begun before for the same slot of the account is no longer
@@ -125,12 +138,12 @@ impl OAuthConsents {
         account: AccountId,
         slot: TokenSlot,
     ) -> Result<ConsentPage, ConsentError> {
-        let row = self.shared.store.account_find(account).await?;
+        let row = self.store.account_find(account).await?;
         let row = row.filter(|row| row.domain == *domain).ok_or(ConsentError::NoAccount)?;
         let unset = || ConsentError::Unset(format!("set `{}` of the account first", slot.app()));
         let app = app_of(&row, slot).ok_or_else(unset)?;
         let within = i64::try_from(WITHIN.as_millis()).unwrap_or(i64::MAX);
-        let until = Timestamp::from_ms(self.shared.clock.now_ms().saturating_add(within));
+        let until = Timestamp::from_ms(self.store.clock().now_ms().saturating_add(within));
         let request = ConsentRequest {
             domain: row.domain.clone(),
             account,
@@ -142,7 +155,7 @@ impl OAuthConsents {
         let state = random_token();
         let login = login_of(&row, slot);
         let url = page(&OAuthApp::of(&app.app), login, &state, &request.verifier)?;
-        match self.shared.store.consent_ask(&state, &request).await {
+        match self.store.consent_ask(&state, &request).await {
             Err(postroom_store::Error::Condition(postroom_store::Failed::NoAccount)) => {
                 Err(ConsentError::NoAccount)
             }
@@ -162,7 +175,7 @@ impl OAuthConsents {
         code: SecretString,
     ) -> Result<ConsentGiven, ConsentError> {
         let consents = self.clone();
-        let task = self.shared.asking().spawn(async move { consents.give(&state, code).await });
+        let task = self.asking.spawn(async move { consents.give(&state, code).await });
         task.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a consent was not ended, which is a fault of Postroom");
             let text = "Postroom failed while it asked the provider: please report it";
@@ -181,9 +194,9 @@ impl OAuthConsents {
 
     /// Uses a state up. Of two who bring the same, one gets it.
     async fn take(&self, state: &SecretString) -> Result<ConsentRequest, ConsentError> {
-        let taken = self.shared.store.consent_take(state.expose_secret()).await?;
+        let taken = self.store.consent_take(state.expose_secret()).await?;
         let taken = taken.ok_or(ConsentError::Unknown)?;
-        let is_late = taken.until.as_ms() < self.shared.clock.now_ms();
+        let is_late = taken.until.as_ms() < self.store.clock().now_ms();
         if is_late { Err(ConsentError::Late) } else { Ok(taken) }
     }
 
@@ -193,7 +206,7 @@ impl OAuthConsents {
         code: SecretString,
     ) -> Result<ConsentGiven, ConsentError> {
         let request = self.take(state).await?;
-        let row = self.shared.store.account_find(request.account).await?;
+        let row = self.store.account_find(request.account).await?;
         let row = row.filter(|row| row.domain == request.domain).ok_or(ConsentError::OtherApp)?;
         let app = app_of(&row, request.slot).filter(|it| OAuthAppId::of(it.app.id) == request.app);
         let app = app.ok_or(ConsentError::OtherApp)?;
@@ -202,8 +215,8 @@ impl OAuthConsents {
         let grant = Grant::Code { code, verifier: request.verifier.clone(), redirect_uri };
         let client_secret = app.client_secret.as_ref().map(Sealed::open).transpose()?;
         let asked = TokenRequest { app: &oauth, client_secret, grant };
-        let redial = self.shared.redial();
-        let granted = token_request::ask(&self.shared.store, &redial, &row, &asked).await;
+        let redial = self.dialing.now();
+        let granted = token_request::ask(&self.store, &redial, &row, &asked).await;
         let granted = granted.map_err(|failure| {
             let (TokenFailure::Passing { reason, .. } | TokenFailure::Refused { reason, .. }) =
                 failure;
@@ -224,7 +237,7 @@ impl OAuthConsents {
         request: &ConsentRequest,
         token: &SecretString,
     ) -> Result<(), ConsentError> {
-        let (store, slot) = (&self.shared.store, request.slot);
+        let (store, slot) = (&self.store, request.slot);
         let class = store.builtin(ACCOUNTS)?;
         let place = EntityPlace::new(&request.domain, &class, request.account.into());
         let mut changes = Map::new();

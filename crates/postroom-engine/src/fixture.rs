@@ -46,6 +46,8 @@ pub(crate) struct DatabaseTrouble {
     pub loses_answer: AtomicBool,
     /// How many batches are committed before the database ends.
     pub batches_left: AtomicU64,
+    /// After how many batches one fails.
+    pub fails_after: AtomicU64,
     /// Whether it cannot be reached.
     pub is_away: AtomicBool,
     /// The database without trouble.
@@ -88,6 +90,12 @@ impl DatabaseFront for TroubledDatabase {
             return away;
         }
         let one_less = |left: u64| left.checked_sub(1);
+        let fails_after = &self.trouble.fails_after;
+        let relaxed = Ordering::Relaxed;
+        if fails_after.fetch_update(relaxed, relaxed, one_less).is_err() {
+            fails_after.store(u64::MAX, relaxed);
+            return Box::pin(async { Err(Error::Closed) });
+        }
         let left = &self.trouble.batches_left;
         if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
             return Box::pin(async { Err(Error::Closed) });
@@ -118,7 +126,13 @@ pub(crate) async fn shared_with_trouble() -> (TempDir, Arc<Shared>, Arc<Database
     let (loses_answer, batches_left) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
     let itself: Arc<dyn Database> = Arc::clone(&database) as Arc<dyn Database>;
     let is_away = AtomicBool::new(false);
-    let trouble = DatabaseTrouble { loses_answer, batches_left, is_away, database: itself };
+    let trouble = DatabaseTrouble {
+        loses_answer,
+        batches_left,
+        fails_after: AtomicU64::new(u64::MAX),
+        is_away,
+        database: itself,
+    };
     let trouble = Arc::new(trouble);
     let database = Arc::new(TroubledDatabase { database, trouble: Arc::clone(&trouble) });
     let classes = builtin::classes().unwrap();

@@ -44,7 +44,7 @@ impl Supervisor {
     /// What lets the owners of mailboxes consent.
     #[must_use]
     pub fn oauth_consents(&self) -> OAuthConsents {
-        OAuthConsents::new(Arc::clone(&self.shared))
+        self.shared.consents()
     }
 
     /// What lets them consent on another device.

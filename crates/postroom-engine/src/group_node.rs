@@ -88,9 +88,9 @@ impl GroupNode {
     /// The spool directory cannot be made, or the store fails.
     pub async fn start(store: Store, terms: NodeTerms) -> Result<Self, Error> {
         let (stop, view) = (CancellationToken::new(), NodeView::default());
-        let (dialing, outgoing) = (terms.settings.dialing.clone(), terms.settings.outgoing.clone());
-        let dialing = Watched::new(Redial { dialing, outgoing });
-        let stops_within = terms.settings.stop_within;
+        let (redial, stops_within) = (terms.settings.redial(), terms.settings.stop_within);
+        view.consents_of(store.clone(), redial.clone());
+        let dialing = Watched::new(redial);
         terms.settings.spool_begin()?;
         let placed = Watched::new(terms.place.clone());
         let mut runner = NodeRunner {
@@ -125,6 +125,7 @@ impl GroupNode {
     /// Changes how connections are made, now and after each take-over. Open connections are made
     /// again.
     pub fn dial_by(&self, redial: Redial) {
+        self.view.dial_by(redial.clone());
         self.dialing.send_replace(redial);
     }
 
@@ -159,6 +160,7 @@ impl GroupNode {
     /// are finished, within a limit.
     pub async fn stop(self) {
         self.stop.cancel();
+        self.view.consents_end(self.stops_within).await;
         let Some(task) = self.task else {
             return;
         };

@@ -52,6 +52,8 @@ mod pulse;
 
 mod lanes;
 
+mod consent;
+
 pub mod shared;
 
 mod store_away;
@@ -73,6 +75,8 @@ pub mod outgoing;
 pub mod posted;
 
 pub mod claiming;
+
+mod claiming_together;
 
 mod source;
 
@@ -127,8 +131,6 @@ mod webhooks;
 mod verify;
 
 mod server_search;
-
-mod consent;
 
 mod device_consent;
 

@@ -3,16 +3,22 @@
 use crate::consent::OAuthConsents;
 use crate::device_consent::DeviceConsents;
 use crate::server_search::ServerSearch;
+use crate::settings::CurrentDialing;
+use crate::settings::Redial;
 use crate::supervisor::Supervisor;
 use crate::verify::AccountVerifier;
 use crate::webhooks::WebhookTester;
 use postroom_model::InstanceRest;
 use postroom_model::MessageEntityId;
+use postroom_store::Store;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::time::Duration;
 use tokio::task::AbortHandle;
+use tokio_util::task::TaskTracker;
 
 /// What an engine that runs offers to clients.
 pub(crate) struct EngineParts {
@@ -20,7 +26,6 @@ pub(crate) struct EngineParts {
     under_way: Box<dyn Fn() -> Vec<(String, MessageEntityId)> + Send + Sync>,
     webhooks: WebhookTester,
     verifier: AccountVerifier,
-    consents: OAuthConsents,
     devices: DeviceConsents,
     search: ServerSearch,
 }
@@ -32,7 +37,6 @@ impl EngineParts {
             under_way: Box::new(engine.watch_under_way()),
             webhooks: engine.webhook_tester(),
             verifier: engine.account_verifier(),
-            consents: engine.oauth_consents(),
             devices: engine.device_consents(),
             search: engine.server_search(),
         }
@@ -43,11 +47,18 @@ impl EngineParts {
 #[derive(Clone, Default)]
 pub struct NodeView(Arc<NodeSeen>);
 
+/// The consents of a node, whether its engine runs or not.
+struct NodeConsents {
+    consents: OAuthConsents,
+    dialing: CurrentDialing,
+}
+
 #[derive(Default)]
 struct NodeSeen {
     /// Why it rests.
     rest: Mutex<Option<InstanceRest>>,
     engine: Mutex<Option<EngineParts>>,
+    consents: OnceLock<NodeConsents>,
     /// The task that waits for the lease and renews it.
     task: Mutex<Option<AbortHandle>>,
 }
@@ -61,6 +72,25 @@ impl fmt::Debug for NodeView {
 impl NodeView {
     pub(crate) fn engaged(&self, engine: EngineParts) {
         *self.0.engine.lock().unwrap_or_else(PoisonError::into_inner) = Some(engine);
+    }
+
+    /// Lets this node start and finish consents. Providers are asked by `redial`.
+    pub(crate) fn consents_of(&self, store: Store, redial: Redial) {
+        let dialing = CurrentDialing::new(redial);
+        let consents = OAuthConsents::new(store, dialing.clone(), TaskTracker::new());
+        self.0.consents.get_or_init(|| NodeConsents { consents, dialing });
+    }
+
+    /// Providers are asked in another way from now on.
+    pub(crate) fn dial_by(&self, redial: Redial) {
+        self.0.consents.get().inspect(|it| it.dialing.set(redial));
+    }
+
+    /// Waits until consents that were given are saved, within a limit.
+    pub(crate) async fn consents_end(&self, within: Duration) {
+        if let Some(it) = self.0.consents.get() {
+            it.consents.answered(within).await;
+        }
     }
 
     pub(crate) fn disengaged(&self) {
@@ -126,10 +156,11 @@ impl NodeView {
         self.of_engine(|engine| engine.search.clone())
     }
 
-    /// What lets the owners of mailboxes consent. `None`: no engine runs here.
+    /// What lets the owners of mailboxes consent, whether an engine runs here or not. `None`: there
+    /// is no node.
     #[must_use]
     pub fn oauth_consents(&self) -> Option<OAuthConsents> {
-        self.of_engine(|engine| engine.consents.clone())
+        self.0.consents.get().map(|it| it.consents.clone())
     }
 
     /// What lets them consent on another device. `None`: no engine runs here.

@@ -161,6 +161,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How connections are made at first.
+    pub(crate) fn redial(&self) -> Redial {
+        Redial { dialing: self.dialing.clone(), outgoing: self.outgoing.clone() }
+    }
+
     /// Makes an empty spool directory.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use crate::account::Account;
 use crate::account::ServerKind;
+use crate::consent::OAuthConsents;
 use crate::credentials;
 use crate::credentials::CredentialError;
 use crate::credentials::CredentialRequest;
@@ -96,8 +97,7 @@ impl Shared {
     /// Makes the budgets for a store that leads. The spool directory exists.
     #[must_use]
     pub(crate) fn of_leader(store: Store, settings: Settings) -> Arc<Self> {
-        let (dialing, outgoing) = (settings.dialing.clone(), settings.outgoing.clone());
-        let dialing = CurrentDialing::new(Redial { dialing, outgoing });
+        let dialing = CurrentDialing::new(settings.redial());
         let asking = TaskTracker::new();
         let stored = || {
             let (store, dialing) = (store.clone(), dialing.clone());
@@ -158,9 +158,9 @@ impl Shared {
         request.is_some_and(|request| self.credentials.refused(&request, credentials))
     }
 
-    /// Where what must not be ended runs: it asks providers for tokens.
-    pub(crate) fn asking(&self) -> &TaskTracker {
-        &self.asking
+    /// The consents of this engine. Providers are asked in tasks that the stop waits for.
+    pub(crate) fn consents(&self) -> OAuthConsents {
+        OAuthConsents::new(self.store.clone(), self.dialing.clone(), self.asking.clone())
     }
 
     /// How connections are made now.

@@ -35,7 +35,7 @@ async fn a_start_needs_a_token_and_an_account_and_the_end_needs_neither() {
     assert_eq!(ended.header("cache-control"), "no-store");
     assert_eq!(ended.header("referrer-policy"), "no-referrer");
     let page = String::from_utf8(ended.bytes.to_vec()).unwrap();
-    assert!(page.contains("no engine") && !page.contains("://"), "{page}");
+    assert!(page.contains("serves REST alone") && !page.contains("://"), "{page}");
     answer(server.anonymous("GET", &format!("{CALLBACK}?state=%"))).await.expect(400);
 }
 

@@ -8,10 +8,16 @@ use crate::world::ANNA;
 use crate::world::BEN;
 use postroom_engine::ConsentError;
 use postroom_engine::ConsentGiven;
+use postroom_engine::GroupNode;
+use postroom_engine::NodePlace;
+use postroom_engine::NodeTerms;
 use postroom_engine::OAuthConsents;
+use postroom_engine::Settings;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::EntityId;
+use postroom_model::Instance;
+use postroom_model::InstanceRest;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::OAUTH_APPS;
 use postroom_model::oauth::TokenSlot;
@@ -121,6 +127,28 @@ async fn a_consent_makes_an_account_work_and_its_state_is_good_once() {
     let again = consents.finish(back.again().state, back.code).await;
     assert!(matches!(again, Err(ConsentError::Unknown)), "{again:?}");
     assert_eq!(world.provider.asked().len(), 2, "a state that was used asks nobody");
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_engine_does_not_run_begins_and_ends_a_consent() {
+    let world = consenting().await;
+    let id = account(&world).await;
+    let engine = world.world.start(world.settings()).await;
+    world.until(id, |it| is(it, "failed")).await;
+    let mut place = NodePlace::of(Instance::named("balanced".to_owned()));
+    place.details.rest = Some(InstanceRest::Disabled);
+    let spool = tempfile::tempdir().unwrap();
+    let settings = world.settings();
+    let settings = Settings { spool_directory: spool.path().join("spool"), ..settings };
+    let terms = NodeTerms { settings, place, is_alone: false };
+    let node = GroupNode::start(world.world.store.clone(), terms).await.unwrap();
+    assert!(!node.view().is_active());
+    let consents = node.view().oauth_consents().unwrap();
+    let back = begun(&world, &consents, id).await;
+    consents.finish(back.state, back.code).await.unwrap();
+    world.until(id, |it| is(it, "ready")).await;
+    node.stop().await;
     engine.stop().await;
 }
 
