@@ -146,6 +146,12 @@ impl Shared {
         }
     }
 
+    /// Questions for tokens that must not be ended.
+    #[must_use]
+    pub(crate) const fn asking(&self) -> &TaskTracker {
+        &self.asking
+    }
+
     /// Hears that a server refused a login. Gives whether it is worth asking for another at once.
     #[must_use]
     pub(crate) fn refused(
