@@ -142,7 +142,8 @@ impl Database for PostgresDatabase {
 
     fn index(&self, name: &str, on: &str) -> Answer<()> {
         // An index that was begun and not finished exists, but does not work.
-        let gone = format!("DROP INDEX IF EXISTS {name}");
+        // Another process may be making it: nobody who reads or writes waits for that.
+        let gone = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
         let made = format!("CREATE INDEX CONCURRENTLY {name} ON {on}");
         let shared = Arc::clone(&self.shared);
         in_task(async move {

@@ -7,6 +7,7 @@ mod directory;
 mod opened;
 
 use postroom_model::Class;
+use postroom_model::ClassId;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
@@ -16,11 +17,16 @@ use postroom_model::created;
 use postroom_model::patched;
 use postroom_store::Error;
 use postroom_store::*;
+use postroom_testkit::TestDatabase;
 use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
+
+/// Within this time a class is deleted, though its index is not ready for longer.
+const WITHIN: Duration = Duration::from_secs(20);
 
 /// Two stores on one database.
 async fn stores() -> (TempDir, Store, Store) {
@@ -235,4 +241,56 @@ async fn a_property_that_is_made_again_has_no_values_of_the_removed_one_and_keep
         assert_eq!(get(name).await, *value, "round {round}");
         patch(json!({"name": name, "removed": true}), Some(1)).await;
     }
+}
+
+/// A class with two properties that have an index each.
+async fn indexed(store: &Store) -> ClassId {
+    let messages = store.class(builtin::MESSAGES).unwrap().id.to_string();
+    let message = |name: &str| json!({"name": name, "data_type": "entity", "idclass": messages});
+    let sent = json!({"classname": "crm/Short", "properties": [message("one"), message("two")]});
+    let id = store.clock().new_class_id();
+    store.class_create(&store.classes(), created(&sent, id).unwrap()).await.unwrap();
+    id
+}
+
+async fn until_found(database: &Arc<dyn Database>, sql: &'static str) {
+    while database.read(Statement::new(sql)).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[on_both(flavor = "multi_thread")]
+async fn a_class_is_deleted_at_any_moment_while_its_indexes_are_being_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = opened::database(directory.path()).await.unwrap();
+    let open = || async { Store::open(Arc::clone(&database), &opened::config("a")).await.unwrap() };
+    let (one, other) = (open().await, open().await);
+    for _ in 0..40 {
+        let id = indexed(&one).await;
+        one.class_delete(&one.classes(), id, None).await.unwrap();
+    }
+    // SQLite makes an index in one step.
+    if TestDatabase::postgres_url(directory.path()).unwrap().is_none() {
+        return;
+    }
+    // An index is not ready before this statement has ended.
+    let older = tokio::spawn(database.read(Statement::new("SELECT pg_sleep(60)")));
+    let sleeps = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%sleep(6%'
+        AND pid <> pg_backend_pid()";
+    until_found(&database, sleeps).await;
+    let id = indexed(&one).await;
+    until_found(&database, "SELECT 1 FROM pg_stat_progress_create_index").await;
+    other.classes_refresh().await.unwrap();
+    // A change of the class waits no longer than its deletion, and nobody who writes waits for it.
+    let classes = other.classes();
+    let note = json!({"name": "note", "data_type": "string"});
+    let changed = extend(&other, &classes, "crm/Short", note);
+    tokio::time::timeout(WITHIN, changed).await.unwrap().unwrap();
+    let profiles = other.class(builtin::PROFILES).unwrap();
+    create(&other, &profiles, json!({"name": "p"})).await.unwrap();
+    until_found(&database, "SELECT 1 FROM pg_stat_progress_create_index").await;
+    let classes = other.classes();
+    let deleted = other.class_delete(&classes, id, None);
+    tokio::time::timeout(WITHIN, deleted).await.unwrap().unwrap();
+    assert!(!older.is_finished());
 }

@@ -417,6 +417,40 @@ async fn what_happens_after_a_change_of_a_webhook_is_told_as_the_change_says() {
     engine.stop().await;
 }
 
+/// Changes a class by a PATCH with these properties.
+async fn patch_class(world: &World, name: &str, properties: Json) {
+    let former = world.store.classes();
+    let sent = json!({"properties": properties});
+    let change = postroom_model::patched(former.get(name).unwrap(), &sent).unwrap();
+    world.store.class_change(&former, change, Some(0)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_whose_filter_does_not_fit_its_class_any_more_stops_and_says_so() {
+    let (world, net, settings) = place().await;
+    patch_class(&world, PROFILES, json!([{"name": "st", "data_type": "string"}])).await;
+    let is = |name: &str| json!(["==", ["property", name], "a"]);
+    let filter = json!({"classes": [PROFILES], "filter": is("st")});
+    let hook = webhook(&world, "fits.test", filter).await;
+    let engine = world.start(settings).await;
+    let create = async |name: &str| {
+        world.create(PROFILES, json!({"name": "p", (name): "a"})).await;
+        world.list(PROFILES).await.iter().map(|one| one.seq).max().unwrap()
+    };
+    let mut want = vec![create("st").await];
+    until("the first event", || net.taken("fits.test") == want).await;
+    patch_class(&world, PROFILES, json!([{"name": "state", "renamed_from": "st"}])).await;
+    want.push(create("state").await);
+    let it = until_it(&world, hook, |it| !is_on(it)).await;
+    let text = it.text("statusText").unwrap();
+    assert!(text.contains("`st`") && text.contains("mend it"), "{text}");
+    world.change(WEBHOOKS, hook, json!({"filter": is("state"), "enabled": true})).await;
+    want.push(create("state").await);
+    until("the events since", || net.taken("fits.test").len() == want.len()).await;
+    assert_eq!(net.taken("fits.test"), want);
+    engine.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn batches_and_two_secrets() {
     let (world, net, settings) = place().await;
