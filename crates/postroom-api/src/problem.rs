@@ -262,8 +262,7 @@ impl Problem {
         self.kind == OTHER_CLASSES
     }
 
-    /// Whether it may be because another process has changed the classes: a name is not known, or
-    /// a value does not fit.
+    /// Whether it may be because another process has changed the classes.
     pub(crate) fn may_be_of_former_classes(&self) -> bool {
         [StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY].contains(&self.status)
     }

@@ -220,13 +220,6 @@ pub(crate) fn forget_entities(job: JobId) -> Statement {
     Statement::new("DELETE FROM \"job entity\" WHERE \"job\" = $1").bind(job)
 }
 
-/// The statements that stop and delete a job.
-fn deletion(domain: &Domain, job: JobId) -> [Statement; 2] {
-    let sql = "DELETE FROM \"job\" WHERE \"id\" = $1 AND \"domain\" = $2";
-    let delete = Statement::new(sql).bind(job).bind(domain.as_str());
-    [delete.must_change(Failed::NoJob), forget_entities(job)]
-}
-
 /// What a job did with one of its entities.
 #[derive(Debug, Clone, Copy)]
 pub struct JobStep<'a> {
@@ -241,9 +234,8 @@ pub struct JobStep<'a> {
 }
 
 impl JobStep<'_> {
-    /// The statements that record it. The batch fails if the job was deleted, or has no such entity
-    /// any more, for example because this step was recorded before. They lock the job first, as
-    /// [`Store::job_delete`] does: otherwise the two would wait for each other.
+    /// The statements that record it, the job first, as in its deletion. The batch fails if the job
+    /// was deleted, or has no such entity any more, for example because this was recorded before.
     pub(crate) fn record(&self) -> [Statement; 2] {
         let sql = "DELETE FROM \"job entity\" WHERE \"job\" = $1 AND \"entity\" = $2";
         let listed = Statement::new(sql).bind(self.job).bind(self.entity);
@@ -382,7 +374,10 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn job_delete(&self, domain: &Domain, id: JobId) -> Result<bool, Error> {
-        match self.write_at_need(deletion(domain, id).into()).await {
+        let sql = "DELETE FROM \"job\" WHERE \"id\" = $1 AND \"domain\" = $2";
+        let delete = Statement::new(sql).bind(id).bind(domain.as_str());
+        let delete = delete.must_change(Failed::NoJob);
+        match self.write_at_need(vec![delete, forget_entities(id)]).await {
             Ok(_) => Ok(true),
             Err(Error::Condition(Failed::NoJob)) => Ok(false),
             Err(error) => Err(error),
@@ -406,13 +401,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_and_a_deletion_lock_the_job_before_its_entities() {
+    fn a_step_locks_the_job_before_its_entity_as_a_deletion_does() {
         let (job, entity) = (JobId::of(EntityId::from_u128(1)), EntityId::from_u128(2));
         let step = JobStep { job, entity, changed: true, failed: None };
-        let domain = Domain::default_domain();
-        for [first, second] in [step.record(), deletion(&domain, job)] {
-            assert!(first.sql.contains("\"job\" ") && !first.sql.contains("job entity"));
-            assert!(second.sql.contains("\"job entity\""), "{}", second.sql);
-        }
+        let [first, second] = step.record();
+        assert!(first.sql.contains("\"job\" ") && !first.sql.contains("job entity"));
+        assert!(second.sql.contains("\"job entity\""), "{}", second.sql);
     }
 }

@@ -141,8 +141,7 @@ impl Database for PostgresDatabase {
     }
 
     fn index(&self, name: &str, on: &str) -> Answer<()> {
-        // An index that was begun and not finished exists, but does not work.
-        // Another process may be making it: nobody who reads or writes waits for that.
+        // One that was not finished does not work. Nobody waits for another process that makes it.
         let gone = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
         let made = format!("CREATE INDEX CONCURRENTLY {name} ON {on}");
         let shared = Arc::clone(&self.shared);
