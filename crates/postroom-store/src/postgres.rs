@@ -273,7 +273,9 @@ impl PostgresShared {
         let scan = statement.meter.as_ref().map(ScanMeter::begin);
         let read = session::read(&mut used.connection, statement, left).await;
         if matches!(read, Ok(_) | Err(Failing::Refused(_))) {
-            scan.map(RunningScan::end);
+            if let Some(scan) = scan {
+                scan.end();
+            }
         }
         if matches!(read, Err(Failing::Outdated(_))) {
             used.connection.forget();
@@ -385,9 +387,8 @@ impl PostgresShared {
 
     /// Notes what an answer says about the state of the database.
     fn seen<T>(&self, answer: Result<T, Failing>) -> Result<T, Error> {
-        match &answer {
-            Err(Failing::StoodStill(error)) => self.sessions.lost(error),
-            Ok(_) | Err(_) => {}
+        if let Err(Failing::StoodStill(error)) = &answer {
+            self.sessions.lost(error);
         }
         let answer = answer.map_err(Failing::into_error);
         match &answer {

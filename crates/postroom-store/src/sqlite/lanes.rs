@@ -192,7 +192,9 @@ impl Reader {
         self.patience.begin(if slower.is_some() { Some(QUICK) } else { left });
         let scan = question.statement.meter.as_ref().map(ScanMeter::begin);
         let ran = statement::run(&self.connection, &question.statement);
-        scan.map(RunningScan::end);
+        if let Some(scan) = scan {
+            scan.end();
+        }
         match (ran, slower) {
             (Err(Error::TooSlow), Some(slower)) => {
                 // If the slow lane has ended, `reply` is dropped, and the answer is
