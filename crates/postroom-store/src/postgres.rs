@@ -61,7 +61,6 @@ use crate::postgres::patience::AnswerPatience;
 use crate::postgres::session::RECOVERED;
 use crate::postgres::sessions::SessionUse;
 use crate::postgres::sessions::Sessions;
-use crate::scan_meter::RunningScan;
 use crate::scan_meter::ScanMeter;
 use std::fmt;
 use std::sync::Arc;
@@ -272,10 +271,10 @@ impl PostgresShared {
         let mut used = used.map_err(Failing::Refused)?;
         let scan = statement.meter.as_ref().map(ScanMeter::begin);
         let read = session::read(&mut used.connection, statement, left).await;
-        if matches!(read, Ok(_) | Err(Failing::Refused(_))) {
-            if let Some(scan) = scan {
-                scan.end();
-            }
+        if let Some(scan) = scan
+            && matches!(read, Ok(_) | Err(Failing::Refused(_)))
+        {
+            scan.end();
         }
         if matches!(read, Err(Failing::Outdated(_))) {
             used.connection.forget();

@@ -16,7 +16,6 @@ use crate::clock::Clock;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::scan_meter::RunningScan;
 use crate::scan_meter::ScanMeter;
 use crate::sqlite::connection::connect;
 use crate::sqlite::patience::Patience;
