@@ -241,7 +241,7 @@ impl Sender {
         }
         let is_hint = match self.suspect.about_account(&claimed, &ended) {
             AboutAccount::Yes(reply) => return self.limited(account, claimed, reply).await,
-            about_account => about_account == AboutAccount::Perhaps,
+            it @ (AboutAccount::Perhaps | AboutAccount::No) => it == AboutAccount::Perhaps,
         };
         let message = claimed.message;
         match &ended {

@@ -346,7 +346,7 @@ async fn a_server_that_stands_still_is_given_up_and_used_again_when_it_goes_on()
     database.write(vec![insert(1, 1)], Room::Free).await.unwrap();
     let stopped = sessions(&*database).await;
     signal("STOP", &stopped);
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     let read = database.read(Statement::new("SELECT 1")).await;
     assert!(matches!(read, Err(Error::Unreachable { .. })), "{read:?}");
     assert!(begun.elapsed() < patience * 5, "{:?}", begun.elapsed());
