@@ -387,8 +387,7 @@ impl From<Failed> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = self.to_json();
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (self.status, Json(self.to_json())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));

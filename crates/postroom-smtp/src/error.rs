@@ -149,7 +149,8 @@ impl Error {
     }
 
     /// Whether a new session may do what failed on one that was idle: the connection had ended, or
-    /// MAIL was refused, as by a server that has forgotten the session or takes one message in each.
+    /// MAIL was refused, as by a server that has forgotten the session, or takes one message in
+    /// each.
     #[must_use]
     pub fn may_be_of_session(&self) -> bool {
         self.was_stale() || matches!(self, Self::Reply { command: "MAIL", .. })

@@ -61,6 +61,7 @@ use crate::postgres::patience::AnswerPatience;
 use crate::postgres::session::RECOVERED;
 use crate::postgres::sessions::SessionUse;
 use crate::postgres::sessions::Sessions;
+use crate::scan_meter::RunningScan;
 use crate::scan_meter::ScanMeter;
 use std::fmt;
 use std::sync::Arc;
@@ -271,11 +272,8 @@ impl PostgresShared {
         let mut used = used.map_err(Failing::Refused)?;
         let scan = statement.meter.as_ref().map(ScanMeter::begin);
         let read = session::read(&mut used.connection, statement, left).await;
-        if let Some(scan) = scan
-            && matches!(read, Ok(_) | Err(Failing::Refused(_)))
-        {
-            scan.end();
-        }
+        let has_worked = matches!(read, Ok(_) | Err(Failing::Refused(_)));
+        scan.into_iter().filter(|_| has_worked).for_each(RunningScan::end);
         if matches!(read, Err(Failing::Outdated(_))) {
             used.connection.forget();
         }
@@ -290,10 +288,8 @@ impl PostgresShared {
             match self.try_write(batch).await {
                 Err(Failing::Lost(_)) if self.may_try(&mut lost).await => {}
                 Err(Failing::Conflict(_) | Failing::Outdated(_)) if conflicts < CONFLICTS_MAX => {
-                    tokio::time::sleep(
-                        CONFLICT_PAUSE.mul_f64(f64::from(2_u32.pow(conflicts)) * fastrand::f64()),
-                    )
-                    .await;
+                    let pauses = f64::from(2_u32.pow(conflicts)) * fastrand::f64();
+                    tokio::time::sleep(CONFLICT_PAUSE.mul_f64(pauses)).await;
                     conflicts += 1;
                 }
                 // A later transaction may have changed the entity before this one did.
@@ -386,9 +382,7 @@ impl PostgresShared {
 
     /// Notes what an answer says about the state of the database.
     fn seen<T>(&self, answer: Result<T, Failing>) -> Result<T, Error> {
-        if let Err(Failing::StoodStill(error)) = &answer {
-            self.sessions.lost(error);
-        }
+        self.sessions.look_at(&answer);
         let answer = answer.map_err(Failing::into_error);
         match &answer {
             Err(Error::Full) => self.state.no_space(),

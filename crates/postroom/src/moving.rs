@@ -116,7 +116,13 @@ pub(crate) async fn run(arguments: MoveArguments) -> anyhow::Result<()> {
     if let Some(place) = objects? {
         say(&format!("the large contents stay at {place}: serve with --blobs {place}"));
     }
-    say(&match (&to, &key_directory) {
+    tell_what_follows(&from, &to, key_directory.as_deref());
+    Ok(())
+}
+
+/// Says how the data is used from now on, and what became of the former place.
+fn tell_what_follows(from: &MoveEnd, to: &MoveEnd, key_directory: Option<&Path>) {
+    say(&match (to, key_directory) {
         (MoveEnd::Sqlite(directory), _) => {
             format!("from now on: postroom serve --data {}", directory.display())
         }
@@ -131,14 +137,13 @@ pub(crate) async fn run(arguments: MoveArguments) -> anyhow::Result<()> {
             without_password(address)
         ),
     });
-    if let MoveEnd::Sqlite(directory) = &from {
+    if let MoveEnd::Sqlite(directory) = from {
         say(&format!(
             "{} still has all data of before. Postroom uses it no more: delete it when you need \
              no way back",
             directory.join(DATABASE_FILE).display()
         ));
     }
-    Ok(())
 }
 
 /// The address of a database as it may be shown: without a password, and without parameters, which

@@ -411,9 +411,8 @@ async fn every_verb_of_every_path_refuses_parameters_that_it_does_not_know() {
         assert!(!ways.is_empty(), "{path}");
         // The twins of verbs of our own.
         let common = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
-        let twins: Vec<_> = ways.iter().filter(|way| !common.contains(way)).copied().collect();
-        let twins: Vec<_> =
-            twins.iter().map(|verb| format!("{path}:{}", verb.to_lowercase())).collect();
+        let twins = ways.iter().filter(|way| !common.contains(way));
+        let twins: Vec<_> = twins.map(|verb| format!("{path}:{}", verb.to_lowercase())).collect();
         let paths = twins.iter().map(|twin| ("POST", twin.as_str()));
         for (method, path) in ways.drain(..).map(|method| (method, path.as_str())).chain(paths) {
             for parameter in ["nope=1", "cascade=true"] {

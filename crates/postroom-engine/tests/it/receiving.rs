@@ -123,14 +123,17 @@ async fn a_fault_in_one_message_leaves_the_others_and_is_named() {
     }
 }
 
+/// What a server does to the bytes of a message.
+type BytesChange = fn(&[u8]) -> Vec<u8>;
+
 /// The bytes of the second message, changed.
-fn second(world: &World, change: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+fn second(world: &World, change: BytesChange) -> Vec<u8> {
     change(&world.sandbox.messages(ANNA, "INBOX")[1].bytes)
 }
 
 #[tokio::test(start_paused = true)]
 async fn bytes_that_may_lack_some_are_asked_for_again_before_they_are_recorded() {
-    let table: [fn(&[u8]) -> Vec<u8>; 4] = [
+    let table: [BytesChange; 4] = [
         |whole| whole[..whole.len() - 3].to_vec(),
         |whole| whole[..whole.len() * 85 / 100].to_vec(),
         |whole| whole[whole.len() / 5..].to_vec(),
@@ -139,7 +142,7 @@ async fn bytes_that_may_lack_some_are_asked_for_again_before_they_are_recorded()
     for (row, change) in table.iter().enumerate() {
         for times in [1, 2] {
             let world = with(&["a", "b-has-a-longer-subject", "c"]).await;
-            let act = Action::Message(MessageFault::Body(second(&world, change)));
+            let act = Action::Message(MessageFault::Body(second(&world, *change)));
             script(&world, Point::ImapMessage(Some(2)), When::First(times), act);
             let (engine, folder) = receiving(&world, json!({})).await;
             until_proven(&world, folder, 3).await;

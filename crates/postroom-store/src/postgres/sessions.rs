@@ -4,6 +4,7 @@ use crate::bell::Bell;
 use crate::error::Error;
 use crate::postgres::config::CONNECTIONS;
 use crate::postgres::config::PostgresConfig;
+use crate::postgres::failing::Failing;
 use crate::postgres::session::PostgresSession;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -103,6 +104,13 @@ impl Sessions {
             Err(error) => self.lost(error),
         }
         connected
+    }
+
+    /// Notes that the database stood still, if an answer says so.
+    pub(crate) fn look_at<T>(&self, answer: &Result<T, Failing>) {
+        if let Err(Failing::StoodStill(error)) = answer {
+            self.lost(error);
+        }
     }
 
     /// Notes that the server cannot be reached, and logs it once.
