@@ -50,6 +50,7 @@ const EARLIER: &[&str] = &[
     "ALTER TABLE \"owner\" DROP COLUMN \"details\"",
     "DROP TABLE \"erasure\"",
     "DROP TABLE \"erased\"",
+    "DROP TABLE \"device consent\"",
     "UPDATE \"meta\" SET \"number\" = 28 WHERE \"name\" IN ('schema', 'oldest schema')",
 ];
 
