@@ -35,6 +35,8 @@ pub struct App {
     pub budget: Arc<Budget>,
     /// The addresses that send wrong tokens.
     pub lockout: Arc<Lockout>,
+    /// The addresses that fail to sign in.
+    pub logins: Arc<Lockout>,
     /// What tokens have sent in the last second.
     pub rates: Arc<Rates>,
     /// The tokens whose lists take long.
@@ -87,6 +89,7 @@ impl App {
             limits,
             budget,
             lockout,
+            logins: Arc::default(),
             rates,
             scans,
             engine,

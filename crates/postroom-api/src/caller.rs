@@ -1,6 +1,9 @@
-//! The caller: the bearer token, its domain, and what it may do there.
+//! The caller: the token, its domain, and what it may do there.
 //!
-//! Standards: RFC 6750.
+//! A browser may show the token of a session in a cookie. Then the request must come from a page of
+//! our own, unless it only reads: other sites must not use the session of a person.
+//!
+//! Standards: RFC 6750, RFC 6265 (cookies), Fetch metadata.
 
 use crate::app::App;
 use crate::connections::Seat;
@@ -11,6 +14,7 @@ use axum::extract::ConnectInfo;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::HeaderValue;
+use axum::http::Method;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::http::request::Parts;
@@ -29,8 +33,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Whether the browser speaks https, with this process or with a trusted proxy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IsHttps(pub bool);
+
 /// The challenge to a client whose token is not known.
 const UNKNOWN_TOKEN: &str = "Bearer realm=\"postroom\", error=\"invalid_token\"";
+/// The cookie with the token of a session.
+pub(crate) const COOKIE: &str = "postroom-session";
+/// The path of the WebSocket.
+pub(crate) const WEB_SOCKET: &str = "/ws";
 /// How often a long request looks whether its token has expired.
 const LOOKED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -111,7 +123,20 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let token = bearer(&parts.headers)?;
+        let token = &bearer(&parts.headers)?;
+        of_own_page(parts)?;
+        Self::known(parts, app, token).await
+    }
+}
+
+impl Caller {
+    /// The holder of a token that a request shows.
+    ///
+    /// # Errors
+    ///
+    /// 401 when nobody holds it; 403 when its domain is suspended; 429 when its source has shown
+    /// too many wrong ones, or the token is used too often.
+    pub(crate) async fn known(parts: &Parts, app: &App, token: &str) -> Result<Self, Problem> {
         let shown = ShownToken { source: source(parts), token };
         if let Some(wait) = app.lockout.refused(shown, Instant::now()) {
             return Err(locked_out(wait.as_secs() + 1));
@@ -177,7 +202,7 @@ impl TokenWatch {
         }
         self.news.catch_up();
         self.looked = Some(Instant::now());
-        let found = self.app.store.token_verify(bearer(&self.headers)?).await?;
+        let found = self.app.store.token_verify(&bearer(&self.headers)?).await?;
         match found {
             Some(found) if found.is_suspended => Err(suspended()),
             Some(found) if found == self.bearer => Ok(()),
@@ -195,24 +220,69 @@ fn suspended() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "suspended", detail)
 }
 
-/// The token of `Authorization: Bearer <token>`.
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+/// The token of `Authorization: Bearer <token>`, or else of the cookie of a session.
+///
+/// # Errors
+///
+/// 401 without one.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<String, Problem> {
     let missing = || {
         let detail = "a token is required: Authorization: Bearer <token>";
         Problem::unauthenticated("Bearer realm=\"postroom\"", detail)
     };
-    let field = headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
+    let Some(field) = headers.get(header::AUTHORIZATION) else {
+        return cookie(headers).ok_or_else(missing);
+    };
     let (scheme, token) =
         field.to_str().ok().and_then(|f| f.split_once(' ')).ok_or_else(missing)?;
     let token = token.trim();
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
         return Err(missing());
     }
-    Ok(token)
+    Ok(token.to_owned())
+}
+
+/// The token in the cookie of a session.
+fn cookie(headers: &HeaderMap) -> Option<String> {
+    let fields = headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok());
+    let mut pairs = fields.flat_map(|text| text.split(';')).filter_map(|it| it.split_once('='));
+    let (_, token) = pairs.find(|(name, _)| name.trim() == COOKIE)?;
+    Some(token.trim().to_owned()).filter(|token| !token.is_empty())
+}
+
+/// Refuses a request by a cookie that another site has begun. A WebSocket begins with GET, and any
+/// page may open one.
+///
+/// # Errors
+///
+/// 403.
+fn of_own_page(parts: &Parts) -> Result<(), Problem> {
+    let by_cookie = !parts.headers.contains_key(header::AUTHORIZATION);
+    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&parts.method);
+    let is_safe = reads && parts.uri.path() != WEB_SOCKET;
+    if !by_cookie || is_safe || is_of_own_page(&parts.headers) {
+        return Ok(());
+    }
+    let detail = "a page of another site has sent this request with the cookie of a session";
+    Err(Problem::new(StatusCode::FORBIDDEN, "other-origin", detail))
+}
+
+/// Whether a page of our own has sent a request. A browser says so by `Sec-Fetch-Site`, unless it
+/// is old or the page came without TLS. Then it names the origin.
+#[must_use]
+pub(crate) fn is_of_own_page(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|field| field.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    let host = text("host");
+    text("origin")
+        .is_none_or(|origin| origin.split_once("://").is_some_and(|(_, at)| Some(at) == host))
 }
 
 /// The address of the client. If the server does not know it, all clients are one source.
-fn source(parts: &Parts) -> IpAddr {
+#[must_use]
+pub(crate) fn source(parts: &Parts) -> IpAddr {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip())
 }

@@ -2,14 +2,15 @@
 //! in the binary. The browser runs no script and loads nothing from elsewhere.
 //!
 //! ```text
-//!   /                 sign in; then roles, settings and instances
+//!   /                 sign in as a user or with a token; then roles, settings and instances
 //!   /configuration    the form that changes them, with the problems of each field
 //!   /versions         who changed what; a version with its differences; back to a version
 //!   /tokens           the tokens of the domain (`console_tokens`)
 //!   /domains          the domains (`console_domains`)
 //! ```
 //! The application is a client of the REST interface (`console_client`). What a token may not do
-//! there, nobody does here. The token is in a cookie that only these pages use.
+//! there, nobody does here. Who signs in gets a session, whose token is in a cookie that only these
+//! pages use. The token of an administrator is in no cookie.
 //!
 //! Standards: Content Security Policy Level 3, RFC 6265 (cookies), Fetch metadata.
 
@@ -33,6 +34,8 @@ use crate::console_form::FIELDS;
 use crate::console_form::visible;
 use crate::console_page;
 use crate::console_page::value;
+use crate::console_sign_in;
+use crate::console_sign_in::Unknown;
 use crate::console_tokens;
 use crate::escaped::escaped;
 use crate::parameters;
@@ -75,7 +78,7 @@ async fn style() -> Response {
     safe(([(header::CONTENT_TYPE, css)], include_str!("console/console.css")).into_response())
 }
 
-/// The overview, or the page that asks for a token.
+/// The overview, or the page that asks who it is.
 async fn overview(request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     parameters::of(&parts.uri, &[])?;
@@ -111,29 +114,23 @@ async fn overview(request: Request) -> Result<Response, Problem> {
     Ok(html(StatusCode::OK, console_page::page("Overview", true, &content)))
 }
 
-/// Signs in with a token, if the interface takes it.
 /// Where a browser goes that opens the address of a form once more.
 async fn home() -> Redirect {
     Redirect::to("/")
 }
 
+/// Signs in as a user or with a token, if the interface takes it.
 async fn sign_in(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (parts, sent) = form(&app, request).await?;
-    let token = field(&sent, "token").trim().to_owned();
-    let client = ConsoleClient::with(&parts, token.clone()).filter(|_| !token.is_empty());
-    let Some(client) = client else {
-        let page = console_page::sign_in(Some("enter a token"));
-        return Ok(html(StatusCode::UNPROCESSABLE_ENTITY, page));
-    };
-    let asked = client.get("/rest/v1/config/trimmed").await?;
-    if !asked.status.is_success() {
-        return Ok(html(asked.status, console_page::sign_in(Some(&asked.detail()))));
+    match console_sign_in::session_of(&parts, &sent).await? {
+        Ok(token) => Ok(to("/", console_client::cookie(&parts, Some(&token)))),
+        Err(Unknown { status, detail }) => Ok(html(status, console_page::sign_in(Some(&detail)))),
     }
-    Ok(to("/", console_client::cookie(&parts, Some(&token))))
 }
 
 async fn sign_out(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = form(&app, request).await?;
+    console_sign_in::end(&parts).await?;
     Ok(to("/", console_client::cookie(&parts, None)))
 }
 

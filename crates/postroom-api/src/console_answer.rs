@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::body;
-use crate::console_client;
+use crate::caller;
 use crate::console_client::ConsoleClient;
 use crate::console_client::RestAnswer;
 use crate::console_form;
@@ -37,7 +37,7 @@ pub(crate) fn refused(answer: &RestAnswer) -> Option<Response> {
         return None;
     }
     if answer.status == StatusCode::UNAUTHORIZED {
-        let page = console_page::sign_in(Some("the token is no longer known: sign in again"));
+        let page = console_page::sign_in(Some("the session has ended: sign in again"));
         return Some(html(answer.status, page));
     }
     let content = format!("<h1>Refused</h1>\n{}", console_page::told(&answer.detail(), true));
@@ -54,7 +54,7 @@ pub(crate) async fn form(
     request: Request,
 ) -> Result<(Parts, Vec<(String, String)>), Problem> {
     let (parts, body) = request.into_parts();
-    if !console_client::is_of_own_page(&parts.headers) {
+    if !caller::is_of_own_page(&parts.headers) {
         let detail = "this form was not sent by a page of Postroom";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }

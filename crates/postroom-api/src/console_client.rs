@@ -1,6 +1,7 @@
 //! How the application asks the REST interface: as any other client does, with the token of the
 //! person who signed in. Nothing here has a right of its own.
 
+use crate::caller::IsHttps;
 use crate::problem::Problem;
 use axum::Router;
 use axum::body::Body;
@@ -24,10 +25,6 @@ const COOKIE: &str = "postroom";
 /// The REST interface for those who are within it.
 #[derive(Debug, Clone)]
 pub(crate) struct RestWithin(pub Router);
-
-/// Whether the browser speaks https, with this process or with a trusted proxy.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct IsHttps(pub bool);
 
 /// A person who uses the application.
 pub(crate) struct ConsoleClient {
@@ -173,22 +170,10 @@ pub(crate) fn cookie(parts: &Parts, token: Option<&str>) -> Option<HeaderValue> 
     HeaderValue::from_str(&format!("{COOKIE}={value}; {terms}")).ok()
 }
 
-/// Whether a form was sent by a page of our own. A browser says so by `Sec-Fetch-Site`, unless it
-/// is old or the page came without TLS. Then it names the origin.
-#[must_use]
-pub(crate) fn is_of_own_page(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|field| field.to_str().ok());
-    if let Some(site) = text("sec-fetch-site") {
-        return site == "same-origin";
-    }
-    let host = text("host");
-    text("origin")
-        .is_none_or(|origin| origin.split_once("://").is_some_and(|(_, at)| Some(at) == host))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::caller::is_of_own_page;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let pair = |(name, value): &(&'static str, &str)| {

@@ -61,16 +61,24 @@ pub(crate) fn problem_list(problems: &[FieldProblem]) -> String {
     )
 }
 
-/// The page that asks for a token.
+/// The page that asks for a login, or for a token.
 #[must_use]
 pub(crate) fn sign_in(problem: Option<&str>) -> String {
     let problem = problem.map(|text| told(text, true)).unwrap_or_default();
     let content = format!(
         "<section class=\"alone\">\n<h1>Sign in</h1>\n{problem}\
          <form method=\"post\" action=\"/sign-in\">\n\
+         <p><label for=\"domain\">Domain</label>\n\
+         <input id=\"domain\" name=\"domain\" value=\"default\" required></p>\n\
+         <p><label for=\"login\">Login</label>\n\
+         <input id=\"login\" name=\"login\" autocomplete=\"username\" required></p>\n\
+         <p><label for=\"pwd\">Password</label>\n\
+         <input id=\"pwd\" name=\"pwd\" type=\"password\" autocomplete=\"current-password\" \
+         required></p>\n<p><button>Sign in as a user</button></p>\n</form>\n\
+         <form method=\"post\" action=\"/sign-in\">\n\
          <p><label for=\"token\">Token of an administrator</label>\n\
-         <input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"off\" required \
-         autofocus></p>\n<p><button>Sign in</button></p>\n</form>\n</section>\n"
+         <input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"off\" \
+         required></p>\n<p><button>Sign in</button></p>\n</form>\n</section>\n"
     );
     page("Sign in", false, &content)
 }

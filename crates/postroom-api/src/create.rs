@@ -73,6 +73,7 @@ pub(crate) async fn create(asked: Asked, body: Body) -> Result<Response, Problem
         return Err(Invalid::new(JSON_PART, "takes one entity; a list cannot have files").into());
     }
     let once = once::of(&asked.headers, digest, &files, contents.finalize())?;
+    let once = once.map(|once| asked.app.store.once_of(&asked.class, once));
     let (is_list, brings_ids) = (json.is_array(), brings_ids(&json));
     let created = match &once {
         Some(once) => once::before(&asked, once).await?,

@@ -158,6 +158,8 @@ mod bulk;
 
 mod try_now;
 
+mod rotate;
+
 mod autoconfig;
 
 mod verify;
@@ -171,6 +173,8 @@ mod configuration;
 mod health;
 
 mod sending;
+
+mod session;
 
 mod node;
 
@@ -191,6 +195,8 @@ mod console_answer;
 mod console_tokens;
 
 mod console_domains;
+
+mod console_sign_in;
 
 mod console;
 

@@ -93,6 +93,16 @@ impl Suspicion {
 }
 
 impl Lockout {
+    /// Whether nothing that comes from a source is looked at, and for how long. `None`: it is. What
+    /// was accepted from there lately is looked at in any case.
+    pub(crate) fn locked(&self, shown: ShownToken<'_>, now: Instant) -> Option<Duration> {
+        let all = WatchedSource { source: network(shown.source), beginning: None };
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let accepted = sources.get(&self.beginning(shown)).and_then(|it| it.accepted);
+        let locked = sources.get(&all).and_then(|suspicion| suspicion.locked_for(now));
+        locked.filter(|_| accepted != Some(self.hash(shown.token)))
+    }
+
     /// Whether a token is not even looked at, and for how long. `None`: it is.
     pub(crate) fn refused(&self, shown: ShownToken<'_>, now: Instant) -> Option<Duration> {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);

@@ -302,7 +302,8 @@ impl From<postroom_store::Error> for Problem {
                 problem.fault = Some(Fault { cause: "outcome unknown".into(), is_hidden: false });
                 problem
             }
-            Error::Closed
+            Error::Crowded
+            | Error::Closed
             | Error::NotLeading
             | Error::Unreachable { .. }
             | Error::NotLetIn { .. }

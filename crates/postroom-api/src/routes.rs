@@ -5,6 +5,7 @@ use crate::app::Asked;
 use crate::autoconfig;
 use crate::body;
 use crate::bulk;
+use crate::caller;
 use crate::caller::AnyToken;
 use crate::caller::Caller;
 use crate::change;
@@ -42,8 +43,10 @@ use crate::place::Target;
 use crate::problem::Problem;
 use crate::query;
 use crate::replay::Replay;
+use crate::rotate;
 use crate::scans::ListedBy;
 use crate::sending;
+use crate::session;
 use crate::trace;
 use crate::try_now;
 use crate::verb;
@@ -126,11 +129,12 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         (configuration::VERSIONS, get(configuration::versions)),
         (configuration::VERSION, get(configuration::version)),
         (events::EVENTS, get(events::show)),
-        (web_socket::WEB_SOCKET, get(web_socket::open)),
+        (caller::WEB_SOCKET, get(web_socket::open)),
         (autoconfig::AUTOCONFIG, get(autoconfig::show)),
         (CONSENT_START, get(oauth::start)),
         (CONSENT_CALLBACK, get(oauth::callback)),
         (CONSENT_DEVICE, get(oauth_device::show).post(oauth_device::start)),
+        (session::SESSIONS, post(session::begin).delete(session::end)),
         (job::JOBS, get(job::list)),
         ("/rest/v1/jobs/{id}", get(job::show).delete(job::delete)),
         (node::NODES, get(node::list)),
@@ -227,6 +231,7 @@ async fn answer(
         (Target::Entity(id), Verb::Verify)   => verify::stored(asked, *id).await,
         (Target::Collection, Verb::Verify)   => verify::unsaved(asked, body).await,
         (Target::Entity(id), Verb::Fetch)    => fetch::fetch(asked, *id).await,
+        (Target::Entity(id), Verb::Rotate)   => rotate::rotate(asked, *id, body).await,
         (Target::Text(id), Verb::Get)        => message_text::show(asked, *id).await,
         (Target::WebhookTest(id), Verb::Post) => webhook::test(asked, *id).await,
         (Target::DomainTokens(id), Verb::Post) => domain::token(asked, *id, body).await,

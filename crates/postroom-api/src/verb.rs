@@ -12,6 +12,7 @@ use postroom_model::Class;
 use postroom_model::RightAction;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::TOKENS;
 
 /// What a request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub(crate) enum Verb {
     Verify,
     /// Loads a message that was too large.
     Fetch,
+    /// Gives a token a new value.
+    Rotate,
 }
 
 impl Verb {
@@ -55,7 +58,7 @@ impl Verb {
             Self::Get | Self::Query | Self::Lookup => &[RightAction::Read],
             Self::Post if *target == Target::Collection => &[RightAction::Create],
             Self::Post if matches!(target, Target::WebhookTest(_)) => &[RightAction::Operate],
-            Self::Post | Self::Patch => &[RightAction::Change],
+            Self::Post | Self::Patch | Self::Rotate => &[RightAction::Change],
             Self::Put | Self::Delete if is_file => &[RightAction::Change],
             // It creates an entity whose id does not exist.
             Self::Put => &[RightAction::Change, RightAction::Create],
@@ -94,6 +97,7 @@ const OWN: &[Own] = &[
     Own { verb: Verb::Verify, method: "VERIFY", classname: Some(ACCOUNTS), of_entity: false },
     Own { verb: Verb::Verify, method: "VERIFY", classname: Some(ACCOUNTS), of_entity: true },
     Own { verb: Verb::Fetch, method: "FETCH", classname: Some(MESSAGES), of_entity: true },
+    Own { verb: Verb::Rotate, method: "ROTATE", classname: Some(TOKENS), of_entity: true },
 ];
 
 impl Verb {

@@ -52,8 +52,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::DropGuard;
 
-/// The path of the WebSocket.
-pub(crate) const WEB_SOCKET: &str = "/ws";
 /// How many bytes a message of a client may have.
 const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 /// How many subscriptions one connection may have.

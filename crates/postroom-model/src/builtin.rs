@@ -1,4 +1,4 @@
-//! The eight classes that exist from the start, as JSON definitions.
+//! The nine classes that exist from the start, as JSON definitions.
 
 pub mod names;
 
@@ -20,6 +20,8 @@ pub const OAUTH_APPS: &str = "email/OAuthApps";
 pub const DOMAINS: &str = "iam/Domains";
 /// The class name of tokens.
 pub const TOKENS: &str = "iam/Tokens";
+/// The class name of users.
+pub const USERS: &str = "iam/Users";
 
 /// The files of a message, by the name of their property.
 pub mod files {
@@ -75,7 +77,7 @@ pub const OBEYED: [&str; 8] = [
 /// could not set null then.
 pub const NULL_OBEYED: [&str; 2] = [names::MESSAGE_STATE, names::ROLE];
 
-const DEFINITIONS: [&str; 8] = [
+const DEFINITIONS: [&str; 9] = [
     include_str!("builtin/profiles.json"),
     include_str!("builtin/accounts.json"),
     include_str!("builtin/folders.json"),
@@ -84,10 +86,11 @@ const DEFINITIONS: [&str; 8] = [
     include_str!("builtin/oauth_apps.json"),
     include_str!("builtin/tokens.json"),
     include_str!("builtin/domains.json"),
+    include_str!("builtin/users.json"),
 ];
 
-/// The built-in classes: profiles, accounts, folders, messages, webhooks, OAuth apps, tokens and
-/// domains.
+/// The built-in classes: profiles, accounts, folders, messages, webhooks, OAuth apps, tokens,
+/// domains and users.
 ///
 /// # Errors
 ///
@@ -109,7 +112,7 @@ mod tests {
         let classes = classes().unwrap();
         let names: Vec<_> = classes.iter().map(|class| class.classname.as_str()).collect();
         let mail = [PROFILES, ACCOUNTS, FOLDERS, MESSAGES, WEBHOOKS, OAUTH_APPS];
-        let all = [mail.as_slice(), &[TOKENS, DOMAINS]].concat();
+        let all = [mail.as_slice(), &[TOKENS, DOMAINS, USERS]].concat();
         assert_eq!(names, all);
         for class in &classes {
             for property in &class.properties {

@@ -9,6 +9,7 @@ use crate::builtin::FOLDERS;
 use crate::builtin::MESSAGES;
 use crate::builtin::OAUTH_APPS;
 use crate::builtin::TOKENS;
+use crate::builtin::USERS;
 use crate::builtin::WEBHOOKS;
 use crate::builtin::files;
 use crate::builtin::names;
@@ -20,7 +21,7 @@ use crate::invalid::Invalid;
 use crate::oauth;
 use crate::property::DataType;
 use crate::property::Property;
-use crate::rights;
+use crate::right_holder;
 use crate::standing;
 use crate::standing::Standing;
 use crate::state;
@@ -203,7 +204,10 @@ fn of_any(class: &Class, entity: &Entity) -> Vec<Invalid> {
         problems.extend(problem.map(|problem| Invalid::new(names::NAME, problem)));
     }
     if class.classname == TOKENS {
-        problems.extend(rights::token_problems(entity));
+        problems.extend(right_holder::token_problems(entity));
+    }
+    if class.classname == USERS {
+        problems.extend(right_holder::user_problems(entity));
     }
     problems
 }

@@ -63,6 +63,8 @@ mod right_action;
 
 mod rights;
 
+mod right_holder;
+
 pub mod state;
 
 pub mod standing;
@@ -228,6 +230,7 @@ pub use rights::MissingRight;
 pub use rights::Rights;
 pub use rights::TokenRole;
 pub use rights::is_administrative;
+pub use rights::user_name;
 pub use secret_member::MASK;
 pub use secret_member::each_secret;
 pub use secret_member::is_secret;

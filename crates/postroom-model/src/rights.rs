@@ -21,6 +21,8 @@ use std::fmt;
 
 /// The name of the administrator's token, which is no entity.
 pub const ADMINISTRATOR: &str = "admin";
+/// How the names of users begin where they stand beside those of tokens.
+pub(crate) const USER: &str = "user:";
 /// How the names of classes begin that say who may do what.
 const ADMINISTRATIVE: &str = "iam/";
 /// How many rights a token may have.
@@ -64,9 +66,9 @@ impl TokenRole {
         }
     }
 
-    /// Its rights, if they reach only some entities. `token` is who has it.
-    fn written_out(self, token: &Entity) -> Option<Vec<GrantedRight>> {
-        let name = token.text(names::NAME).unwrap_or_default();
+    /// Its rights, if they reach only some entities. `holder` is the token or the user that has
+    /// it, and `name` the modifier of what they change.
+    fn written_out(self, holder: &Entity, name: &str) -> Option<Vec<GrantedRight>> {
         let made = json!(["==", ["property", names::CREATED_BY], name]);
         let right = |actions: &[RightAction], classes: &[&str], filter: Json| GrantedRight {
             actions: actions.to_vec(),
@@ -78,7 +80,7 @@ impl TokenRole {
             Self::Sender => {
                 let out = json!(["==", ["property", names::MESSAGE_DIRECTION], "out"]);
                 let mut own = vec![json!("and"), made, out];
-                let accounts = token.get(names::ACCOUNTS);
+                let accounts = holder.get(names::ACCOUNTS);
                 if accounts.as_array().is_some_and(|accounts| !accounts.is_empty()) {
                     own.push(json!(["in", ["property", names::ACCOUNT_ID], accounts]));
                 }
@@ -158,6 +160,19 @@ impl Rights {
     ///
     /// Everything that is wrong with its role and its rights.
     pub fn of_token(token: &Entity) -> Result<Self, Vec<Invalid>> {
+        Self::of_holder(token, token.text(names::NAME).unwrap_or_default())
+    }
+
+    /// The rights that a user of the class `iam/Users` has.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with its role and its rights.
+    pub fn of_user(user: &Entity) -> Result<Self, Vec<Invalid>> {
+        Self::of_holder(user, &user_name(user.text(names::LOGIN).unwrap_or_default()))
+    }
+
+    fn of_holder(token: &Entity, name: &str) -> Result<Self, Vec<Invalid>> {
         let (role, rights) = (token.text(names::ROLE), token.get(names::RIGHTS));
         match (role, rights.is_null()) {
             (Some(role), true) => {
@@ -165,7 +180,7 @@ impl Rights {
                 let unknown = || vec![Invalid::new(names::ROLE, "is a role that does not exist")];
                 let role = known.ok_or_else(unknown)?;
                 let of_role = |rights: Option<_>| rights.map_or(Self::Role(role), Self::Granted);
-                Ok(of_role(role.written_out(token)))
+                Ok(of_role(role.written_out(token, name)))
             }
             (None, false) => granted(rights).map(Self::Granted),
             (None, true) => {
@@ -274,18 +289,10 @@ pub fn is_administrative(classname: &str) -> bool {
     classname.starts_with(ADMINISTRATIVE)
 }
 
-/// What is wrong with a token, new or changed.
-pub(crate) fn token_problems(token: &Entity) -> Vec<Invalid> {
-    let mut problems = Rights::of_token(token).err().unwrap_or_default();
-    if token.text(names::NAME) == Some(ADMINISTRATOR) {
-        let reason = "is that of the administrator's token: choose another name";
-        problems.push(Invalid::new(names::NAME, reason));
-    }
-    let has_accounts = token.get(names::ACCOUNTS).as_array().is_some_and(|all| !all.is_empty());
-    if has_accounts && token.text(names::ROLE) != Some(TokenRole::Sender.as_str()) {
-        problems.push(Invalid::new(names::ACCOUNTS, "goes with the role `sender` alone"));
-    }
-    problems
+/// The name of a user where it stands beside those of tokens: the modifier of changes.
+#[must_use]
+pub fn user_name(login: &str) -> String {
+    format!("{USER}{login}")
 }
 
 fn granted(json: &Json) -> Result<Vec<GrantedRight>, Vec<Invalid>> {
@@ -380,6 +387,7 @@ mod tests {
     use super::*;
     use crate::builtin::TOKENS;
     use crate::id::EntityId;
+    use crate::right_holder::token_problems;
 
     fn token(values: &Json) -> Entity {
         Entity::new(EntityId::nil(), values.as_object().unwrap().clone())

@@ -10,6 +10,7 @@ use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::TOKENS;
+use postroom_model::builtin::USERS;
 
 /// The indexes of messages that earlier versions had in place of the present ones.
 const FORMER_INDEXES: &[&str] =
@@ -52,6 +53,8 @@ pub(crate) fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
         .then(|| index("not surveyed", "(\"account_id\") WHERE \"mailbox\" IS NULL"));
     let by_token = "(\"token\") WHERE \"token\" IS NOT NULL";
     let by_token = (class.classname == TOKENS).then(|| index("by token", by_token));
+    let by_former = "(\"formerToken\") WHERE \"formerToken\" IS NOT NULL";
+    let by_former = (class.classname == TOKENS).then(|| index("by former token", by_former));
     // Domains are all of the domain `master`.
     let by_name = "(\"name\") WHERE \"suspended\"";
     let by_name = (class.classname == DOMAINS).then(|| index("suspended", by_name));
@@ -59,7 +62,13 @@ pub(crate) fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
         let each = quoted(&format!("{} one each", class.classname));
         format!("CREATE UNIQUE INDEX IF NOT EXISTS {each} ON {table} (\"domain\", \"name\")")
     });
-    let iam = by_token.into_iter().chain(by_name).chain(each);
+    let each = each.or_else(|| {
+        let each = quoted(&format!("{} one each", class.classname));
+        let on = "(\"domain\", \"login\")";
+        let is_user = class.classname == USERS;
+        is_user.then(|| format!("CREATE UNIQUE INDEX IF NOT EXISTS {each} ON {table} {on}"))
+    });
+    let iam = by_token.into_iter().chain(by_former).chain(by_name).chain(each);
     whole.chain(references).chain(login).chain(unmet).chain(iam).collect()
 }
 

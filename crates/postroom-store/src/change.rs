@@ -21,6 +21,7 @@ use crate::phase::DeliveryStep;
 use crate::purge;
 use crate::queue;
 use crate::record::ATTEMPTS;
+use crate::session;
 use crate::store::Store;
 use crate::surveyed;
 use postroom_model::AccountId;
@@ -111,7 +112,8 @@ impl Store {
             if if_version.is_some_and(|version| version != current.version) {
                 return Ok(Updated::Stale { version: current.version });
             }
-            let changes = self.client_change(domain, class, &current, changes).await?;
+            let mut changes = self.client_change(domain, class, &current, changes).await?;
+            self.hash_password(class, &mut changes).await?;
             let mut batch: Vec<_> = step.iter().flat_map(JobStep::record).collect();
             batch.extend(queue::before_change(class, id, &changes));
             batch.extend(living_domain::is_not_erased(class, id));
@@ -130,6 +132,7 @@ impl Store {
             after.version += 1;
             after.properties.retain(|name, _| !is_secret(class, name));
             batch.extend(also.cloned());
+            batch.extend(session::ended(class, id, &changes));
             batch.push(once::forget_put(domain, class, id));
             let entity = std::slice::from_ref(&after);
             batch.extend(once.map(|once| once::keep(self, domain, class, once, entity)));
@@ -313,6 +316,7 @@ impl Store {
                 batch.push(DeliveryStep::Leave.taken("\"account\" = $1").bind(id));
                 Ok(batch)
             }
+            builtin::USERS => Ok(vec![session::all_ended(id)]),
             builtin::DOMAINS => {
                 let mut batch = self.domain_is_empty(domain, id).await?;
                 batch.extend(living_domain::is_not_erased(class, id));

@@ -107,6 +107,7 @@ impl Store {
                 return Err(Error::Condition(Failed::Invalid { problems }));
             }
             self.imply(class, entity);
+            self.hash_password(class, &mut entity.properties).await?;
             let mut problems =
                 files.iter().filter_map(|f| client::file_problem(class, entity, &f.property));
             if let Some(reason) = problems.next() {

@@ -29,6 +29,7 @@ use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::TOKENS;
+use postroom_model::builtin::USERS;
 use postroom_model::builtin::WEBHOOKS;
 use std::sync::Arc;
 
@@ -40,12 +41,17 @@ const AT_ONCE: u8 = 8;
 /// How many rows are deleted together.
 const ROWS_AT_ONCE: i64 = 1_000;
 /// The classes that are erased first: nobody logs in, nothing is sent and nothing is told any more.
-const FIRST: [&str; 3] = [TOKENS, WEBHOOKS, ACCOUNTS];
+const FIRST: [&str; 4] = [TOKENS, USERS, WEBHOOKS, ACCOUNTS];
 const DAMAGED: Error = Error::Damaged { what: "the erasure of a domain" };
 
 /// The tables without entities that have rows of a domain, and what deletes some of them: those of
 /// the domain $1, at most $2.
-const OTHERS: [Other; 9] = [
+const OTHERS: [Other; 10] = [
+    Other {
+        table: "session",
+        delete: "DELETE FROM \"session\" WHERE \"hash\" IN
+           (SELECT \"hash\" FROM \"session\" WHERE \"domain\" = $1 LIMIT $2)",
+    },
     Other {
         table: "token",
         delete: "DELETE FROM \"token\" WHERE \"hash\" IN

@@ -12,6 +12,9 @@ pub enum Error {
     /// A condition of the batch did not hold. Nothing of the batch was done.
     #[error("{0}")]
     Condition(Failed),
+    /// Too many passwords are being checked.
+    #[error("too many sign in at this moment; nothing was done: try again")]
+    Crowded,
     /// Reading took too long.
     #[error("the query takes too long: use a narrower filter, or leave out the order or the count")]
     TooSlow,

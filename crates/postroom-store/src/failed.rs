@@ -117,6 +117,7 @@ impl Failed {
         match name {
             "email/Folders one each" => Self::OneFolder,
             "iam/Tokens(domain, name)" | "iam/Tokens one each" => exists("a token of this name"),
+            "iam/Users(domain, login)" | "iam/Users one each" => exists("a user of this login"),
             "iam/Domains(domain, name)" | "iam/Domains one each" => exists("a domain of this name"),
             "receipt(folder, epoch, key)" | "receipt_pkey" => Self::Recorded,
             "once(domain, class, key)" | "once_pkey" => Self::KeyUsed,

@@ -24,6 +24,7 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::OAUTH_APPS;
 use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::TOKENS;
+use postroom_model::builtin::USERS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::builtin::names;
 use postroom_model::right_problems;
@@ -185,9 +186,8 @@ impl Store {
         match class.classname.as_str() {
             WEBHOOKS => webhook_problems(&self.classes(), entity),
             // What else is wrong with the rights is said by the model.
-            TOKENS => Rights::of_token(entity)
-                .map(|rights| right_problems(&rights, &self.classes()))
-                .unwrap_or_default(),
+            TOKENS => self.rights_problems(Rights::of_token(entity).ok()),
+            USERS => self.rights_problems(Rights::of_user(entity).ok()),
             _ => vec![],
         }
     }
@@ -213,6 +213,11 @@ impl Store {
         let ends_ms = Timestamp::parse(ends).ok()?.as_ms();
         let reason = "is in the past, so the token would never be valid";
         (ends_ms <= self.clock().now_ms()).then(|| Invalid::new(names::EXPIRES_AT, reason))
+    }
+
+    /// What is wrong with the filters of rights.
+    fn rights_problems(&self, rights: Option<Rights>) -> Vec<Invalid> {
+        rights.map(|rights| right_problems(&rights, &self.classes())).unwrap_or_default()
     }
 
     /// Gives a message the account of its folder when it has none of its own. `before` is the

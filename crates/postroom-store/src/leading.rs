@@ -155,6 +155,19 @@ impl Store {
     }
 }
 
+impl Inner {
+    /// The right of the engine of this process to write. `None`: it does not lead so far.
+    pub(crate) fn lease(&self) -> Option<Arc<Lease>> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that the engine of this process leads. `None`: it does not lead any more.
+    pub(crate) fn set_lease(&self, lease: Option<&Arc<Lease>>) {
+        let mut present = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        *present = lease.cloned();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

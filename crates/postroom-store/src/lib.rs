@@ -205,6 +205,8 @@ mod entity_list;
 
 mod domain_row;
 
+mod password;
+
 mod entity;
 
 mod full_text_feed;
@@ -240,6 +242,8 @@ mod device_consent;
 mod reseal;
 
 mod rotation;
+
+mod session;
 
 mod change;
 
@@ -306,6 +310,8 @@ mod proxy_password;
 mod webhook;
 
 mod token;
+
+mod token_rotate;
 
 mod overview;
 
@@ -468,6 +474,9 @@ pub use retention::ExpiryPage;
 pub use scan_meter::ScanMeter;
 pub use sealed::Sealed;
 pub use sealed::SecretMark;
+pub use session::BegunSession;
+pub use session::OfferedLogin;
+pub use session::SESSION_IDLE_MS;
 pub use source_key::SourceKey;
 pub use sqlite_directory::SqliteDirectory;
 pub use store::Store;
@@ -476,6 +485,7 @@ pub use surveyed::FolderMailbox;
 pub use surveyed::MailboxHolder;
 pub use surveyed::Survey;
 pub use surveyed::SurveyedFolder;
+pub use token_rotate::RotatedToken;
 pub use token_step::TokenStep;
 pub use unsendable::Unsendable;
 pub use verdict::Verdict;

@@ -6,6 +6,7 @@ use postroom_model::EntityId;
 use postroom_model::Rights;
 use postroom_model::TokenRole;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -70,20 +71,33 @@ pub(crate) struct KnownToken {
     pub bearer: Bearer,
     /// When it ends, in milliseconds since 1970. `None`: never.
     pub ends_ms: Option<i64>,
+    /// When the session was used last, in milliseconds since 1970. `None`: it is no session.
+    pub used_ms: Option<i64>,
 }
 
-/// When tokens were used, in milliseconds since 1970, as long as it is not written.
-#[derive(Debug, Default)]
-pub(crate) struct TokenUses(Mutex<HashMap<EntityId, i64>>);
+/// When tokens or sessions were used, in milliseconds since 1970, as long as it is not written.
+#[derive(Debug)]
+pub(crate) struct Uses<K>(Mutex<HashMap<K, i64>>);
 
-impl TokenUses {
-    /// Notes that a token was used.
-    pub(crate) fn note(&self, token: EntityId, now_ms: i64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(token, now_ms);
+impl<K> Default for Uses<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Copy + Eq + Hash + Ord> Uses<K> {
+    /// Notes that one was used.
+    pub(crate) fn note(&self, used: K, now_ms: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(used, now_ms);
+    }
+
+    /// When one was used last. `None`: not since it was written.
+    pub(crate) fn last(&self, used: K) -> Option<i64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&used).copied()
     }
 
     /// Takes out what is noted. The map gives back its memory.
-    pub(crate) fn take(&self) -> Vec<(EntityId, i64)> {
+    pub(crate) fn take(&self) -> Vec<(K, i64)> {
         let taken = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let mut taken: Vec<_> = taken.into_iter().collect();
         // The order of rows that are locked is the same in each process.
@@ -99,8 +113,10 @@ pub struct Bearer {
     pub domain: Domain,
     /// The name of the token there.
     pub name: String,
-    /// The token. `None`: it is the administrator's, which is no entity.
+    /// The token. `None`: it is the administrator's, which is no entity, or a session.
     pub token: Option<EntityId>,
+    /// The user who has signed in. `None`: it is a token.
+    pub user: Option<EntityId>,
     /// What its holder may do.
     pub rights: Arc<Rights>,
     /// Whether the domain is suspended, so that it may do nothing at present.
@@ -112,7 +128,8 @@ impl Bearer {
     /// administrator of `default`, whose token is given to the program.
     #[must_use]
     pub fn administers_domains(&self) -> bool {
-        let is_administrator = self.token.is_none() && self.domain == Domain::default_domain();
+        let is_given = self.token.is_none() && self.user.is_none();
+        let is_administrator = is_given && self.domain == Domain::default_domain();
         let is_admin = *self.rights == Rights::Role(TokenRole::Admin);
         is_admin && (self.domain == Domain::master() || is_administrator)
     }

@@ -12,6 +12,7 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::builtin::USERS;
 use serde_json::Value as Json;
 
 /// How long a key is kept: more than the 24 hours that are promised.
@@ -70,6 +71,18 @@ impl Store {
         let request = row.bytes(0).and_then(|bytes| bytes.try_into().ok()).ok_or(DAMAGED)?;
         let entities = row.text(1).and_then(|text| serde_json::from_str(text).ok());
         Ok(Some(Before { request, entities: entities.ok_or(DAMAGED)? }))
+    }
+
+    /// A key of a client that creates entities of a class. The hash of a request with a password of
+    /// a user is hashed once more with a key of the database. Otherwise whoever has a copy of the
+    /// data could try passwords at the speed of a fast hash.
+    #[must_use]
+    pub fn once_of(&self, class: &Class, once: Once) -> Once {
+        if class.classname != USERS {
+            return once;
+        }
+        let hex = blake3::Hash::from_bytes(once.request).to_hex();
+        Once { request: self.inner.keys.token_hash(&hex), ..once }
     }
 
     /// Deletes the keys that have expired.
@@ -177,5 +190,15 @@ mod tests {
             let found = store.once_find(&domain, &class, "k").await.unwrap();
             assert_eq!(found.is_some(), is_kept, "after {hours} hours");
         }
+    }
+
+    #[on_both]
+    async fn the_hash_of_a_password_is_not_kept_as_anybody_could_make_it() {
+        let (_directory, store) = crate::fixture::store().await;
+        let once = || Once { key: "k".to_owned(), request: [7; 32] };
+        let of = |class: &'static str| store.once_of(&store.builtin(class).unwrap(), once());
+        assert_eq!(of(PROFILES), once());
+        assert_ne!(of(USERS).request, once().request);
+        assert_eq!(of(USERS), of(USERS));
     }
 }

@@ -38,6 +38,7 @@ mod pending;
 mod places;
 mod purges;
 mod queue;
+mod sessions;
 mod work_claims;
 
 /// The version of the schema that this program knows.
@@ -125,6 +126,7 @@ const STEPS: &[&[&str]] = &[
     places::STEP,
     erasures::STEP,
     device_consents::STEP,
+    sessions::STEP,
 ];
 
 const OWN: &[&str] = &[

@@ -34,7 +34,8 @@ use crate::lease::Presence;
 use crate::living_domain;
 use crate::modifier::KnownTokens;
 use crate::modifier::Modifier;
-use crate::modifier::TokenUses;
+use crate::modifier::TokenHash;
+use crate::modifier::Uses;
 use crate::moving;
 use crate::object_place;
 use crate::object_place::ObjectsHeld;
@@ -43,14 +44,15 @@ use crate::poll_times::Unwritten;
 use crate::scan_meter::ScanMeter;
 use crate::seq;
 use crate::set_up;
+use crate::work::HashTurns;
 use crate::work::Work;
 use crate::wrapped_key;
 use postroom_model::Class;
+use postroom_model::EntityId;
 use postroom_model::RightReach;
 use postroom_model::Timestamp;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use tokio::sync::RwLock;
 
 /// What a store is opened with, beside its database.
@@ -97,7 +99,7 @@ pub(crate) struct Inner {
     pub presence: Mutex<Presence>,
     /// The number of this process among those that have or had the database.
     pub owner: i64,
-    lease: Mutex<Option<Arc<Lease>>>,
+    pub lease: Mutex<Option<Arc<Lease>>>,
     pub objects: ObjectsHeld,
     pub blobs: BlobIds,
     pub blobs_refill: tokio::sync::Mutex<()>,
@@ -112,7 +114,10 @@ pub(crate) struct Inner {
     /// The tokens that were used lately, by their hashes. `None` until somebody asks.
     pub tokens: RwLock<Option<KnownTokens>>,
     /// When tokens were used, as long as it is not written.
-    pub token_uses: TokenUses,
+    pub token_uses: Uses<EntityId>,
+    /// The same of sessions.
+    pub session_uses: Uses<TokenHash>,
+    pub hash_turns: HashTurns,
     pub classes: std::sync::RwLock<Classes>,
     pub being_claimed: BeingClaimed,
     /// The classes that are built in.
@@ -173,7 +178,9 @@ impl Store {
                 unwritten: Unwritten::default(),
                 unsummed: unsummed.and_then(|row| row.whole(0)).unwrap_or(0),
                 tokens: RwLock::default(),
-                token_uses: TokenUses::default(),
+                token_uses: Uses::default(),
+                session_uses: Uses::default(),
+                hash_turns: HashTurns::default(),
                 classes: std::sync::RwLock::new(classes),
                 being_claimed: BeingClaimed::default(),
                 built_in: config.classes.clone(),
@@ -364,18 +371,5 @@ impl Store {
         }
         // The caller does not know of the statements that were added.
         wrote.map(|outcomes| outcomes.into_iter().skip(count).take(len).collect())
-    }
-}
-
-impl Inner {
-    /// The right of the engine of this process to write. `None`: it does not lead so far.
-    pub(crate) fn lease(&self) -> Option<Arc<Lease>> {
-        self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Notes that the engine of this process leads. `None`: it does not lead any more.
-    pub(crate) fn set_lease(&self, lease: Option<&Arc<Lease>>) {
-        let mut present = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
-        *present = lease.cloned();
     }
 }

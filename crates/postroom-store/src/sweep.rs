@@ -100,6 +100,9 @@ impl Store {
         if let Err(error) = own.token_uses_write().await {
             tracing::warn!(%error, "the times at which tokens were used were not written");
         }
+        if let Err(error) = own.session_uses_write().await {
+            tracing::warn!(%error, "the times at which sessions were used were not written");
+        }
         let swept = own.blob_sweep_abandoned(ABANDONED_AFTER).await;
         if let Err(error) = swept.and(own.blob_sweep().await) {
             tracing::error!(%error, "contents that nothing refers to were not thrown away");

@@ -102,11 +102,16 @@ impl Store {
     /// When the store fails.
     pub async fn token_verify(&self, token: &str) -> Result<Option<Bearer>, Error> {
         let now_ms = self.clock().now_ms();
-        let known = match self.token_known(self.inner.keys.token_hash(token)).await? {
+        let hash = self.inner.keys.token_hash(token);
+        let known = match self.token_known(hash).await? {
             None => self.token_of_earlier(token).await?,
             known => known,
         };
         let known = known.filter(|known| known.ends_ms.is_none_or(|end_ms| now_ms < end_ms));
+        let known = match known {
+            Some(known) if known.used_ms.is_some() => self.session_used(hash, known).await?,
+            known => known,
+        };
         let bearer = known.map(|known| known.bearer);
         if let Some(id) = bearer.as_ref().and_then(|bearer| bearer.token) {
             self.inner.token_uses.note(id, now_ms);
@@ -126,15 +131,19 @@ impl Store {
         let anew = match found.bearer.token {
             Some(id) => {
                 let class = self.builtin(TOKENS)?;
-                untold::seal_anew(&class, id, SealedAnew { property: "token", former, now })
+                let anew = |property: &'static str| {
+                    let (former, now) = (former.clone(), now.clone());
+                    untold::seal_anew(&class, id, SealedAnew { property, former, now })
+                };
+                [names::TOKEN, names::FORMER_TOKEN].map(anew).to_vec()
             }
             None => {
                 let sql = "UPDATE \"token\" SET \"hash\" = $2 WHERE \"hash\" = $1";
-                Statement::new(sql).bind(former).bind(now)
+                vec![Statement::new(sql).bind(former).bind(now)]
             }
         };
         // The token is good in any case. Its next use tries again.
-        if let Err(error) = self.write_at_need(vec![anew]).await {
+        if let Err(error) = self.write_at_need(anew).await {
             tracing::warn!(%error, "a token was not hashed anew with the key of this database");
         }
         Ok(Some(found))
@@ -172,8 +181,16 @@ impl Store {
         Ok(Some(found))
     }
 
-    /// Reads the token of a hash, if it is enabled.
+    /// Reads the token or the session of a hash.
     async fn token_find(&self, hash: &TokenHash) -> Result<Option<KnownToken>, Error> {
+        match self.token_listed(hash).await? {
+            None => self.session_find(hash).await,
+            found => Ok(found),
+        }
+    }
+
+    /// Reads the token of a hash, if it is enabled and no session, whether it has ended or not.
+    pub(crate) async fn token_listed(&self, hash: &TokenHash) -> Result<Option<KnownToken>, Error> {
         const DAMAGED: Error = Error::Damaged { what: "a token" };
         let sql = "SELECT \"domain\", \"name\" FROM \"token\" WHERE \"hash\" = $1";
         let rows = self.read(Statement::new(sql).bind(hash.to_vec())).await?;
@@ -182,12 +199,19 @@ impl Store {
             let rights = Arc::new(Rights::Role(TokenRole::Admin));
             let domain = columns::domain(row)?;
             let is_suspended = self.domain_is_suspended(&domain).await?;
-            let bearer = Bearer { domain, name, token: None, rights, is_suspended };
-            return Ok(Some(KnownToken { bearer, ends_ms: None }));
+            let bearer = Bearer { domain, name, token: None, user: None, rights, is_suspended };
+            return Ok(Some(KnownToken { bearer, ends_ms: None, used_ms: None }));
         }
         let class = self.builtin(TOKENS)?;
         let sql = format!("{} WHERE \"token\" = $1 AND \"enabled\"", Self::select(&class));
-        let rows = self.read(Statement::new(sql).bind(hash.to_vec()).of_class(&*class)).await?;
+        let mut rows = self.read(Statement::new(sql).bind(hash.to_vec()).of_class(&*class)).await?;
+        let is_former = rows.is_empty();
+        if is_former {
+            let sql =
+                format!("{} WHERE \"formerToken\" = $1 AND \"enabled\"", Self::select(&class));
+            let former = Statement::new(sql).bind(hash.to_vec()).of_class(&*class);
+            rows = self.read(former).await?;
+        }
         let Some(row) = rows.first() else {
             return Ok(None);
         };
@@ -198,12 +222,20 @@ impl Store {
             return Ok(None);
         };
         let name = token.text(names::NAME).ok_or(DAMAGED)?.to_owned();
-        let ends = token.text(names::EXPIRES_AT).map(Timestamp::parse).transpose();
-        let ends_ms = ends.map_err(|_| DAMAGED)?.map(Timestamp::as_ms);
+        let moment = |name: &str| {
+            let moment = token.text(name).map(Timestamp::parse).transpose();
+            moment.map(|moment| moment.map(Timestamp::as_ms)).map_err(|_| DAMAGED)
+        };
+        let mut ends_ms = moment(names::EXPIRES_AT)?;
+        if is_former {
+            // Without a moment it has ended.
+            let until_ms = moment(names::FORMER_TOKEN_UNTIL)?.unwrap_or(i64::MIN);
+            ends_ms = Some(ends_ms.map_or(until_ms, |end_ms| end_ms.min(until_ms)));
+        }
         let (token, rights) = (Some(token.id), Arc::new(rights));
         let is_suspended = self.domain_is_suspended(&domain).await?;
-        let bearer = Bearer { domain, name, token, rights, is_suspended };
-        Ok(Some(KnownToken { bearer, ends_ms }))
+        let bearer = Bearer { domain, name, token, user: None, rights, is_suspended };
+        Ok(Some(KnownToken { bearer, ends_ms, used_ms: None }))
     }
 
     /// Writes when tokens were used. The feed does not tell it.

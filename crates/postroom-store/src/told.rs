@@ -19,7 +19,7 @@ impl Store {
 
     /// Wakes those who wait for a client's change of an entity. A received message wakes nobody.
     pub(crate) fn changed(&self, class: &Class, entity: &Entity) {
-        if class.classname == builtin::TOKENS {
+        if [builtin::TOKENS, builtin::USERS].contains(&class.classname.as_str()) {
             self.inner.database.ring(Topic::Tokens);
             return;
         }

@@ -1,7 +1,21 @@
 //! Where long work runs: on threads, or inline in a simulation, so that a seed always gives the
 //! same history.
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+
+/// How many hashes of passwords are made at once, because each takes much memory.
+const HASHES_AT_ONCE: usize = 2;
+
+/// The turns of those who make hashes of passwords.
+#[derive(Debug)]
+pub(crate) struct HashTurns(pub Semaphore);
+
+impl Default for HashTurns {
+    fn default() -> Self {
+        Self(Semaphore::new(HASHES_AT_ONCE))
+    }
+}
 
 /// Where long work runs. Whoever opens the store decides this, for the engine too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,6 +26,7 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::OAUTH_APPS;
 use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::TOKENS;
+use postroom_model::builtin::USERS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::created;
 use postroom_model::oauth::TokenSlot;
@@ -98,6 +99,9 @@ async fn fill(store: &Store, domain: &Domain, first: u128) {
     let token = json!({"name": "t", "role": "reader", "enabled": true,
                        "token": format!("a token of {domain:?}, which is long enough")});
     create(store, domain, TOKENS, id(7), token).await;
+    create(store, domain, USERS, id(9), json!({"login": "u", "role": "reader"})).await;
+    let value = format!("a token of {domain:?}, which is long enough");
+    store.session_begin_with(&value).await.unwrap().unwrap();
     create(store, domain, TICKETS, id(8), json!({"title": "t"})).await;
     store
         .token_set(domain, "own", &SecretString::from(format!("own of {domain:?}")))
@@ -256,7 +260,7 @@ async fn nothing_of_a_domain_is_left_in_any_table_whenever_a_kill_ends_its_erasu
             "{statements}"
         );
         assert!(of(MESSAGES).1 > 0 && receipt.rows > 5, "{receipt:?}");
-        assert_eq!(receipt.classes.len(), 8, "{receipt:?}");
+        assert_eq!(receipt.classes.len(), 9, "{receipt:?}");
         if is_whole {
             return;
         }

@@ -23,6 +23,7 @@ use postroom_model::WebhookId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::TOKENS;
+use postroom_model::builtin::USERS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::oauth::TokenSlot;
 use postroom_store::*;
@@ -37,6 +38,7 @@ const PROFILE: EntityId = EntityId::from_u128(1);
 const ACCOUNT: EntityId = EntityId::from_u128(2);
 const HOOK: EntityId = EntityId::from_u128(3);
 const TOKEN: EntityId = EntityId::from_u128(4);
+const USER: EntityId = EntityId::from_u128(5);
 const ADMIN: &str = "the administrator's token";
 const READER: &str = "the token of a reader, which is long";
 /// What a sealed secret begins with since domains have keys.
@@ -51,6 +53,7 @@ const EARLIER: &[&str] = &[
     "DROP TABLE \"erasure\"",
     "DROP TABLE \"erased\"",
     "DROP TABLE \"device consent\"",
+    "DROP TABLE \"session\"",
     "UPDATE \"meta\" SET \"number\" = 28 WHERE \"name\" IN ('schema', 'oldest schema')",
 ];
 
@@ -338,9 +341,35 @@ async fn while_two_master_keys_are_accepted_processes_work_with_either() {
     let refused = next.master_alone().await.unwrap_err();
     let text = refused.to_string();
     assert!(matches!(refused, Error::MasterInUse { .. }) && text.contains("postroom"), "{text}");
+    // A user who signed in at one process is known at the other, also when the former key is gone.
+    let domain = acme();
+    let login = || OfferedLogin {
+        domain: &domain,
+        login: "anna",
+        password: SecretString::from("correct horse battery"),
+    };
+    let values = json!({"login": "anna", "role": "reader", "enabled": true, "password": "correct horse battery"});
+    create(&former, &acme(), USERS, USER, values).await;
+    let sessions = [
+        next.session_begin(login()).await.unwrap().unwrap().token,
+        former.session_begin_with(READER).await.unwrap().unwrap().token,
+    ];
+    let goes_on = async |store: &Store| {
+        let [user, token] = &sessions;
+        let user = store.token_verify(user.expose_secret()).await.unwrap().unwrap();
+        assert_eq!((user.user, user.domain), (Some(USER), acme()));
+        let token = store.token_verify(token.expose_secret()).await.unwrap().unwrap();
+        assert_eq!((token.token, token.user), (Some(TOKEN), None));
+    };
+    goes_on(&former).await;
+    goes_on(&next).await;
     assert_open(&former).await;
     former.close().await.unwrap();
     next.master_alone().await.unwrap();
     assert_open(&next).await;
+    goes_on(&next).await;
+    next.session_begin(login()).await.unwrap().unwrap();
     assert!(matches!(beside(&database, "a").await, Err(Error::KeyDiffers { .. })));
+    let reopened = beside(&database, "b").await.unwrap();
+    goes_on(&reopened).await;
 }

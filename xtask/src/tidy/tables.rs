@@ -6,7 +6,7 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 
 /// The tables that are no class tables.
-const OWN: [&str; 31] = [
+const OWN: [&str; 32] = [
     // Of the failover suite.
     "audit",
     "class",
@@ -36,6 +36,7 @@ const OWN: [&str; 31] = [
     "origin",
     "receipt",
     "root key",
+    "session",
     "token",
     "unfinished",
     "work claim",

@@ -283,3 +283,52 @@ async fn a_browser_signs_in_changes_and_goes_back_by_keyboard_on_a_narrow_screen
     let added = json!({"name": "email1", "roletype": "email", "group": 11330, "order": 2});
     assert_eq!(second["config"]["roles"], json!([role, added]));
 }
+
+#[on_both]
+async fn a_user_signs_in_to_the_application_and_out_of_it() {
+    let server = Server::start().await;
+    for (login, role) in [("anna", "admin"), ("ben", "reader")] {
+        let values = json!({"login": login, "role": role, "password": "correct horse battery"});
+        server.create("iam/Users", &values).await;
+    }
+    let sign_in = async |login: &str, password: &str| {
+        let form = [("domain", "default"), ("login", login), ("pwd", password)];
+        send(&server, "/sign-in", &form).await
+    };
+    assert_eq!(sign_in("anna", "wrong").await.status, 401);
+    assert_eq!(sign_in("ben", "correct horse battery").await.status, 403);
+    let form = [("domain", "default"), ("login", "anna"), ("pwd", "correct horse battery")];
+    let cookie = signed_in(&server, &form).await;
+    let ask = async |method: &str, path: &str| {
+        answer(server.anonymous(method, path).header("cookie", &cookie)).await
+    };
+    assert!(text(&ask("GET", "/").await).contains("Instances that run"));
+    // That leads to the page that asks who it is.
+    ask("POST", "/sign-out").await;
+    assert_eq!(ask("GET", "/").await.status, 401, "the session has ended");
+}
+
+#[on_both]
+async fn the_browser_keeps_a_session_and_not_the_token_that_was_entered() {
+    let server = Server::start().await;
+    let cookie = signed_in(&server, &[("token", TOKEN)]).await;
+    assert!(!cookie.contains(TOKEN), "{cookie}");
+    let ask = async |method: &str, path: &str| {
+        answer(server.anonymous(method, path).header("cookie", &cookie)).await
+    };
+    assert!(text(&ask("GET", "/").await).contains("Instances that run"));
+    // It administers the domains, as the token does.
+    assert!(text(&ask("GET", "/domains").await).contains("New domain"));
+    ask("POST", "/sign-out").await;
+    assert_eq!(ask("GET", "/").await.status, 401, "the session has ended");
+    server.get(CONFIG).await.expect(200);
+}
+
+/// The cookie that the application gives to who sends this form. A browser would follow at once.
+async fn signed_in(server: &Server, form: &[(&str, &str)]) -> String {
+    let stays = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let request = stays.build().unwrap().post(server.url("/sign-in")).body(encoded(form));
+    let signed_in = answer(request.header("sec-fetch-site", "same-origin")).await;
+    assert_eq!(signed_in.status, 303);
+    signed_in.header("set-cookie").split(';').next().unwrap().to_owned()
+}

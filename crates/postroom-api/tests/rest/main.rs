@@ -38,6 +38,7 @@ mod once;
 mod openapi;
 mod reach;
 mod schemathesis;
+mod sessions;
 mod shown;
 mod tls;
 mod together;

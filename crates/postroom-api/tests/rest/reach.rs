@@ -14,6 +14,7 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::OAUTH_APPS;
 use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::TOKENS;
+use postroom_model::builtin::USERS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_testkit::on_both;
 use serde_json::Value as Json;
@@ -80,6 +81,7 @@ async fn no_operation_shows_or_changes_anything_beyond_the_filters_of_a_token() 
     let of = [PROFILES, ACCOUNTS, FOLDERS, MESSAGES, OAUTH_APPS, WEBHOOKS];
     let mut rights: Vec<_> = of.iter().map(|name| right(&actions, name, &nothing)).collect();
     rights.push(right(&["read"], TOKENS, &nothing));
+    rights.push(right(&["read"], USERS, &nothing));
     let holder = Holder::new(&server, &json!({"name": "few", "rights": rights})).await;
     let before = walk::everything(&server).await;
     let words = [WORD, "anna@b.test"];
@@ -90,7 +92,7 @@ async fn no_operation_shows_or_changes_anything_beyond_the_filters_of_a_token() 
         let writes = writes.contains(&walked.method.as_str());
         let is_hook = ["PUT", "PATCH"].contains(&walked.method.as_str());
         walked.template.contains(DOMAINS)
-            || walked.template.contains(TOKENS) && writes
+            || [TOKENS, USERS].iter().any(|class| walked.template.contains(class)) && writes
             || walked.template.contains(WEBHOOKS) && is_hook
     };
     let Leaks { leaks, asked, of_one } = walk.leaks(&holder.value, is_refused).await;
@@ -347,7 +349,7 @@ async fn own_sees_only_what_it_made_itself() {
     for class in [PROFILES, ACCOUNTS, MESSAGES, OAUTH_APPS] {
         assert_eq!(holder.get(class).await.expect(200), json!([]), "{class}");
     }
-    for class in [FOLDERS, WEBHOOKS, TOKENS, DOMAINS] {
+    for class in [FOLDERS, WEBHOOKS, TOKENS, USERS, DOMAINS] {
         holder.get(class).await.expect(403);
     }
     let profile = json!({"name": "p", "imapHost": "mail.example"});

@@ -167,6 +167,8 @@ pub async fn filled(server: &Server, word: &str) -> WalkedIds {
     let hook = create("email/Webhooks", values).await;
     let domain = create("iam/Domains", json!({"name": word, "title": word})).await;
     let token = create("iam/Tokens", json!({"name": word, "role": "reader"})).await;
+    let user = json!({"login": word, "title": word, "role": "reader"});
+    let user = create("iam/Users", user).await;
     for (path, name) in [
         (format!("email/Accounts/{account}"), "fromDisplayName"),
         (format!("email/Folders/{folder}"), "title"),
@@ -188,6 +190,7 @@ pub async fn filled(server: &Server, word: &str) -> WalkedIds {
         ("email/OAuthApps", app),
         ("email/Webhooks", hook),
         ("iam/Tokens", token),
+        ("iam/Users", user),
         ("iam/Domains", domain),
         ("jobs", job["id"].as_str().unwrap().to_owned()),
     ])

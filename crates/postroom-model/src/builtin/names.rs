@@ -73,6 +73,10 @@ pub const FILTER: &str = "filter";
 pub const FLAGS: &str = "flags";
 /// `folder_id` of a message.
 pub const FOLDER_ID: &str = "folder_id";
+/// `formerToken` of a token.
+pub const FORMER_TOKEN: &str = "formerToken";
+/// `formerTokenUntil` of a token.
+pub const FORMER_TOKEN_UNTIL: &str = "formerTokenUntil";
 /// `from` of a message.
 pub const FROM: &str = "from";
 /// `fromDisplayName` of an account and a message.
@@ -109,6 +113,8 @@ pub const LAST_DELIVERY_AT: &str = "lastDeliveryAt";
 pub const LAST_POLL_AT: &str = "lastPollAt";
 /// `lastProofAt` of a folder.
 pub const LAST_PROOF_AT: &str = "lastProofAt";
+/// `lastLoginAt` of a user.
+pub const LAST_LOGIN_AT: &str = "lastLoginAt";
 /// `lastUsedAt` of a token.
 pub const LAST_USED_AT: &str = "lastUsedAt";
 /// `login` of an account.

@@ -147,6 +147,7 @@ pub(super) fn again(error: &Error) -> Error {
         Error::TooDeep => Error::TooDeep,
         Error::Database(source) => Error::Database(Arc::clone(source)),
         Error::Condition(_)
+        | Error::Crowded
         | Error::Closed
         | Error::Unreachable { .. }
         | Error::NotLetIn { .. }

@@ -35,6 +35,7 @@ pub(super) async fn live(store: &Store) {
     upkeep::rights(&world).await;
     upkeep::reach(&world).await;
     upkeep::secrets(&world).await;
+    upkeep::sessions(&world).await;
     upkeep::domains(&world).await;
     upkeep::configuration(&world).await;
     upkeep::retention(&world).await;

@@ -48,6 +48,16 @@ async fn a_new_key_takes_the_place_of_the_one_in_the_directory() {
     sandbox.deliver(ANNA, "INBOX", mail("before")).unwrap();
     messages(&postroom, &folder, 1).await;
     refused(&rotate(&postroom, &[]), "stop Postroom first");
+    let user = json!({"login": "anna", "role": "reader", "password": "correct horse battery"});
+    postroom.post("iam/Users", &user).await.unwrap();
+    let sign_in = async |url: &str| {
+        let sent = json!({"login": "anna", "pwd": "correct horse battery"});
+        let url = format!("{url}/rest/v1/iam/sessions");
+        let begun = reqwest::Client::new().post(url).json(&sent).send().await.unwrap();
+        let begun: Json = begun.json().await.unwrap();
+        begun["token"].as_str().unwrap().to_owned()
+    };
+    let session = sign_in(postroom.url()).await;
     let data = postroom.data_directory();
     let former = read(&data, "key");
     postroom.stop().unwrap();
@@ -59,6 +69,11 @@ async fn a_new_key_takes_the_place_of_the_one_in_the_directory() {
     postroom.restart().unwrap();
     sandbox.deliver(ANNA, "INBOX", mail("after")).unwrap();
     messages(&postroom, &folder, 2).await;
+    // So is that of a user, and who had signed in goes on.
+    sign_in(postroom.url()).await;
+    let profiles = format!("{}/rest/v1/model/email/Profiles", postroom.url());
+    let asked = reqwest::Client::new().get(profiles).bearer_auth(&session).send().await.unwrap();
+    assert_eq!(asked.status(), 200);
     postroom.stop().unwrap();
     fs::write(data.join("key"), &former).unwrap();
     let error = format!("{:#}", postroom.restart().unwrap_err());

@@ -254,6 +254,47 @@ async fn a_token_is_used(postroom: &Postroom) -> String {
     value
 }
 
+/// A user signs in, with a wrong password too, and works. Gives the password and the tokens of the
+/// sessions, which no later answer has.
+async fn a_user_signs_in(postroom: &Postroom) -> Vec<String> {
+    let mut secrets = vec!["canary-3e6b-of-a-user".to_owned(), "canary-9a1d-not-it".to_owned()];
+    let user = json!({"login": "anna", "role": "admin", "password": secrets[0]});
+    let user = postroom.post("iam/Users", &user).await.unwrap();
+    let sessions = format!("{}/rest/v1/iam/sessions", postroom.url());
+    let sign_in = async |sent: &Json| {
+        let answer = reqwest::Client::new().post(&sessions).json(sent).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let cookie = answer.headers().get("set-cookie");
+        let cookie = cookie.map(|cookie| cookie.to_str().unwrap().to_owned());
+        (status, cookie, answer.json::<Json>().await.unwrap())
+    };
+    let (wrong, _, refused) = sign_in(&json!({"login": "anna", "pwd": secrets[1]})).await;
+    let (odd, _, told) = sign_in(&json!({"login": "anna", "pwd": [secrets[0]]})).await;
+    assert_eq!((wrong, odd), (401, 422));
+    let right = json!({"login": "anna", "pwd": secrets[0]});
+    let (_, _, by_token) = sign_in(&right).await;
+    let mut with_cookie = right.clone();
+    with_cookie["cookie"] = json!(true);
+    let (_, cookie, by_cookie) = sign_in(&with_cookie).await;
+    let (_, _, of_token) = sign_in(&json!({"token": Postroom::TOKEN})).await;
+    let cookie = cookie.unwrap();
+    let cookie = cookie.split(['=', ';']).nth(1).unwrap();
+    let shown = [&by_token["token"], &json!(cookie), &of_token["token"]];
+    let shown = shown.map(|token| token.as_str().unwrap().to_owned());
+    for token in &shown {
+        let url = format!("{}/rest/v1/model/iam/Users/{}", postroom.url(), id(&user));
+        let answer = reqwest::Client::new().get(url).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(!answer.text().await.unwrap().contains(token));
+    }
+    secrets.extend(shown);
+    let hidden: Vec<_> = secrets.iter().map(String::as_str).collect();
+    for answer in [user, refused, told, by_cookie] {
+        assert_without(&hidden, "an answer", answer.to_string().as_bytes());
+    }
+    secrets
+}
+
 /// An account gets its token by a service account, and then no more. Gives the lines of the key, and
 /// what it signed.
 async fn a_service_account_acts(postroom: &Postroom, provider: &TokenServer) -> Vec<String> {
@@ -322,6 +363,13 @@ async fn accounts_are_verified(postroom: &Postroom, profile: &Json, stored: &[St
     }
 }
 
+async fn events_are_told(postroom: &Postroom) {
+    let events = postroom.bytes("/rest/v1/events?after=first&limit=1000").await.unwrap();
+    let told = String::from_utf8_lossy(&events);
+    assert!(told.contains("refused") && told.contains("OAuthApps"), "there are all events");
+    assert_absent("the events", &events);
+}
+
 #[on_both(flavor = "multi_thread")]
 async fn secrets_are_in_no_log_no_file_and_no_answer() {
     let users = [(ANNA, PASSWORD), (BEN, REFUSED)].map(owned).to_vec();
@@ -379,16 +427,15 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
     let (provider, listening) = an_account_has_tokens(&postroom, &sandbox, profile).await;
     let mut made = an_owner_consents(&postroom, &provider, &listening).await;
     made.push(a_token_is_used(&postroom).await);
+    made.extend(a_user_signs_in(&postroom).await);
     let lists = ["Profiles", "Accounts", "Folders", "Messages", "Webhooks", "OAuthApps"];
-    for list in lists.map(|name| format!("email/{name}")).into_iter().chain(["iam/Tokens".into()]) {
+    let iam = ["iam/Tokens", "iam/Users"].map(str::to_owned);
+    for list in lists.map(|name| format!("email/{name}")).into_iter().chain(iam) {
         let answer = postroom.bytes(&list).await.unwrap();
         assert!(answer.len() > 2, "{list} is empty");
         assert_absent(&list, &answer);
     }
-    let events = postroom.bytes("/rest/v1/events?after=first&limit=1000").await.unwrap();
-    let told = String::from_utf8_lossy(&events);
-    assert!(told.contains("refused") && told.contains("OAuthApps"), "there are all events");
-    assert_absent("the events", &events);
+    events_are_told(&postroom).await;
     postroom.stop().unwrap();
     assert!(postroom.log().contains("TRACE"), "the log is not at its most verbose");
     assert_kept_nowhere(&postroom, &made);

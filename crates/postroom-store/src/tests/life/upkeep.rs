@@ -25,6 +25,7 @@ use crate::poll_times::PollTimes;
 use crate::rename::Renamed;
 use crate::retention::Expiring;
 use crate::retention::ExpiryPage;
+use crate::session::OfferedLogin;
 use crate::store::Store;
 use crate::surveyed::Survey;
 use crate::surveyed::SurveyedFolder;
@@ -53,10 +54,12 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::OAUTH_APPS;
 use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::TOKENS;
+use postroom_model::builtin::USERS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::oauth::TokenSlot;
 use postroom_model::oauth_device::DeviceState;
 use secrecy::ExposeSecret;
+use secrecy::SecretString;
 use serde_json::json;
 use std::time::Duration;
 
@@ -217,6 +220,46 @@ pub(super) async fn rights(world: &World) {
     let class = store.builtin(TOKENS).unwrap();
     let used = store.entity_get(&world.domain, &class, token.id).await.unwrap().unwrap();
     assert!(used.text("lastUsedAt").is_some() && used.version == token.version, "{used:?}");
+}
+
+/// A token gets another value, and a user signs in and out.
+pub(super) async fn sessions(world: &World) {
+    let (store, domain) = (&world.store, &world.domain);
+    let values = json!({"name": "rotated", "role": "reader", "enabled": true, "token": "first"});
+    let token = world.create(TOKENS, values).await;
+    let class = store.builtin(TOKENS).unwrap();
+    let place = EntityPlace::new(domain, &class, token.id);
+    let rotated = store.token_rotate(place, 60_000, None).await.unwrap().unwrap();
+    let second = rotated.value.expose_secret();
+    for value in ["first", second] {
+        assert_eq!(store.token_verify(value).await.unwrap().unwrap().token, Some(token.id));
+    }
+    let password = "correct horse battery";
+    let values = json!({"login": "anna", "role": "reader", "enabled": true, "password": password});
+    let user = world.create(USERS, values).await;
+    let sign_in = async |password: &str| {
+        let login = OfferedLogin { domain, login: "anna", password: SecretString::from(password) };
+        store.session_begin(login).await.unwrap()
+    };
+    assert!(sign_in("wrong").await.is_none());
+    for _ in 0..2 {
+        let begun = sign_in(password).await.unwrap();
+        let bearer = store.token_verify(begun.token.expose_secret()).await.unwrap().unwrap();
+        assert_eq!((bearer.user, bearer.token), (Some(user.id), None));
+        store.session_uses_write().await.unwrap();
+        assert!(store.session_end(begun.token.expose_secret()).await.unwrap());
+    }
+    let begun = store.session_begin_with(second).await.unwrap().unwrap();
+    let bearer = store.token_verify(begun.token.expose_secret()).await.unwrap().unwrap();
+    assert_eq!((bearer.user, bearer.token), (None, Some(token.id)));
+    assert!(store.session_begin_with(begun.token.expose_secret()).await.unwrap().is_none());
+    let begun = sign_in(password).await.unwrap();
+    let class = store.builtin(USERS).unwrap();
+    let place = EntityPlace::new(domain, &class, user.id);
+    let other = object(&json!({"password": "another horse battery"}));
+    store.entity_update(place, &other, None).await.unwrap();
+    assert!(store.token_verify(begun.token.expose_secret()).await.unwrap().is_none());
+    store.entity_delete(place, None).await.unwrap();
 }
 
 /// A client whose rights reach some profiles makes one, changes and deletes it.

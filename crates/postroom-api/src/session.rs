@@ -1,0 +1,233 @@
+//! `/rest/v1/iam/sessions`: people sign in by a login and a password, or with a token, and out.
+//!
+//! ```text
+//!   POST   {"domain", "login", "pwd"}                    201 {"token", "expiresAt", …}
+//!   POST   {"token"}                                     201, for a browser that keeps no token
+//!   POST   … "cookie": true                              201, and the token is in a cookie
+//!   DELETE                                               204: the session that sent it has ended
+//! ```
+//! Five failures within three minutes lock a source out, and a login for that source. So nobody
+//! locks others out: who signs in from elsewhere is not concerned. An unknown login is answered as
+//! a wrong password is, and takes as long. What is locked out costs no hash of a password. Tokens
+//! are locked out as everywhere.
+//!
+//! Standards: RFC 6265 (cookies), RFC 6750.
+
+use crate::app::App;
+use crate::body;
+use crate::caller;
+use crate::caller::AnyToken;
+use crate::caller::Caller;
+use crate::caller::IsHttps;
+use crate::lockout::ShownToken;
+use crate::parameters;
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::Uri;
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use postroom_model::Domain;
+use postroom_model::Invalid;
+use postroom_store::BegunSession;
+use postroom_store::OfferedLogin;
+use postroom_store::SESSION_IDLE_MS;
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
+use serde_json::Value;
+use serde_json::json;
+use tokio::time::Instant;
+
+/// The path.
+pub(crate) const SESSIONS: &str = "/rest/v1/iam/sessions";
+/// How many bytes a body has.
+const BYTES_MAX: u64 = 16 * 1024;
+/// How many characters of a hash stand for a login.
+const LOGIN_HASH_CHARS: usize = 8;
+/// The members of a body with a login, and of one with a token.
+const BY_LOGIN: &[&str] = &["domain", "login", "pwd", "cookie"];
+const BY_TOKEN: &[&str] = &["token", "cookie"];
+/// The challenge to who is not known.
+const CHALLENGE: &str = "Bearer realm=\"postroom\"";
+
+/// What a client sends to sign in.
+struct SignIn {
+    who: SignsIn,
+    /// Whether the token is given as a cookie.
+    by_cookie: bool,
+}
+
+/// Who signs in.
+enum SignsIn {
+    User(UserLogin),
+    /// Who has this token.
+    Token(SecretString),
+}
+
+/// A user with a password.
+struct UserLogin {
+    domain: Domain,
+    login: String,
+    password: SecretString,
+}
+
+/// `POST`: begins a session.
+///
+/// # Errors
+///
+/// 401 for an unknown login, a wrong password, a user who is disabled and a wrong token; 422 for
+/// another body; 429 for a source that failed too often.
+pub(crate) async fn begin(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    parameters::of(&parts.uri, &[])?;
+    let (bytes, _share) = body::whole(&parts.headers, body, BYTES_MAX, &app).await?;
+    let sent = body::parse_json("the body", bytes, &app).await?;
+    let SignIn { who, by_cookie } = SignIn::read(&sent.document.json)?;
+    let begun = match who {
+        SignsIn::User(login) => login.begin(&app, &parts).await?,
+        SignsIn::Token(token) => {
+            Caller::known(&parts, &app, token.expose_secret()).await?;
+            let begun = app.store.session_begin_with(token.expose_secret()).await?;
+            let detail = "this token is that of a session, which begins no other one";
+            begun.ok_or_else(|| Problem::unauthenticated(CHALLENGE, detail))?
+        }
+    };
+    let idle_seconds = SESSION_IDLE_MS / 1000;
+    let mut answer =
+        json!({"expiresAt": begun.ends.to_string(), "idleSeconds": idle_seconds, "token": null});
+    let mut fields = HeaderMap::new();
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if by_cookie {
+        let is_https = parts.extensions.get::<IsHttps>().is_some_and(|it| it.0);
+        fields.extend(cookie(Some(&begun.token), is_https).map(|it| (header::SET_COOKIE, it)));
+    } else if let Some(token) = answer.get_mut("token") {
+        *token = json!(begun.token.expose_secret());
+    }
+    Ok((StatusCode::CREATED, fields, Json(answer)).into_response())
+}
+
+/// `DELETE`: ends the session that the request shows. A browser forgets its cookie.
+///
+/// # Errors
+///
+/// 404 for a token that is no session.
+pub(crate) async fn end(
+    State(app): State<App>,
+    _: AnyToken,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
+    if !app.store.session_end(&caller::bearer(&headers)?).await? {
+        return Err(Problem::not_found("this token is no session: DELETE it in iam/Tokens"));
+    }
+    let fields = cookie(None, false).map(|cookie| [(header::SET_COOKIE, cookie)]);
+    Ok((StatusCode::NO_CONTENT, fields.into_iter().flatten().collect::<HeaderMap>())
+        .into_response())
+}
+
+impl UserLogin {
+    async fn begin(self, app: &App, parts: &Parts) -> Result<BegunSession, Problem> {
+        let (source, shown, now) = (caller::source(parts), self.shown(), Instant::now());
+        let shown = ShownToken { source, token: &shown };
+        let locked = app.logins.locked(shown, now).or_else(|| app.logins.refused(shown, now));
+        if let Some(wait) = locked {
+            return Err(locked_out(wait.as_secs() + 1));
+        }
+        let Self { domain, login, password } = self;
+        let login = OfferedLogin { domain: &domain, login: &login, password };
+        let Some(begun) = app.store.session_begin(login).await? else {
+            app.logins.failed(shown, Instant::now());
+            let detail = "the login or the password is wrong, or the user may not sign in";
+            return Err(Problem::unauthenticated(CHALLENGE, detail));
+        };
+        app.logins.accepted(shown, Instant::now());
+        Ok(begun)
+    }
+
+    /// What stands for the login and the password where failures are counted: those of one login
+    /// begin alike.
+    fn shown(&self) -> String {
+        let login = blake3::hash(format!("{}\n{}", self.domain.as_str(), self.login).as_bytes());
+        let password = blake3::hash(self.password.expose_secret().as_bytes());
+        let login = login.to_hex();
+        let login = login.get(..LOGIN_HASH_CHARS).unwrap_or_default();
+        format!("{login}{}", password.to_hex())
+    }
+}
+
+impl SignIn {
+    fn read(json: &Value) -> Result<Self, Problem> {
+        let form = "takes an object: {\"domain\": \"default\", \"login\": …, \"pwd\": …}";
+        let members = json.as_object().ok_or_else(|| Invalid::new("", form))?;
+        let by_token = members.contains_key("token");
+        let known = if by_token { BY_TOKEN } else { BY_LOGIN };
+        let mut problems = vec![];
+        for name in members.keys().filter(|name| !known.contains(&name.as_str())) {
+            let reason = format!("is no member here; there are {}", known.join(", "));
+            problems.push(Invalid::new(name.as_str(), reason));
+        }
+        let by_cookie = members.get("cookie").filter(|value| !value.is_null());
+        if by_cookie.is_some_and(|value| !value.is_boolean()) {
+            problems.push(Invalid::new("cookie", "takes true or false"));
+        }
+        let by_cookie = by_cookie.and_then(Value::as_bool).unwrap_or_default();
+        let mut text = |name: &str, other: Option<&str>| {
+            let given = members.get(name).filter(|value| !value.is_null());
+            let read = given.map_or(other, Value::as_str).map(str::to_owned);
+            if read.is_none() {
+                problems.push(Invalid::new(name, "takes a text"));
+            }
+            read.unwrap_or_default()
+        };
+        if by_token {
+            let who = SignsIn::Token(SecretString::from(text("token", None)));
+            return if problems.is_empty() {
+                Ok(Self { who, by_cookie })
+            } else {
+                Err(problems.into())
+            };
+        }
+        let domain = text("domain", Some(Domain::default_domain().as_str()));
+        let (login, password) = (text("login", None), SecretString::from(text("pwd", None)));
+        let login = login.trim().to_lowercase();
+        let domain = Domain::new(&domain);
+        if let Err(problem) = &domain {
+            problems.push(Invalid::new("domain", problem.to_string()));
+        }
+        match domain {
+            Ok(domain) if problems.is_empty() => {
+                let who = SignsIn::User(UserLogin { domain, login, password });
+                Ok(Self { who, by_cookie })
+            }
+            Ok(_) | Err(_) => Err(problems.into()),
+        }
+    }
+}
+
+/// The field that gives a browser the token of a session. `None` as token: it forgets it.
+fn cookie(token: Option<&SecretString>, is_https: bool) -> Option<HeaderValue> {
+    let (value, age) = match token {
+        Some(token) => (token.expose_secret(), ""),
+        None => ("", "; Max-Age=0"),
+    };
+    let secure = if is_https { "; Secure" } else { "" };
+    let name = caller::COOKIE;
+    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{age}");
+    let mut field = HeaderValue::from_str(&text).ok()?;
+    field.set_sensitive(true);
+    Some(field)
+}
+
+fn locked_out(seconds: u64) -> Problem {
+    let detail =
+        format!("too many failures to sign in from this address; try again in {seconds} s");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "locked-out", detail)
+        .with(header::RETRY_AFTER, HeaderValue::from(seconds))
+}
