@@ -154,17 +154,19 @@ impl Problem {
             "{what}: the disk returned other bytes than were written, so they are not served; \
              check the disk, and restore the data directory from a backup"
         );
-        let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", detail);
-        problem.fault = Some(Fault { cause: what.into(), is_hidden: false });
-        problem
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", detail).caused_by(what)
     }
 
     /// 503 or 507: it may work later. `cause` goes only to the log.
     #[must_use]
     pub fn later(status: StatusCode, detail: &str, cause: impl Into<String>) -> Self {
-        let mut problem = Self::unavailable(status, detail);
-        problem.fault = Some(Fault { cause: cause.into().into(), is_hidden: false });
-        problem
+        Self::unavailable(status, detail).caused_by(cause)
+    }
+
+    /// The same as a fault that the log has with its cause.
+    fn caused_by(mut self, cause: impl Into<String>) -> Self {
+        self.fault = Some(Fault { cause: cause.into().into(), is_hidden: false });
+        self
     }
 
     /// 503: this node does not do it now, which is no fault. So the log has it as any other answer.
@@ -298,9 +300,8 @@ impl From<postroom_store::Error> for Problem {
             Error::Full => Self::later(StatusCode::INSUFFICIENT_STORAGE, &text, text.as_str()),
             // Without `Retry-After`: a client that repeats it blindly may do it twice.
             Error::OutcomeUnknown => {
-                let mut problem = Self::new(StatusCode::GATEWAY_TIMEOUT, "outcome-unknown", text);
-                problem.fault = Some(Fault { cause: "outcome unknown".into(), is_hidden: false });
-                problem
+                let problem = Self::new(StatusCode::GATEWAY_TIMEOUT, "outcome-unknown", text);
+                problem.caused_by("outcome unknown")
             }
             Error::Crowded
             | Error::Closed
