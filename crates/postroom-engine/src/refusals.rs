@@ -49,9 +49,7 @@ impl Refusals {
         if !self.was_let_in {
             return if self.count < REFUSALS_MAX { usual } else { settings.credentials_probe };
         }
-        let at = usize::try_from(self.count - 1).unwrap_or(usize::MAX);
-        let [.., last] = settings.relogin;
-        settings.relogin.get(at).copied().unwrap_or(last)
+        settings.relogin_after(self.count)
     }
 
     /// What a person should know and do. It follows the server's reply.

@@ -331,7 +331,7 @@ impl Sender {
             self.kept.lose();
             self.failures += 1;
         }
-        let pause = Pause::after(error, self.failures, &self.shared);
+        let pause = Pause::after(error, self.failures, self.kept.was_let_in(), &self.shared);
         let until = pause.until;
         self.reporter.sending(Some(pause.trouble())).await;
         if let Err(error) = pause.begin(&self.shared, account, &mut self.held).await {

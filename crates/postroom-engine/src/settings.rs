@@ -161,6 +161,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The delay after the `count`th refusal in a row of a login that was accepted before.
+    #[must_use]
+    pub(crate) fn relogin_after(&self, count: u32) -> Duration {
+        let at = usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX);
+        let [.., last] = self.relogin;
+        self.relogin.get(at).copied().unwrap_or(last)
+    }
+
     /// How connections are made at first.
     pub(crate) fn redial(&self) -> Redial {
         Redial { dialing: self.dialing.clone(), outgoing: self.outgoing.clone() }

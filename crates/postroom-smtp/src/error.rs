@@ -110,6 +110,7 @@ impl Error {
             LoginRefusal::Password
             | LoginRefusal::Encryption
             | LoginRefusal::Policy
+            | LoginRefusal::Command
             | LoginRefusal::Missing => false,
         }
     }

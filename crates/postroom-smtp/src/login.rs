@@ -43,13 +43,14 @@ impl FailedMechanism {
             // The server refuses the mechanism after all, or says that it is too weak for this
             // login (RFC 4954 §6).
             Mechanism::Plain | Mechanism::Login | Mechanism::CramMd5 => {
-                matches!(reply.code, 504 | 534)
+                reply.is_of_the_command() || reply.code == 534
             }
             Mechanism::ScramPlus | Mechanism::Scram => match reply.login_refusal() {
                 LoginRefusal::Limit | LoginRefusal::Unavailable => false,
                 LoginRefusal::Password
                 | LoginRefusal::Encryption
                 | LoginRefusal::Policy
+                | LoginRefusal::Command
                 | LoginRefusal::Missing => self.mechanism.gives_way_to(next, self.has_proved, link),
             },
         }
@@ -121,11 +122,7 @@ impl SmtpConnection {
                         [sasl::login_name(credentials), sasl::login_password(credentials)];
                     self.recite("LOGIN", &SecretString::default(), &answers).await
                 }
-                Ok(None) => {
-                    // A server that ignores the initial response asks for it again.
-                    let message = sasl::plain(credentials);
-                    self.recite("PLAIN", &message, std::slice::from_ref(&message)).await
-                }
+                Ok(None) => self.by_plain(credentials).await,
                 Err(error) => Err(Error::Login(error)),
             };
             match result {
@@ -137,6 +134,19 @@ impl SmtpConnection {
             }
         }
         Err(failed.map_or_else(|| self.no_mechanism(), |failed| failed.error))
+    }
+
+    /// AUTH PLAIN. A server that ignores the initial response asks for it again. One that does not
+    /// understand the command with it is asked without.
+    async fn by_plain(&mut self, credentials: &Credentials) -> Result<(), Error> {
+        let message = sasl::plain(credentials);
+        let answers = std::slice::from_ref(&message);
+        match self.recite("PLAIN", &message, answers).await {
+            Err(Error::Credentials { reply }) if matches!(reply.code, 500 | 501) => {
+                self.recite("PLAIN", &SecretString::default(), answers).await
+            }
+            result => result,
+        }
     }
 
     /// AUTH with an initial response, and answers whatever the challenges say.

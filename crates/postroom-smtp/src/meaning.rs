@@ -92,6 +92,8 @@ pub enum LoginRefusal {
     Unavailable,
     /// Its policy forbids this way of logging in.
     Policy,
+    /// It does not know the command, or this form of it.
+    Command,
     /// It demands a login before anything else.
     Missing,
 }
@@ -169,6 +171,12 @@ impl Reply {
         }
     }
 
+    /// Whether it refuses a command as such, or its parameters (RFC 5321 §4.2.2).
+    #[must_use]
+    pub fn is_of_the_command(&self) -> bool {
+        matches!(self.code, 500..=502 | 504)
+    }
+
     /// Why the server refused a login, or a command that needs one.
     #[must_use]
     pub fn login_refusal(&self) -> LoginRefusal {
@@ -191,6 +199,8 @@ impl Reply {
         let wanted = ["log in", "login first", "authentication required", "authenticate first"];
         if self.code == 538 || self.says_any(&encryption) {
             LoginRefusal::Encryption
+        } else if self.is_of_the_command() {
+            LoginRefusal::Command
         } else if self.is_over_limit() || self.says_any(&["too many", "too often"]) {
             LoginRefusal::Limit
         } else if (400..500).contains(&self.code) {
@@ -233,6 +243,10 @@ impl LoginRefusal {
             Self::Policy => {
                 "the server's policy forbids this login (the password may be right; allow SMTP for \
                  this mailbox at the provider, or use an application password)"
+            }
+            Self::Command => {
+                "the server does not understand how Postroom logs in (the password may be right; \
+                 set the option `mechanism`, or check that smtpPort is its submission port)"
             }
             Self::Missing => {
                 "the server demands a login (set smtpLogin and smtpPassword, or check that \
@@ -326,7 +340,9 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             ("535 5.7.8 authentication failed",                       LoginRefusal::Password),
-            ("500 what",                                              LoginRefusal::Password),
+            ("500 what",                                              LoginRefusal::Command),
+            ("501 5.5.4 Too many arguments",                          LoginRefusal::Command),
+            ("504 5.5.4 not that one",                                LoginRefusal::Command),
             ("530 5.7.0 Must issue a STARTTLS command first",         LoginRefusal::Encryption),
             ("538 5.7.11 no",                                         LoginRefusal::Encryption),
             ("535 5.7.8 too many failed logins",                      LoginRefusal::Limit),

@@ -464,14 +464,25 @@ async fn no_error_shows_a_secret_that_the_server_echoes() {
 }
 
 #[tokio::test]
-async fn another_mechanism_is_tried_where_one_is_not_taken() {
-    let server = Server::start("AUTH", Act::Say("504 5.5.4 not that one\r\n")).await;
-    let mut connection = server.open().await.unwrap();
-    let error = connection.login(&anna()).await.unwrap_err();
-    assert_eq!(error.verdict(), SmtpVerdict::Credentials);
-    let told = server.told();
-    let auth: Vec<_> = told.iter().filter(|line| line.starts_with("AUTH")).collect();
-    assert_eq!(auth, ["AUTH PLAIN AGFubmEAaHVzaA==", "AUTH LOGIN"]);
+async fn another_form_and_mechanism_is_tried_where_one_is_not_taken() {
+    let (plain, login) = ("AUTH PLAIN AGFubmEAaHVzaA==", "AUTH LOGIN");
+    #[rustfmt::skip]
+    let table: [(&str, &[&str]); 5] = [
+        ("504 5.5.4 not that one\r\n",  &[plain, login]),
+        ("502 not implemented\r\n",     &[plain, login]),
+        ("500 what\r\n",                &[plain, "AUTH PLAIN", login]),
+        ("501 too many arguments\r\n",  &[plain, "AUTH PLAIN", login]),
+        ("535 wrong\r\n",               &[plain]),
+    ];
+    for (reply, want) in table {
+        let server = Server::start("AUTH", Act::Say(reply)).await;
+        let mut connection = server.open().await.unwrap();
+        let error = connection.login(&anna()).await.unwrap_err();
+        assert_eq!(error.verdict(), SmtpVerdict::Credentials, "{reply}");
+        let told = server.told();
+        let auth: Vec<_> = told.iter().filter(|line| line.starts_with("AUTH")).collect();
+        assert_eq!(auth, want, "{reply}");
+    }
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ pub(crate) struct Kept {
     connection: Option<(SmtpConnection, Instant)>,
     is_probed: bool,
     in_turn: bool,
+    was_let_in: bool,
 }
 
 /// A connection that is ready for a message.
@@ -56,8 +57,14 @@ impl Kept {
         setup: Watcher<Arc<Account>>,
         stop: CancellationToken,
     ) -> Self {
-        let (connection, is_probed, in_turn) = (None, false, false);
-        Self { shared, reporter, setup, stop, connection, is_probed, in_turn }
+        let (connection, is_probed, in_turn, was_let_in) = (None, false, false, false);
+        Self { shared, reporter, setup, stop, connection, is_probed, in_turn, was_let_in }
+    }
+
+    /// Whether the server took the login of the account since that was saved.
+    #[must_use]
+    pub(crate) fn was_let_in(&self) -> bool {
+        self.was_let_in
     }
 
     /// Whether a connection was made since the last change or trouble of the account.
@@ -116,7 +123,7 @@ impl Kept {
         if self.in_turn {
             connection.in_turn();
         }
-        self.is_probed = true;
+        (self.is_probed, self.was_let_in) = (true, true);
         Ok(connection)
     }
 
@@ -166,8 +173,7 @@ impl Kept {
     /// Forgets the former server.
     pub(crate) async fn forget(&mut self) {
         self.close().await;
-        self.is_probed = false;
-        self.in_turn = false;
+        (self.is_probed, self.in_turn, self.was_let_in) = (false, false, false);
     }
 }
 

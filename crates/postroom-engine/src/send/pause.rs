@@ -7,6 +7,7 @@ use crate::journal;
 use crate::report::Trouble;
 use crate::report::chain;
 use crate::report::hint;
+use crate::report::is_wrong_login;
 use crate::report::needs_a_person;
 use crate::send::held::Held;
 use crate::shared::Shared;
@@ -36,12 +37,15 @@ pub(crate) struct Pause {
 }
 
 impl Pause {
-    /// The pause after an error, the `failures`th in a row.
+    /// The pause after an error, the `failures`th in a row. `was_let_in`: the server took this login
+    /// before, so most refusals pass.
     #[must_use]
-    pub(crate) fn after(error: &Error, failures: u32, shared: &Shared) -> Self {
+    pub(crate) fn after(error: &Error, failures: u32, was_let_in: bool, shared: &Shared) -> Self {
         let (settings, needs_a_person) = (&shared.settings, needs_a_person(error));
         let length = if let Error::Limited { pause, .. } = error {
             *pause
+        } else if was_let_in && is_wrong_login(error) {
+            settings.relogin_after(failures)
         } else {
             let (first, longest) = if needs_a_person {
                 (settings.credentials_probe / 10, settings.credentials_probe)

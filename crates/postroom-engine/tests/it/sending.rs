@@ -189,6 +189,22 @@ async fn a_limit_of_the_server_pauses_the_account_and_counts_no_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_that_was_accepted_before_is_tried_again_after_half_a_minute() {
+    let (world, engine, account) = running(json!({})).await;
+    let first = message(&world, account, json!({"to": [BEN]})).await;
+    until_is(&world, first, "sent").await;
+    world.sandbox.hang_up();
+    let auth = Point::SmtpCommand(SmtpCommand::Auth);
+    let rule = script(&world, auth, When::First(1), Action::line("535 5.7.8 not now"));
+    let began = Instant::now();
+    let second = message(&world, account, json!({"to": [CARL]})).await;
+    until_is(&world, second, "sent").await;
+    assert_eq!(world.sandbox.acted_count(rule), 1);
+    assert!((25..45).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_of_mail_on_a_kept_connection_is_believed_on_a_new_one() {
     for words in ["503 5.5.1 send hello first", "550 5.7.0 one message in each session"] {
         let (world, engine, account) = running(json!({})).await;
