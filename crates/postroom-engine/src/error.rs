@@ -76,11 +76,15 @@ impl Error {
         if let Self::Source(error) = self { Some(error.meaning.failure) } else { None }
     }
 
-    /// Whether the database of ours cannot be used, whoever asks it.
+    /// Whether the database of ours does not answer, whoever asks it. A full disk is something that
+    /// accounts tell.
     #[must_use]
     pub(crate) fn is_of_database(&self) -> bool {
         use postroom_store::Error as Of;
-        matches!(self, Self::Store(Of::Full | Of::Unreachable { .. } | Of::OutcomeUnknown))
+        matches!(
+            self,
+            Self::Store(Of::Unreachable { .. } | Of::NotLetIn { .. } | Of::OutcomeUnknown)
+        )
     }
 
     /// Whether the source refused the request, and still answers other requests.
