@@ -55,8 +55,7 @@ pub(crate) const NOT_KEPT: [(HeaderName, HeaderValue); 2] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 /// Why there are no consents at all.
-pub(crate) const NO_ENGINE: &str = "this node has no engine now, so it asks no provider for \
-                                    tokens: ask the active one, which /rest/v1/nodes names";
+const NO_NODE: &str = "this process serves REST alone, so it asks no provider for tokens";
 /// How many characters of what the provider says are shown.
 const WORDS_CHARS_MAX: usize = 300;
 
@@ -136,7 +135,7 @@ pub(crate) async fn callback(State(app): State<App>, uri: Uri) -> Result<Respons
         values.next().filter(|_| values.next().is_none()).map(str::to_owned)
     };
     let Some(consents) = app.node.oauth_consents() else {
-        return Ok(page(StatusCode::CONFLICT, "No consent", NO_ENGINE));
+        return Ok(page(StatusCode::CONFLICT, "No consent", NO_NODE));
     };
     let state = SecretString::from(value("state").unwrap_or_default());
     let ended = match value("code") {
@@ -205,7 +204,7 @@ fn wants_json(headers: &HeaderMap) -> bool {
 }
 
 fn consents(app: &App) -> Result<OAuthConsents, Problem> {
-    app.node.oauth_consents().ok_or_else(|| Problem::conflict("no-engine", NO_ENGINE))
+    app.node.oauth_consents().ok_or_else(|| Problem::conflict("no-engine", NO_NODE))
 }
 
 pub(crate) fn problem(error: ConsentError) -> Problem {

@@ -22,6 +22,10 @@ use postroom_model::builtin::ACCOUNTS;
 use postroom_store::Bearer;
 use serde_json::json;
 
+/// Why this node asks for no consent on another device.
+const NO_ENGINE: &str = "this node has no engine now, so it asks no provider for \
+                         tokens: ask the active one, which /rest/v1/nodes names";
+
 /// Why the GET finds nothing.
 const NONE: &str = "no consent on another device was begun for these tokens of the account: POST \
                     here begins one";
@@ -44,7 +48,7 @@ pub(crate) async fn start(
     let (account, slot) = oauth::asked(&uri)?;
     oauth::reached(&app.store.clone().within(&rights), &domain, account).await?;
     let devices = app.node.device_consents();
-    let devices = devices.ok_or_else(|| Problem::conflict("no-engine", oauth::NO_ENGINE))?;
+    let devices = devices.ok_or_else(|| Problem::conflict("no-engine", NO_ENGINE))?;
     let page = devices.start(&domain, account, slot).await.map_err(oauth::problem)?;
     let shown = json!({
         "userCode": page.user_code,
