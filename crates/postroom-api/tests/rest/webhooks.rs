@@ -4,7 +4,6 @@ use crate::server::Server;
 use crate::server::answer;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_testkit::on_both;
-use serde_json::Value as Json;
 use serde_json::json;
 
 #[on_both]
