@@ -142,9 +142,8 @@ impl Problem {
     /// 500: a fault of Postroom. `cause` goes only to the log.
     #[must_use]
     pub fn fault(cause: impl Into<String>) -> Self {
-        let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "");
-        problem.fault = Some(Fault { cause: cause.into().into(), is_hidden: true });
-        problem
+        let fault = Some(Fault { cause: cause.into().into(), is_hidden: true });
+        Self { fault, ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "") }
     }
 
     /// 500: stored data was damaged on the disk. `what` says what cannot be read.
@@ -300,8 +299,8 @@ impl From<postroom_store::Error> for Problem {
             Error::Full => Self::later(StatusCode::INSUFFICIENT_STORAGE, &text, text.as_str()),
             // Without `Retry-After`: a client that repeats it blindly may do it twice.
             Error::OutcomeUnknown => {
-                let problem = Self::new(StatusCode::GATEWAY_TIMEOUT, "outcome-unknown", text);
-                problem.caused_by("outcome unknown")
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "outcome-unknown", text)
+                    .caused_by("outcome unknown")
             }
             Error::Crowded
             | Error::Closed

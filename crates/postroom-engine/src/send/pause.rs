@@ -37,8 +37,8 @@ pub(crate) struct Pause {
 }
 
 impl Pause {
-    /// The pause after an error, the `failures`th in a row. `was_let_in`: the server took this login
-    /// before, so most refusals pass.
+    /// The pause after an error, the `failures`th in a row. `was_let_in`: the server took this
+    /// login before, so most refusals pass.
     #[must_use]
     pub(crate) fn after(error: &Error, failures: u32, was_let_in: bool, shared: &Shared) -> Self {
         let (settings, needs_a_person) = (&shared.settings, needs_a_person(error));
