@@ -388,10 +388,9 @@ impl From<Failed> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.to_json())).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
+        let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
+        let mut response = (self.status, media_type, Json(self.to_json())).into_response();
+        response.headers_mut().extend(self.headers.into_iter().map(|(name, it)| (Some(name), it)));
         if let Some(fault) = self.fault {
             response.extensions_mut().insert(fault);
         }
