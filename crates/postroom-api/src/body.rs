@@ -296,7 +296,7 @@ pub(crate) async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<S
 ///
 /// # Errors
 ///
-/// As [`json`].
+/// As [`json()`].
 pub(crate) async fn json_or_none(
     headers: &HeaderMap,
     body: Body,
