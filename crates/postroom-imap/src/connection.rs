@@ -229,11 +229,8 @@ impl ImapConnection {
         let compact = (self.capabilities.has("ESEARCH") || self.capabilities.has("IMAP4REV2"))
             && self.options.newer_forms.allow(NewerForm::ExtendedSearch);
         let command = Command::uid_search(criteria, compact)?;
-        let answer = match compact {
-            true => self.ask_newer(NewerForm::ExtendedSearch, command).await,
-            false => self.ask(command).await,
-        };
-        let answer = match answer {
+        let newer = compact.then_some(NewerForm::ExtendedSearch);
+        let answer = match self.ask_newer(newer, command).await {
             Err(error) if compact && error.is_of_the_form() => {
                 self.ask(Command::uid_search(criteria, false)?).await?
             }
@@ -314,14 +311,16 @@ impl ImapConnection {
         Ok(answer)
     }
 
-    /// Sends a newer form of a command, and notes whether it ends the connection.
+    /// Sends a command. If it is in a newer form, it is noted whether that ends the connection.
     pub(crate) async fn ask_newer(
         &mut self,
-        form: NewerForm,
+        form: Option<NewerForm>,
         command: Command,
     ) -> Result<CommandResponses, Error> {
         let result = self.ask(command).await;
-        self.options.newer_forms.answered(form, &result);
+        if let Some(form) = form {
+            self.options.newer_forms.answered(form, &result);
+        }
         result
     }
 

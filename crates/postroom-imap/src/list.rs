@@ -2,7 +2,6 @@
 //!
 //! Standards: RFC 3501 §6.3.8, RFC 5258, RFC 6154.
 
-use crate::answer::CommandResponses;
 use crate::command::Command;
 use crate::connection::ImapConnection;
 use crate::error::Error;
@@ -35,7 +34,8 @@ impl ImapConnection {
         let extended = self.capabilities.has("LIST-EXTENDED")
             && self.capabilities.has("SPECIAL-USE")
             && self.options.newer_forms.allow(NewerForm::ExtendedList);
-        let all = match self.list_all(extended).await {
+        let newer = extended.then_some(NewerForm::ExtendedList);
+        let all = match self.ask_newer(newer, Command::list("*", extended)).await {
             // QUIRK(ProtonMail): https://github.com/jstedfast/MailKit/issues/674
             Err(error) if extended && error.is_of_the_form() => {
                 self.ask(Command::list("*", false)).await
@@ -64,15 +64,6 @@ impl ImapConnection {
             vacant.insert(inbox);
         }
         Ok(Mailboxes { listed: listed.into_values().collect(), over_count, is_whole })
-    }
-
-    async fn list_all(&mut self, extended: bool) -> Result<CommandResponses, Error> {
-        let command = Command::list("*", extended);
-        if extended {
-            self.ask_newer(NewerForm::ExtendedList, command).await
-        } else {
-            self.ask(command).await
-        }
     }
 
     /// Finds INBOX, which every account has (RFC 3501 §5.1), for servers that do not list it.

@@ -100,7 +100,7 @@ impl ImapConnection {
                 Ok(None) if mechanism == Mechanism::Plain => {
                     let message = sasl::plain(credentials);
                     let command = Command::authenticate(offers, "PLAIN", &message, b"*\r\n");
-                    self.ask_newer(NewerForm::AuthenticatePlain, command).await
+                    self.ask_newer(Some(NewerForm::AuthenticatePlain), command).await
                 }
                 Ok(None) => self.ask(Command::login(offers, &credentials.login, password)?).await,
                 Err(error) => Err(Error::Login(error)),
@@ -124,7 +124,7 @@ impl ImapConnection {
             return Ok(());
         }
         let command = Command::id(&self.capabilities, &self.options.client_id)?;
-        match self.ask_newer(NewerForm::Id, command).await {
+        match self.ask_newer(Some(NewerForm::Id), command).await {
             Ok(_) => Ok(()),
             Err(error) if error.leaves_connection_open() => Ok(()),
             Err(error) => Err(error),
