@@ -162,29 +162,20 @@ impl Error {
     #[must_use]
     pub fn limit(&self) -> Option<&Reply> {
         let is_login = matches!(self, Self::Credentials { .. });
-        let is_named = matches!(self, Self::Reply { command: "RCPT" | "DATA", .. });
-        let is_limit = |it: &&Reply| it.is_over_limit() || (!is_named && it.hints_at_limit());
+        let is_limit =
+            |it: &&Reply| it.is_over_limit() || (!self.is_of_the_message() && it.hints_at_limit());
         self.reply().filter(|it| !is_login && is_limit(it))
     }
 
     /// The reply, if it may be about the account, and may be about its message alone.
     #[must_use]
     pub fn hint(&self) -> Option<&Reply> {
-        match self {
-            Self::Reply { command: "RCPT" | "DATA", reply } if reply.hints_at_limit() => {
-                Some(reply)
-            }
-            Self::Reply { .. }
-            | Self::Credentials { .. }
-            | Self::Connect(_)
-            | Self::Login(_)
-            | Self::Protocol { .. }
-            | Self::Lost { .. }
-            | Self::Timeout { .. }
-            | Self::Unsupported { .. }
-            | Self::Abandoned { .. }
-            | Self::OutcomeUnknown { .. } => None,
-        }
+        self.reply().filter(|it| self.is_of_the_message() && it.hints_at_limit())
+    }
+
+    /// Whether a recipient or the text of a message was refused.
+    fn is_of_the_message(&self) -> bool {
+        matches!(self, Self::Reply { command: "RCPT" | "DATA", .. })
     }
 
     /// Whether the replies may no longer match the commands that were sent together.
