@@ -14,6 +14,7 @@ wanted=(
     "node nodejs"
     "npm npm"
     "c++ g++"
+    "faketime faketime"
 )
 
 missing=()

@@ -26,7 +26,7 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
     };
     let binary = arguments.option("--binary", String::new())?;
     arguments.end()?;
-    let missing = missing(&[Need::Dovecot, Need::Postgres]);
+    let missing = missing(&[Need::Dovecot, Need::Postgres, Need::Faketime]);
     ensure!(missing.is_empty(), "missing: {missing:?}");
     let binary = workspace::release_or(&binary)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

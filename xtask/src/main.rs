@@ -41,7 +41,8 @@ cargo xtask CHORE
                               mailboxes load: each message becomes one ticket
   failover [--takeovers N] [--restarts N] [--count N] [--sent N] [--seed N] [--binary FILE]
                               two nodes on one PostgreSQL: the active one is killed, paused, cut
-                              off or stopped again and again, while mail arrives and is sent
+                              off or stopped again and again, while mail arrives and is sent;
+                              one clock is an hour slow and one an hour fast
   simulate [--seeds N] [--first N] [--threads N] [--log]
                               the engine in simulated time with seeded faults (default 100 seeds)
   simulate --planted [WORD]   proves that the simulator finds faults that are planted on purpose

@@ -4,6 +4,7 @@
 use crate::database_proxy::DatabaseProxy;
 use crate::dovecot::Dovecot;
 use crate::kill_loop::USER;
+use crate::packages::wrong_clock;
 use crate::postgres::Postgres;
 use crate::postgres::PostgresOptions;
 use crate::postroom::Postroom;
@@ -13,8 +14,12 @@ use crate::sent_once::is_uncertain;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
+use jiff::SignedDuration;
+use jiff::Timestamp;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
+use reqwest::Method;
+use reqwest::header::DATE;
 use serde_json::Value;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -31,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 /// The names of the nodes.
 const NAMES: [&str; 2] = ["n1", "n2"];
+/// How wrong the clocks of the nodes are, in hours.
+const CLOCKS_HOURS: [i32; 2] = [-1, 1];
 
 /// Notes each change that an engine writes: which node wrote it, and which one was active then.
 const AUDIT: &str = "CREATE TABLE \"audit\" (writer TEXT, active TEXT);
@@ -73,7 +80,7 @@ impl FailoverWorld {
         let postgres = Postgres::start(&durable)?;
         postgres.database_create(DATABASE).await?;
         let mut world = Self { nodes: vec![], sandbox, postgres };
-        for (at, name) in NAMES.into_iter().enumerate() {
+        for (at, (name, hours)) in NAMES.into_iter().zip(CLOCKS_HOURS).enumerate() {
             let proxy = DatabaseProxy::start(world.postgres.port()).await?;
             let url = world.postgres.url(DATABASE);
             let url = url
@@ -82,10 +89,12 @@ impl FailoverWorld {
             let arguments = ["--name", name, "--group", "7", "--order", &order]
                 .into_iter()
                 .chain(["--failback", "false"]);
+            let mut environment = wrong_clock(hours);
+            environment.push(("POSTROOM_MASTER_KEY".to_owned(), KEY.to_owned()));
             let options = PostroomOptions {
                 database: Some(format!("{url}&application_name={name}")),
                 arguments: arguments.map(str::to_owned).collect(),
-                environment: vec![("POSTROOM_MASTER_KEY".to_owned(), KEY.to_owned())],
+                environment,
                 trust_ca_pem: dovecot.ca_pem(),
                 ..PostroomOptions::default()
             };
@@ -93,6 +102,10 @@ impl FailoverWorld {
             world.nodes.push(TestNode { postroom, proxy });
         }
         world.until_active(0).await?;
+        for (node, hours) in world.nodes.iter().zip(CLOCKS_HOURS) {
+            let ahead = clock_ahead(&node.postroom).await?.as_mins();
+            ensure!((ahead - 60 * i64::from(hours)).abs() < 5, "a clock is {ahead} min ahead");
+        }
         Ok(world)
     }
 
@@ -250,4 +263,11 @@ impl FailoverWorld {
 
 fn subject(number: usize) -> String {
     format!("number {number}")
+}
+
+/// How far the clock of a node is ahead of the clock of this process, in whole seconds.
+async fn clock_ahead(node: &Postroom) -> Result<SignedDuration> {
+    let answer = node.request(Method::GET, "/livez", None).await?;
+    let date = answer.headers().get(DATE).context("an answer without a date")?.to_str()?;
+    Ok(jiff::fmt::rfc2822::parse(date)?.timestamp().duration_since(Timestamp::now()))
 }

@@ -1,6 +1,7 @@
 //! Which programs are there, and which Debian package brings a missing one.
 
 use std::env;
+use std::fs;
 use std::io;
 use std::io::Write;
 use std::os::unix::fs::chown;
@@ -32,6 +33,8 @@ pub enum Need {
     Browser,
     /// The linter of Dockerfiles.
     Hadolint,
+    /// The library that gives a process another time of day.
+    Faketime,
 }
 
 /// Something that is not there.
@@ -85,6 +88,9 @@ fn missing_one(need: Need) -> Option<Missing> {
             ("playwright-core", "make setup")
         }
         Need::Hadolint if !python_program("hadolint").is_file() => ("hadolint", "make setup"),
+        Need::Faketime if faketime_library().is_none() => {
+            ("libfaketime", "apt-get install faketime")
+        }
         Need::Dovecot
         | Need::Postfix
         | Need::Mbsync
@@ -95,9 +101,31 @@ fn missing_one(need: Need) -> Option<Missing> {
         | Need::Python
         | Need::NodeTypes
         | Need::Browser
-        | Need::Hadolint => return None,
+        | Need::Hadolint
+        | Need::Faketime => return None,
     };
     Some(Missing { program, remedy })
+}
+
+/// The library of [`Need::Faketime`].
+fn faketime_library() -> Option<PathBuf> {
+    let libraries = fs::read_dir("/usr/lib").ok()?;
+    let library = |entry: fs::DirEntry| entry.path().join("faketime/libfaketime.so.1");
+    libraries.filter_map(Result::ok).map(library).find(|file| file.is_file())
+}
+
+/// The environment of a process whose clock is wrong by so many hours. Empty without
+/// [`Need::Faketime`].
+pub(crate) fn wrong_clock(hours: i32) -> Vec<(String, String)> {
+    let Some(library) = faketime_library() else { return vec![] };
+    let library = library.display().to_string();
+    // The clock that measures how long something takes goes on as it is.
+    let variables = [
+        ("LD_PRELOAD", library),
+        ("FAKETIME", format!("{hours:+}h")),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 /// Where `make setup` puts the Python program of that name.

@@ -73,7 +73,7 @@ async fn until_states(postroom: &Postroom, want: &[(&str, &str)]) {
 // PostgreSQL alone: with SQLite one process has the database.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_take_over_loses_and_repeats_nothing() {
-    if !require(&[Need::Dovecot, Need::Postgres]) {
+    if !require(&[Need::Dovecot, Need::Postgres, Need::Faketime]) {
         return;
     }
     let plan = FailoverLoop { count: 600, sent: 30, takeovers: 4, restarts: 1, seed: 1 };
