@@ -15,6 +15,7 @@ use crate::credentials::CredentialError;
 use crate::report;
 use crate::shared::Shared;
 use crate::verify::advice::advice;
+use crate::verify::advice::advice_of_opening;
 use crate::verify::steps::StepList;
 use postroom_imap::ImapConnection;
 use postroom_imap::ImapDeadlines;
@@ -62,6 +63,7 @@ struct TriedAccount<'a> {
 /// What a dialer notes, and the dialer.
 struct Observed {
     dialer: Dialer,
+    is_by_proxy: bool,
     log: DialLog,
 }
 
@@ -93,7 +95,7 @@ impl AccountVerifier {
             return vec![];
         };
         let mut steps = StepList::new(kind, server.endpoint.security);
-        let Observed { dialer, log } = match self.observed(account).await {
+        let Observed { dialer, is_by_proxy, log } = match self.observed(account).await {
             Ok(observed) => observed,
             Err(error) => return steps.fail(VerifyPhase::Tls, report::chain(&error), ""),
         };
@@ -110,7 +112,8 @@ impl AccountVerifier {
                 } else {
                     VerifyPhase::Greeting
                 };
-                return steps.fail(phase, report::chain(&error), advice(kind, phase));
+                let advice = advice_of_opening(kind, phase, is_by_proxy);
+                return steps.fail(phase, report::chain(&error), advice);
             }
         };
         steps.done(VerifyPhase::Greeting, connection.capabilities().to_string());
@@ -147,7 +150,7 @@ impl AccountVerifier {
             return vec![];
         };
         let mut steps = StepList::new(kind, server.endpoint.security);
-        let Observed { dialer, log } = match self.observed(account).await {
+        let Observed { dialer, is_by_proxy, log } = match self.observed(account).await {
             Ok(observed) => observed,
             Err(error) => return steps.fail(VerifyPhase::Tls, report::chain(&error), ""),
         };
@@ -169,7 +172,8 @@ impl AccountVerifier {
                 } else {
                     VerifyPhase::Greeting
                 };
-                return steps.fail(phase, report::chain(&error), advice(kind, phase));
+                let advice = advice_of_opening(kind, phase, is_by_proxy);
+                return steps.fail(phase, report::chain(&error), advice);
             }
         };
         let offered = connection.extensions().auth.join(", ");
@@ -206,7 +210,8 @@ impl AccountVerifier {
     async fn observed(&self, account: &Account) -> Result<Observed, postroom_net::Error> {
         let log = DialLog::default();
         let dialer = self.shared.mail_dialer(account).await?.noting(&log)?;
-        Ok(Observed { dialer: dialer.with_deadline(DIAL_WITHIN), log })
+        let is_by_proxy = dialer.has_proxy();
+        Ok(Observed { dialer: dialer.with_deadline(DIAL_WITHIN), is_by_proxy, log })
     }
 
     async fn credentials(

@@ -6,7 +6,8 @@ pub const OCTETS: usize = 32;
 const COUNT_MAX: usize = 8;
 
 /// Reads one or several fingerprints, separated by commas or blanks. Each has 64 hexadecimal digits
-/// in upper or lower case, with or without colons, and `sha256:` may come before it.
+/// in upper or lower case, with or without colons. `sha256:` may come before it, or what
+/// `openssl x509 -fingerprint` writes there.
 ///
 /// # Errors
 ///
@@ -14,7 +15,10 @@ const COUNT_MAX: usize = 8;
 pub fn parse(text: &str) -> Result<Vec<[u8; OCTETS]>, &'static str> {
     const PROBLEM: &str = "takes one or several SHA-256 fingerprints of certificates, \
          64 hexadecimal digits each, with or without colons";
-    let words = text.split([',', ' ', ';']).filter(|word| !word.is_empty());
+    // `openssl` writes `sha256 Fingerprint=AB:CD:..`.
+    let is_label = |word: &str| ["sha256", "fingerprint"].contains(&word.to_lowercase().as_str());
+    let words = text.split([',', ' ', ';', '=', '\n', '\r']);
+    let words = words.filter(|word| !word.is_empty() && !is_label(word));
     let all: Option<Vec<_>> = words.map(one).collect();
     all.filter(|all| (1..=COUNT_MAX).contains(&all.len())).ok_or(PROBLEM)
 }
@@ -51,8 +55,17 @@ mod tests {
         for text in [colons.clone(), bare.clone(), format!("SHA256:{bare}"), format!(" {bare},")] {
             assert_eq!(parse(&text), Ok(vec![octets]), "{text}");
         }
+        let pasted = format!("sha256 Fingerprint={colons}\n");
+        assert_eq!(parse(&pasted), Ok(vec![octets]));
         assert_eq!(parse(&format!("{colons}, {bare}")).map(|all| all.len()), Ok(2));
-        for text in ["", "AB", &bare[1..], &bare.replace('0', "g"), &format!("{bare}0")] {
+        for text in [
+            "",
+            "sha256 Fingerprint=",
+            "AB",
+            &bare[1..],
+            &bare.replace('0', "g"),
+            &format!("{bare}0"),
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -22,6 +22,11 @@ const DNS_NAME: u8 = 0x82;
 const IP_ADDRESS: u8 = 0x87;
 const SUBJECT_ALT_NAME: [u8; 3] = [0x55, 0x1d, 0x11];
 
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+/// The number in the field `version` of X.509 version 3.
+const VERSION_3: u8 = 2;
+
 /// The attributes of a name that are shown: the last octet of 2.5.4.n, and its short name.
 const ATTRIBUTES: [(u8, &str); 4] = [(3, "CN"), (10, "O"), (11, "OU"), (6, "C")];
 
@@ -38,6 +43,45 @@ pub struct CertificateFacts {
     pub not_after: String,
     /// The first 20 names and addresses that it is for.
     pub names: Vec<String>,
+    /// The last common name of the subject, which was the name of the server before certificates
+    /// had [`names`](Self::names). `None`: there is none.
+    pub common_name: Option<String>,
+}
+
+/// The key of a certificate of X.509 version 1 or 2, which the TLS library does not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EarlierKey<'a> {
+    /// The whole `SubjectPublicKeyInfo` in DER.
+    pub info: &'a [u8],
+    /// What `AlgorithmIdentifier` has in it.
+    pub algorithm: &'a [u8],
+    /// The bits of the key.
+    pub key: &'a [u8],
+}
+
+impl<'a> EarlierKey<'a> {
+    /// The key of a certificate in DER. `None`: it is of version 3 or later, or cannot be read.
+    pub(crate) fn of(der: &'a [u8]) -> Option<Self> {
+        let mut certificate = Der(Der(der).expect(SEQUENCE)?);
+        let mut fields = Der(certificate.expect(SEQUENCE)?);
+        if fields.peek() == Some(VERSION)
+            && *Der(fields.next()?.content).expect(INTEGER)?.last()? >= VERSION_3
+        {
+            return None;
+        }
+        // The serial number, the algorithm of the signature, issuer, validity and subject.
+        fields.expect(INTEGER)?;
+        for _ in 0..4 {
+            fields.expect(SEQUENCE)?;
+        }
+        let from_key = fields.0;
+        let mut key = Der(fields.expect(SEQUENCE)?);
+        let info = from_key.get(..from_key.len().checked_sub(fields.0.len())?)?;
+        let algorithm = key.expect(SEQUENCE)?;
+        // The first octet says how many bits at the end do not count.
+        let (&0, key) = key.expect(BIT_STRING)?.split_first()? else { return None };
+        Some(Self { info, algorithm, key })
+    }
 }
 
 impl CertificateFacts {
@@ -55,14 +99,15 @@ impl CertificateFacts {
         let issuer = name(fields.expect(SEQUENCE)?);
         let mut validity = Der(fields.expect(SEQUENCE)?);
         let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
-        let subject = name(fields.expect(SEQUENCE)?);
+        let subject_content = fields.expect(SEQUENCE)?;
+        let (subject, common_name) = (name(subject_content), common_name(subject_content));
         let mut names = vec![];
         while let Some(element) = fields.next() {
             if element.tag == EXTENSIONS {
                 names = alternative_names(element.content).unwrap_or_default();
             }
         }
-        Some(Self { subject, issuer, not_before, not_after, names })
+        Some(Self { subject, issuer, not_before, not_after, names, common_name })
     }
 }
 
@@ -106,21 +151,25 @@ impl<'a> Der<'a> {
 
 /// The known attributes of a name.
 fn name(content: &[u8]) -> String {
-    let (mut sets, mut shown) = (Der(content), vec![]);
-    while let Some(set) = sets.expect(SET) {
-        let Some(mut attribute) = Der(set).expect(SEQUENCE).map(Der) else {
-            continue;
-        };
-        let (Some(oid), Some(value)) = (attribute.expect(OID), attribute.next()) else {
-            continue;
-        };
-        if let [0x55, 0x04, last] = oid
-            && let Some((_, short)) = ATTRIBUTES.iter().find(|(known, _)| known == last)
-        {
-            shown.push(format!("{short}={}", text(value.content)));
-        }
-    }
-    shown.join(", ")
+    let shown = attributes(content).map(|(short, value)| format!("{short}={value}"));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// The last common name in a name.
+fn common_name(content: &[u8]) -> Option<String> {
+    attributes(content).filter(|(short, _)| *short == "CN").last().map(|(_, value)| value)
+}
+
+/// The known attributes of a name: short name and value.
+fn attributes(content: &[u8]) -> impl Iterator<Item = (&'static str, String)> {
+    let mut sets = Der(content);
+    std::iter::from_fn(move || sets.expect(SET)).filter_map(|set| {
+        let mut attribute = Der(Der(set).expect(SEQUENCE)?);
+        let (oid, value) = (attribute.expect(OID)?, attribute.next()?);
+        let [0x55, 0x04, last] = oid else { return None };
+        let (_, short) = ATTRIBUTES.iter().find(|(known, _)| known == last)?;
+        Some((*short, text(value.content)))
+    })
 }
 
 /// A text without control characters, cut if it is long.
@@ -216,6 +265,7 @@ mod tests {
         let whole = certificate();
         for end in 0..whole.len() {
             assert_eq!(CertificateFacts::read(&whole[..end]), None, "{end}");
+            assert_eq!(EarlierKey::of(&whole[..end]), None, "{end}");
         }
         for at in 0..whole.len() {
             for octet in [0, 0x7f, 0x80, 0x84, 0xff] {
@@ -223,6 +273,7 @@ mod tests {
                 damaged[at] = octet;
                 // Whatever comes out, nothing panics.
                 let _ = CertificateFacts::read(&damaged);
+                let _ = EarlierKey::of(&damaged);
             }
         }
     }

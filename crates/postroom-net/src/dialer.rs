@@ -195,6 +195,12 @@ impl Dialer {
         &self.reach
     }
 
+    /// Whether its connections go through a proxy.
+    #[must_use]
+    pub fn has_proxy(&self) -> bool {
+        self.reach.proxy.is_some()
+    }
+
     /// Whether a proxy looks names up for it.
     #[must_use]
     pub fn leaves_names_to_proxy(&self) -> bool {

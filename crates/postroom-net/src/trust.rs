@@ -7,12 +7,18 @@
 //!
 //! A self-signed certificate is not one of an authority, so a chain verifier refuses it even if it
 //! is listed as trusted. It is accepted here all the same, because the user named this very
-//! certificate. Its host name and dates are still checked.
+//! certificate. Its host name and dates are still checked. If it has no `subjectAltName`, as the
+//! ones of many appliances, its common name is its host name.
+//!
+//! A pinned or listed certificate may be of X.509 version 1, which `openssl x509 -req` makes. The
+//! TLS library does not read those, so their key is read here.
 
 use crate::certificate::CertificateFacts;
+use crate::certificate::EarlierKey;
 use crate::dial_log::DialLog;
 use crate::dial_log::SeenCertificate;
 use crate::error::Error;
+use postroom_model::Timestamp;
 use postroom_model::fingerprint;
 use rustls::CertificateError;
 use rustls::DigitallySignedStruct;
@@ -25,9 +31,12 @@ use rustls::client::danger::ServerCertVerified;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::crypto::verify_tls13_signature_with_raw_key;
 use rustls::server::ParsedCertificate;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::ServerName;
+use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::UnixTime;
 use rustls_pki_types::pem::PemObject;
 use sha2::Digest;
@@ -110,6 +119,7 @@ impl Verifier {
         certificate: &CertificateDer<'_>,
         name: &ServerName<'_>,
         by_chain: Result<ServerCertVerified, rustls::Error>,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let digest: [u8; fingerprint::OCTETS] = Sha256::digest(certificate).into();
         if !self.pinned.is_empty() {
@@ -124,13 +134,12 @@ impl Verifier {
             Err(error) => return Err(error),
         };
         let is_named = self.named.iter().any(|named| named == certificate);
-        if is_named && !is_of_name_or_time(&problem) {
-            match verify_server_name(&ParsedCertificate::try_from(certificate)?, name) {
-                Ok(()) => return Ok(ServerCertVerified::assertion()),
-                Err(_) => return Err(refused(reason(&CertificateError::NotValidForName, &digest))),
-            }
+        let problem =
+            if is_named { named_problem(problem, certificate, name, now) } else { Some(problem) };
+        match problem {
+            Some(problem) => Err(refused(reason(&problem, &digest))),
+            None => Ok(ServerCertVerified::assertion()),
         }
-        Err(refused(reason(&problem, &digest)))
     }
 }
 
@@ -153,7 +162,7 @@ impl ServerCertVerifier for Verifier {
             Some(chains) => chains.verify_server_cert(certificate, intermediates, name, ocsp, now),
             None => Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)),
         };
-        self.check(certificate, name, by_chain)
+        self.check(certificate, name, by_chain, now)
     }
 
     fn verify_tls12_signature(
@@ -163,6 +172,9 @@ impl ServerCertVerifier for Verifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let known = &self.provider.signature_verification_algorithms;
+        if let Some(key) = EarlierKey::of(certificate) {
+            return verify_tls12_by_key(message, key, signed, known);
+        }
         rustls::crypto::verify_tls12_signature(message, certificate, signed, known)
     }
 
@@ -173,6 +185,10 @@ impl ServerCertVerifier for Verifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let known = &self.provider.signature_verification_algorithms;
+        if let Some(EarlierKey { info, .. }) = EarlierKey::of(certificate) {
+            let key = SubjectPublicKeyInfoDer::from(info);
+            return verify_tls13_signature_with_raw_key(message, &key, signed, known);
+        }
         rustls::crypto::verify_tls13_signature(message, certificate, signed, known)
     }
 
@@ -215,17 +231,70 @@ fn pinned_otherwise(digest: &[u8; fingerprint::OCTETS]) -> String {
     )
 }
 
-fn is_of_name_or_time(problem: &CertificateError) -> bool {
+/// What is wrong with a certificate that we were given, which a verifier of chains refuses. `None`:
+/// nothing.
+fn named_problem(
+    problem: CertificateError,
+    certificate: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> Option<CertificateError> {
+    if is_of_time(&problem) {
+        return Some(problem);
+    }
+    let facts = CertificateFacts::read(certificate).unwrap_or_default();
+    if EarlierKey::of(certificate).is_some() {
+        // The verifier of chains has not come to its dates.
+        let at = |text: &str| Timestamp::parse(text).ok();
+        let (Some(begin), Some(end)) = (at(&facts.not_before), at(&facts.not_after)) else {
+            return Some(CertificateError::BadEncoding);
+        };
+        let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if now_s < begin.as_ms().div_euclid(1_000) {
+            return Some(CertificateError::NotValidYet);
+        }
+        if now_s > end.as_ms().div_euclid(1_000) {
+            return Some(CertificateError::Expired);
+        }
+    }
+    let is_of_host = if facts.names.is_empty() {
+        facts.common_name.is_some_and(|common| common.eq_ignore_ascii_case(&name.to_str()))
+    } else {
+        ParsedCertificate::try_from(certificate)
+            .and_then(|parsed| verify_server_name(&parsed, name))
+            .is_ok()
+    };
+    (!is_of_host).then_some(CertificateError::NotValidForName)
+}
+
+fn is_of_time(problem: &CertificateError) -> bool {
     matches!(
         problem,
         CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. }
-            | CertificateError::NotValidForName
-            | CertificateError::NotValidForNameContext { .. }
             | CertificateError::Revoked
     )
+}
+
+/// Verifies the signature of a TLS 1.2 handshake by a key that the TLS library does not take out of
+/// its certificate.
+fn verify_tls12_by_key(
+    message: &[u8],
+    key: EarlierKey<'_>,
+    signed: &DigitallySignedStruct,
+    known: &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let of_scheme = known.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
+    let algorithms = of_scheme.map_or(&[][..], |(_, algorithms)| algorithms);
+    let algorithm = algorithms.iter().find(|it| it.public_key_alg_id().as_ref() == key.algorithm);
+    let verified = algorithm
+        .is_some_and(|it| it.verify_signature(key.key, message, signed.signature()).is_ok());
+    if verified {
+        return Ok(HandshakeSignatureValid::assertion());
+    }
+    Err(rustls::Error::InvalidCertificate(CertificateError::BadSignature))
 }
 
 /// What is wrong with a certificate, and what to do.
@@ -239,7 +308,8 @@ fn reason(problem: &CertificateError, digest: &[u8; fingerprint::OCTETS]) -> Str
             "it is not valid yet (or this clock is wrong)"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another name; use the host name that it was issued for"
+            "it is for another name, or for none without a subjectAltName; use the host name that \
+             it was issued for"
         }
         CertificateError::UnknownIssuer => "its issuer is not trusted",
         CertificateError::BadSignature => {

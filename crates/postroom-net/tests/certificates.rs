@@ -1,6 +1,7 @@
 //! Which servers the dialer talks to, and what it says of the others.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use base64::Engine;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
 use postroom_net::Security;
@@ -9,8 +10,12 @@ use postroom_net::Trust;
 use rcgen::CertificateParams;
 use rcgen::CertifiedIssuer;
 use rcgen::KeyPair;
+use rcgen::PublicKeyData;
+use rcgen::SigningKey;
 use rustls::ServerConfig;
 use rustls::SupportedProtocolVersion;
+use rustls::sign::CertifiedKey;
+use rustls::sign::SingleCertAndKey;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::PrivateKeyDer;
 use std::sync::Arc;
@@ -61,12 +66,14 @@ async fn serve_versions(
 ) -> u16 {
     let secret = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = provider.key_provider.load_private_key(secret).unwrap();
+    // Nothing compares certificate and key here, or reads the certificate.
+    let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate], secret)
-        .unwrap();
+        .with_cert_resolver(Arc::new(shown));
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -150,6 +157,99 @@ fn self_signed(name: &str, years: [i32; 2], is_ca: bool) -> (rcgen::Certificate,
     }
     let key = KeyPair::generate().unwrap();
     (params.self_signed(&key).unwrap(), key)
+}
+
+/// A certificate of X.509 version 1 that signs itself, as `openssl x509 -req -signkey` makes it.
+fn version_1(name: &str, years: [i32; 2], algorithm: Algorithm) -> (Vec<u8>, KeyPair) {
+    let key = KeyPair::generate_for(algorithm.0).unwrap();
+    let signature = der(0x30, &der(0x06, algorithm.1));
+    let common_name = [der(0x06, &[0x55, 0x04, 0x03]), der(0x0c, name.as_bytes())].concat();
+    let subject = der(0x30, &der(0x31, &der(0x30, &common_name)));
+    let time = |year| der(0x18, format!("{year}0101000000Z").as_bytes());
+    let validity = der(0x30, &years.map(time).concat());
+    let info = key.subject_public_key_info();
+    let serial = der(0x02, &[1]);
+    let fields = [&serial, &signature, &subject, &validity, &subject, &info].map(Vec::as_slice);
+    let signed = der(0x30, &fields.concat());
+    let bits = [vec![0], key.sign(&signed).unwrap()].concat();
+    (der(0x30, &[signed, signature, der(0x03, &bits)].concat()), key)
+}
+
+/// A kind of signatures, and its object identifier.
+type Algorithm = (&'static rcgen::SignatureAlgorithm, &'static [u8]);
+
+/// ecdsa-with-SHA256 and Ed25519.
+const ALGORITHMS: [Algorithm; 2] = [
+    (&rcgen::PKCS_ECDSA_P256_SHA256, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02]),
+    (&rcgen::PKCS_ED25519, &[0x2b, 0x65, 0x70]),
+];
+
+/// An element of DER.
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len();
+    let head = match (u8::try_from(length), u16::try_from(length).unwrap().to_be_bytes()) {
+        (Ok(short @ 0..0x80), _) => vec![tag, short],
+        (Ok(octet), _) => vec![tag, 0x81, octet],
+        (Err(_), [high, low]) => vec![tag, 0x82, high, low],
+    };
+    [&head, content].concat()
+}
+
+fn pem(der: &[u8]) -> Vec<u8> {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n").into_bytes()
+}
+
+#[tokio::test]
+async fn a_certificate_of_version_1_is_accepted_when_it_is_named_itself() {
+    let good = [2020, 2090];
+    #[rustfmt::skip]
+    let table = [
+        ("localhost", good,         ""),
+        ("mail.test", good,         "is for another name"),
+        ("localhost", [2020, 2021], "has expired"),
+        ("localhost", [2080, 2090], "not valid yet"),
+    ];
+    let versions = [&rustls::version::TLS12, &rustls::version::TLS13];
+    for algorithm in ALGORITHMS {
+        for version in versions {
+            for (name, years, want) in table {
+                let (certificate, key) = version_1(name, years, algorithm);
+                let shown = CertificateDer::from(certificate.clone());
+                let port = serve_versions(shown.clone(), &key, &[version]).await;
+                let trust = Trust { system: false, extra_ca_pem: pem(&certificate) };
+                let named = connect(&trust, "localhost", port, Security::Tls).await;
+                match named {
+                    Ok(()) => assert_eq!(want, "", "{name} {years:?} was accepted"),
+                    Err(error) => assert!(!want.is_empty() && error.contains(want), "{error}"),
+                }
+                let stranger = Dialer::new(&Authority::new("another").trust()).unwrap();
+                let refused = connect_by(&stranger, "localhost", port, Security::Tls).await;
+                let pinned = stranger.pinned(&[fingerprint(&refused.unwrap_err())]).unwrap();
+                connect_by(&pinned, "localhost", port, Security::Tls).await.unwrap();
+                // Who has copied the certificate has not its key.
+                let (_, other_key) = version_1(name, years, algorithm);
+                let thief = serve_versions(shown, &other_key, &[version]).await;
+                connect_by(&pinned, "localhost", thief, Security::Tls).await.unwrap_err();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_without_alternative_names_is_for_its_common_name_when_it_is_named_itself() {
+    for (name, want) in [("LocalHost", ""), ("mail.test", "without a subjectAltName")] {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let port = serve_with(certificate.der().clone(), &key).await;
+        let trust = Trust { system: false, extra_ca_pem: certificate.pem().into_bytes() };
+        match connect(&trust, "localhost", port, Security::Tls).await {
+            Ok(()) => assert_eq!(want, "", "{name} was accepted"),
+            Err(error) => assert!(!want.is_empty() && error.contains(want), "{error}"),
+        }
+    }
 }
 
 fn fingerprint(error: &str) -> [u8; 32] {

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use anyhow::bail;
+use anyhow::ensure;
 use postroom_engine::Dialing;
 use postroom_model::Configuration;
 use postroom_model::ConfiguredProxy;
@@ -60,8 +61,16 @@ pub(crate) fn proxy_for_all(
 
 fn trust(ca_file: Option<&Path>) -> anyhow::Result<Trust> {
     let extra_ca_pem = match ca_file {
-        Some(path) => std::fs::read(path)
-            .with_context(|| format!("certificates to trust: {}", path.display()))?,
+        Some(path) => {
+            let read = std::fs::read(path);
+            let pem = read.with_context(|| format!("certificates to trust: {}", path.display()))?;
+            ensure!(
+                !pem.is_empty(),
+                "certificates to trust: {} is empty; it takes certificates in PEM",
+                path.display()
+            );
+            pem
+        }
         None => vec![],
     };
     Ok(Trust { system: true, extra_ca_pem })

@@ -3,6 +3,21 @@
 use crate::account::ServerKind;
 use crate::verify::steps::VerifyPhase;
 
+/// The advice for a connection to a server that failed. Before TLS, a proxy is asked for all of it.
+pub(crate) fn advice_of_opening(
+    server: ServerKind,
+    phase: VerifyPhase,
+    is_by_proxy: bool,
+) -> &'static str {
+    let is_of_proxy = is_by_proxy && matches!(phase, VerifyPhase::Dns | VerifyPhase::Tcp);
+    if is_of_proxy {
+        return "check `proxy`, `proxyLogin` and `proxyPassword` of the profile (or \
+                `outgoing.proxy` of the configuration, if the profile has none), and then the \
+                host and port of the server that the proxy connects to";
+    }
+    advice(server, phase)
+}
+
 /// The advice for a step at a server. What the server said is told beside it.
 pub(crate) fn advice(server: ServerKind, phase: VerifyPhase) -> &'static str {
     match (phase, server) {

@@ -115,6 +115,7 @@ async fn an_account_works_through_a_proxy_whose_password_nobody_sees() {
     let step = failed(&refused);
     assert_eq!(step["step"], "tcp");
     assert!(step["detail"].as_str().unwrap().contains("refuses the login (407)"), "{step}");
+    assert!(step["advice"].as_str().unwrap().contains("`proxyPassword`"), "{step}");
     postroom.patch(&at, &json!({"proxyPassword": null})).await.unwrap();
     let missing = postroom.post(&format!("{path}:verify"), &json!({})).await.unwrap();
     assert!(failed(&missing)["detail"].as_str().unwrap().contains("set `proxyPassword`"));
