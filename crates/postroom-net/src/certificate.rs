@@ -45,7 +45,7 @@ pub struct CertificateFacts {
     pub names: Vec<String>,
     /// The last common name of the subject, which was the name of the server before certificates
     /// had [`names`](Self::names). `None`: there is none.
-    pub common_name: Option<String>,
+    pub subject_cn: Option<String>,
 }
 
 /// The key of a certificate of X.509 version 1 or 2, which the TLS library does not read.
@@ -100,14 +100,14 @@ impl CertificateFacts {
         let mut validity = Der(fields.expect(SEQUENCE)?);
         let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
         let subject_content = fields.expect(SEQUENCE)?;
-        let (subject, common_name) = (name(subject_content), common_name(subject_content));
+        let (subject, subject_cn) = (name(subject_content), subject_cn(subject_content));
         let mut names = vec![];
         while let Some(element) = fields.next() {
             if element.tag == EXTENSIONS {
                 names = alternative_names(element.content).unwrap_or_default();
             }
         }
-        Some(Self { subject, issuer, not_before, not_after, names, common_name })
+        Some(Self { subject, issuer, not_before, not_after, names, subject_cn })
     }
 }
 
@@ -156,7 +156,7 @@ fn name(content: &[u8]) -> String {
 }
 
 /// The last common name in a name.
-fn common_name(content: &[u8]) -> Option<String> {
+fn subject_cn(content: &[u8]) -> Option<String> {
     attributes(content).filter(|(short, _)| *short == "CN").last().map(|(_, value)| value)
 }
 

@@ -258,7 +258,7 @@ fn named_problem(
         }
     }
     let is_of_host = if facts.names.is_empty() {
-        facts.common_name.is_some_and(|common| common.eq_ignore_ascii_case(&name.to_str()))
+        facts.subject_cn.is_some_and(|common| common.eq_ignore_ascii_case(&name.to_str()))
     } else {
         ParsedCertificate::try_from(certificate)
             .and_then(|parsed| verify_server_name(&parsed, name))
