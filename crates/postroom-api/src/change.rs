@@ -66,7 +66,7 @@ pub(crate) async fn put(asked: Asked, id: EntityId, body: Body) -> Result<Respon
     account::same_login(&asked)?;
     let mut sent = body::json(&asked.headers, body, &asked.app).await?;
     exact::check(&asked.class, &sent.document.rounded)?;
-    let once = once::of_put(&asked.class, id, sent.document.digest);
+    let once = once::of_put(&asked.class, id, &sent.document.json, sent.document.digest);
     for _ in 0..TRIES_MAX {
         let found = asked.app.store.entity_get(&asked.domain, &asked.class, id).await?;
         if let Some(current) = found {

@@ -7,9 +7,12 @@ use axum::http::StatusCode;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::MessageState;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::names;
 use postroom_store::NewFile;
 use postroom_store::Once;
+use serde_json::Value as Json;
 
 /// The header field.
 const FIELD: &str = "idempotency-key";
@@ -50,11 +53,23 @@ pub(crate) fn of(
 /// The key of a PUT of a message. `None`: it is another class. Postroom does not change entities of
 /// other classes by itself, so a repeated PUT changes nothing anyway.
 #[must_use]
-pub(crate) fn of_put(class: &Class, id: EntityId, digest: blake3::Hash) -> Option<Once> {
-    (class.classname == MESSAGES).then(|| Once::put(id, *digest.as_bytes()))
+pub(crate) fn of_put(
+    class: &Class,
+    id: EntityId,
+    sent: &Json,
+    digest: blake3::Hash,
+) -> Option<Once> {
+    if class.classname != MESSAGES {
+        return None;
+    }
+    let request = *digest.as_bytes();
+    let sends =
+        sent.get(names::MESSAGE_STATE).is_some_and(|state| state == MessageState::Sending.as_str());
+    Some(if sends { Once::put_sending(id, request) } else { Once::put(id, request) })
 }
 
-/// Whether a PUT repeats the last one, and no client has changed the entity since.
+/// Whether a PUT repeats the last one. One that does not send no longer does, once a client has
+/// changed the entity.
 ///
 /// # Errors
 ///

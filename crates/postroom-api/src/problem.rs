@@ -82,8 +82,7 @@ impl Problem {
     pub fn method_not_allowed(allow: &str) -> Self {
         let detail = format!("this path accepts only {allow}");
         let mut problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail);
-        let value = HeaderValue::from_str(allow).ok();
-        problem.headers.extend(value.map(|value| (header::ALLOW, value)));
+        problem.headers.extend(HeaderValue::from_str(allow).ok().map(|it| (header::ALLOW, it)));
         problem
     }
 
@@ -352,6 +351,7 @@ impl From<Failed> for Problem {
                               read";
                 Invalid::new(property, reason).into()
             }
+            Failed::IdUsed { .. } => Self::new(StatusCode::GONE, "gone", text),
             Failed::OutOfReach => Self::new(StatusCode::FORBIDDEN, "forbidden", text),
             Failed::OtherFile => Self::new(StatusCode::PRECONDITION_FAILED, "stale", text),
             Failed::ClaimLost => Self::new(StatusCode::PRECONDITION_FAILED, "claim-lost", text),

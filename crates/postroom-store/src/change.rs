@@ -133,9 +133,7 @@ impl Store {
             after.properties.retain(|name, _| !is_secret(class, name));
             batch.extend(also.cloned());
             batch.extend(session::ended(class, id, &changes));
-            batch.push(once::forget_put(domain, class, id));
-            let entity = std::slice::from_ref(&after);
-            batch.extend(once.map(|once| once::keep(self, domain, class, once, entity)));
+            batch.extend(self.note_put(domain, class, &after, once));
             batch.extend(integrity::has_sender(domain, class, &after));
             if ["account_id", "name", "title"].iter().any(|name| changes.contains_key(*name)) {
                 batch.extend(integrity::one_folder(domain, class, &after));
@@ -155,6 +153,22 @@ impl Store {
             }
         }
         Err(Error::Condition(Failed::Crowded))
+    }
+
+    /// The statements that note the PUT of an entity, or that it was changed since the last one.
+    fn note_put(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        after: &Entity,
+        put: Option<&Once>,
+    ) -> Vec<Statement> {
+        let Some(put) = put else {
+            return vec![once::forget_put(domain, class, after.id)];
+        };
+        let mut batch = once::forget_puts(domain, class, after.id).to_vec();
+        batch.push(once::keep(self, domain, class, put, std::slice::from_ref(after)));
+        batch
     }
 
     /// The values that a client's change sets, with those that follow from it.
@@ -256,7 +270,7 @@ impl Store {
                 batch.extend([queue::invalidate(message), queue::none_of(message)]);
                 batch.extend([queue::leave(message), queue::forget_delivered(message)]);
             }
-            batch.push(once::forget_put(domain, class, id));
+            batch.extend(once::forget_puts(domain, class, id));
             batch.extend(self.dependents(domain, class, id).await?);
             batch.extend(file::delete_all(self, class, id).await?);
             batch.extend(self.records(domain, class).delete(&current));

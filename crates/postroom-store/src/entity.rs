@@ -83,7 +83,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Self::entity_create`]; [`Failed::SameLogin`] for a second account of one login.
+    /// As [`Self::entity_create`]; [`Failed::SameLogin`] for a second account of one login,
+    /// [`Failed::IdUsed`] for the id of a message that was deleted within 24 hours of its creation.
     pub async fn entity_create_on(
         &self,
         domain: &Domain,
@@ -140,6 +141,8 @@ impl Store {
         }
         if brings_ids {
             batch.extend(entities.iter().map(|entity| job::unlist(entity.id)));
+            let used = |entity: &Entity| once::keep_own_id(self, domain, class, entity.id);
+            batch.extend(entities.iter().filter_map(used));
         }
         if same_login == SameLogin::Refused {
             batch.extend(entities.iter().filter_map(|e| login::rule(class, e.id, &e.properties)));

@@ -3,6 +3,7 @@
 //! A rule is enforced in every batch that could break it. A check before the batch only makes the
 //! error text better.
 
+use postroom_model::EntityId;
 use postroom_model::Invalid;
 use std::fmt;
 
@@ -57,6 +58,11 @@ pub enum Failed {
     SameLogin,
     /// Something was created before under the key of the client.
     KeyUsed,
+    /// A message had the id that the client gave this one, and was deleted since.
+    IdUsed {
+        /// The id.
+        id: EntityId,
+    },
     /// The account does not exist.
     NoAccount,
     /// The folder does not exist.
@@ -161,6 +167,13 @@ impl fmt::Display for Failed {
             Self::OtherFolders => "the account got another folder at the same moment",
             Self::SameLogin => "another account has this login at this server",
             Self::KeyUsed => "something was created under this key before",
+            Self::IdUsed { id } => {
+                return write!(
+                    f,
+                    "the message {id} was deleted since it was created; this request creates and \
+                     sends nothing. Use another id for another message"
+                );
+            }
             Self::NoAccount => "the account was deleted at the same moment",
             Self::NoConsent => "another consent was begun, or this one has ended",
             Self::NoFolder => "the folder was deleted at the same moment",

@@ -2,7 +2,12 @@
 //! is stored in the transaction that creates, and kept for 25 hours.
 //!
 //! A PUT of a message has a key that Postroom makes, so that a repeated PUT changes nothing,
-//! whatever became of the message since. The next change by a client deletes that key.
+//! whatever became of the message since. The next change by a client deletes that key. If the PUT
+//! set the message to `sending`, only the next PUT and the deletion do. So a PUT that comes late
+//! sends nothing that a client has withdrawn.
+//!
+//! The id that a client gave a message has a key, too. It outlives the message, so a request that
+//! is repeated after the deletion sends no second copy.
 
 use crate::database::Statement;
 use crate::error::Error;
@@ -12,6 +17,7 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::USERS;
 use serde_json::Value as Json;
 
@@ -29,12 +35,23 @@ pub struct Once {
 
 /// The beginning of the keys that Postroom makes. No key of a client begins so.
 const PUT: &str = "\nPUT ";
+/// The same for a PUT that sets a message to `sending`.
+const PUT_SENDING: &str = "\nPUT sending ";
+/// The same for the id that a client gave a message.
+const OWN_ID: &str = "\nID ";
 
 impl Once {
     /// The key of a PUT of an entity.
     #[must_use]
     pub fn put(entity: EntityId, request: [u8; 32]) -> Self {
         Self { key: format!("{PUT}{entity}"), request }
+    }
+
+    /// The key of a PUT that sets a message to `sending`. Only the next PUT deletes it, and the
+    /// deletion of the message.
+    #[must_use]
+    pub fn put_sending(entity: EntityId, request: [u8; 32]) -> Self {
+        Self { key: format!("{PUT_SENDING}{entity}"), request }
     }
 }
 
@@ -98,6 +115,13 @@ pub(crate) fn forget_put(domain: &Domain, class: &Class, entity: EntityId) -> St
     forget_key(domain, class, &format!("{PUT}{entity}"))
 }
 
+/// The statements that forget the last PUT of an entity, also one that sent it: another PUT
+/// follows, or the entity is deleted.
+pub(crate) fn forget_puts(domain: &Domain, class: &Class, entity: EntityId) -> [Statement; 2] {
+    let sending = forget_key(domain, class, &format!("{PUT_SENDING}{entity}"));
+    [forget_put(domain, class, entity), sending]
+}
+
 /// The statement that forgets a key.
 pub(crate) fn forget(domain: &Domain, class: &Class, once: &Once) -> Statement {
     forget_key(domain, class, &once.key)
@@ -129,6 +153,23 @@ pub(crate) fn keep_ids(
     once: &Once,
     ids: &[String],
 ) -> Statement {
+    insert(store, domain, class, once, ids).must_change(Failed::KeyUsed)
+}
+
+/// The statement that notes the id that a client gave a message. The batch fails if a message had
+/// that id within 25 hours. Its own statement has failed already if that one is still there.
+pub(crate) fn keep_own_id(
+    store: &Store,
+    domain: &Domain,
+    class: &Class,
+    id: EntityId,
+) -> Option<Statement> {
+    let once = Once { key: format!("{OWN_ID}{id}"), request: [0; 32] };
+    let keep = insert(store, domain, class, &once, &[id.to_string()]);
+    (class.classname == MESSAGES).then(|| keep.must_change(Failed::IdUsed { id }))
+}
+
+fn insert(store: &Store, domain: &Domain, class: &Class, once: &Once, ids: &[String]) -> Statement {
     let ids = Json::from(ids);
     let sql = "INSERT INTO \"once\"
           (\"domain\", \"class\", \"key\", \"request\", \"entities\", \"at\")
@@ -141,7 +182,6 @@ pub(crate) fn keep_ids(
         .bind(once.request.to_vec())
         .bind(ids.to_string())
         .bind(store.clock().now_ms())
-        .must_change(Failed::KeyUsed)
 }
 
 #[cfg(test)]
@@ -150,6 +190,7 @@ mod tests {
     use crate::Work;
     use crate::entity::NewEntity;
     use crate::entity::Terms;
+    use crate::entity_place::EntityPlace;
     use crate::fixture::Time;
     use crate::fixture::store_in;
     use postroom_model::builtin::PROFILES;
@@ -183,13 +224,30 @@ mod tests {
         let terms = Terms { once: Some(&once), ..Terms::default() };
         let new = vec![NewEntity { entity, files: vec![] }];
         store.entity_create_on(&domain, &class, new, terms).await.unwrap();
+        let draft = json!({"messageDirection": "out"}).as_object().unwrap().clone();
+        let draft = Entity::new(store.clock().new_id(), draft);
+        create_and_delete(&store, &draft).await.unwrap();
         for (hours, is_kept) in [(0, true), (24, true), (26, false)] {
             time.set(hours * HOUR_MS);
             store.clock_believe().await;
             sweep(&store).await;
             let found = store.once_find(&domain, &class, "k").await.unwrap();
             assert_eq!(found.is_some(), is_kept, "after {hours} hours");
+            // So is the id that a client gave a message that was deleted since.
+            let made = create_and_delete(&store, &draft).await;
+            let is_used = matches!(made, Err(Error::Condition(Failed::IdUsed { .. })));
+            assert_eq!(is_used, is_kept, "after {hours} hours");
         }
+    }
+
+    /// Creates a message under an id of a client, and deletes it.
+    async fn create_and_delete(store: &Store, message: &Entity) -> Result<(), Error> {
+        let (domain, class) = (Domain::default_domain(), store.builtin(MESSAGES).unwrap());
+        let new = vec![NewEntity { entity: message.clone(), files: vec![] }];
+        let terms = Terms { brings_ids: true, ..Terms::default() };
+        store.entity_create_on(&domain, &class, new, terms).await?;
+        let place = EntityPlace::new(&domain, &class, message.id);
+        store.entity_delete(place, None).await.map(drop)
     }
 
     #[on_both]

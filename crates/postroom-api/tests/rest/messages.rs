@@ -1,5 +1,6 @@
 //! Messages: with their files in one request, and from state to state.
 
+use crate::server::OTHER_TOKEN;
 use crate::server::Server;
 use crate::server::answer;
 use postroom_model::ErrorCode;
@@ -312,11 +313,20 @@ async fn a_repeated_put_of_a_message_changes_nothing_whatever_became_of_it() {
         (&json!("error"), &json!("550 no"))
     );
     assert_eq!(server.get(&path).await.expect(200), failed);
-    // After a change of a client it is a change: the files are the same, so they may be named.
-    let other = json!({"subject": "other"});
-    server.send("PATCH", &path, &other).await.expect(200);
+    // It may come late: what a client did since is not undone either.
+    let other = json!({"subject": "other", "messageState": null});
+    let withdrawn = server.send("PATCH", &path, &other).await.expect(200);
+    assert_eq!(put(&body, 200).await, withdrawn);
+    // After another PUT it is a change: the files are the same, so they may be named.
+    let mut draft = body.clone();
+    draft["messageState"] = Json::Null;
+    assert_eq!(put(&draft, 200).await["subject"], "offer");
     let again = put(&body, 200).await;
     assert_eq!((&again["messageState"], &again["subject"]), (&json!("sending"), &json!("offer")));
+    // So is one that sends nothing after a change of a client.
+    put(&draft, 200).await;
+    server.send("PATCH", &path, &json!({"subject": "other"})).await.expect(200);
+    assert_eq!(put(&draft, 200).await["subject"], "offer");
     // Other files are refused, with what to do.
     for (name, files) in [
         ("html", json!("<p>other")),
@@ -333,10 +343,55 @@ async fn a_repeated_put_of_a_message_changes_nothing_whatever_became_of_it() {
         let detail = refused["detail"].as_str().unwrap();
         assert!(detail.contains(&format!("change them at …/ID/{name}")), "{detail}");
     }
-    server.send("DELETE", &path, &Json::Null).await.expect(204);
-    put(&body, 201).await;
     // A file that was changed is a change of a client too.
     let html = server.request("PUT", &format!("{path}/html")).header("content-type", "text/html");
     answer(html.body("<p>new")).await.expect(200);
-    put(&body, 422).await;
+    put(&draft, 422).await;
+}
+
+#[on_both]
+async fn a_request_that_is_repeated_after_the_deletion_sends_no_second_copy() {
+    let server = Server::start().await;
+    let (account, _) = server.account().await;
+    let [put, posted, listed, draft] =
+        ["a1", "a2", "a3", "a4"].map(|end| format!("018f0000-0000-7000-8000-0000000000{end}"));
+    let message = |id: &str, state: Option<&str>| {
+        json!({
+            "id": id, "account_id": account, "messageDirection": "out", "messageState": state,
+            "to": ["b@c.test"], "subject": "offer",
+        })
+    };
+    let path = |id: &str| format!("{MESSAGES}/{id}");
+    let delete = async |id: &str| server.send("DELETE", &path(id), &Json::Null).await.expect(204);
+    let of_put = message(&put, Some("sending"));
+    let of_post = message(&posted, Some("sending"));
+    let of_list = json!([message(&listed, Some("sending")), message(&draft, None)]);
+    let requests = [
+        ("PUT", path(&put), &of_put, vec![&put]),
+        ("POST", MESSAGES.to_owned(), &of_post, vec![&posted]),
+        ("POST", MESSAGES.to_owned(), &of_list, vec![&listed, &draft]),
+    ];
+    for (method, path, body, ids) in &requests {
+        server.send(method, path, body).await.expect(201);
+        let again = if *method == "PUT" { 200 } else { 409 };
+        server.send(method, path, body).await.expect(again);
+        for id in ids {
+            delete(id).await;
+        }
+        let gone = server.send(method, path, body).await.expect(410);
+        let detail = gone["detail"].as_str().unwrap();
+        assert!(detail.contains(ids[0].as_str()) && detail.contains("sends nothing"), "{detail}");
+    }
+    // Nor does a draft with that id, which would be sent next.
+    server.send("PUT", &path(&draft), &message(&draft, None)).await.expect(410);
+    assert_eq!(server.get(MESSAGES).await.expect(200), json!([]));
+    // Another domain knows nothing of these ids, and other classes give theirs again.
+    let of_other = server.anonymous("PUT", &path(&draft)).bearer_auth(OTHER_TOKEN);
+    let draft = json!({"messageDirection": "out", "subject": "mine"});
+    answer(of_other.json(&draft)).await.expect(201);
+    let profile = format!("email/Profiles/{put}");
+    for _ in 0..2 {
+        server.send("PUT", &profile, &json!({"name": "p"})).await.expect(201);
+        server.send("DELETE", &profile, &Json::Null).await.expect(204);
+    }
 }
