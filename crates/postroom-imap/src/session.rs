@@ -300,7 +300,7 @@ impl Session {
         let Some(StateLine { state, code, mut text }) = parse_state(line) else {
             return Ok(None);
         };
-        let result = match state {
+        let mut result = match state {
             StatusKind::Ok | StatusKind::Preauth => Ok(()),
             StatusKind::No => Err(Refusal::No),
             StatusKind::Bad | StatusKind::Bye => Err(Refusal::Bad),
@@ -309,9 +309,11 @@ impl Session {
         self.learn(code.as_ref());
         let running = self.running.take();
         if let Some(words) = running.and_then(|running| running.token_refusal)
-            && result.is_err()
+            && let Err(refusal) = &mut result
         {
             text = format!("{words}; {text}");
+            // The server has judged the token, so it has understood the command.
+            *refusal = Refusal::No;
         }
         self.parts.clear();
         Ok(Some(SessionEvent::Completed(Completion { result, code, text })))

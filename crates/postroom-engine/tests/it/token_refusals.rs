@@ -1,5 +1,6 @@
 //! What Google and Microsoft answer when they refuse, and what people are told: who has to do what.
-//! The codes are those of the providers, the words around them are ours.
+//! The codes, the challenges and the words that Postroom goes by are those that users of the providers
+//! have reported publicly. The words around them are ours.
 
 use crate::oauth::LONG;
 use crate::oauth::OAuthWorld;
@@ -78,6 +79,9 @@ const TABLE: &[(ProviderRefusal, &[&str])] = &[
     // Google, servers.
     (ProviderRefusal::Imap(Some(GMAIL), "{tag} NO [AUTHENTICATIONFAILED] wrong credentials (Failure)"),
      &[MAILBOX, "it must have the scope https://mail.google.com/"]),
+    (ProviderRefusal::Imap(Some(GMAIL), "{tag} BAD Invalid SASL argument. x"),
+     &[MAILBOX, "it must have the scope https://mail.google.com/"]),
+    (ProviderRefusal::Imap(Some(GMAIL), "{tag} NO Lookup failed x"), &[MAILBOX]),
     (ProviderRefusal::Imap(None, "{tag} NO [ALERT] IMAP is switched off for this domain (Failure)"), &[MAILBOX, "switched off"]),
     (ProviderRefusal::Smtp(Some(GMAIL), "535-5.7.8 not accepted, see\r\n535 5.7.8 https://support.google.com/mail/ x - gsmtp"),
      &["sending: ", MAILBOX, "it must have the scope https://mail.google.com/"]),
@@ -86,6 +90,9 @@ const TABLE: &[(ProviderRefusal, &[&str])] = &[
     (ProviderRefusal::ImapList("{tag} BAD User is authenticated but not connected."), &[MAILBOX, "authenticated but not connected"]),
     (ProviderRefusal::Smtp(None, "535 5.7.3 the login was not successful [x.mail.example]"), &["sending: ", MAILBOX]),
     (ProviderRefusal::Smtp(None, "535 5.7.139 the login was not successful, SmtpClientAuthentication is disabled for the mailbox"),
+     &["sending: ", PROTOCOL, "5.7.139"]),
+    (ProviderRefusal::Smtp(None, "535 5.7.139 the login was not successful, SmtpClientAuthentication is disabled for the Tenant. \
+                                  Visit https://aka.ms/x [x.mail.example]"),
      &["sending: ", PROTOCOL, "5.7.139"]),
 ];
 
