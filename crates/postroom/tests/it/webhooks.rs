@@ -206,6 +206,54 @@ async fn private_addresses_are_refused_when_they_are_connected_to() {
     }
 }
 
+/// The most memory that a process has had so far, in bytes.
+fn memory_peak(postroom: &Postroom) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", postroom.id().unwrap()));
+    let status = status.unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[on_both(flavor = "multi_thread")]
+async fn a_thousand_webhooks_of_which_one_is_dead_and_one_is_silent_take_bounded_memory() {
+    const COUNT: usize = 1_000;
+    const TEXT_BYTES: usize = 100_000;
+    /// What comes more of 120 MB that both do not take.
+    const MORE_MAX: u64 = 48 << 20;
+    let postroom = start(&[PRIVATE]);
+    let taker = Taker::start();
+    // It takes connections and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_url = format!("http://{}/", silent.local_addr().unwrap());
+    let of_messages = |url: &str| json!({"url": url, "classes": ["email/Messages"], "batch": 100});
+    let both = json!([of_messages("http://127.0.0.1:1/"), of_messages(&silent_url)]);
+    let both = postroom.post("email/Webhooks", &both).await.unwrap();
+    let good = json!({"url": taker.url, "classes": ["email/Profiles"]});
+    for _ in 0..10 {
+        postroom.post("email/Webhooks", &json!(vec![&good; COUNT / 10])).await.unwrap();
+    }
+    let message = json!({"messageDirection": "out", "text": "x".repeat(TEXT_BYTES)});
+    let mut peaks = vec![];
+    for round in 1..=2 {
+        for _ in 0..60 {
+            postroom.post("email/Messages", &json!(vec![&message; 20])).await.unwrap();
+        }
+        postroom.post("email/Profiles", &json!({"name": format!("p{round}")})).await.unwrap();
+        let told = async || Ok((taker.seqs().len() >= round * COUNT).then_some(()));
+        wait_until("all events", PATIENCE, told).await.unwrap();
+        // Both have tried, and have nothing but their request in memory.
+        for hook in both.as_array().unwrap() {
+            let path = format!("email/Webhooks/{}", id(hook));
+            let has_failed = |hook: &Json| (hook["failures"].as_i64() > Some(0)).then_some(());
+            until(&postroom, &path, "a failure", has_failed).await;
+        }
+        peaks.push(memory_peak(&postroom));
+    }
+    assert_eq!(taker.seqs().len(), 2 * COUNT);
+    let [first, last] = peaks.try_into().unwrap();
+    assert!(last - first < MORE_MAX, "from {} to {} MB", first >> 20, last >> 20);
+}
+
 /// A process that ends with the test.
 struct Ends(Child);
 
