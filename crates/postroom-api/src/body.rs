@@ -49,7 +49,7 @@ pub enum BodyError {
     #[error("the body took too long to arrive; send the request again")]
     Slow,
     /// The connection ended, or the framing is invalid.
-    #[error("the body ended too early, or its framing is invalid")]
+    #[error("the body ended too early, or its framing is invalid; send the request again")]
     BrokenOff,
     /// It is not of the coding that its request names.
     #[error("the body is not whole and valid {coding}, which its Content-Encoding names")]

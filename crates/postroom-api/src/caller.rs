@@ -39,6 +39,9 @@ pub(crate) struct IsHttps(pub bool);
 
 /// The challenge to a client whose token is not known.
 const UNKNOWN_TOKEN: &str = "Bearer realm=\"postroom\", error=\"invalid_token\"";
+/// Why a token is refused that nobody holds.
+const NOT_KNOWN: &str = "the token is not known: it is misspelt, or was replaced, disabled or \
+                         deleted, or has ended. Send another one, or sign in again";
 /// The cookie with the token of a session.
 pub(crate) const COOKIE: &str = "postroom-session";
 /// The path of the WebSocket.
@@ -156,7 +159,7 @@ impl Caller {
         if let Some(wait) = app.lockout.failed(shown, Instant::now()) {
             return Err(locked_out(wait.as_secs() + 1));
         }
-        Err(Problem::unauthenticated(UNKNOWN_TOKEN, "the token is not known"))
+        Err(Problem::unauthenticated(UNKNOWN_TOKEN, NOT_KNOWN))
     }
 }
 
@@ -210,7 +213,11 @@ impl TokenWatch {
                 let detail = "the token has other rights by now: connect again";
                 Err(Problem::unauthenticated(UNKNOWN_TOKEN, detail))
             }
-            None => Err(Problem::unauthenticated(UNKNOWN_TOKEN, "the token is no longer known")),
+            None => {
+                let detail = "the token was replaced, disabled or deleted, or it has ended: \
+                              connect again with another one";
+                Err(Problem::unauthenticated(UNKNOWN_TOKEN, detail))
+            }
         }
     }
 }
@@ -263,7 +270,9 @@ fn of_own_page(parts: &Parts) -> Result<(), Problem> {
     if !by_cookie || is_safe || is_of_own_page(&parts.headers) {
         return Ok(());
     }
-    let detail = "a page of another site has sent this request with the cookie of a session";
+    let detail = "a page of another site has sent this request with the cookie of a session, so \
+                  nothing was done: send it from a page of this address, or with a token in \
+                  `Authorization`";
     Err(Problem::new(StatusCode::FORBIDDEN, "other-origin", detail))
 }
 

@@ -55,7 +55,8 @@ pub(crate) async fn form(
 ) -> Result<(Parts, Vec<(String, String)>), Problem> {
     let (parts, body) = request.into_parts();
     if !caller::is_of_own_page(&parts.headers) {
-        let detail = "this form was not sent by a page of Postroom";
+        let detail = "this form was not sent by a page of Postroom, so nothing was changed: open \
+                      the page again, and send it from there";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
     parameters::of(&parts.uri, &[])?;

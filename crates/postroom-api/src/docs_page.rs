@@ -123,7 +123,9 @@ pub(crate) async fn chapter(
 ) -> Result<Response, Problem> {
     parameters::of(&uri, &[])?;
     let chapter = CHAPTERS.iter().find(|chapter| chapter.name == name);
-    let chapter = chapter.ok_or_else(|| Problem::not_found("there is no chapter of this name"))?;
+    let chapter = chapter.ok_or_else(|| {
+        Problem::not_found("there is no chapter of this name; /rest/v1/docs lists them")
+    })?;
     let body = format!("<main>{}</main>", html(chapter.markdown));
     answer(&headers, "text/html; charset=utf-8", page(chapter.title, &body).into())
 }

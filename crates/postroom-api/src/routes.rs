@@ -318,7 +318,7 @@ async fn nothing(_: AnyToken) -> Problem {
 
 /// `Allow` is added by the router, which knows the methods.
 async fn other_method() -> Problem {
-    let detail = "the path does not take this method; see Allow";
+    let detail = "this path does not take this method: the header field `Allow` has those it takes";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
 }
 

@@ -94,14 +94,17 @@ pub enum ConsentError {
     /// Nothing is asked for under this state.
     #[error(
         "nobody asks for this consent: it was used before, another one was begun after it, or it \
-         never was asked for"
+         never was asked for. Begin another one"
     )]
     Unknown,
     /// It took too long.
-    #[error("this consent took longer than 15 minutes")]
+    #[error("this consent took longer than 15 minutes, so nothing was saved: begin another one")]
     Late,
     /// The account has another app by now, or none, or is gone.
-    #[error("the account was deleted, or has another OAuth app than the one that asked")]
+    #[error(
+        "the account was deleted, or has another OAuth app than the one that asked, so nothing \
+         was saved: begin another one"
+    )]
     OtherApp,
     /// The provider gives no tokens.
     #[error("{0}")]

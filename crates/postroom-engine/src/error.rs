@@ -48,10 +48,12 @@ pub enum Error {
     )]
     NoMailbox,
     /// Fetched messages are no longer accepted, because recording has ended. That error says why.
-    #[error("the fetched messages could not be stored")]
+    #[error(
+        "the fetched messages could not be stored: they stay at the server, and are fetched again"
+    )]
     Unheard,
     /// A background task panicked.
-    #[error("a background task of Postroom failed")]
+    #[error("a background task failed, which is a fault of Postroom: please report it")]
     Fault(#[source] tokio::task::JoinError),
     /// The server accepts no more mail from the account now.
     #[error("the server accepts no more mail from this account now: {reply}")]

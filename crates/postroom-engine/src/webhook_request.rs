@@ -105,10 +105,10 @@ pub(crate) enum WebhookError {
     #[error("{0}")]
     Connect(postroom_net::Error),
     /// The connection ended, or what came was no HTTP.
-    #[error("the connection ended before the answer, or the answer was no HTTP")]
+    #[error("the receiver ended the connection before its answer, or its answer was no HTTP")]
     Lost(#[source] hyper::Error),
     /// It took too long.
-    #[error("no whole answer within 30 seconds")]
+    #[error("the receiver gave no whole answer within 30 seconds")]
     Timeout,
 }
 

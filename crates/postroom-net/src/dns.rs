@@ -53,7 +53,7 @@ pub enum DnsError {
     )]
     NotPastProxy,
     /// The server gives no answer that can be read.
-    #[error("the DNS gives no answer for {name}")]
+    #[error("the DNS gives no answer for {name}: check the name, and the resolver of this host")]
     NoAnswer {
         /// What was asked for.
         name: String,
@@ -62,7 +62,10 @@ pub enum DnsError {
         source: Box<NetError>,
     },
     /// It took too long.
-    #[error("the DNS gives no answer for {name} within 5 seconds")]
+    #[error(
+        "the DNS gives no answer for {name} within 5 seconds: check the resolver of this host, or \
+         name another one with --dns-server"
+    )]
     Timeout {
         /// What was asked for.
         name: String,

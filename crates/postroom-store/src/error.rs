@@ -87,7 +87,10 @@ pub enum Error {
     #[error("the database is closed")]
     Closed,
     /// This store was not made by [`crate::Store::lead`], so it may not do the engine's work.
-    #[error("this process does not lead its group: it receives and sends no mail")]
+    #[error(
+        "this process does not lead its group, so it receives and sends no mail: `/rest/v1/nodes` \
+         says which one does"
+    )]
     NotLeading,
     /// The message cannot take this step from its state. Nothing of it was done.
     #[error("the state of the message was not changed: {0}")]
@@ -145,10 +148,16 @@ pub enum Error {
         source: io::Error,
     },
     /// The key does not have the right form.
-    #[error("the key must be 64 hexadecimal digits")]
+    #[error(
+        "the master key must be 64 hexadecimal digits, as in the file `key` of a data directory"
+    )]
     KeyForm,
     /// The data directory has a database, but no key.
-    #[error("{} is missing: put it back, or set POSTROOM_MASTER_KEY", .path.display())]
+    #[error(
+        "{} is missing, and nothing else opens the passwords: put it back, or give the key with \
+         --master-key-file",
+        .path.display()
+    )]
     KeyMissing {
         /// Where it should be.
         path: PathBuf,
@@ -181,7 +190,10 @@ pub enum Error {
     )]
     SecretKeyGone,
     /// A secret was sealed by a later version.
-    #[error("a secret was sealed by a later version of Postroom: this one is too old for it")]
+    #[error(
+        "a later version of Postroom has encrypted a secret, and this one is too old for it: use \
+         that version, or save the secret again"
+    )]
     SecretNewer,
     /// The data was moved to another database, or is being moved.
     #[error("{reason}")]

@@ -87,7 +87,7 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
             data::open_stopped(&data, &database, key.as_ref(), otherwise, contents).await?;
         return made_ready(stopped.store, send, take_objects).await;
     };
-    ensure!(from.is_file(), "{} is not there", from.display());
+    ensure!(from.is_file(), "{} is not there: --from takes the file of a backup", from.display());
     for file in [DATABASE_FILE, KEY_FILE] {
         let there = data.join(file);
         ensure!(

@@ -180,9 +180,14 @@ fn parse(text: &str, name: Option<&str>) -> anyhow::Result<FileInstance> {
             bail!("it has several instances ({}): choose one with --instance", names.join(", "))
         }
         (None, _, Some(name)) => {
-            bail!("it has no instance `{name}` of the role type `email` or `api`")
+            bail!(
+                "it has no instance `{name}` of the role type `email` or `api`: add it to `roles`, \
+                 or choose another one with --instance"
+            )
         }
-        (None, _, None) => bail!("it has no instance of the role type `email` or `api` in `roles`"),
+        (None, _, None) => {
+            bail!("it has no instance of the role type `email` or `api` in `roles`: add one")
+        }
     }
 }
 

@@ -256,7 +256,10 @@ pub(crate) async fn open_beside(
     master_key: Option<&SecretString>,
     contents: Contents<'_>,
 ) -> anyhow::Result<Store> {
-    let address = arguments.database.as_deref().context("give --database")?;
+    let address = arguments
+        .database
+        .as_deref()
+        .context("give the address of the database with --database")?;
     let config = postgres_of(address, &arguments.access)?;
     let key = key_there(data, master_key)?;
     let database = PostgresDatabase::open(config).await.context("--database")?;

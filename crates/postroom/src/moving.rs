@@ -80,7 +80,7 @@ pub(crate) async fn run(arguments: MoveArguments) -> anyhow::Result<()> {
         return Ok(());
     };
     let to = MoveEnd::of(to).context("--to")?;
-    ensure!(from != to, "--from and --to are the same place");
+    ensure!(from != to, "--from and --to are the same place: --to takes one that is empty");
     let given = key_command::master_key(&arguments.key).await?;
     let (key, key_directory) = key_of(&from, arguments.data.as_deref(), given.as_ref())?;
     // While the data is in PostgreSQL, a Postroom that uses it has locked the directory of its key.
@@ -199,7 +199,7 @@ fn take_key(directory: &Path, from: Option<&Path>) -> anyhow::Result<()> {
         return data::write_secret(&there, &key);
     }
     let is_same = read(&there)?.expose_secret() == key.expose_secret();
-    ensure!(is_same, "{} is the key of other data", there.display());
+    ensure!(is_same, "{} is the key of other data: move into another place", there.display());
     Ok(())
 }
 

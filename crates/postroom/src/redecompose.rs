@@ -42,7 +42,7 @@ const RUNS: &str = "while Postroom runs, ask it instead: curl -X REDECOMPOSE \
 /// Runs the command to the end of the job.
 pub(crate) async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
-    ensure!(arguments.class == MESSAGES, "only {MESSAGES} can be parsed again");
+    ensure!(arguments.class == MESSAGES, "only {MESSAGES} can be parsed again: give that class");
     let directory = &arguments.data;
     let key = key_command::master_key(&arguments.key).await?;
     let database = &arguments.database;

@@ -60,7 +60,9 @@ impl SecretSource {
             return from_file("CREDENTIALS_DIRECTORY", &file).map(Some);
         }
         match variable(self.variable)? {
-            Some(value) if value.is_empty() => bail!("{} is set but empty", self.variable),
+            Some(value) if value.is_empty() => {
+                bail!("{} is set but empty: unset it, or give it a value", self.variable)
+            }
             value => Ok(value.map(SecretString::from)),
         }
     }
@@ -72,7 +74,8 @@ fn from_file(given: &str, file: &Path) -> anyhow::Result<SecretString> {
     let opened = std::fs::File::open(file).with_context(at)?;
     let mut text = String::new();
     opened.take(FILE_BYTES_MAX).read_to_string(&mut text).with_context(at)?;
-    trimmed(&SecretString::from(text)).with_context(|| format!("{}: the file is empty", at()))
+    trimmed(&SecretString::from(text))
+        .with_context(|| format!("{}: the file is empty, and takes the secret", at()))
 }
 
 /// A secret without the line end after it. `None`: nothing is left of it.
@@ -86,7 +89,9 @@ fn variable(name: &str) -> anyhow::Result<Option<String>> {
     match std::env::var(name) {
         Ok(value) => Ok(Some(value)),
         Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => bail!("{name} is not valid Unicode"),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            bail!("{name} is not valid Unicode: write it as UTF-8")
+        }
     }
 }
 
