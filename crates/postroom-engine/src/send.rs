@@ -11,6 +11,8 @@
 
 pub(crate) mod settle;
 
+mod entries;
+
 mod inline;
 
 mod thread;
@@ -29,8 +31,12 @@ pub(crate) mod suspended;
 
 pub(crate) mod kept;
 
+pub(crate) mod flight;
+
 pub(crate) mod held;
 
 pub(crate) mod orphaned;
 
 pub(crate) mod pause;
+
+pub(crate) mod outbound;

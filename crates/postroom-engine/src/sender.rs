@@ -3,8 +3,7 @@
 //!
 //! It owns the account's SMTP connection, and keeps it for a while between messages. A stop waits
 //! for the answer to a final dot, within a limit. After a failure of the store, the sender recovers
-//! the queue. An answer is about its message, unless it names a limit of the account, or the next
-//! message gets the same answer.
+//! the queue.
 
 use crate::account::Account;
 use crate::backoff;
@@ -12,24 +11,16 @@ use crate::error::Error;
 use crate::report::Reporter;
 use crate::report::chain;
 use crate::report::needs_a_person;
-use crate::send::held::Held;
-use crate::send::kept::Kept;
-use crate::send::kept::Ready;
+use crate::send::flight::Landed;
 use crate::send::orphaned;
+use crate::send::outbound::Outbound;
 use crate::send::pace::Pace;
 use crate::send::pause;
 use crate::send::pause::Pause;
 use crate::send::prepare;
-use crate::send::suspect::AboutAccount;
-use crate::send::suspect::Suspect;
 use crate::send::suspended;
-use crate::send::transmit;
-use crate::send::transmit::HandedOver;
-use crate::send::verdict;
 use crate::shared::Shared;
 use crate::store_away::GoesOn;
-use postroom_smtp::LoginRefusal;
-use postroom_smtp::Reply;
 use postroom_store::Claimed;
 use postroom_store::Topic;
 use postroom_watch::Watcher;
@@ -72,30 +63,29 @@ pub(crate) async fn run(
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            () = queue.rung(), if sender.is_recovered => {}
+            landed = sender.outbound.stuck.landed() => sender.landed(&account, landed).await,
+            () = queue.rung(), if sender.outbound.is_recovered => {}
             changed = setup.changed() => if changed.is_err() {
                 break;
             },
             () = wait.wait(&sender.shared) => {}
         }
     }
-    sender.kept.close().await;
-    sender.held.write_at_last(STORE_AGAIN).await;
+    sender.outbound.kept.close().await;
+    while sender.outbound.stuck.is_any() {
+        let account = Arc::clone(&setup.borrow());
+        let landed = sender.outbound.stuck.landed().await;
+        if let Err(error) = sender.outbound.landed(&account, landed).await {
+            tracing::warn!(account = account.address, error = chain(&error), "at the end");
+        }
+    }
+    sender.outbound.held.write_at_last(STORE_AGAIN).await;
 }
 
 struct Sender {
     shared: Arc<Shared>,
-    reporter: Arc<Reporter>,
     stop: CancellationToken,
-    kept: Kept,
-    held: Held,
-    pace: Pace,
-    /// Whether this sender has recovered the deliveries that earlier senders left.
-    is_recovered: bool,
-    failures: u32,
-    /// Why no connection is tried for a while.
-    pause: Option<Pause>,
-    suspect: Suspect,
+    outbound: Outbound,
 }
 
 impl Sender {
@@ -105,49 +95,54 @@ impl Sender {
         setup: Watcher<Arc<Account>>,
         stop: CancellationToken,
     ) -> Self {
-        let held = Held::new(Arc::clone(&shared), setup.clone());
-        let kept = Kept::new(Arc::clone(&shared), Arc::clone(&reporter), setup, stop.clone());
-        Self {
-            shared,
-            reporter,
-            stop,
-            kept,
-            held,
-            pace: Pace::default(),
-            is_recovered: false,
-            failures: 0,
-            pause: None,
-            suspect: Suspect::default(),
+        let outbound = Outbound::new(&shared, reporter, setup, stop.clone());
+        Self { shared, stop, outbound }
+    }
+
+    /// Settles an attempt whose server was silent.
+    async fn landed(&mut self, account: &Account, landed: Option<Landed>) {
+        if let Err(error) = self.outbound.landed(account, landed).await {
+            self.failed(account, &error).await;
         }
     }
 
     /// Does everything that is due now. Gives when there is something to do again.
     async fn work(&mut self, account: &Account) -> Result<Instant, Error> {
-        self.held.write().await?;
-        if !self.is_recovered {
+        self.outbound.held.write().await?;
+        if !self.outbound.is_recovered {
+            // Recovered deliveries are sent again, so none of them may be under way.
+            if self.outbound.stuck.is_any() {
+                return Ok(Instant::now() + LOOK_AGAIN);
+            }
             self.shared.store.delivery_recover(Some(account.id)).await?;
-            self.is_recovered = true;
+            self.outbound.is_recovered = true;
         }
         let mut has_more = prepare::prepare_page(&self.shared, account).await?;
         orphaned::settle_all_unknown(&self.shared, account.id, Some(account)).await?;
         if suspended::look(&self.shared, account).await? {
             return Ok(Instant::now() + LOOK_AGAIN);
         }
-        if let Some(pause) = self.pause.as_ref().filter(|pause| Instant::now() < pause.until) {
+        if let Some(pause) =
+            self.outbound.pause.as_ref().filter(|pause| Instant::now() < pause.until)
+        {
             prepare::prepare_all(&self.shared, account).await?;
             pause.explain(&self.shared, account).await?;
             return Ok(pause.until);
         }
-        if !self.kept.is_probed() {
+        if self.outbound.stuck.is_full() {
+            prepare::prepare_all(&self.shared, account).await?;
+            return Ok(Instant::now() + LOOK_AGAIN);
+        }
+        if !self.outbound.kept.is_probed() {
             // A problem with the server should be known before the first message.
-            match self.kept.take(account).await {
-                Ok(ready) => self.kept.keep(ready.connection),
+            match self.outbound.kept.take(account).await {
+                Ok(ready) => self.outbound.kept.keep(ready.connection),
                 Err(error) => return Err(self.postpone_all(account, error).await?),
             }
-            self.pause = None;
+            self.outbound.pause = None;
         }
-        while !self.stop.is_cancelled() {
-            if let Some(ready) = self.pace.ready_at(Instant::now()) {
+        while !self.stop.is_cancelled() && !self.outbound.stuck.is_full() {
+            if let Some(ready) = self.outbound.pace.ready_at(Instant::now()) {
                 return Ok(ready);
             }
             let due = self.claim(account, self.shared.clock.now_ms()).await?;
@@ -159,27 +154,27 @@ impl Sender {
                 has_more = prepare::prepare_page(&self.shared, account).await?;
             }
         }
-        self.well().await;
+        self.outbound.well().await;
         self.next(account).await
     }
 
     async fn claim(&self, account: &Account, now_ms: i64) -> Result<Vec<Claimed>, Error> {
         let due = backoff::due_at(&account.options, now_ms);
-        let takes_many = self.suspect.is_at_limit() || !self.pace.is_slow();
+        let takes_many = self.outbound.suspect.is_at_limit() || !self.outbound.pace.is_slow();
         let count = if takes_many { CLAIM } else { 1 };
         let claimed = self.shared.store.delivery_claim(account.id, due, count).await?;
-        self.suspect.probe(&self.shared.store, claimed).await
+        self.outbound.suspect.probe(&self.shared.store, claimed).await
     }
 
     /// Sends the claimed deliveries. If one fails, those that were not begun are given back.
     async fn send_all(&mut self, account: &Account, claimed: Vec<Claimed>) -> Result<(), Error> {
         let mut claimed = claimed.into_iter();
         let mut result = Ok(());
-        while result.is_ok() && !self.stop.is_cancelled() {
+        while result.is_ok() && !self.stop.is_cancelled() && !self.outbound.stuck.is_full() {
             let Some(delivery) = claimed.next() else {
                 break;
             };
-            result = self.send(account, delivery).await;
+            result = self.outbound.send(account, delivery).await;
         }
         for left in claimed {
             self.shared.store.delivery_release(left.message).await?;
@@ -187,165 +182,42 @@ impl Sender {
         result
     }
 
-    /// Sends one delivery, and settles it.
-    async fn send(&mut self, account: &Account, mut claimed: Claimed) -> Result<(), Error> {
-        let shared = Arc::clone(&self.shared);
-        let _under_way = shared.under_way.enter(&account.address, claimed.message);
-        let Ready { mut connection, is_new } = match self.kept.take(account).await {
-            Ok(ready) => ready,
-            Err(error) => return self.no_connection(account, claimed, error).await,
-        };
-        self.pause = None;
-        if !connection.takes_utf8() && claimed.smtp_utf8 {
-            match prepare::without_utf8(&self.shared, account, &claimed).await {
-                Ok(true) => {
-                    self.kept.keep(connection);
-                    return Ok(());
-                }
-                Ok(false) => {}
-                Err(error) => {
-                    self.shared.store.delivery_release(claimed.message).await?;
-                    return Err(error);
-                }
-            }
-        }
-        let mut ended = transmit::hand_over(&self.shared, &mut connection, &mut claimed).await;
-        if !is_new && transmit::is_repeated(&mut claimed, &ended) {
-            connection = match self.kept.open(account).await {
-                Ok(connection) => connection,
-                Err(error) => return self.no_connection(account, claimed, error).await,
-            };
-            ended = transmit::hand_over(&self.shared, &mut connection, &mut claimed).await;
-        }
-        self.kept.keep(connection);
-        self.ended(account, claimed, ended).await
-    }
-
-    /// Settles an attempt. An error means that the next message must not be tried now.
-    async fn ended(
-        &mut self,
-        account: &Account,
-        mut claimed: Claimed,
-        ended: Result<HandedOver, postroom_smtp::Error>,
-    ) -> Result<(), Error> {
-        let ended = match ended {
-            Ok(HandedOver { held_back: Some(held_back), .. }) => {
-                let verdict = verdict::held_back(&claimed, &held_back);
-                self.held.settle(claimed, verdict).await?;
-                return Err(held_back.into());
-            }
-            ended => ended,
-        };
-        if ended.as_ref().is_ok_and(|handed_over| handed_over.was_accepted) {
-            self.pace.accepted(Instant::now());
-        }
-        let is_hint = match self.suspect.about_account(&claimed, &ended) {
-            AboutAccount::Yes(reply) => return self.limited(account, claimed, reply).await,
-            it @ (AboutAccount::Perhaps | AboutAccount::No) => it == AboutAccount::Perhaps,
-        };
-        let message = claimed.message;
-        match &ended {
-            Err(postroom_smtp::Error::Credentials { reply })
-                if reply.login_refusal() == LoginRefusal::Encryption =>
-            {
-                let verdict = verdict::unencrypted(reply);
-                self.held.settle(claimed, verdict).await?;
-                return ended.map(drop).map_err(Error::from);
-            }
-            Err(error) if error.is_out_of_step() => self.kept.speak_in_turn(),
-            Ok(_) | Err(_) => {}
-        }
-        let verdict =
-            verdict::of_attempt(&self.shared, &mut claimed, &ended, &account.options).await;
-        self.held.settle(claimed, verdict).await?;
-        match ended {
-            Ok(_) | Err(_) if is_hint => Ok(()),
-            Ok(_) => {
-                self.suspect.clear();
-                self.well().await;
-                Ok(())
-            }
-            Err(error) if error.concerns_all() => Err(error.into()),
-            Err(error) => match self.suspect.is_confirmed(message, &error) {
-                Some(true) => Err(Error::Alike(error)),
-                Some(false) => Ok(()),
-                None => {
-                    self.well().await;
-                    Ok(())
-                }
-            },
-        }
-    }
-
-    /// The account has reached a limit of the server: it pauses, and no attempt is counted.
-    async fn limited(
-        &mut self,
-        account: &Account,
-        claimed: Claimed,
-        reply: Reply,
-    ) -> Result<(), Error> {
-        self.suspect.limited(&claimed);
-        self.kept.limited(&reply);
-        let pause = self.pace.limited();
-        let error = Error::Limited { reply, pause };
-        let verdict = verdict::limited(&claimed, chain(&error), pause, &account.options);
-        self.held.settle(claimed, verdict).await?;
-        Err(error)
-    }
-
-    /// Postpones a delivery without a connection. The attempt counts, unless a person has to act.
-    async fn no_connection(
-        &mut self,
-        account: &Account,
-        claimed: Claimed,
-        error: Error,
-    ) -> Result<(), Error> {
-        if needs_a_person(&error) || matches!(error, Error::Superseded) {
-            self.shared.store.delivery_release(claimed.message).await?;
-        } else {
-            self.postpone(account, claimed, &error).await?;
-        }
-        // The other deliveries wait for the server too.
-        Err(error)
-    }
-
-    /// Clears the trouble of the account.
-    async fn well(&mut self) {
-        self.failures = 0;
-        self.reporter.sending(None).await;
-    }
-
     /// Reports what is wrong with the account's server, and says when to try again. While the
     /// database is away, nothing can be reported.
     async fn failed(&mut self, account: &Account, error: &Error) -> GoesOn {
         if matches!(error, Error::Superseded | Error::OtherClasses) {
-            self.is_recovered &= matches!(error, Error::Superseded);
+            self.outbound.is_recovered &= matches!(error, Error::Superseded);
             return GoesOn::later(STORE_AGAIN);
         }
         if let Some(goes_on) = GoesOn::after(error, &self.shared).await {
-            self.kept.lose();
-            self.is_recovered = false;
+            self.outbound.kept.lose();
+            self.outbound.is_recovered = false;
             return goes_on;
         }
         if !matches!(error, Error::Limited { .. }) {
-            self.kept.lose();
-            self.failures += 1;
+            self.outbound.kept.lose();
+            self.outbound.failures += 1;
         }
-        let pause = Pause::after(error, self.failures, self.kept.was_let_in(), &self.shared);
+        let pause = Pause::after(
+            error,
+            self.outbound.failures,
+            self.outbound.kept.was_let_in(),
+            &self.shared,
+        );
         let until = pause.until;
-        self.reporter.sending(Some(pause.trouble())).await;
-        if let Err(error) = pause.begin(&self.shared, account, &mut self.held).await {
+        self.outbound.reporter.sending(Some(pause.trouble())).await;
+        if let Err(error) = pause.begin(&self.shared, account, &mut self.outbound.held).await {
             tracing::error!(
                 account = account.address,
                 error = chain(&error),
                 "messages do not say why they wait, because that was not written"
             );
-            self.is_recovered = false;
+            self.outbound.is_recovered = false;
         }
         if matches!(error, Error::Store(_)) {
-            self.is_recovered = false;
+            self.outbound.is_recovered = false;
         } else {
-            self.pause = Some(pause);
+            self.outbound.pause = Some(pause);
         }
         GoesOn::At(until)
     }
@@ -363,14 +235,9 @@ impl Sender {
                 return Ok(error);
             }
             for claimed in due {
-                self.postpone(account, claimed, &error).await?;
+                self.outbound.postpone(account, claimed, &error).await?;
             }
         }
-    }
-
-    async fn postpone(&mut self, by: &Account, it: Claimed, error: &Error) -> Result<(), Error> {
-        let verdict = verdict::later(chain(error), verdict::tried(&it), &by.options);
-        self.held.settle(it, verdict).await
     }
 
     /// Takes another server or login. A pause ends, and waiting messages are due.
@@ -378,11 +245,11 @@ impl Sender {
         if !account.is_tried_anew(former) {
             return;
         }
-        self.kept.forget().await;
-        self.failures = 0;
-        self.pause = None;
-        self.pace = Pace::default();
-        self.suspect.accepted();
+        self.outbound.kept.forget().await;
+        self.outbound.failures = 0;
+        self.outbound.pause = None;
+        self.outbound.pace = Pace::default();
+        self.outbound.suspect.accepted();
         pause::hasten(&self.shared, account).await;
     }
 
@@ -393,7 +260,7 @@ impl Sender {
         let ms = |due: i64| Duration::from_millis(u64::try_from(due - now_ms).unwrap_or(0));
         // What is due, and could not be claimed, is of an account that may not send just now.
         let wait = due_ms.map_or(LOOK_AGAIN, ms).clamp(LOOK_SOON, LOOK_AGAIN);
-        let idle = self.kept.close_idle().await;
+        let idle = self.outbound.kept.close_idle().await;
         Ok(idle.into_iter().fold(Instant::now() + wait, Instant::min))
     }
 }
@@ -436,7 +303,7 @@ mod tests {
             let goes_on = sender.failed(&account, &error).await;
             assert!(matches!(goes_on, GoesOn::WithStore), "{goes_on:?}");
         }
-        assert_eq!(sender.failures, 0);
+        assert_eq!(sender.outbound.failures, 0);
         let waiting = {
             let shared = Arc::clone(&shared);
             tokio::spawn(async move { GoesOn::WithStore.wait(&shared).await })
@@ -448,6 +315,6 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap().unwrap();
         let goes_on = sender.failed(&account, &error).await;
         assert!(matches!(goes_on, GoesOn::At(_)), "{goes_on:?}");
-        assert_eq!(sender.failures, 1);
+        assert_eq!(sender.outbound.failures, 1);
     }
 }

@@ -7,6 +7,7 @@ use crate::command;
 use crate::error::Error;
 use crate::extensions::Extensions;
 use crate::reply::Reply;
+use crate::silence::Silence;
 use crate::wire::SmtpWire;
 use postroom_model::options::MechanismChoice;
 use postroom_net::Dialer;
@@ -70,6 +71,7 @@ pub struct SmtpConnection {
     pub(crate) deadlines: SmtpDeadlines,
     pub(crate) mechanism: MechanismChoice,
     pub(crate) idle: bool,
+    in_turn: bool,
 }
 
 impl SmtpConnection {
@@ -91,6 +93,7 @@ impl SmtpConnection {
             deadlines: options.deadlines,
             mechanism: options.mechanism,
             idle: false,
+            in_turn: false,
         };
         // A server that expects TLS from the first byte sends no greeting in clear text.
         let what = match endpoint.security {
@@ -100,6 +103,9 @@ impl SmtpConnection {
             }
         };
         let greeting = connection.wire.reply(what, options.deadlines.command).await?;
+        // QUIRK(Cisco PIX): between us and the server, it hides the greeting, and loses commands
+        // that are sent together.
+        connection.in_turn = greeting.is_hidden();
         accepted("the connection", greeting)?;
         connection.hello(&options.ehlo_name).await?;
         if endpoint.security == Security::StartTls {
@@ -126,6 +132,7 @@ impl SmtpConnection {
         }
         if reply.is_success() {
             self.extensions = Extensions::from_reply(&reply);
+            self.extensions.pipelining &= !self.in_turn;
             return Ok(());
         }
         self.extensions = Extensions::default();
@@ -161,7 +168,14 @@ impl SmtpConnection {
     /// From now on, sends each command only after the answer to the one before, even if the server
     /// offers PIPELINING, because its answers did not match the commands.
     pub fn in_turn(&mut self) {
+        self.in_turn = true;
         self.extensions.pipelining = false;
+    }
+
+    /// Shows whether the connection waits for the server.
+    #[must_use]
+    pub fn silence(&self) -> Silence {
+        self.wire.silence()
     }
 
     /// Asks the server whether it is still there.

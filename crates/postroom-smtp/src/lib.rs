@@ -22,6 +22,8 @@ mod extensions;
 
 mod command;
 
+mod silence;
+
 mod dot;
 
 mod wire;
@@ -44,6 +46,8 @@ pub use reply::LINES_MAX as REPLY_LINES_MAX;
 pub use reply::Reply;
 pub use reply::ReplyCollector;
 pub use reply::ReplyProgress;
+pub use silence::Awaited;
+pub use silence::Silence;
 pub use transaction::Envelope;
 pub use transaction::MessageSource;
 pub use transaction::RecipientReply;

@@ -141,6 +141,14 @@ impl Reply {
         }
     }
 
+    /// Whether a device has hidden the text: only `*`, `0`, `2` and spaces are left of it.
+    #[must_use]
+    pub(crate) fn is_hidden(&self) -> bool {
+        let is_left = |character| matches!(character, '*' | '0' | '2' | ' ');
+        let said = self.lines.join(" ");
+        said.contains("***") && said.chars().all(is_left)
+    }
+
     fn has_limit_words(&self) -> bool {
         let of_a_span = self.says_any(&SPAN_WORDS) && self.says_any(&AMOUNT_WORDS);
         let said = self.says_any(&LIMIT_WORDS) || of_a_span;
@@ -332,6 +340,21 @@ mod tests {
             "452 4.5.3 too many recipients",
         ] {
             assert!(!reply(line).hints_at_limit(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_greeting_that_a_device_has_hidden_is_known() {
+        #[rustfmt::skip]
+        let table = [
+            ("220 ****",                                 true),
+            ("220 ***********2*********0*0 *****2*****", true),
+            ("220 mx.test ESMTP ***",                    false),
+            ("220 20",                                   false),
+            ("220",                                      false),
+        ];
+        for (line, want) in table {
+            assert_eq!(reply(line).is_hidden(), want, "{line}");
         }
     }
 

@@ -7,6 +7,7 @@ use crate::reply::Reply;
 use crate::reply::ReplyCollector;
 use crate::reply::ReplyProgress;
 use crate::reply::shown;
+use crate::silence::Silence;
 use postroom_net::ChannelBinding;
 use postroom_net::Dialer;
 use postroom_net::Stream;
@@ -41,6 +42,7 @@ pub(crate) struct SmtpWire {
     used: usize,
     is_out_of_step: bool,
     is_pipelined: bool,
+    silence: Silence,
 }
 
 /// A line of a reply.
@@ -86,7 +88,13 @@ impl SmtpWire {
             used: 0,
             is_out_of_step: false,
             is_pipelined: false,
+            silence: Silence::default(),
         }
+    }
+
+    /// Shows whether the connection waits for the server.
+    pub(crate) fn silence(&self) -> Silence {
+        self.silence.clone()
     }
 
     /// Our own address as EHLO names it (RFC 5321 §4.1.3); `None` without a connection.
@@ -147,6 +155,7 @@ impl SmtpWire {
         command: &'static str,
         within: Duration,
     ) -> Result<Reply, Error> {
+        let _waiting = self.silence.begin(command);
         let until = Instant::now() + within;
         let mut collector = ReplyCollector::default();
         let mut noise = Noise::default();
@@ -252,6 +261,7 @@ impl SmtpWire {
         command: &'static str,
         within: Duration,
     ) -> Result<(), Error> {
+        let _waiting = self.silence.begin(command);
         let lost = |source| Error::Lost { command, source };
         let stream = self.stream.as_mut().ok_or_else(|| lost(closed()))?;
         let written = timeout(within, async {

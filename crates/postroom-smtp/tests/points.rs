@@ -281,6 +281,16 @@ async fn a_port_that_says_nothing_in_the_clear_may_want_tls() {
 }
 
 #[tokio::test]
+async fn no_commands_go_together_through_a_device_that_hides_the_greeting() {
+    for (greeting, is_pipelined) in [("220 mx ***\r\n", true), ("220 *****2**0*\r\n", false)] {
+        let server = Server::start("greeting", Act::Say(greeting)).await;
+        let mut connection = server.open().await.unwrap();
+        assert_eq!(connection.extensions().pipelining, is_pipelined, "{greeting}");
+        send(&mut connection).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_reply_is_shown() {
     for point in ["greeting", "dot"] {
         let server = Server::start(point, Act::Say("HTTP/1.1 400 Bad Request\r\n")).await;

@@ -19,6 +19,7 @@ use postroom_model::EntityId;
 use postroom_model::ErrorCode;
 use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
+use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -90,6 +91,22 @@ impl Store {
         let next = Statement::new(sql).bind(account).bind(latest_ms).bind(0);
         let rows = self.read(next).await?;
         Ok(rows.first().and_then(|row| row.whole(0)))
+    }
+
+    /// Says in a message why it still waits for the answer to its present attempt.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_explain(
+        &self,
+        domain: &Domain,
+        message: MessageEntityId,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let mut changes = Map::new();
+        changes.insert(names::ERROR_TEXT.to_owned(), json!(reason));
+        self.settle(domain, message, &changes, vec![]).await
     }
 
     /// Recovers the deliveries that an earlier sender of an account has left. Claimed deliveries

@@ -111,10 +111,12 @@ pub(crate) async fn settle_unknown_outcome(
     let none = Options::cascade([]);
     let options = account.map_or(&none, |account| &account.options);
     let reason = "Postroom was stopped before the answer came".to_owned();
-    let mut unknown = settle::waiting(&claimed.recipients);
+    let mut unknown = settle::waiting(&claimed.recipients, options.uncertain());
     unknown.truncate(RECIPIENTS_MAX);
     settle::put_all(&mut claimed.recipients, &unknown, RecipientState::Uncertain, &reason);
-    let verdict = verdict::outcome_unknown(reason, tried(&claimed), options);
+    // Without an account nothing more is sent.
+    let left = if account.is_some() { claimed.recipients.as_slice() } else { &[] };
+    let verdict = verdict::outcome_unknown(left, reason, tried(&claimed), options);
     let verdict = verdict::jittered(&shared.clock, verdict);
     let at = Timestamp::from_ms(shared.clock.now_ms());
     if let Some(recorded) = shared.store.delivery_settle(&claimed, &verdict, at).await? {

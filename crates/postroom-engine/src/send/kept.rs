@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 /// How long an unused connection is kept.
 const KEEP_IDLE: Duration = Duration::from_secs(15);
 /// After this time of silence, the account reports it, while it still waits.
-const SILENT: Duration = Duration::from_secs(30);
+pub(crate) const SILENT: Duration = Duration::from_secs(30);
 /// The report of a silent server.
 const IS_SILENT: &str = "the server is silent: are smtpHost, smtpPort and smtpSecurity right?";
 /// Within this time after its last use, a connection is used without a NOOP.

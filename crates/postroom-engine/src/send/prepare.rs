@@ -7,6 +7,8 @@ use crate::journal;
 use crate::journal::Outgoing;
 use crate::outgoing;
 use crate::outgoing::Recipient;
+use crate::send::entries;
+use crate::send::entries::wire;
 use crate::send::inline;
 use crate::send::settle;
 use crate::send::thread;
@@ -19,20 +21,17 @@ use postroom_mime::compose::DraftFile;
 use postroom_mime::compose::FileAt;
 use postroom_mime::compose::FileContent;
 use postroom_mime::compose::message_id;
-use postroom_mime::compose::wire_address;
 use postroom_model::Entity;
 use postroom_model::ErrorCode;
 use postroom_model::Invalid;
 use postroom_model::MessageEntityId;
-use postroom_model::RecipientState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
 use postroom_model::builtin::names;
-use postroom_smtp::no_such_addresses;
+use postroom_smtp::SmtpConnection;
 use postroom_store::BlobWriter;
 use postroom_store::Claimed;
-use postroom_store::Delivered;
 use postroom_store::FileRow;
 use postroom_store::PrepareEnd;
 use postroom_store::Prepared;
@@ -127,6 +126,28 @@ async fn prepare(
     Ok(shared.store.delivery_prepare(&account.domain, message, prepared).await?)
 }
 
+/// Whether a claimed message was composed again, because this server accepts only ASCII addresses.
+/// Then it is due again at once.
+///
+/// # Errors
+///
+/// When the store fails. Then the delivery is given back.
+pub(crate) async fn is_composed_anew(
+    shared: &Shared,
+    account: &Account,
+    connection: &SmtpConnection,
+    claimed: &Claimed,
+) -> Result<bool, Error> {
+    if connection.takes_utf8() || !claimed.smtp_utf8 {
+        return Ok(false);
+    }
+    let composed = without_utf8(shared, account, claimed).await;
+    if composed.is_err() {
+        shared.store.delivery_release(claimed.message).await?;
+    }
+    composed
+}
+
 /// Composes a claimed message again, for a server that accepts only ASCII addresses. Other
 /// addresses become names in the header (RFC 6857 §3.1.7), and their recipients are refused, so
 /// that all others get the message. It is due again at once. `false`: there are no other
@@ -135,12 +156,12 @@ async fn prepare(
 /// # Errors
 ///
 /// When the store fails.
-pub(crate) async fn without_utf8(
+async fn without_utf8(
     shared: &Shared,
     account: &Account,
     claimed: &Claimed,
 ) -> Result<bool, Error> {
-    let waiting = settle::waiting(&claimed.recipients);
+    let waiting = settle::waiting(&claimed.recipients, account.options.uncertain());
     let address = |place: usize| claimed.recipients.get(place)?.get("address")?.as_str();
     let mut paths = waiting.into_iter().filter_map(address).map(wire);
     if !claimed.reverse_path.is_ascii() || !paths.any(|path| path.is_ascii()) {
@@ -187,10 +208,9 @@ async fn composed(
     }
     let content = writer.finish().await?;
     let delivered = shared.store.delivery_delivered(MessageEntityId::of(message.id)).await?;
-    let mut states: Vec<_> =
-        recipients.iter().map(|recipient| state(recipient, &delivered)).collect();
+    let mut states = entries::so_far(&recipients, &delivered, account.options.uncertain());
     if ascii {
-        refuse_beyond_ascii(&recipients, &mut states);
+        entries::refuse_beyond_ascii(&recipients, &mut states);
     }
     Ok(Prepared {
         account: account.id,
@@ -204,24 +224,6 @@ async fn composed(
         content,
         replaces_claimed: false,
     })
-}
-
-fn refuse_beyond_ascii(recipients: &[Recipient], states: &mut [Json]) {
-    for (place, recipient) in recipients.iter().enumerate() {
-        let path = wire(&recipient.address);
-        if !path.is_ascii() {
-            settle::put_all(states, &[place], RecipientState::Refused, &no_such_addresses(&path));
-        }
-    }
-}
-
-/// The entry of a recipient with its result so far. A recipient that has the message is not sent it
-/// again.
-fn state(recipient: &Recipient, delivered: &Delivered) -> Json {
-    let earlier = delivered.get(&recipient.address);
-    let has_it = earlier.is_some_and(|it| !it.outcome_unknown);
-    let state = if has_it { RecipientState::Sent } else { RecipientState::Waiting };
-    recipient.row(state, earlier.and_then(|earlier| earlier.reply.as_deref()))
 }
 
 /// What composing changes in the properties. The results of earlier attempts are removed.
@@ -351,11 +353,6 @@ fn headers(message: &Entity) -> Vec<(String, String)> {
         _ => None,
     };
     message.get(names::HEADERS).as_array().into_iter().flatten().filter_map(field).collect()
-}
-
-/// An address as it goes over the wire: its domain in ASCII.
-pub(crate) fn wire(address: &str) -> String {
-    wire_address(address).map_or_else(|_| address.to_owned(), |wire| wire.address)
 }
 
 async fn write_file(

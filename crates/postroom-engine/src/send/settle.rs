@@ -1,17 +1,21 @@
 //! Settle: writes the server's answers into the entries of the recipients.
 
 use postroom_model::RecipientState;
+use postroom_model::Uncertain;
 use postroom_smtp::Reply;
 use postroom_smtp::TransactionReplies;
 use serde_json::Value as Json;
 use serde_json::json;
 
-/// The positions of the recipients that still wait for the message.
+/// The positions of the recipients that still wait for the message. Those that may have it wait
+/// only where the account wants another copy.
 #[must_use]
-pub(crate) fn waiting(recipients: &[Json]) -> Vec<usize> {
-    let waits = |recipient: &Json| {
-        let state = RecipientState::of(recipient);
-        !matches!(state, Some(RecipientState::Sent | RecipientState::Refused))
+pub(crate) fn waiting(recipients: &[Json], uncertain: Uncertain) -> Vec<usize> {
+    let waits = |recipient: &Json| match RecipientState::of(recipient) {
+        Some(RecipientState::Sent | RecipientState::Refused) => false,
+        Some(RecipientState::Uncertain) => uncertain == Uncertain::Resend,
+        Some(RecipientState::Waiting | RecipientState::Deferred | RecipientState::Failed)
+        | None => true,
     };
     let places = recipients.iter().enumerate().filter(|(_, recipient)| waits(recipient));
     places.map(|(place, _)| place).collect()
@@ -98,9 +102,10 @@ mod tests {
 
     #[test]
     fn only_those_wait_who_neither_have_it_nor_refused() {
-        let recipients = [("a", "sent"), ("b", "deferred"), ("c", "refused"), ("d", "waiting")];
-        let recipients = recipients.map(|(a, s)| json!({"address": a, "state": s}));
-        assert_eq!(waiting(&recipients), [1, 3]);
+        let states = ["sent", "deferred", "refused", "waiting", "uncertain"];
+        let recipients = states.map(|state| json!({"address": "a", "state": state}));
+        assert_eq!(waiting(&recipients, Uncertain::Hold), [1, 3]);
+        assert_eq!(waiting(&recipients, Uncertain::Resend), [1, 3, 4]);
     }
 
     #[test]

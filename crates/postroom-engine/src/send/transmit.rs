@@ -1,11 +1,12 @@
 //! Transmit: one attempt to send one delivery.
 
 use crate::error::Error;
-use crate::send::prepare::wire;
+use crate::send::entries::wire;
 use crate::send::settle;
 use crate::shared::Shared;
 use bytes::Bytes;
 use postroom_model::RecipientState;
+use postroom_model::Uncertain;
 use postroom_smtp::Envelope;
 use postroom_smtp::MessageSource;
 use postroom_smtp::Reply;
@@ -65,7 +66,8 @@ impl From<HeldBack> for Error {
 }
 
 /// Sends one claimed delivery over a connection, in as many transactions as its recipients need.
-/// The entries of the recipients get the results. The results are durable before the next
+/// The entries of the recipients get the results. Those that may have the message are named only
+/// where the account wants another copy. The results are durable before the next
 /// transaction begins.
 ///
 /// # Errors
@@ -75,8 +77,9 @@ pub(crate) async fn hand_over(
     shared: &Shared,
     connection: &mut SmtpConnection,
     claimed: &mut Claimed,
+    uncertain: Uncertain,
 ) -> Result<HandedOver, postroom_smtp::Error> {
-    let mut left = settle::waiting(&claimed.recipients);
+    let mut left = settle::waiting(&claimed.recipients, uncertain);
     if !connection.takes_utf8() && !claimed.smtp_utf8 {
         left.retain(|place| !refuse_beyond_ascii(&mut claimed.recipients, *place));
     }

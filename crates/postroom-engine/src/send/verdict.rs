@@ -2,6 +2,7 @@
 
 use crate::backoff;
 use crate::report::chain;
+use crate::send::settle;
 use crate::send::transmit::HandedOver;
 use crate::send::transmit::HeldBack;
 use crate::shared::Shared;
@@ -110,7 +111,7 @@ fn by_result(
             later(error.to_string(), tried, options)
         }
         postroom_smtp::SmtpVerdict::OutcomeUnknown => {
-            outcome_unknown(error.to_string(), tried, options)
+            outcome_unknown(&claimed.recipients, error.to_string(), tried, options)
         }
     }
 }
@@ -125,6 +126,12 @@ fn by_recipients(recipients: &[Json], tried: Tried, options: &Options) -> Verdic
     let sent = count(RecipientState::Sent);
     if sent == recipients.len() {
         return Verdict::Sent;
+    }
+    let unknown = count(RecipientState::Uncertain);
+    let are_all_tried = settle::waiting(recipients, options.uncertain()).is_empty();
+    if unknown > 0 && are_all_tried {
+        let reason = replies(recipients, RecipientState::Uncertain);
+        return Verdict::Error { code: ErrorCode::Uncertain, reason: uncertain(&reason) };
     }
     if sent + count(RecipientState::Refused) == recipients.len() {
         let reason = replies(recipients, RecipientState::Refused);
@@ -226,17 +233,36 @@ fn stopped() -> Verdict {
     Verdict::Later { after: Duration::ZERO, reason, counts: false }
 }
 
-/// Decides about a delivery whose outcome is unknown.
+/// Decides about a delivery whose outcome is unknown for some of its recipients. The others were
+/// never named to the server, so they are tried first.
 #[must_use]
-pub(crate) fn outcome_unknown(reason: String, tried: Tried, options: &Options) -> Verdict {
+pub(crate) fn outcome_unknown(
+    recipients: &[Json],
+    reason: String,
+    tried: Tried,
+    options: &Options,
+) -> Verdict {
+    let left = settle::waiting(recipients, options.uncertain()).len();
+    if options.uncertain() == Uncertain::Hold && left > 0 {
+        let others = recipients.len() - left;
+        let reason = format!(
+            "the server may have the message for some of the first {others} recipients, because \
+             {reason}; Postroom goes on with the other {left}"
+        );
+        return later(reason, tried, options);
+    }
     if options.uncertain() == Uncertain::Resend {
         return later(reason, tried, options);
     }
-    let reason = format!(
+    Verdict::Error { code: ErrorCode::Uncertain, reason: uncertain(&reason) }
+}
+
+/// What to do about a message that the server may have.
+fn uncertain(reason: &str) -> String {
+    format!(
         "the server may have the message, because {reason}; set `sending` to send it again, which \
          may deliver it twice"
-    );
-    Verdict::Error { code: ErrorCode::Uncertain, reason }
+    )
 }
 
 /// The verdict with a delay that differs a little each time, so that deliveries spread.
@@ -253,7 +279,6 @@ pub(crate) fn jittered(clock: &Clock, verdict: Verdict) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::send::settle;
     use postroom_smtp::RecipientReply;
     use postroom_smtp::TransactionReplies;
     use serde_json::json;

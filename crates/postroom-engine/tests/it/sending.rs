@@ -435,6 +435,51 @@ async fn many_recipients_are_named_in_several_transactions_of_one_attempt() {
     engine.stop().await;
 }
 
+/// A message to 101, whose first transaction with 100 gets no answer. Gives the addresses too.
+async fn to_101(world: &World, account: EntityId, act: Action) -> (EntityId, Vec<String>) {
+    script(world, Point::SmtpAccepted, When::Nth(1), act);
+    let many: Vec<_> = (0..101).map(|at| format!("r{at}@else.test")).collect();
+    (message(world, account, json!({"to": many})).await, many)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_never_named_gets_the_message_though_the_outcome_for_others_is_unknown() {
+    let (world, engine, account) = running(json!({})).await;
+    let act = Action::line("550 5.1.1 not today");
+    script(&world, RCPT, When::NthFor(1, "r100@else.test".to_owned()), act);
+    let (id, many) = to_101(&world, account, Action::End(Ending::Close)).await;
+    let waiting = until_waits(&world, id, "Postroom goes on with the other 1").await;
+    assert!(is(&waiting, "sending"), "{waiting:?}");
+    let ended = until_is(&world, id, "error").await;
+    assert_eq!(ended.text("errorCode"), Some("uncertain"), "{ended:?}");
+    assert_eq!(states(&ended), [vec!["uncertain"; 100], vec!["refused"]].concat());
+    // Those who certainly do not have it come first, and the others get no second copy.
+    let again = async || world.change(MESSAGES, id, json!({"messageState": "sending"})).await;
+    again().await;
+    world.until(MESSAGES, id, |it| is(it, "error") && states(it).contains(&"sent")).await;
+    assert_eq!(accepted(&world), [&many[..100], &many[100..]]);
+    // If nobody else is left, it is meant.
+    again().await;
+    let sent = until_is(&world, id, "sent").await;
+    assert_eq!(states(&sent), ["sent"; 101]);
+    assert_eq!(accepted(&world), [&many[..100], &many[100..], &many[..100]]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_never_named_gets_the_message_after_a_stop_at_the_dot() {
+    let (world, engine, account) = running(json!({})).await;
+    let (id, many) = to_101(&world, account, Action::Hold).await;
+    let taken = |state: &postroom_sandbox::SandboxState| state.accepted().len() == 1;
+    world.sandbox.wait_for(taken, Duration::from_secs(60)).await.unwrap();
+    engine.stop().await;
+    let engine = world.start(world.settings()).await;
+    let ended = until_is(&world, id, "error").await;
+    assert_eq!(states(&ended), [vec!["uncertain"; 100], vec!["sent"]].concat());
+    assert_eq!(accepted(&world), [&many[..100], &many[100..]]);
+    engine.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn those_that_are_too_many_for_a_server_are_named_in_the_next_transaction() {
     let (world, engine, account) = running(json!({})).await;
