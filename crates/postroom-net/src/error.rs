@@ -7,7 +7,7 @@ use std::net::IpAddr;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The name of the host has no address.
-    #[error("the host {host} has no address: check the name")]
+    #[error("the host {host} has no address: check the name, and the resolver of this host")]
     Lookup {
         /// The host.
         host: String,
