@@ -18,14 +18,10 @@ use crate::session::SessionEvent;
 use crate::set::UidSet;
 use crate::wire::ImapWire;
 use std::collections::HashSet;
-use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
-
-/// How long the rest of a line may take that the server has begun unasked.
-const HALF_LINE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A command, and the receiver of its outcome.
 pub(crate) struct Request {
@@ -93,10 +89,6 @@ where
             },
         };
         let Request { command, reply } = *request;
-        if let Err(error) = finish_line(&mut wire).await {
-            reply.fail(error).await;
-            return None;
-        }
         let is_last = command.name == "LOGOUT";
         let goes_on = match reply {
             Requester::Answer(sender) => {
@@ -114,27 +106,6 @@ where
         };
         if is_last || !goes_on {
             return None;
-        }
-    }
-}
-
-/// Waits for the rest of a line that the server has begun unasked. The answer to a command would
-/// stand behind that beginning, and would not be read.
-async fn finish_line<S>(wire: &mut ImapWire<S>) -> Result<(), Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut timer = ResponseTimer::whole(HALF_LINE_WITHIN, HALF_LINE_WITHIN);
-    loop {
-        while wire.ready_event()?.is_some() {}
-        if !wire.has_half_line() {
-            return Ok(());
-        }
-        match wire.fill(&mut timer).await {
-            Err(Error::Timeout { waited, .. }) => {
-                return Err(Error::Timeout { command: "with the rest of a line", waited });
-            }
-            filled => filled?,
         }
     }
 }

@@ -196,11 +196,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
         self.took(read)
     }
 
-    /// Whether the server has begun a line whose rest has not arrived.
-    pub(crate) fn has_half_line(&self) -> bool {
-        !self.buffer.is_empty()
-    }
-
     /// Says that so many bytes have come in since the server last said something that we wait for.
     /// Many of them are read slowly.
     pub(crate) fn is_idle_for(&mut self, bytes: u64) {

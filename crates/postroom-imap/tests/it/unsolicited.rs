@@ -91,27 +91,3 @@ async fn a_farewell_is_kept_and_a_flood_is_not() {
     assert_eq!(said.alerts.len(), 8);
     assert_eq!(said.farewell.as_deref(), Some("closing for the night"));
 }
-
-#[tokio::test(start_paused = true)]
-async fn half_a_line_takes_no_answer_along() {
-    let (mut connection, mut peer) = connect("IMAP4rev1").await;
-    // Its rest comes while a command is about to be sent.
-    peer.send(b"* 3 EX").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let rest = async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        peer.send(b"ISTS\r\n").await;
-        peer.answer("NOOP", "").await;
-    };
-    let ((), done) = tokio::join!(rest, connection.noop());
-    done.unwrap();
-
-    // Its rest never comes. What the server said to a command would be lost in it.
-    peer.send(b"* BY").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let asked = tokio::time::Instant::now();
-    let error = connection.noop().await.unwrap_err();
-    assert!(matches!(error, postroom_imap::Error::Timeout { .. }), "{error}");
-    assert!(asked.elapsed() < Duration::from_secs(10));
-    assert!(peer.is_closed().await);
-}
