@@ -81,14 +81,20 @@ struct UserLogin {
 ///
 /// # Errors
 ///
-/// 401 for an unknown login, a wrong password, a user who is disabled and a wrong token; 422 for
-/// another body; 429 for a source that failed too often.
+/// 401 for an unknown login, a wrong password, a user who is disabled and a wrong token; 403 for a
+/// page of another site that asks for a cookie, because it would sign the browser in as somebody
+/// else; 422 for another body; 429 for a source that failed too often.
 pub(crate) async fn begin(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     parameters::of(&parts.uri, &[])?;
     let (bytes, _share) = body::whole(&parts.headers, body, BYTES_MAX, &app).await?;
     let sent = body::parse_json("the body", bytes, &app).await?;
     let SignIn { who, by_cookie } = SignIn::read(&sent.document.json)?;
+    if by_cookie && !caller::is_of_own_page(&parts.headers) {
+        let detail = "a page of another site has asked for the cookie of a session, so nobody was \
+                      signed in: sign in on a page of this address";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "other-origin", detail));
+    }
     let begun = match who {
         SignsIn::User(login) => login.begin(&app, &parts).await?,
         SignsIn::Token(token) => {

@@ -148,6 +148,10 @@ async fn a_cookie_is_of_own_pages_alone() {
     let server = Server::start().await;
     user(&server, "anna", "operator").await;
     let sent = json!({"login": "anna", "pwd": PASSWORD, "cookie": true});
+    for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "https://other.test")] {
+        let begin = server.anonymous("POST", SESSIONS).header(name, value).json(&sent);
+        assert_eq!(answer(begin).await.status, 403, "{name}: nobody is signed in as somebody else");
+    }
     let begun = answer(server.anonymous("POST", SESSIONS).json(&sent)).await;
     let set = begun.header("set-cookie").to_owned();
     assert_eq!(begun.expect(201)["token"], Json::Null);
