@@ -12,6 +12,7 @@ use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::io;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -41,6 +42,15 @@ fn make(path: &Path, text: &str) -> io::Result<()> {
     std::fs::rename(&begun, path)?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     std::fs::File::open(directory.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
+/// Gives a file that root has made to the user of its directory, who could not read it otherwise.
+fn give(file: &Path, directory: &Path) -> io::Result<()> {
+    let (own, of) = (file.metadata()?, directory.metadata()?);
+    if own.uid() != 0 || of.uid() == 0 {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(file, Some(of.uid()), Some(of.gid()))
 }
 
 /// The key that opens the keys of a database. It is never shown, not even in debug output.
@@ -167,14 +177,16 @@ impl KeyFiles<'_> {
         self.0.join(NEXT_FILE).exists()
     }
 
-    /// Gives the next key the place of the present one, durably.
+    /// Gives the next key the place of the present one, durably. If root does it, the key belongs
+    /// to the user of the directory.
     ///
     /// # Errors
     ///
     /// When the file cannot be renamed.
     pub fn replace(&self) -> Result<(), Error> {
         let path = self.0.join(NEXT_FILE);
-        let renamed = std::fs::rename(&path, self.0.join(KEY_FILE));
+        let given = give(&path, self.0);
+        let renamed = given.and_then(|()| std::fs::rename(&path, self.0.join(KEY_FILE)));
         let synced = renamed.and_then(|()| std::fs::File::open(self.0)?.sync_all());
         synced.map_err(|source| Error::File { path, source })
     }
@@ -229,5 +241,19 @@ mod tests {
         let mode = std::fs::metadata(directory.path().join("key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(format!("{made:?}"), "MasterKey(KeyBytes(…))");
+    }
+
+    #[test]
+    fn a_key_that_root_replaces_is_of_the_user_of_its_directory() {
+        const USER: u32 = 65_534;
+        let directory = tempfile::tempdir().unwrap();
+        let files = KeyFiles(directory.path());
+        if std::os::unix::fs::chown(directory.path(), Some(USER), Some(USER)).is_err() {
+            postroom_testkit::skipped("needs root, who may give a directory to another user");
+            return;
+        }
+        files.next().unwrap();
+        files.replace().unwrap();
+        assert_eq!(directory.path().join(KEY_FILE).metadata().unwrap().uid(), USER);
     }
 }
