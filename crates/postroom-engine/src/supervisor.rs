@@ -339,7 +339,7 @@ impl AccountTasks {
             let task = sender::run(Arc::clone(&shared), reporter, setup, stop);
             self.sender = Some(tokio::spawn(async move {
                 wait_for(former).await;
-                shared.pulse.watch(task).await;
+                Box::pin(shared.pulse.watch(task)).await;
             }));
         }
     }

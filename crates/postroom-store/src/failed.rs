@@ -141,6 +141,19 @@ fn exists(what: &str) -> Failed {
     Failed::Exists { what: what.to_owned() }
 }
 
+// The longer texts of the conditions.
+const REFERRED: &str = "another entity refers to it, or it refers to one that does not exist";
+const NOT_QUEUED: &str = "the delivery of the message is not in the queue, or not at this step: \
+                          its message was withdrawn or changed at the same moment";
+const OTHER_CLASSES: &str =
+    "the classes were changed at the same moment, and nothing was done; try again";
+const CLAIM_LOST: &str = "the claim of this token has ended: the entity was given back, or its \
+                          lease expired and another worker has claimed it. Nothing was changed";
+const OUT_OF_REACH: &str =
+    "the rights of this token do not reach the entity, as it is or as it would become";
+const OTHER_KEY: &str =
+    "a key was erased or replaced at the same moment, and nothing was done; try again";
+
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -160,9 +173,7 @@ impl fmt::Display for Failed {
             }
             Self::ReadOnly { reason } => reason,
             Self::OtherAccount => "folder_id is a folder of another account",
-            Self::Referred => {
-                "another entity refers to it, or it refers to one that does not exist"
-            }
+            Self::Referred => REFERRED,
             Self::OneFolder => "the account has a folder for this mailbox already",
             Self::OtherFolders => "the account got another folder at the same moment",
             Self::SameLogin => "another account has this login at this server",
@@ -183,17 +194,12 @@ impl fmt::Display for Failed {
             Self::Relinked => "the message of a former epoch was linked at the same moment",
             Self::Finished => "the content that was written ahead is finished, or gone",
             Self::Queued => "the message is in the queue already",
-            Self::NotQueued => {
-                "the delivery of the message is not in the queue, or not at this step: its message \
-                 was withdrawn or changed at the same moment"
-            }
+            Self::NotQueued => NOT_QUEUED,
             Self::OtherFile => "the file was changed meanwhile: read it again",
             Self::PartOfOriginal { name } => {
                 return write!(f, "`{name}` is part of the original message");
             }
-            Self::OtherClasses => {
-                "the classes were changed at the same moment, and nothing was done; try again"
-            }
+            Self::OtherClasses => OTHER_CLASSES,
             Self::Unconfirmed { count, what } => {
                 return write!(
                     f,
@@ -201,18 +207,11 @@ impl fmt::Display for Failed {
                      the request again with ?confirm={count}"
                 );
             }
-            Self::ClaimLost => {
-                "the claim of this token has ended: the entity was given back, or its lease \
-                 expired and another worker has claimed it. Nothing was changed"
-            }
-            Self::OutOfReach => {
-                "the rights of this token do not reach the entity, as it is or as it would become"
-            }
+            Self::ClaimLost => CLAIM_LOST,
+            Self::OutOfReach => OUT_OF_REACH,
             Self::Deposed => "another process has taken over; this one writes no more",
             Self::DomainErased => "the domain is being deleted with all that it has",
-            Self::OtherKey => {
-                "a key was erased or replaced at the same moment, and nothing was done; try again"
-            }
+            Self::OtherKey => OTHER_KEY,
             Self::Crowded => "the entity is changed by many at once; try again",
         })
     }
