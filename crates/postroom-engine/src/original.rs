@@ -174,7 +174,7 @@ impl Original {
     /// Those of the file.
     pub(crate) fn start(&self) -> io::Result<Bytes> {
         match self {
-            Self::Memory(bytes) => Ok(bytes.slice(..bytes.len().min(START_BYTES))),
+            Self::Memory(bytes) => Ok(start_of(bytes)),
             Self::Spool { file, .. } => {
                 let mut start = Vec::with_capacity(START_BYTES);
                 file.reopen()?.take(START_BYTES as u64).read_to_end(&mut start)?;
@@ -182,6 +182,12 @@ impl Original {
             }
         }
     }
+}
+
+/// The first bytes that [`Original::start`] gives, of bytes in memory.
+#[must_use]
+pub(crate) fn start_of(bytes: &Bytes) -> Bytes {
+    bytes.slice(..bytes.len().min(START_BYTES))
 }
 
 /// The hash that [`Original::hash`] gives, of bytes in memory.

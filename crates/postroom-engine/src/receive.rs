@@ -17,9 +17,9 @@ pub(crate) mod incomplete;
 
 pub(crate) mod single;
 
-mod header;
-
 pub(crate) mod witness;
+
+mod header;
 
 pub(crate) mod identity;
 
@@ -160,14 +160,16 @@ async fn fetch_one<S: Source>(
         let fetched = fetch::fetch(Intake::new(collector, news), source, &mut plan, turn);
         let mut committing = Committing::new(shared, mailbox, news, &mut bytes);
         let (mut fetched, committed) = tokio::join!(fetched, committing.all(receiver));
-        let Committing { count, repeats, .. } = committing;
+        let Committing { count, repeats, other, .. } = committing;
         committed?;
+        one.over = other.map(|key| Over::Other { key });
         if !fetched.doubted.is_empty() {
             shared.store.action_done(news.epoch, &fetched.doubted).await?;
         }
         let check = RepeatCheck { shared, source, news, repeats };
         one.count += count;
-        one.over = check.decide(&mut unsteady, &mut bytes, &mut plan, &mut fetched).await?;
+        let over = check.decide(&mut unsteady, &mut bytes, &mut plan, &mut fetched).await?;
+        one.over = one.over.or(over);
         one.missed.append(&mut fetched.missed);
         if one.count == 0 && one.missed.is_empty() {
             fetched.result?;
@@ -215,7 +217,7 @@ pub(crate) async fn receive<S: Source>(
     // Both run to their end, so that messages that were fetched before the connection broke are
     // committed.
     let (mut fetched, committed) = tokio::join!(fetched, committing.all(receiver));
-    let Committing { count, repeats, .. } = committing;
+    let Committing { count, repeats, other, .. } = committing;
     known.recorded += count;
     known.withheld += fetched.withheld;
     known.actions.doubt(std::mem::take(&mut fetched.doubted));
@@ -233,6 +235,7 @@ pub(crate) async fn receive<S: Source>(
     known.alone.extend(known.plan.take_alone().into_iter().map(late));
     let check = RepeatCheck { shared, source, news: &news, repeats };
     let recorded = match committed {
+        Ok(()) if let Some(key) = other => Ok(Some(Over::Other { key })),
         Ok(()) => record_rest(check, mailbox, known, &mut fetched).await,
         Err(error) => Err(error),
     };

@@ -263,6 +263,8 @@ mod source_key;
 
 mod receipt;
 
+mod remembered;
+
 mod oversized;
 
 mod report_link;
@@ -455,7 +457,6 @@ pub use prepared::Prepared;
 pub use receipt::Ledger;
 pub use receipt::Oversized;
 pub use receipt::Pending;
-pub use receipt::Remembered;
 pub use receipt::ServerAction;
 pub use receipt::Witness;
 pub use receive::ReceiveBatch;
@@ -466,6 +467,7 @@ pub use redecompose::OriginalFound;
 pub use redecompose::OriginalPage;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;
+pub use remembered::Remembered;
 pub use rename::Renamed;
 pub use reseal::Resealed;
 pub use retention::Expired;

@@ -49,6 +49,8 @@ pub struct MissedMessage {
     pub hash: Option<[u8; 16]>,
     /// How many bytes it has, if it is too large.
     pub size_bytes: Option<u64>,
+    /// The facts that the server told about it, if it is too large.
+    pub witness: Witness,
     /// The values from its header, for the message in state `error`.
     pub values: Map<String, Json>,
 }
@@ -153,7 +155,10 @@ impl MissedMessage {
         Receipt {
             key: self.key,
             hash: self.hash.unwrap_or_default(),
-            witness: Witness { size_bytes: self.size_bytes, ..Witness::default() },
+            witness: Witness {
+                size_bytes: self.witness.size_bytes.or(self.size_bytes),
+                ..self.witness
+            },
             reason: Some(ErrorCode::TooBig.to_string()),
             action: None,
         }

@@ -5,19 +5,14 @@
 //! be fetched yet. A receipt keeps the facts about the message, so that another message under the
 //! same key is noticed.
 
-use crate::columns::places;
 use crate::database::Row;
 use crate::database::Statement;
-use crate::database::Value;
 use crate::error::Error;
 use crate::origin::MailboxEpoch;
 use crate::source_key::SourceKey;
 use crate::store::Store;
 use postroom_model::MessageEntityId;
 use std::ops::RangeInclusive;
-
-/// How many keys one query names, each with a placeholder of its own.
-const KEYS_MAX: usize = 500;
 
 /// The server-side action for a recorded message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,18 +63,6 @@ pub struct Witness {
     pub message_id: Option<i64>,
 }
 
-/// What is recorded of a message to recognise it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remembered {
-    /// Its key.
-    pub key: SourceKey,
-    /// The facts that the server told about it.
-    pub witness: Witness,
-    /// The hash of its bytes. `None`: only its header was fetched, or an earlier version recorded
-    /// no hash.
-    pub hash: Option<[u8; 16]>,
-}
-
 /// A receipt without a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
@@ -106,12 +89,14 @@ pub struct Oversized {
     pub message: MessageEntityId,
     /// Whether somebody asked for all of it, however large it is.
     pub is_requested: bool,
+    /// A hash of its fields Message-ID, Date, From and Subject. `None`: it is not known.
+    pub message_id: Option<i64>,
 }
 
 impl Oversized {
     /// Whether it is fetched if messages may have so many bytes, although no client asked for it.
     #[must_use]
-    pub(crate) fn fits(&self, bytes_max: u64) -> bool {
+    pub fn fits(&self, bytes_max: u64) -> bool {
         !self.is_requested && self.size_bytes.is_some_and(|size_bytes| size_bytes <= bytes_max)
     }
 }
@@ -215,7 +200,8 @@ impl Store {
         let sql = "SELECT \"key\", \"message\" IS NULL, \"reason\", \"attempts\", \"next_attempt\",
               \"gone\", CASE WHEN \"message\" IS NULL THEN \"hash\" END,
               \"message\", \"size\", CASE WHEN \"reason\" IS NOT NULL THEN EXISTS (SELECT 1
-                FROM \"email/Messages\" m WHERE m.\"id\" = \"receipt\".\"message\") END
+                FROM \"email/Messages\" m WHERE m.\"id\" = \"receipt\".\"message\") END,
+              \"message_id\"
             FROM \"receipt\" WHERE \"folder\" = $1 AND \"epoch\" = $2
               AND \"key\" BETWEEN $3 AND $4 ORDER BY \"key\"";
         let (first, last) = keys.into_inner();
@@ -235,7 +221,14 @@ impl Store {
                 let size_bytes = row.whole(8).and_then(|size| u64::try_from(size).ok());
                 let is_requested = row.whole(4).is_some();
                 let message = MessageEntityId::of(message);
-                ledger.oversized.push(Oversized { key, size_bytes, message, is_requested });
+                let message_id = row.whole(10);
+                ledger.oversized.push(Oversized {
+                    key,
+                    size_bytes,
+                    message,
+                    is_requested,
+                    message_id,
+                });
             }
             if row.whole(1) == Some(1) {
                 ledger.pending.push(Pending {
@@ -248,52 +241,6 @@ impl Store {
             }
         }
         Ok(ledger)
-    }
-
-    /// What is recorded to recognise the messages of these keys. Pending messages are left out.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn remembered(
-        &self,
-        epoch: MailboxEpoch,
-        keys: &[SourceKey],
-    ) -> Result<Vec<Remembered>, Error> {
-        let mut found = vec![];
-        for keys in keys.chunks(KEYS_MAX) {
-            let sql = format!(
-                "SELECT \"key\", \"size\", \"internal_date\", \"message_id\", \"hash\", \"reason\"
-                FROM \"receipt\" WHERE \"folder\" = $1 AND \"epoch\" = $2
-                  AND \"message\" IS NOT NULL AND \"key\" IN ({})",
-                places(3, keys.len())
-            );
-            let statement = Statement::new(sql).bind(epoch.folder).bind(epoch.number);
-            let values = keys.iter().map(|key| Value::from(key.number()));
-            let rows = self.read(statement.bind_all(values)).await?;
-            found.extend(rows.iter().filter_map(remembered_of));
-        }
-        Ok(found)
-    }
-
-    /// What is recorded to recognise the newest messages of an epoch, at most `limit` of them.
-    /// Messages that Postroom deleted at the server are left out.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn remembered_newest(
-        &self,
-        epoch: MailboxEpoch,
-        limit: usize,
-    ) -> Result<Vec<Remembered>, Error> {
-        let sql =
-            "SELECT \"key\", \"size\", \"internal_date\", \"message_id\", \"hash\", \"reason\"
-            FROM \"receipt\" WHERE \"folder\" = $1 AND \"epoch\" = $2
-              AND \"message\" IS NOT NULL AND \"gone\" IS NULL ORDER BY \"key\" DESC LIMIT $3";
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let statement = Statement::new(sql).bind(epoch.folder).bind(epoch.number).bind(limit);
-        Ok(self.read(statement).await?.iter().filter_map(remembered_of).collect())
     }
 
     /// Deletes pending receipts, because the server no longer has the messages.
@@ -382,17 +329,4 @@ impl Store {
         };
         self.write(keys.iter().map(change).collect()).await.map(drop)
     }
-}
-
-fn remembered_of(row: &Row) -> Option<Remembered> {
-    let hash: Option<[u8; 16]> = row.bytes(4).and_then(|hash| hash.try_into().ok());
-    Some(Remembered {
-        key: row.whole(0).and_then(SourceKey::of_stored)?,
-        witness: Witness {
-            size_bytes: row.whole(1).and_then(|size| u64::try_from(size).ok()),
-            internal_date_ms: row.whole(2),
-            message_id: row.whole(3),
-        },
-        hash: hash.filter(|hash| *hash != [0; 16] && row.text(5).is_none()),
-    })
 }

@@ -486,6 +486,12 @@ async fn bytes_are_known_by_the_messages_that_are_stored_with_them_in_the_same_e
     };
     let at = MissedAt { domain: &fixture.domain, account, epoch, uid_validity: 7 };
     store.receive_missed(at, &[miss(5, false), miss(6, true)], |_| 60_000).await.unwrap();
+    // What identifies a message that is too large is its header.
+    let mut remembered = store.remembered(epoch, &keys([3, 6])).await.unwrap();
+    remembered.sort_unstable_by_key(|one| one.key);
+    let is = remembered.iter().map(|one| (one.is_oversized, one.hash, one.header_hash));
+    let is: Vec<_> = is.collect();
+    assert_eq!(is, [(false, Some(hash(b"one")), None), (true, None, Some(hash(b"three")))]);
     let mut hashes = store.recorded_hashes(epoch).await.unwrap();
     hashes.sort_unstable();
     assert_eq!(hashes, [hash(b"one"), hash(b"one"), hash(b"two")]);

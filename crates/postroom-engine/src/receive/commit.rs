@@ -19,6 +19,7 @@ use postroom_store::MissedAt;
 use postroom_store::MissedMessage;
 use postroom_store::ReceiveBatch;
 use postroom_store::ReceiveOutcome;
+use postroom_store::SourceKey;
 use std::fs::File;
 use std::io;
 use std::io::Read;
@@ -41,6 +42,9 @@ pub(crate) struct Committing<'a> {
     pub count: u64,
     /// The messages that were not recorded, because their bytes are recorded already.
     pub repeats: Vec<Repeat>,
+    /// A key under which another message came than the one whose header is stored. Nothing of it
+    /// is recorded.
+    pub other: Option<SourceKey>,
 }
 
 impl<'a> Committing<'a> {
@@ -51,7 +55,7 @@ impl<'a> Committing<'a> {
         news: &'a News,
         bytes: &'a mut RecordedBytes,
     ) -> Self {
-        Self { shared, mailbox, news, bytes, count: 0, repeats: vec![] }
+        Self { shared, mailbox, news, bytes, count: 0, repeats: vec![], other: None }
     }
 
     /// Commits portions in the order in which they were fetched, until there are no more.
@@ -71,6 +75,12 @@ impl<'a> Committing<'a> {
     /// Commits one portion without its repeats.
     async fn portion(&mut self, mut decomposed: Vec<Decomposed>) -> Result<(), Error> {
         let (shared, news) = (self.shared, self.news);
+        // What is there of such a message was compared before. The server may have changed since.
+        decomposed.retain(|one| {
+            let is_other = is_other(news, one);
+            self.other = self.other.or(is_other.then_some(one.message.key));
+            !is_other
+        });
         let repeats = self.bytes.repeats(&shared.store, news, &decomposed).await?;
         decomposed.retain(|one| repeats.iter().all(|repeat| repeat.key != one.message.key));
         self.repeats.extend(repeats);
@@ -107,6 +117,13 @@ impl<'a> Committing<'a> {
             ReceiveOutcome::FolderGone => Err(Error::FolderGone),
         }
     }
+}
+
+/// Whether only the header of a message is stored under this key, and another message came.
+fn is_other(news: &News, came: &Decomposed) -> bool {
+    let stored = news.oversized.get(&came.message.key);
+    let message_id = stored.and_then(|stored| stored.message_id);
+    message_id.is_some_and(|stored| came.message.witness.message_id != Some(stored))
 }
 
 /// Writes the log lines of a portion. If the portion also had known messages, the store is asked

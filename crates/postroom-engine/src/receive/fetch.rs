@@ -219,9 +219,10 @@ impl<S: Source> Fetching<'_, '_, S> {
     /// Fetches the headers of messages that are too large.
     async fn headers(&mut self) -> Result<(), Error> {
         let clock = self.intake.collector.clock();
+        let bytes_max = self.intake.collector.message_bytes_max;
         for missed in self.intake.missed.iter_mut().filter(|missed| missed.is_too_big) {
             if missed.hash.is_none() {
-                header::add(self.source, missed, clock).await?;
+                header::add(self.source, missed, clock, bytes_max).await?;
             }
         }
         Ok(())

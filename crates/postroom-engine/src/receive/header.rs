@@ -5,21 +5,22 @@ use crate::derive::Keep;
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::hash_of;
-use crate::source::contract::MessageStream;
+use crate::original::start_of;
+use crate::receive::single;
+use crate::receive::witness;
 use crate::source::contract::Source;
-use crate::source::message::FetchScope;
-use crate::source::message::MessageEvent;
 use bytes::Bytes;
 use postroom_model::MessageEntityId;
 use postroom_model::builtin::names;
 use postroom_store::Clock;
 use postroom_store::MissedMessage;
-use postroom_store::SourceKey;
+use postroom_store::Witness;
 use serde_json::Map;
 use serde_json::Value as Json;
 
-/// Fetches the header of a message that is too large, and takes values and hash from it. If the
-/// server does not return it, the message stays without them.
+/// Fetches the header of a message that is too large, and takes values, hash and witness from it.
+/// If the server does not return it, the message stays without them. `bytes_max` is the limit of
+/// the folder.
 ///
 /// # Errors
 ///
@@ -28,34 +29,25 @@ pub(crate) async fn add<S: Source>(
     source: &mut S,
     missed: &mut MissedMessage,
     clock: &Clock,
+    bytes_max: u64,
 ) -> Result<(), Error> {
-    let Some(header) = header(source, missed.key).await? else {
+    let Some(told) = single::header(source, missed.key).await? else {
         return Ok(());
     };
+    // If the announced size is within the limit, the message would be fetched again at each poll.
+    let is_over = |announced: &u64| *announced > bytes_max;
+    missed.witness = Witness {
+        size_bytes: told.size_bytes.filter(is_over),
+        internal_date_ms: told.internal_date_ms,
+        message_id: None,
+    };
+    let Some(header) = told.header else {
+        return Ok(());
+    };
+    missed.witness.message_id = witness::message_id(&start_of(&header));
     missed.values = values_of(&header, MessageEntityId::of(clock.new_id()));
     missed.hash = Some(hash_of(&header));
     Ok(())
-}
-
-/// Asks for the header of a message. `None` where the source does not give it.
-async fn header<S: Source>(source: &mut S, key: SourceKey) -> Result<Option<Bytes>, Error> {
-    match header_of(source, key).await {
-        Err(error) if error.is_refusal() => Ok(None),
-        result => result,
-    }
-}
-
-async fn header_of<S: Source>(source: &mut S, key: SourceKey) -> Result<Option<Bytes>, Error> {
-    let mut messages = source.fetch(&[key], FetchScope::Header).await?;
-    let mut header = None;
-    while let Some(event) = messages.next().await? {
-        if let MessageEvent::Message(message) = event
-            && message.key == key
-        {
-            header = message.header.or(header);
-        }
-    }
-    Ok(header)
 }
 
 /// The values from the header of a message that is too large.

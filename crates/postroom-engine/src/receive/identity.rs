@@ -186,16 +186,28 @@ impl<S: Source> IdentityCheck<'_, S> {
             let Some(now) = seen.get(&then.key) else {
                 continue;
             };
-            let comparison = witness::compare(then, now, *unsteady);
-            if comparison == Likeness::Same || care != Care::All && comparison == Likeness::Likely {
+            let may_prove = care == Care::All || proofs < PROOFS_MAX;
+            let suffices = match witness::compare(then, now, *unsteady) {
+                Likeness::Same => true,
+                // Nothing but its header identifies such a message.
+                Likeness::Likely if then.is_oversized && care != Care::Little => !may_prove,
+                Likeness::Likely => care != Care::All,
+                Likeness::Differs => false,
+            };
+            if suffices {
                 look.same.push(then.key);
                 continue;
             }
-            if proofs >= PROOFS_MAX && care != Care::All {
+            if !may_prove {
                 break;
             }
             proofs += 1;
-            match witness::prove(source, then, now, SpoolPlace::of(shared)).await? {
+            let proof = if then.is_oversized {
+                witness::prove_oversized(source, then, now, *unsteady).await?
+            } else {
+                witness::prove(source, then, now, SpoolPlace::of(shared)).await?
+            };
+            match proof {
                 Proof::Same => {
                     unsteady.learn(then, now);
                     look.same.push(then.key);

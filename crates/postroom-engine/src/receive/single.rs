@@ -12,6 +12,7 @@ use crate::source::joining::JoinedMessage;
 use crate::source::joining::NoContent;
 use crate::source::message::CONTRADICTION;
 use crate::source::message::FetchScope;
+use crate::source::message::MessageEvent;
 use crate::source::message::SourceMessage;
 use postroom_store::SourceKey;
 
@@ -74,4 +75,35 @@ async fn fetch<S: Source>(
         };
     }
     Ok(single)
+}
+
+/// Asks for the header of a message, with size and date. `None`: the source refuses it.
+///
+/// # Errors
+///
+/// What ended the connection.
+pub(crate) async fn header<S: Source>(
+    source: &mut S,
+    key: SourceKey,
+) -> Result<Option<SourceMessage>, Error> {
+    match header_of(source, key).await {
+        Err(error) if error.is_refusal() => Ok(None),
+        result => result,
+    }
+}
+
+async fn header_of<S: Source>(
+    source: &mut S,
+    key: SourceKey,
+) -> Result<Option<SourceMessage>, Error> {
+    let mut messages = source.fetch(&[key], FetchScope::Header).await?;
+    let mut told: Option<SourceMessage> = None;
+    while let Some(event) = messages.next().await? {
+        if let MessageEvent::Message(message) = event
+            && message.key == key
+        {
+            told = told.filter(|_| message.header.is_none()).or(Some(message));
+        }
+    }
+    Ok(told)
 }

@@ -49,6 +49,9 @@ const ALL_MAX: usize = 50_000;
 /// The time between two checks of all recorded messages.
 const ALL_EVERY: Duration = Duration::from_secs(3600);
 
+/// Why a message that a client asked for could not be loaded.
+const REPLACED: &str = "the server has another message under its UID now";
+
 /// A poll of a folder.
 struct Poll<'a, S> {
     shared: &'a Shared,
@@ -185,6 +188,9 @@ impl<S: Source> Poll<'_, S> {
         ledger: &Ledger,
         listed: &[SourceKey],
     ) -> Result<Option<Over>, Error> {
+        if let Some(over) = self.compare_oversized(epoch, ledger, listed).await? {
+            return Ok(Some(over));
+        }
         let is_recorded = |key: &SourceKey| ledger.is_stored(*key);
         let both: Vec<SourceKey> = listed.iter().copied().filter(is_recorded).collect();
         let is_first = self.known.all_at.is_none();
@@ -201,6 +207,28 @@ impl<S: Source> Poll<'_, S> {
         }
         self.known.shown = both;
         Ok(self.sample(epoch).await?.over)
+    }
+
+    /// Checks the messages of which only the header is stored, and which are fetched now: their
+    /// bytes must not become those of another message.
+    async fn compare_oversized(
+        &mut self,
+        epoch: MailboxEpoch,
+        ledger: &Ledger,
+        listed: &[SourceKey],
+    ) -> Result<Option<Over>, Error> {
+        let bytes_max = self.mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX);
+        let due = ledger.oversized.iter().filter(|one| one.is_requested || one.fits(bytes_max));
+        let due = due.filter(|one| listed.binary_search(&one.key).is_ok());
+        let keys: Vec<_> = due.map(|one| one.key).collect();
+        let over = self.look(epoch, &keys, Care::All).await?.over;
+        if let Some(Over::Other { key }) = over
+            && let Some(oversized) = ledger.oversized(key).filter(|one| one.is_requested)
+        {
+            let domain = &self.mailbox.account.domain;
+            self.shared.store.request_failed(domain, epoch, oversized, REPLACED).await?;
+        }
+        Ok(over)
     }
 
     /// Begins another epoch of the mailbox.

@@ -247,6 +247,40 @@ pub(crate) async fn prove<S: Source>(
     })
 }
 
+/// Compares a message of which only the header was stored with what was recorded of it. The bytes
+/// of the header decide. If the header is the same and the size is not, it is another message,
+/// unless the server gives another size each time.
+///
+/// # Errors
+///
+/// What ended the connection.
+pub(crate) async fn prove_oversized<S: Source>(
+    source: &mut S,
+    then: &Remembered,
+    seen: &Seen,
+    unsteady: Unsteady,
+) -> Result<Proof, Error> {
+    let told = single::header(source, then.key).await?.unwrap_or_default();
+    let header = told.header.as_ref().map(|header| hash_of(header));
+    let same_header = agree(then.header_hash, header, false);
+    let (then, now) = (&then.witness, &seen.witness);
+    let same_id = agree(then.message_id, now.message_id, unsteady.message_id);
+    let same_size = agree(then.size_bytes, now.size_bytes, unsteady.size);
+    let is_steady = told.size_bytes == now.size_bytes;
+    // An earlier version noted the size that the body was announced with, and no Message-ID.
+    let is_earlier = then.message_id.is_none();
+    Ok(match (same_header, same_size) {
+        (Some(true), Some(false)) if is_earlier => Proof::Short,
+        (Some(true), Some(false)) if is_steady => Proof::Other,
+        (Some(true), _) => Proof::Same,
+        // Some servers change other fields of the header.
+        (Some(false), Some(true)) if same_id == Some(true) => Proof::Same,
+        (Some(false), _) => Proof::Other,
+        (None, _) if same_id == Some(false) || same_size == Some(false) => Proof::Other,
+        (None, _) => Proof::None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,7 +290,13 @@ mod tests {
     }
 
     fn then(witness: Witness) -> Remembered {
-        Remembered { key: postroom_store::SourceKey::of_uid(1), witness, hash: Some([7; 16]) }
+        Remembered {
+            key: postroom_store::SourceKey::of_uid(1),
+            witness,
+            hash: Some([7; 16]),
+            is_oversized: false,
+            header_hash: None,
+        }
     }
 
     #[test]

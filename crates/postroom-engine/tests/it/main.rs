@@ -14,6 +14,7 @@ mod devices;
 mod erasing;
 
 mod oauth;
+mod oversized;
 
 mod consents;
 

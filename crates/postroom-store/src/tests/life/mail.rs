@@ -100,6 +100,7 @@ fn too_big(uid: u64) -> MissedMessage {
         is_too_big: true,
         hash: Some(hash(uid)),
         size_bytes: Some(10),
+        witness: Witness::default(),
         values: object(&json!({"size": 10})),
     }
 }
