@@ -23,6 +23,8 @@ pub(crate) struct Attempts {
     failures: u32,
     /// How often in a row the login was refused.
     refusals: Refusals,
+    /// Whether the account was connected before, with these or other servers and logins.
+    was_connected: bool,
 }
 
 /// What follows from a failure.
@@ -37,10 +39,11 @@ pub(crate) struct FailedAttempt {
 }
 
 impl Attempts {
-    /// No attempt so far.
+    /// No attempt so far. `was_let_in`: the server took this login before. `was_connected`: the
+    /// account was connected before, as it is or as it was.
     #[must_use]
-    pub(crate) fn new(was_let_in: bool) -> Self {
-        Self { failures: 0, refusals: Refusals::new(was_let_in) }
+    pub(crate) fn new(was_let_in: bool, was_connected: bool) -> Self {
+        Self { failures: 0, refusals: Refusals::new(was_let_in), was_connected }
     }
 
     /// The delays begin anew.
@@ -65,6 +68,12 @@ impl Attempts {
         self.refusals.was_let_in()
     }
 
+    /// Whether the account was connected before, with these or other servers and logins.
+    #[must_use]
+    pub(crate) fn was_connected(&self) -> bool {
+        self.was_connected || self.refusals.was_let_in()
+    }
+
     /// Whether the last attempt did not fail.
     #[must_use]
     pub(crate) fn went_well(&self) -> bool {
@@ -85,8 +94,14 @@ impl Attempts {
         let longest = bound.min(settings.reconnect_longest);
         let mut delay = backoff::delay(clock, self.failures, settings.reconnect_first, longest);
         let ever = has_surveyed || self.refusals.was_let_in();
-        let mut state = if ever { State::Degraded } else { State::Failed };
-        let never = if ever { "" } else { "never connected so far: " };
+        let never = match (ever, self.was_connected) {
+            (true, _) => "",
+            (false, true) => "not connected since the account was changed: ",
+            (false, false) => "never connected so far: ",
+        };
+        // The source of the login says itself whether a person is needed.
+        let passes = ever || matches!(error, Error::Credentials(_));
+        let mut state = if passes { State::Degraded } else { State::Failed };
         let mut text = format!("{never}{}", chain(error));
         if needs_a_person(error) {
             state = State::Failed;
@@ -122,18 +137,30 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             // Was let in before, has surveyed, the error, the state, the beginning of the text.
-            (false, false, not_now(None),               State::Failed,   "never connected so far: the login"),
+            (false, false, not_now(None),               State::Degraded, "never connected so far: the login"),
             (true,  false, not_now(None),               State::Degraded, "the login"),
             (false, true,  not_now(None),               State::Degraded, "the login"),
             (true,  true,  CredentialError::Missing.into(), State::Failed, "the account has no password"),
         ];
         for (was_let_in, has_surveyed, error, state, text) in table {
-            let failed = Attempts::new(was_let_in).failed(&shared, &error, has_surveyed);
+            let failed =
+                Attempts::new(was_let_in, was_let_in).failed(&shared, &error, has_surveyed);
             assert_eq!(failed.state, state, "{error}");
             assert!(failed.trouble.text.starts_with(text), "{}", failed.trouble.text);
             let now_ms = shared.clock.now_ms();
             let next_ms = failed.trouble.next_ms.unwrap();
             assert!((now_ms..now_ms + 31_000).contains(&next_ms), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_that_was_connected_before_it_was_changed_says_so() {
+        let (_directory, shared) = fixture::shared().await;
+        for (was_connected, begins) in [(true, "not connected since"), (false, "never connected")] {
+            let failed =
+                Attempts::new(false, was_connected).failed(&shared, &Error::Unheard, false);
+            assert_eq!(failed.state, State::Failed);
+            assert!(failed.trouble.text.starts_with(begins), "{}", failed.trouble.text);
         }
     }
 
@@ -144,7 +171,7 @@ mod tests {
             let last = (0..times).map(|_| attempts.failed(&shared, error, true).delay).last();
             last.unwrap().as_secs_f64()
         };
-        let mut attempts = Attempts::new(true);
+        let mut attempts = Attempts::new(true, true);
         assert!(attempts.went_well());
         let longest = delay_s(&mut attempts, &not_now(None), 20);
         assert!((270.0..=330.0).contains(&longest), "{longest}");

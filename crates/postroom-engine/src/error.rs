@@ -63,6 +63,15 @@ pub enum Error {
         /// How long nothing is sent.
         pause: Duration,
     },
+    /// The server refuses the account's address as the sender, for two messages in a row.
+    #[error(
+        "the server refuses all mail from this account: {reply}. Ask its operator to let the \
+         account send again. The messages wait"
+    )]
+    SenderRefused {
+        /// What it said.
+        reply: postroom_smtp::Reply,
+    },
     /// Two messages in a row got the same answer, so a third would get it too.
     #[error("{0}")]
     Alike(#[source] postroom_smtp::Error),

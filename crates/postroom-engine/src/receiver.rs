@@ -75,7 +75,7 @@ pub(crate) async fn run<C: Connector>(
         was_refused: false,
         rest: Rest::default(),
         renewed: None,
-        attempts: Attempts::new(setup.borrow().was_let_in),
+        attempts: Attempts::new(setup.borrow().was_let_in, setup.borrow().was_let_in),
     };
     loop {
         let mut account = Arc::clone(&setup.borrow_and_update());
@@ -143,7 +143,9 @@ impl<C: Connector> Receiver<C> {
     /// Forgets what was learnt at another server, under another login, or (`same_login`) in another
     /// way to connect to the same ones.
     fn begin_anew(&mut self, same_login: bool) {
-        self.attempts = Attempts::new(same_login && self.attempts.was_let_in());
+        let (was_let_in, was_connected) =
+            (self.attempts.was_let_in(), self.attempts.was_connected());
+        self.attempts = Attempts::new(same_login && was_let_in, was_connected);
         self.known.clear();
         (self.alone, self.polls) = (Alone::default(), Polls::default());
         self.surveys = Surveys::default();

@@ -74,6 +74,15 @@ impl Trouble {
         Self { text: text.into(), next_ms: None }
     }
 
+    /// The trouble of an account without any server.
+    #[must_use]
+    pub(crate) fn of_no_server() -> Self {
+        Self::new(
+            "the profile has neither imapHost nor smtpHost, so the account neither receives nor \
+             sends: set one of them",
+        )
+    }
+
     /// Whether this trouble says the same as `former`. The time of a try is computed for each
     /// report, so the same time differs by some milliseconds.
     fn is_like(&self, former: &Self) -> bool {
@@ -150,8 +159,7 @@ impl Reporter {
     /// Takes the trouble of the sender. `None`: all is well.
     pub(crate) async fn sending(&self, trouble: Option<Trouble>) {
         let mut said = self.said.lock().await;
-        said.sending = trouble
-            .map(|trouble| Trouble { text: format!("sending: {}", trouble.text), ..trouble });
+        said.sending = trouble.map(|trouble| Trouble { text: sent(&trouble.text), ..trouble });
         self.show(&mut said).await;
     }
 
@@ -213,11 +221,19 @@ impl LastReports {
             (Some((state, receiving)), Some(sending)) if receiving.text.is_empty() => {
                 (*state, text(sending))
             }
+            (Some((state, receiving)), Some(sending)) if sending.text == sent(&receiving.text) => {
+                (*state, format!("receiving and {}", text(sending)))
+            }
             (Some((state, receiving)), Some(sending)) => {
                 (*state, format!("{}; {}", text(receiving), text(sending)))
             }
         }
     }
+}
+
+/// The text of a trouble of the sender.
+fn sent(text: &str) -> String {
+    format!("sending: {text}")
 }
 
 /// The error with its causes, for a person.
@@ -245,6 +261,7 @@ pub(crate) fn needs_a_person(error: &Error) -> bool {
         Error::Smtp(postroom_smtp::Error::Unsupported { .. }) => true,
         Error::Smtp(error) => error.verdict() == postroom_smtp::SmtpVerdict::Credentials,
         Error::Credentials(error) => error.needs_a_person(),
+        Error::SenderRefused { .. } => true,
         Error::Store(_)
         | Error::Spool(_)
         | Error::FolderGone
@@ -265,7 +282,8 @@ pub(crate) fn needs_a_person(error: &Error) -> bool {
 pub(crate) fn is_wrong_login(error: &Error) -> bool {
     let is_method = matches!(error, Error::Source(error) if error.lacks_login_method())
         || matches!(error, Error::Smtp(postroom_smtp::Error::Login(_)));
-    let no_login = is_method || matches!(error, Error::Credentials(_));
+    let no_login =
+        is_method || matches!(error, Error::Credentials(_) | Error::SenderRefused { .. });
     needs_a_person(error) && !no_login
 }
 
@@ -312,6 +330,7 @@ pub(crate) fn leaves_others(error: &Error) -> bool {
         | Error::OtherClasses
         | Error::Unheard
         | Error::Fault(_)
+        | Error::SenderRefused { .. }
         | Error::Limited { .. }
         | Error::Alike(_)
         | Error::Compose(_) => false,
@@ -376,6 +395,7 @@ mod tests {
             (Some((State::Ready, "")),    Some("s"), (State::Degraded, "s")),
             (Some((State::Failed, "r")),  Some("s"), (State::Failed, "r; s")),
             (Some((State::Disabled, "")), Some("s"), (State::Disabled, "s")),
+            (Some((State::Failed, "s")),  Some("sending: s"), (State::Failed, "receiving and sending: s")),
         ];
         for (receiving, sending, (state, text)) in table {
             assert_eq!(said(receiving, sending), (state, text.to_owned()));

@@ -225,6 +225,9 @@ impl Fleet {
         };
         // Without a server there is no new sender. What stops the former one is kept.
         let former = account.smtp.as_ref().and_then(|_| self.stopping.remove(&account.id));
+        if account.imap.is_none() && account.smtp.is_none() {
+            running.reporter.receiving(State::Failed, Trouble::of_no_server()).await;
+        }
         running.start_tasks(&self.shared, account, former);
         self.running.insert(account.id, running);
     }

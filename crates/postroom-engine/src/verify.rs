@@ -255,6 +255,7 @@ impl AccountVerifier {
             ehlo_name: self.shared.dialing().ehlo_name.clone(),
             mechanism: account.options.mechanism(),
             deadlines: SmtpDeadlines { command: ANSWER_WITHIN, ..SmtpDeadlines::default() },
+            ..SmtpOptions::default()
         }
     }
 }

@@ -6,6 +6,7 @@
 use crate::command;
 use crate::error::Error;
 use crate::extensions::Extensions;
+use crate::login_forms::LoginForms;
 use crate::reply::Reply;
 use crate::silence::Silence;
 use crate::wire::SmtpWire;
@@ -51,6 +52,8 @@ pub struct SmtpOptions {
     pub deadlines: SmtpDeadlines,
     /// How a password is sent.
     pub mechanism: MechanismChoice,
+    /// What earlier connections to the server know of its ways to log in.
+    pub login_forms: LoginForms,
 }
 
 impl Default for SmtpOptions {
@@ -59,6 +62,7 @@ impl Default for SmtpOptions {
             ehlo_name: "localhost".to_owned(),
             deadlines: SmtpDeadlines::default(),
             mechanism: MechanismChoice::Best,
+            login_forms: LoginForms::default(),
         }
     }
 }
@@ -70,6 +74,7 @@ pub struct SmtpConnection {
     pub(crate) extensions: Extensions,
     pub(crate) deadlines: SmtpDeadlines,
     pub(crate) mechanism: MechanismChoice,
+    pub(crate) login_forms: LoginForms,
     pub(crate) idle: bool,
     in_turn: bool,
 }
@@ -92,6 +97,7 @@ impl SmtpConnection {
             extensions: Extensions::default(),
             deadlines: options.deadlines,
             mechanism: options.mechanism,
+            login_forms: options.login_forms.clone(),
             idle: false,
             in_turn: false,
         };

@@ -173,6 +173,13 @@ impl Error {
         self.reply().filter(|it| self.is_of_the_message() && it.hints_at_limit())
     }
 
+    /// The reply, if it refuses the sender for good, and no recipient and no text was named yet.
+    #[must_use]
+    pub fn sender_refusal(&self) -> Option<&Reply> {
+        let is_mail = matches!(self, Self::Reply { command: "MAIL", .. });
+        self.reply().filter(|reply| is_mail && reply.refuses_sender())
+    }
+
     /// Whether a recipient or the text of a message was refused.
     fn is_of_the_message(&self) -> bool {
         matches!(self, Self::Reply { command: "RCPT" | "DATA", .. })
@@ -189,6 +196,22 @@ impl Error {
             | Self::Credentials { .. }
             | Self::Login(_)
             | Self::Lost { .. }
+            | Self::Unsupported { .. }
+            | Self::Abandoned { .. }
+            | Self::OutcomeUnknown { .. } => false,
+        }
+    }
+
+    /// Whether the connection ended, or the server fell silent, in answer to AUTH.
+    #[must_use]
+    pub(crate) fn ended_at_login(&self) -> bool {
+        match self {
+            Self::Lost { command, .. } | Self::Timeout { command } => *command == "AUTH",
+            Self::Reply { command, reply } => *command == "AUTH" && reply.code == 421,
+            Self::Connect(_)
+            | Self::Credentials { .. }
+            | Self::Login(_)
+            | Self::Protocol { .. }
             | Self::Unsupported { .. }
             | Self::Abandoned { .. }
             | Self::OutcomeUnknown { .. } => false,

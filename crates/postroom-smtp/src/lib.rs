@@ -28,6 +28,8 @@ mod dot;
 
 mod wire;
 
+mod login_forms;
+
 mod connection;
 
 mod login;
@@ -41,6 +43,7 @@ pub use dot::DotStuffer;
 pub use error::Error;
 pub use error::SmtpVerdict;
 pub use extensions::Extensions;
+pub use login_forms::LoginForms;
 pub use meaning::LoginRefusal;
 pub use reply::LINES_MAX as REPLY_LINES_MAX;
 pub use reply::Reply;

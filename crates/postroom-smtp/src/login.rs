@@ -6,6 +6,7 @@
 use crate::connection::SmtpConnection;
 use crate::error::Error;
 use crate::extensions::Extensions;
+use crate::login_forms::LoginForm;
 use crate::meaning::LoginRefusal;
 use crate::reply::Reply;
 use postroom_model::options::MechanismChoice;
@@ -59,8 +60,8 @@ impl FailedMechanism {
 
 impl SmtpConnection {
     /// Logs in. A password goes by the mechanisms that the options and the server allow: by SCRAM,
-    /// which does not send it, otherwise by PLAIN or LOGIN. An access token goes by XOAUTH2
-    /// or OAUTHBEARER.
+    /// which does not send it, otherwise by PLAIN or LOGIN. What ended a former connection is left
+    /// out. An access token goes by XOAUTH2 or OAUTHBEARER.
     ///
     /// # Errors
     ///
@@ -102,7 +103,13 @@ impl SmtpConnection {
         let binding = self.wire.channel_binding();
         let link = SaslLink { binding: &binding, offers: &is_offered };
         let mut failed: Option<FailedMechanism> = None;
-        for mechanism in link.mechanisms(self.mechanism) {
+        let forms = self.login_forms.clone();
+        let mut mechanisms = link.mechanisms(self.mechanism);
+        if !mechanisms.iter().any(|mechanism| forms.allow_any(*mechanism)) {
+            forms.forget();
+        }
+        mechanisms.retain(|mechanism| forms.allow_any(*mechanism));
+        for mechanism in mechanisms {
             if failed.as_ref().is_some_and(|failed| !failed.gives_way_to(mechanism, &link)) {
                 continue;
             }
@@ -112,6 +119,9 @@ impl SmtpConnection {
                     has_proved = Some(exchange.mark());
                     // What we break off leaves the connection in the middle of a login.
                     let result = self.converse(mechanism, exchange).await;
+                    for form in LoginForm::of(mechanism) {
+                        forms.answered(*form, &result);
+                    }
                     if let Err(error @ Error::Login(_)) = result {
                         return Err(error);
                     }
@@ -120,7 +130,9 @@ impl SmtpConnection {
                 Ok(None) if mechanism == Mechanism::Login => {
                     let answers =
                         [sasl::login_name(credentials), sasl::login_password(credentials)];
-                    self.recite("LOGIN", &SecretString::default(), &answers).await
+                    let result = self.recite("LOGIN", &SecretString::default(), &answers).await;
+                    forms.answered(LoginForm::Login, &result);
+                    result
                 }
                 Ok(None) => self.by_plain(credentials).await,
                 Err(error) => Err(Error::Login(error)),
@@ -139,14 +151,19 @@ impl SmtpConnection {
     /// AUTH PLAIN. A server that ignores the initial response asks for it again. One that does not
     /// understand the command with it is asked without.
     async fn by_plain(&mut self, credentials: &Credentials) -> Result<(), Error> {
-        let message = sasl::plain(credentials);
+        let (message, forms) = (sasl::plain(credentials), self.login_forms.clone());
         let answers = std::slice::from_ref(&message);
-        match self.recite("PLAIN", &message, answers).await {
-            Err(Error::Credentials { reply }) if matches!(reply.code, 500 | 501) => {
-                self.recite("PLAIN", &SecretString::default(), answers).await
+        if forms.allow(LoginForm::PlainAtOnce) {
+            let result = self.recite("PLAIN", &message, answers).await;
+            forms.answered(LoginForm::PlainAtOnce, &result);
+            let is_of_form = |reply: &Reply| matches!(reply.code, 500 | 501);
+            if !matches!(&result, Err(Error::Credentials { reply }) if is_of_form(reply)) {
+                return result;
             }
-            result => result,
         }
+        let result = self.recite("PLAIN", &SecretString::default(), answers).await;
+        forms.answered(LoginForm::Plain, &result);
+        result
     }
 
     /// AUTH with an initial response, and answers whatever the challenges say.

@@ -79,6 +79,30 @@ const OTHER_WORDS: [&str; 20] = [
     "links",
 ];
 
+/// Words for all that an account sends. With [`CLOSED_WORDS`] they say that it may not send.
+const SENDER_WORDS: [&str; 8] = [
+    "outgoing mail",
+    "outgoing email",
+    "outgoing message",
+    "outbound sender",
+    "outbound mail",
+    "outbound email",
+    "this account",
+    "your account",
+];
+
+/// Words that say that something is not allowed.
+const CLOSED_WORDS: [&str; 8] = [
+    "suspended",
+    "blocked",
+    "disabled",
+    "denied",
+    "restricted",
+    "locked",
+    "not allowed",
+    "rejected",
+];
+
 /// Why a server refuses a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginRefusal {
@@ -139,6 +163,15 @@ impl Reply {
             (_, Some((_, 1 | 2 | 6, 1..) | (_, 3, 4) | (_, 4, 6))) => false,
             (_, _) => by_words && !self.is_too_many(),
         }
+    }
+
+    /// Whether it refuses the sender for good, whoever the recipient is and whatever the text says.
+    #[must_use]
+    pub fn refuses_sender(&self) -> bool {
+        let is_by_code = matches!(self.enhanced, Some((5, 1, 7 | 8)));
+        let is_by_words = self.says_any(&SENDER_WORDS) && self.says_any(&CLOSED_WORDS);
+        let is_of_recipient = self.says_any(&["recipient", "relay"]);
+        self.is_permanent() && (is_by_code || is_by_words) && !is_of_recipient
     }
 
     /// Whether a device has hidden the text: only `*`, `0`, `2` and spaces are left of it.
@@ -340,6 +373,25 @@ mod tests {
             "452 4.5.3 too many recipients",
         ] {
             assert!(!reply(line).hints_at_limit(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_the_sender_is_told_from_all_else() {
+        #[rustfmt::skip]
+        let table = [
+            ("550 5.1.8 Access denied, bad outbound sender",                        true),
+            ("554 5.7.1 Message rejected: outgoing mail suspended for this account", true),
+            ("550 5.1.7 bad sender",                                                true),
+            ("550 your account has been blocked",                                   true),
+            ("450 4.1.8 sender domain not found",                                   false),
+            ("550 5.1.1 no such user",                                              false),
+            ("550 the recipient has blocked your account",                          false),
+            ("550 5.7.1 message rejected as spam",                                  false),
+            ("550 5.4.5 daily limit of this account, suspended",                    false),
+        ];
+        for (line, want) in table {
+            assert_eq!(reply(line).refuses_sender(), want, "{line}");
         }
     }
 

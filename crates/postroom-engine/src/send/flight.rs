@@ -96,7 +96,7 @@ impl Flight {
 pub(crate) struct Stuck {
     flights: JoinSet<Landed>,
     said: String,
-    /// Since when, and whether the server took another message meanwhile.
+    /// Whether the server took another message meanwhile.
     was_overtaken: bool,
 }
 
@@ -115,6 +115,7 @@ impl Stuck {
              connection",
             of.message
         );
+        self.was_overtaken &= self.is_any();
         self.flights.spawn(running);
         let told = shared.store.delivery_explain(&of.domain, of.message, &of_message).await;
         if let Err(error) = told {

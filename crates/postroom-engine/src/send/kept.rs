@@ -9,6 +9,7 @@ use crate::report::Trouble;
 use crate::shared::Shared;
 use postroom_net::Credentials;
 use postroom_net::Secret;
+use postroom_smtp::LoginForms;
 use postroom_smtp::LoginRefusal;
 use postroom_smtp::Reply;
 use postroom_smtp::SmtpConnection;
@@ -39,6 +40,7 @@ pub(crate) struct Kept {
     is_probed: bool,
     in_turn: bool,
     was_let_in: bool,
+    forms: LoginForms,
 }
 
 /// A connection that is ready for a message.
@@ -58,7 +60,8 @@ impl Kept {
         stop: CancellationToken,
     ) -> Self {
         let (connection, is_probed, in_turn, was_let_in) = (None, false, false, false);
-        Self { shared, reporter, setup, stop, connection, is_probed, in_turn, was_let_in }
+        let forms = LoginForms::default();
+        Self { shared, reporter, setup, stop, connection, is_probed, in_turn, was_let_in, forms }
     }
 
     /// Whether the server took the login of the account since that was saved.
@@ -106,7 +109,7 @@ impl Kept {
             () = &mut superseded => return Err(Error::Superseded),
             credentials = self.shared.credentials(account, ServerKind::Smtp) => credentials,
         };
-        let mut opening = pin!(open_again(&self.shared, account, credentials));
+        let mut opening = pin!(open_again(&self.shared, account, credentials, &self.forms));
         let mut is_silent = pin!(tokio::time::sleep(SILENT));
         let mut is_reported = false;
         let mut connection = loop {
@@ -174,6 +177,7 @@ impl Kept {
     pub(crate) async fn forget(&mut self) {
         self.close().await;
         (self.is_probed, self.in_turn, self.was_let_in) = (false, false, false);
+        self.forms = LoginForms::default();
     }
 }
 
@@ -183,12 +187,13 @@ async fn open_again(
     shared: &Shared,
     account: &Account,
     credentials: Result<Credentials, CredentialError>,
+    forms: &LoginForms,
 ) -> Result<SmtpConnection, Error> {
     let token = credentials.as_ref().ok().filter(|it| matches!(it.secret, Secret::OAuth2(_)));
     let Some(token) = token.cloned() else {
-        return open_at_last(shared, account, credentials).await;
+        return open_at_last(shared, account, credentials, forms).await;
     };
-    let refused = match open_at_last(shared, account, credentials).await {
+    let refused = match open_at_last(shared, account, credentials, forms).await {
         Err(error) => refusal(error)?,
         opened => return opened,
     };
@@ -196,7 +201,7 @@ async fn open_again(
         return Err(no_token_helps(&refused));
     }
     let credentials = shared.credentials(account, ServerKind::Smtp).await;
-    match open_at_last(shared, account, credentials).await {
+    match open_at_last(shared, account, credentials, forms).await {
         Err(error) => Err(no_token_helps(&refusal(error)?)),
         opened => opened,
     }
@@ -229,6 +234,7 @@ async fn open_at_last(
     shared: &Shared,
     account: &Account,
     credentials: Result<Credentials, CredentialError>,
+    forms: &LoginForms,
 ) -> Result<SmtpConnection, Error> {
     // An account without SMTP has no sender.
     let server = account.smtp.as_ref().ok_or(Error::Superseded)?;
@@ -242,6 +248,7 @@ async fn open_at_last(
     let options = SmtpOptions {
         ehlo_name: dialing.ehlo_name.clone(),
         mechanism: account.options.mechanism(),
+        login_forms: forms.clone(),
         ..SmtpOptions::default()
     };
     let _turn = match &mut credentials {

@@ -19,6 +19,7 @@ use crate::send::pause::Pause;
 use crate::send::prepare;
 use crate::send::suspect::AboutAccount;
 use crate::send::suspect::Suspect;
+use crate::send::transmit;
 use crate::send::transmit::HandedOver;
 use crate::send::verdict;
 use crate::shared::Shared;
@@ -186,12 +187,17 @@ impl Outbound {
             AboutAccount::Yes(reply) => return self.limited(account, claimed, reply).await,
             it @ (AboutAccount::Perhaps | AboutAccount::No) => it == AboutAccount::Perhaps,
         };
+        if let Some(reply) = self.suspect.refused_sender(&claimed, &ended, &account.address) {
+            transmit::wait_again(&mut claimed, &reply);
+            self.held.settle(claimed, verdict::not_at_fault(&reply)).await?;
+            return Err(Error::SenderRefused { reply });
+        }
         let message = claimed.message;
         match &ended {
             Err(postroom_smtp::Error::Credentials { reply })
                 if reply.login_refusal() == LoginRefusal::Encryption =>
             {
-                let verdict = verdict::unencrypted(reply);
+                let verdict = verdict::not_at_fault(reply);
                 self.held.settle(claimed, verdict).await?;
                 return ended.map(drop).map_err(Error::from);
             }

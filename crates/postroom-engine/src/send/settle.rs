@@ -65,6 +65,16 @@ pub(crate) fn hint(outcome: &TransactionReplies) -> Option<&Reply> {
     outcome.data.iter().chain(replies).find(|reply| !reply.is_success() && reply.hints_at_limit())
 }
 
+/// The reply of a transaction that refuses the sender for good: to its data, or to a recipient if
+/// none was accepted.
+#[must_use]
+pub(crate) fn sender_refusal(outcome: &TransactionReplies) -> Option<&Reply> {
+    let has_any = has_any(outcome);
+    let replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
+    let replies = replies.filter(|_| !has_any);
+    outcome.data.iter().chain(replies).find(|reply| reply.refuses_sender())
+}
+
 /// Whether a recipient was accepted.
 fn has_any(outcome: &TransactionReplies) -> bool {
     outcome.recipients.iter().any(|recipient| recipient.reply.is_success())

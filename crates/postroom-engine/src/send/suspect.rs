@@ -56,6 +56,15 @@ pub(crate) struct Suspect {
     /// What was refused because of a limit since a message was last accepted.
     refused: BTreeSet<MessageEntityId>,
     refused_domains: BTreeSet<String>,
+    sender: Option<RefusedSender>,
+}
+
+/// The server refused the account's own address as the sender of the last message.
+#[derive(Debug)]
+struct RefusedSender {
+    last: MessageEntityId,
+    /// Whether it did so for two messages in a row.
+    is_confirmed: bool,
 }
 
 impl Suspect {
@@ -89,6 +98,29 @@ impl Suspect {
             (None, Some(_)) => AboutAccount::Perhaps,
             (None, None) => AboutAccount::No,
         }
+    }
+
+    /// The reply that refuses the account's own address as the sender, if the message before got
+    /// such a reply too. Then no other message would be accepted either.
+    pub(crate) fn refused_sender(
+        &mut self,
+        claimed: &Claimed,
+        ended: &Result<HandedOver, Error>,
+        own: &str,
+    ) -> Option<Reply> {
+        let reply = match ended {
+            Ok(handed_over) => handed_over.sender_refusal.as_ref(),
+            Err(error) => error.sender_refusal(),
+        };
+        let reply = reply.filter(|_| claimed.reverse_path.eq_ignore_ascii_case(own));
+        let (Some(reply), last) = (reply, claimed.message) else {
+            self.sender = None;
+            return None;
+        };
+        let before = self.sender.take();
+        let is_confirmed = before.is_some_and(|it| it.is_confirmed || it.last != last);
+        self.sender = Some(RefusedSender { last, is_confirmed });
+        is_confirmed.then(|| reply.clone())
     }
 
     /// Notes an answer that hints at a limit. Gives whether it is one of the account.

@@ -42,6 +42,8 @@ pub(crate) struct HandedOver {
     pub limit: Option<Reply>,
     /// The server's last reply that may be about the account, and may be about the message alone.
     pub hint: Option<Reply>,
+    /// The server's reply that refuses the sender for good.
+    pub sender_refusal: Option<Reply>,
     /// Why the final dot was not sent. Then the server does not have the message, and nothing more
     /// was tried.
     pub held_back: Option<HeldBack>,
@@ -107,6 +109,7 @@ pub(crate) async fn hand_over(
         handed_over.was_accepted |= is_accepted;
         handed_over.limit = settle::limit(&outcome).cloned();
         handed_over.hint = settle::hint(&outcome).cloned().or(handed_over.hint);
+        handed_over.sender_refusal = settle::sender_refusal(&outcome).cloned();
         if is_accepted && handed_over.limit.is_none() {
             let again = too_many(&group, &outcome);
             if !again.is_empty() {
@@ -168,14 +171,21 @@ pub(crate) fn is_repeated(
     let Some(error) = ended.as_ref().err().filter(|error| error.may_be_of_session()) else {
         return false;
     };
-    let words = error.reply().map(ToString::to_string);
+    if let Some(reply) = error.reply() {
+        wait_again(claimed, reply);
+    }
+    true
+}
+
+/// Lets the recipients wait again that this reply has refused.
+pub(crate) fn wait_again(claimed: &mut Claimed, reply: &Reply) {
+    let words = reply.to_string();
     let is_refused = |one: &Json| {
-        RecipientState::Refused.is_of(one) && one["reply"].as_str() == words.as_deref()
+        RecipientState::Refused.is_of(one) && one["reply"].as_str() == Some(words.as_str())
     };
     claimed.recipients.iter_mut().filter(|one| is_refused(one)).for_each(|one| {
         RecipientState::Deferred.put(one);
     });
-    true
 }
 
 /// Refuses a recipient whose address the server cannot accept. Gives whether it did.

@@ -199,10 +199,10 @@ fn over_limit(reason: String, pause: Duration, tried: Tried, options: &Options) 
     Verdict::Later { after: pause + behind, reason, counts: false }
 }
 
-/// Decides about a delivery that the server refused because the connection is not encrypted. It
-/// delivered nothing, and this does not count as an attempt.
+/// Decides about a delivery that the server refused for a reason of the account, such as a
+/// connection that is not encrypted. It delivered nothing, and this does not count as an attempt.
 #[must_use]
-pub(crate) fn unencrypted(reply: &Reply) -> Verdict {
+pub(crate) fn not_at_fault(reply: &Reply) -> Verdict {
     Verdict::Later { after: Duration::ZERO, reason: reply.to_string(), counts: false }
 }
 

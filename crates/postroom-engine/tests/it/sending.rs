@@ -205,6 +205,29 @@ async fn a_login_that_was_accepted_before_is_tried_again_after_half_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_way_to_log_in_that_ends_the_connection_is_followed_by_the_next_one() {
+    for act in [Action::End(Ending::Close), Action::farewell("421 4.3.0 what is that")] {
+        let world = World::new().await;
+        let auth = Point::SmtpCommand(SmtpCommand::Auth);
+        // Both forms of PLAIN end the connection.
+        script(&world, auth, When::First(2), act);
+        let account = json!({"address": ANNA, "password": PASSWORD});
+        let account = world.account(account).await;
+        let engine = world.start(world.settings()).await;
+        let id = message(&world, account, json!({"to": [BEN]})).await;
+        until_is(&world, id, "sent").await;
+        let transcript = world.sandbox.transcript();
+        let asked = transcript.iter().filter(|line| line.command == "AUTH");
+        let ways: Vec<_> = asked.map(|line| line.text.as_str()).collect();
+        // The way is remembered: each later connection uses it at once.
+        let (first, later) = ways.split_at(3);
+        assert_eq!(first, ["AUTH PLAIN ***", "AUTH PLAIN", "AUTH LOGIN"]);
+        assert!(later.iter().all(|way| *way == "AUTH LOGIN"), "{ways:?}");
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_of_mail_on_a_kept_connection_is_believed_on_a_new_one() {
     for words in ["503 5.5.1 send hello first", "550 5.7.0 one message in each session"] {
         let (world, engine, account) = running(json!({})).await;
@@ -287,6 +310,39 @@ async fn two_messages_with_the_same_answer_spare_the_third_one() {
         until_is(&world, id, "sent").await;
     }
     engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_whose_sender_is_refused_pauses_and_its_messages_wait() {
+    for (on, said) in [
+        (RCPT, "550 5.1.8 Access denied, bad outbound sender"),
+        (Point::SmtpDot, "554 5.7.1 Message rejected: outgoing mail suspended for this account"),
+        (MAIL, "550 your account has been blocked"),
+    ] {
+        let (world, engine, account) = running(json!({})).await;
+        let rule = script(&world, on, When::Always, Action::line(said));
+        let mut ids = vec![];
+        for _ in 0..6 {
+            ids.push(message(&world, account, json!({"to": [BEN]})).await);
+        }
+        // The first one may be about itself. The second one shows that it is the account.
+        until_is(&world, ids[0], "error").await;
+        for id in &ids[1..] {
+            let waiting = until_waits(&world, *id, "refuses all mail from this account").await;
+            assert!(is(&waiting, "sending"), "{waiting:?}");
+        }
+        let says = |it: &Entity| it.text("statusText").is_some_and(|text| text.contains(said));
+        world.until(ACCOUNTS, account, says).await;
+        let asked = count_of(&world, "MAIL");
+        assert!(asked <= 5, "{asked}");
+        world.sandbox.unscript(rule);
+        for id in &ids[1..] {
+            let sent = until_is(&world, *id, "sent").await;
+            assert_eq!(sent.number("attempts"), Some(1), "{sent:?}");
+        }
+        world.until(ACCOUNTS, account, |it| it.text("statusText").is_none()).await;
+        engine.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -168,6 +168,13 @@ async fn an_account_that_loses_one_of_its_servers_goes_on_with_the_other() {
     deliver(&world, ANNA, "b");
     world.until_messages(2).await;
     world.until(ACCOUNTS, anna, |it| is(it, "ready")).await;
+    // Without any server, a person has to act.
+    world.change(PROFILES, profile, json!({"imapHost": null})).await;
+    let says = |it: &Entity| it.text("statusText").is_some_and(|text| text.contains("smtpHost"));
+    let lost = world.until(ACCOUNTS, anna, says).await;
+    assert!(is(&lost, "failed"), "{lost:?}");
+    world.change(PROFILES, profile, json!({"imapHost": "mail.test"})).await;
+    world.until(ACCOUNTS, anna, |it| is(it, "ready") && it.text("statusText").is_none()).await;
     engine.stop().await;
 }
 
