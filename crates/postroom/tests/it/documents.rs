@@ -15,6 +15,7 @@ use std::process::Output;
 
 const README: &str = include_str!("../../../../README.md");
 const INTEGRATE: &str = include_str!("../../../../docs/integrate.md");
+const OAUTH: &str = include_str!("../../../../docs/oauth.md");
 
 const CLAIMS: &str = include_str!("../../../../docs/claims.md");
 const EVENTS: &str = include_str!("../../../../docs/events.md");
@@ -92,9 +93,11 @@ async fn the_commands_of_the_readme_do_what_it_says() {
     // What builds and starts is done already.
     let starts =
         |block: &&str| ["cargo ", "make ", "postroom sandbox"].iter().any(|s| block.contains(s));
-    let commands: Vec<_> =
+    let mut commands: Vec<_> =
         blocks(README, "sh").into_iter().filter(|block| !starts(block)).collect();
     assert!(commands.len() >= 7, "{commands:?}");
+    // The page of OAuth goes on with the account of the README.
+    commands.extend(blocks(OAUTH, "sh").into_iter().filter(|block| block.contains("/activate")));
     let script = here(&commands.join("\necho\n"), &sandbox, &postroom);
     let script = script.replace("127.0.0.1:1180", &provider.address.to_string());
     let output = run("bash", &["-euo", "pipefail", "-c", &script], (&sandbox, &postroom));
@@ -116,6 +119,7 @@ async fn the_commands_of_the_readme_do_what_it_says() {
         "{\"server\":\"imap\",\"step\":\"list\",\"result\":\"ok\"",
         "{\"server\":\"smtp\",\"step\":\"login\",\"result\":\"ok\"",
         "{\"done\":0,\"changed\":0,\"failed\":0}",
+        "thank you",
     ] {
         assert!(out.contains(said), "{said} is not in {out}");
     }
