@@ -41,6 +41,14 @@ use serde_json::json;
 /// How many domains are shown.
 const SHOWN_MAX: usize = 1000;
 
+/// The limits of a domain, and what they are called.
+const LIMITS: [(&str, &str); 4] = [
+    ("accountsMax", "Accounts"),
+    ("tokensMax", "Tokens"),
+    ("messagesMax", "Messages"),
+    ("bytesMax", "Bytes of originals and files"),
+];
+
 /// The paths.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -141,6 +149,11 @@ async fn one_page(
     let title = of("title").and_then(Json::as_str).unwrap_or_default();
     let action = format!("/domains/{}", percent::encode(id));
     let field = entity_field("title", "Title", title, FieldKind::Word(&[]), problems);
+    let limits = LIMITS.map(|(name, label)| {
+        let kept = of(name).filter(|value| !value.is_null()).map(ToString::to_string);
+        entity_field(name, label, &kept.unwrap_or_default(), FieldKind::Number, problems)
+    });
+    let limits = limits.concat();
     let is_suspended = of("suspended").and_then(Json::as_bool) == Some(true);
     let (what, suspend) = if is_suspended {
         let text = "It is suspended: its tokens are refused, and its accounts neither receive nor \
@@ -153,11 +166,13 @@ async fn one_page(
     };
     let list = console_page::problem_list(problems);
     let content = format!(
-        "<h1>Domain {}</h1>\n{list}{}<h2>Suspension</h2>\n<p>{what}</p>\n{}<h2>A token for \
-         it</h2>\n<p>Its holder makes the others.</p>\n{}<p><a href=\"{action}/delete\">Delete the \
-         domain</a></p>\n",
+        "<h1>Domain {}</h1>\n{list}{}<h2>Limits</h2>\n<p>An empty field is no limit. What is \
+         beyond a limit is refused, and mail waits at its server.</p>\n{}<h2>Suspension</h2>\n\
+         <p>{what}</p>\n{}<h2>A token for it</h2>\n<p>Its holder makes the others.</p>\n{}\
+         <p><a href=\"{action}/delete\">Delete the domain</a></p>\n",
         value(of("name")),
         small_form(&action, &button("rename", "Save the title", false), &field),
+        small_form(&action, &button("limit", "Save the limits", false), &limits),
         small_form(&action, &suspend, ""),
         new_token_form(&action, sent, problems)
     );
@@ -171,6 +186,9 @@ async fn change(
     let title = Some(field(&sent, "title").trim()).filter(|title| !title.is_empty());
     let patch = match field(&sent, "do") {
         "rename" => json!({"title": title}),
+        "limit" => {
+            Json::Object(LIMITS.map(|(name, _)| limit_of(&sent, name)).into_iter().collect())
+        }
         "suspend" => json!({"suspended": true}),
         "resume" => json!({"suspended": false}),
         "token" => {
@@ -181,13 +199,24 @@ async fn change(
             }
             return one_page(&client, &id, made.status, &sent, &made.problems()).await;
         }
-        _ => return Err(Problem::malformed("`do` takes rename, suspend, resume or token")),
+        _ => return Err(Problem::malformed("`do` takes rename, limit, suspend, resume or token")),
     };
     let changed = client.send(Method::PATCH, &path_of(&id), None, Some(&patch)).await?;
     if changed.status.is_success() {
         return Ok(to(&format!("/domains/{}", percent::encode(&id)), None));
     }
     one_page(&client, &id, changed.status, &[], &changed.problems()).await
+}
+
+/// A limit as the form has it. What is no number is sent as it is, so that the answer refuses it.
+fn limit_of(sent: &[(String, String)], name: &str) -> (String, Json) {
+    let text = field(sent, name).trim();
+    let value = match (text, text.parse::<u64>()) {
+        ("", _) => Json::Null,
+        (_, Ok(number)) => json!(number),
+        (text, Err(_)) => json!(text),
+    };
+    (name.to_owned(), value)
 }
 
 async fn ask_delete(

@@ -14,6 +14,8 @@ mod limits;
 
 mod problem;
 
+mod refused_batch;
+
 mod source;
 
 mod exact;

@@ -16,7 +16,6 @@ use postroom_engine::chain;
 use postroom_model::Invalid;
 use postroom_model::PROBLEMS_MAX;
 use postroom_model::json_problem;
-use postroom_store::Failed;
 use serde_json::json;
 
 /// The kind of a problem that arose because the classes were changed at the same moment.
@@ -69,6 +68,11 @@ impl Problem {
     pub fn unauthenticated(challenge: &'static str, detail: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
             .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
+    /// 503: the classes were changed at the same moment.
+    pub(crate) fn of_other_classes(text: &str) -> Self {
+        Self { kind: OTHER_CLASSES, ..Self::later(StatusCode::SERVICE_UNAVAILABLE, text, text) }
     }
 
     /// 404: it does not exist, or belongs to another domain.
@@ -327,61 +331,6 @@ impl From<postroom_store::Error> for Problem {
             | Error::SecretNewer
             | Error::Moved { .. }
             | Error::Newer { .. } => Self::fault(chain(&error)),
-        }
-    }
-}
-
-impl From<Failed> for Problem {
-    fn from(failed: Failed) -> Self {
-        let text = failed.to_string();
-        match failed {
-            Failed::Exists { .. } | Failed::OneFolder | Failed::KeyUsed => {
-                Self::conflict("exists", text)
-            }
-            Failed::Invalid { problems } => problems.into(),
-            Failed::ReadOnly { .. } => Self::conflict("read-only", text),
-            Failed::OtherAccount => {
-                Invalid::new("folder_id", "is a folder of another account").into()
-            }
-            Failed::InUse { .. } | Failed::Referred | Failed::DomainErased => {
-                Self::conflict("in-use", text)
-            }
-            Failed::Reference { property } => {
-                let reason = "refers to an entity that does not exist, or that this token may not \
-                              read";
-                Invalid::new(property, reason).into()
-            }
-            Failed::IdUsed { .. } => Self::new(StatusCode::GONE, "gone", text),
-            Failed::OutOfReach => Self::new(StatusCode::FORBIDDEN, "forbidden", text),
-            Failed::OtherFile => Self::new(StatusCode::PRECONDITION_FAILED, "stale", text),
-            Failed::ClaimLost => Self::new(StatusCode::PRECONDITION_FAILED, "claim-lost", text),
-            Failed::SameLogin => Self::conflict("same-login", text),
-            Failed::Deposed | Failed::OtherKey => {
-                Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str())
-            }
-            Failed::OtherClasses => Self {
-                kind: OTHER_CLASSES,
-                ..Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str())
-            },
-            Failed::Unconfirmed { .. } => Self::conflict("unconfirmed", text),
-            Failed::Stale
-            | Failed::Sending
-            | Failed::NotSending
-            | Failed::MayNotSend
-            | Failed::Acting
-            | Failed::OtherFolders
-            | Failed::NoAccount
-            | Failed::NoConsent
-            | Failed::NoFolder
-            | Failed::EpochOver
-            | Failed::NoJob
-            | Failed::Recorded
-            | Failed::Relinked
-            | Failed::Finished
-            | Failed::Queued
-            | Failed::NotQueued
-            | Failed::PartOfOriginal { .. }
-            | Failed::Crowded => Self::conflict("busy", text),
         }
     }
 }

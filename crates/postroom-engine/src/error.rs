@@ -131,11 +131,19 @@ impl From<postroom_store::Error> for Error {
 
 /// What a failure of the store means for mail. The cause follows.
 fn stored(error: &postroom_store::Error) -> String {
+    use postroom_store::Error::Condition;
     use postroom_store::Error::Full;
     use postroom_store::Error::NotLetIn;
     use postroom_store::Error::Objects;
     use postroom_store::Error::Unreachable;
-    if matches!(error, Full | Unreachable { .. } | NotLetIn { .. } | Objects { .. }) {
+    let cause = matches!(
+        error,
+        Full | Unreachable { .. }
+            | NotLetIn { .. }
+            | Objects { .. }
+            | Condition(Failed::Limit { .. })
+    );
+    if cause {
         return format!("new mail stays at its server, and mail to be sent waits, because {error}");
     }
     "Postroom cannot read or write its data, so new mail stays at its server, and mail to be sent \

@@ -12,6 +12,7 @@ use crate::file;
 use crate::integrity;
 use crate::integrity::no_others;
 use crate::job::JobStep;
+use crate::limits;
 use crate::living_domain;
 use crate::login;
 use crate::login::SameLogin;
@@ -24,6 +25,7 @@ use crate::record::ATTEMPTS;
 use crate::session;
 use crate::store::Store;
 use crate::surveyed;
+use crate::usage;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -117,6 +119,7 @@ impl Store {
             let mut batch: Vec<_> = step.iter().flat_map(JobStep::record).collect();
             batch.extend(queue::before_change(class, id, &changes));
             batch.extend(living_domain::is_not_erased(class, id));
+            batch.extend(usage::begin(class, &current, &changes));
             // Before the change, so that the error names the property.
             batch.extend(self.reference_conditions(domain, class, &current, &changes));
             // Its filter is about the entity before the change.
@@ -145,6 +148,7 @@ impl Store {
                 Ok(before) => {
                     after.seq = before + 1;
                     self.changed(class, &after);
+                    self.usage_soon(class, &changes);
                     return Ok(Updated::Done(after));
                 }
                 // Somebody was faster: look again.
@@ -269,6 +273,7 @@ impl Store {
                 let message = MessageEntityId::of(id);
                 batch.extend([queue::invalidate(message), queue::none_of(message)]);
                 batch.extend([queue::leave(message), queue::forget_delivered(message)]);
+                batch.extend(limits::forget(domain, message));
             }
             batch.extend(once::forget_puts(domain, class, id));
             batch.extend(self.dependents(domain, class, id).await?);

@@ -16,11 +16,11 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::keyring::KeyNumber;
 pub(crate) use crate::lock::Lock;
+use crate::made::Made;
 use crate::nul::without_nul;
 pub use crate::room::Room;
 use crate::scan_meter::ScanMeter;
 use postroom_model::AccountId;
-use postroom_model::Domain;
 use postroom_model::EntityId;
 use postroom_model::FolderId;
 use postroom_model::JobId;
@@ -150,8 +150,8 @@ pub struct Statement {
     pub(crate) meter: Option<ScanMeter>,
     /// The definition of a class that it was built with. `None`: it depends on none.
     pub class: Option<ClassRevision>,
-    /// The domain in which it makes something, which must not be erased.
-    pub(crate) domain: Option<Domain>,
+    /// What it makes, in a domain that must not be erased, and may have limits.
+    pub(crate) made: Option<Made>,
     /// The keys that it seals secrets with, beside those in values of a class.
     pub(crate) keys: Vec<KeyNumber>,
     /// The change that it belongs to, and whose number it writes.
@@ -174,7 +174,7 @@ impl Statement {
             searches: false,
             meter: None,
             class: None,
-            domain: None,
+            made: None,
             keys: vec![],
             change: None,
             #[cfg(test)]
@@ -233,10 +233,10 @@ impl Statement {
         self
     }
 
-    /// Says that it makes something in a domain.
+    /// Says what it makes in a domain.
     #[must_use]
-    pub(crate) fn in_domain(mut self, domain: &Domain) -> Self {
-        self.domain = Some(domain.clone());
+    pub(crate) fn makes(mut self, made: Made) -> Self {
+        self.made = Some(made);
         self
     }
 

@@ -20,6 +20,7 @@ use crate::once;
 use crate::once::Once;
 use crate::store::Store;
 use crate::surveyed;
+use crate::usage;
 use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::Domain;
@@ -127,6 +128,7 @@ impl Store {
         for NewEntity { entity, files } in new {
             batch.extend(integrity::one_folder(domain, class, &entity));
             batch.extend(integrity::one_account(domain, class, &entity));
+            batch.extend(usage::begin(class, &entity, &entity.properties));
             batch.extend(
                 self.records(domain, class).create(self.entity_row(domain, class, &entity)?),
             );
@@ -155,6 +157,7 @@ impl Store {
                 for (seq, entity) in (before + 1..).zip(&mut entities) {
                     entity.seq = seq;
                     self.changed(class, entity);
+                    self.usage_soon(class, &entity.properties);
                     self.count_up(domain, class, entity).await?;
                 }
                 Ok(Some(entities))

@@ -46,7 +46,7 @@ const DAMAGED: Error = Error::Damaged { what: "the erasure of a domain" };
 
 /// The tables without entities that have rows of a domain, and what deletes some of them: those of
 /// the domain $1, at most $2.
-const OTHERS: [Other; 10] = [
+const OTHERS: [Other; 11] = [
     Other {
         table: "session",
         delete: "DELETE FROM \"session\" WHERE \"hash\" IN
@@ -93,6 +93,11 @@ const OTHERS: [Other; 10] = [
         delete: "DELETE FROM \"counter\" WHERE (\"domain\", \"class\", \"property\") IN
            (SELECT \"domain\", \"class\", \"property\" FROM \"counter\"
             WHERE \"domain\" = $1 LIMIT $2)",
+    },
+    Other {
+        table: "usage",
+        delete: "DELETE FROM \"usage\" WHERE \"domain\" IN
+           (SELECT \"domain\" FROM \"usage\" WHERE \"domain\" = $1 LIMIT $2)",
     },
     Other {
         table: "data key",

@@ -3,6 +3,7 @@
 //! A rule is enforced in every batch that could break it. A check before the batch only makes the
 //! error text better.
 
+use crate::domain_limit::DomainLimit;
 use postroom_model::EntityId;
 use postroom_model::Invalid;
 use std::fmt;
@@ -110,6 +111,13 @@ pub enum Failed {
     Deposed,
     /// The domain is being erased, or was erased.
     DomainErased,
+    /// The domain would have more than it may have.
+    Limit {
+        /// Of what.
+        limit: DomainLimit,
+        /// How much it may have. `None`: it is not known.
+        max: Option<i64>,
+    },
     /// The key that a secret was sealed with is gone, or another process has made the root key.
     OtherKey,
 }
@@ -211,10 +219,22 @@ impl fmt::Display for Failed {
             Self::OutOfReach => OUT_OF_REACH,
             Self::Deposed => "another process has taken over; this one writes no more",
             Self::DomainErased => "the domain is being deleted with all that it has",
+            Self::Limit { limit, max } => return limited(f, *limit, *max),
             Self::OtherKey => OTHER_KEY,
             Self::Crowded => "the entity is changed by many at once; try again",
         })
     }
+}
+
+/// Tells which limit it is.
+fn limited(f: &mut fmt::Formatter<'_>, limit: DomainLimit, max: Option<i64>) -> fmt::Result {
+    let (what, property) = (limit.what(), limit.property());
+    let max = max.map_or_else(|| "only so many".to_owned(), |max| max.to_string());
+    write!(
+        f,
+        "the domain may have {max} {what}, and would have more: delete some, or let who \
+         administers the domains raise `{property}`"
+    )
 }
 
 #[cfg(test)]

@@ -10,10 +10,13 @@ use crate::database::Statement;
 use crate::entity_place::EntityPlace;
 use crate::error::Error;
 use crate::file_property::stored_property;
+use crate::limits;
+use crate::made::Made;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::EntityId;
+use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -205,6 +208,7 @@ pub(crate) async fn insert(
         Some(class) => stored_property(class, &file.property),
         None => file.property,
     };
+    let is_original = owner.class.is_none() && property == files::RAW_MESSAGE;
     let row = Statement::new(SQL)
         .bind(owner.domain.as_str())
         .bind(owner.entity)
@@ -219,13 +223,20 @@ pub(crate) async fn insert(
             let (blob, mut statements) = content.statements(store).await?;
             let none = || None::<String>;
             let row = row.bind(size).bind(blob.0).bind(None::<i64>).bind(None::<i64>);
-            statements.push(row.bind(none()).bind(none()));
+            let row = row.bind(none()).bind(none());
+            let is_of_message = owner.class.is_none_or(|class| class.classname == MESSAGES);
+            statements.push(match is_of_message {
+                true => row.makes(Made::bytes(owner.domain, size)),
+                false => row.makes(Made::other(owner.domain)),
+            });
             Ok(statements)
         }
         NewContent::Part { offset, length, size_bytes, transfer_encoding, charset } => {
             let blob = original.ok_or(Error::Damaged { what: "a part without its original" })?;
             let row = row.bind(whole(size_bytes)).bind(blob.0).bind(whole(offset));
-            Ok(vec![row.bind(whole(length)).bind(transfer_encoding).bind(charset)])
+            let row = row.bind(whole(length)).bind(transfer_encoding).bind(charset);
+            let is_original = is_original.then(|| Made::bytes(owner.domain, whole(size_bytes)));
+            Ok(vec![row.makes(is_original.unwrap_or_else(|| Made::other(owner.domain)))])
         }
     }
 }
@@ -321,9 +332,15 @@ pub(crate) fn former(files: &[FileRow]) -> Map<String, Json> {
     derived.flat_map(|property| former_of(property, files)).collect()
 }
 
+/// Whether a file is more than a part of an original: the original itself, or a file of its own.
+fn has_bytes(file: &FileRow) -> bool {
+    !file.is_part() || file.stored == files::RAW_MESSAGE
+}
+
 /// The statements that delete a file with its blob.
 pub(crate) fn take_away(store: &Store, entity: EntityId, file: &FileRow) -> Vec<Statement> {
     let mut statements = vec![forget(entity, file)];
+    statements.extend(has_bytes(file).then(|| limits::forget_file(entity, file.size_bytes)));
     statements.extend(store.blob_delete(file.blob()));
     statements
 }

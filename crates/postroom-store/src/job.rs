@@ -10,6 +10,7 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::made::Made;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -201,7 +202,7 @@ pub(crate) fn insert(job: &Job) -> Statement {
          \"modifier\", \"rights\")
          VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7, $8, $9, $10, $11)";
     Statement::new(sql)
-        .in_domain(&job.domain)
+        .makes(Made::other(&job.domain))
         .bind(job.id)
         .bind(job.domain.as_str())
         .bind(job.class.as_str())

@@ -16,6 +16,8 @@ mod clock;
 
 mod work;
 
+mod domain_limit;
+
 mod failed;
 
 mod error;
@@ -49,6 +51,8 @@ mod column_kind;
 mod nul;
 
 mod lock;
+
+mod made;
 
 mod room;
 
@@ -93,6 +97,8 @@ mod full_text_row;
 mod condition;
 
 mod living_domain;
+
+mod limits;
 
 mod page;
 
@@ -143,6 +149,8 @@ mod store;
 mod entity_of;
 
 mod told;
+
+mod usage;
 
 mod expiry_clock;
 
@@ -382,6 +390,7 @@ pub use device_consent::DeviceRequest;
 pub use device_consent::DeviceSeen;
 pub use device_consent::DeviceStep;
 pub use disk::DirectoryLock;
+pub use domain_limit::DomainLimit;
 pub use entity::NewEntity;
 pub use entity::Terms;
 pub use entity_list::ListPart;

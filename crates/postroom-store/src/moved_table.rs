@@ -29,6 +29,7 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("root key", &["master"]),
     ("data key", &["number"]),
     ("erasure", &["id"]),
+    ("usage", &["domain"]),
     ("erased", &["erasure", "class", "part"]),
     ("job", &["id"]),
     ("job entity", &["job", "entity"]),

@@ -12,6 +12,7 @@ use crate::file::FileOwner;
 use crate::file::NewContent;
 use crate::file::NewFile;
 use crate::integrity::folder_must_be;
+use crate::limits;
 use crate::object::SIDE_BY_SIDE;
 use crate::origin::MailboxEpoch;
 use crate::origin::epoch_must_last;
@@ -147,6 +148,7 @@ impl Store {
                 statements.push(relinked(MailboxEpoch { number, ..at }, key));
                 // The message of the former epoch takes the place of the one with the header alone.
                 if let Some(header) = by_header.filter(|header| *header != id) {
+                    statements.extend(limits::forget(&batch.domain, header));
                     statements.extend(records.delete_any(header.into()));
                 }
                 repeated += 1;

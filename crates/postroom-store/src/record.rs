@@ -24,6 +24,7 @@ use crate::feed::ToldChange;
 use crate::feed::VERSION;
 use crate::full_text_row;
 use crate::keyring::Sealer;
+use crate::made::Made;
 use crate::poll_times;
 use crate::seq::SEQ;
 use crate::store::Store;
@@ -86,7 +87,7 @@ impl Records<'_> {
             .bind(row.version)
             .bind_all(values.map(|(_, value)| value))
             .of_class(row.class)
-            .in_domain(self.domain)
+            .makes(Made::entity(self.domain, self.class))
             .of_change(change);
         batch.extend([insert, self.row(ToldChange::of(change, id, Operation::Create))]);
         self.bounded(id, RightAction::Create, batch)

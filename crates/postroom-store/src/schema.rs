@@ -27,6 +27,7 @@ mod configurations;
 mod consents;
 mod device_consents;
 mod domain_keys;
+mod domain_limits;
 mod early;
 mod erasures;
 mod extensions;
@@ -127,6 +128,7 @@ const STEPS: &[&[&str]] = &[
     erasures::STEP,
     device_consents::STEP,
     sessions::STEP,
+    domain_limits::STEP,
 ];
 
 const OWN: &[&str] = &[

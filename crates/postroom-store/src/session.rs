@@ -17,6 +17,7 @@ use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::key::random_token;
+use crate::made::Made;
 use crate::modifier::Bearer;
 use crate::modifier::KnownToken;
 use crate::modifier::TokenHash;
@@ -149,7 +150,7 @@ impl Store {
             (\"hash\", \"domain\", \"user\", \"token\", \"begun\", \"used\", \"until\", \"ends\")
             VALUES ($1, $2, $3, $4, $5, $5, $6, $7)";
         let hash = self.inner.keys.token_hash(token.expose_secret()).to_vec();
-        let begin = Statement::new(sql).bind(hash).bind(domain.as_str()).in_domain(domain);
+        let begin = Statement::new(sql).bind(hash).bind(domain.as_str()).makes(Made::other(domain));
         let (begin, oldest) = match holder {
             SessionHolder::User(user) => {
                 let sql = "DELETE FROM \"session\" WHERE \"user\" = $1 AND \"hash\" NOT IN

@@ -31,7 +31,7 @@ use crate::lease;
 use crate::lease::Lease;
 use crate::lease::Member;
 use crate::lease::Presence;
-use crate::living_domain;
+use crate::limits;
 use crate::modifier::KnownTokens;
 use crate::modifier::Modifier;
 use crate::modifier::TokenHash;
@@ -350,10 +350,12 @@ impl Store {
             }
         }
         asserts.extend(classes.iter().map(classes::is_of));
-        asserts.extend(living_domain::conditions(&batch));
+        asserts.extend(limits::conditions(&batch));
         let keys = wrapped_key::numbers_of(&batch);
         asserts.extend(wrapped_key::conditions(&self.inner.keys, &keys, self.clock().now_ms()));
         let (count, len) = (asserts.len(), batch.len());
+        let domains: Vec<_> = limits::domains(&batch);
+        batch.extend(limits::counted(&batch));
         batch.splice(0..0, asserts);
         let is_numbered = seq::numbered(self.inner.database.dialect(), &mut batch)?;
         let wrote = self.inner.database.write(batch, room).await;
@@ -370,6 +372,9 @@ impl Store {
             _ => {}
         }
         // The caller does not know of the statements that were added.
-        wrote.map(|outcomes| outcomes.into_iter().skip(count).take(len).collect())
+        match wrote {
+            Ok(outcomes) => Ok(outcomes.into_iter().skip(count).take(len).collect()),
+            Err(error) => Err(self.limit_told(error, domains).await),
+        }
     }
 }

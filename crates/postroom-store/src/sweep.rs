@@ -87,6 +87,9 @@ impl Store {
                 tracing::error!(%error, "messages of a deleted account were not deleted");
             }
             self.erase_on().await;
+            if let Err(error) = self.usage_count().await {
+                tracing::error!(%error, "what domains with limits have was not counted");
+            }
             if let Err(error) = self.once_trim().await {
                 tracing::error!(%error, "old keys of clients were not thrown away");
             }

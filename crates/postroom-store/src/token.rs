@@ -7,6 +7,7 @@ use crate::columns;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
+use crate::made::Made;
 use crate::modifier::Bearer;
 use crate::modifier::KnownToken;
 use crate::modifier::KnownTokens;
@@ -55,7 +56,7 @@ impl Store {
         let put = "INSERT INTO \"token\" (\"hash\", \"domain\", \"name\") VALUES ($1, $2, $3)
             ON CONFLICT (\"domain\", \"name\") DO UPDATE SET \"hash\" = excluded.\"hash\"";
         let put = Statement::new(put).bind(hash).bind(domain.as_str()).bind(name);
-        let put = put.in_domain(domain);
+        let put = put.makes(Made::other(domain));
         self.write_at_need(vec![put]).await?;
         self.inner.database.ring(Topic::Tokens);
         Ok(())
@@ -77,7 +78,7 @@ impl Store {
         let put = "INSERT INTO \"token\" (\"hash\", \"domain\", \"name\") VALUES ($1, $2, $3)
             ON CONFLICT (\"domain\", \"name\") DO NOTHING";
         let put = Statement::new(put).bind(hash).bind(domain.as_str()).bind(name);
-        let put = put.in_domain(domain);
+        let put = put.makes(Made::other(domain));
         let put = self.write_at_need(vec![put]).await?;
         self.inner.database.ring(Topic::Tokens);
         Ok(put.first().is_some_and(|put| put.changed > 0))

@@ -225,8 +225,14 @@ async fn nothing_of_a_domain_is_left_in_any_table_whenever_a_kill_ends_its_erasu
         let store = Store::open(front, &opened::config("a")).await.unwrap().lead().await.unwrap();
         fill_all(&store).await;
         let before = counts(database.as_ref()).await;
-        create(&store, &Domain::master(), DOMAINS, 0x0aaa, json!({"name": "acme", "title": "A"}))
-            .await;
+        create(
+            &store,
+            &Domain::master(),
+            DOMAINS,
+            0x0aaa,
+            json!({"name": "acme", "title": "A", "bytesMax": 1_000_000}),
+        )
+        .await;
         fill(&store, &acme(), 2).await;
         let filled = of_domain(database.as_ref(), &acme()).await;
         assert!(filled.len() >= 15, "{filled:?}");

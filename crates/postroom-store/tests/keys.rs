@@ -54,6 +54,7 @@ const EARLIER: &[&str] = &[
     "DROP TABLE \"erased\"",
     "DROP TABLE \"device consent\"",
     "DROP TABLE \"session\"",
+    "DROP TABLE \"usage\"",
     "UPDATE \"meta\" SET \"number\" = 28 WHERE \"name\" IN ('schema', 'oldest schema')",
 ];
 

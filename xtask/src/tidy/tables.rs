@@ -6,7 +6,7 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 
 /// The tables that are no class tables.
-const OWN: [&str; 32] = [
+const OWN: [&str; 33] = [
     // Of the failover suite.
     "audit",
     "class",
@@ -40,6 +40,7 @@ const OWN: [&str; 32] = [
     "token",
     "unfinished",
     "work claim",
+    "usage",
 ];
 /// What a change of a table begins with.
 const CHANGES: [&str; 5] = ["INSERT INTO", "REPLACE INTO", "MERGE INTO", "DELETE FROM", "UPDATE"];

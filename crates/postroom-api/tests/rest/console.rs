@@ -209,6 +209,14 @@ async fn a_domain_is_made_suspended_given_a_token_and_deleted_by_the_pages() {
         format!("/domains/{}", behind(&page(&server, "/domains").await, "<a href=\"/domains/"));
     let domain = async || server.get("iam/Domains").await.expect(200)[0].clone();
     send(&server, &at, &[("do", "rename"), ("title", "Acme")]).await;
+    let odd = send(&server, &at, &[("do", "limit"), ("accountsMax", "few")]).await;
+    assert!(odd.status == 422 && text(&odd).contains("aria-invalid"), "{}", text(&odd));
+    send(&server, &at, &[("do", "limit"), ("accountsMax", "3"), ("bytesMax", "")]).await;
+    assert_eq!(
+        (&domain().await["accountsMax"], &domain().await["bytesMax"]),
+        (&json!(3), &json!(null))
+    );
+    assert!(page(&server, &at).await.contains("value=\"3\""));
     send(&server, &at, &[("do", "suspend")]).await;
     assert_eq!(
         (&domain().await["title"], &domain().await["suspended"]),

@@ -146,3 +146,23 @@ async fn a_domain_is_deleted_with_all_that_it_has_and_leaves_a_receipt() {
     assert_eq!(answer(request).await.expect(200), json!([]));
     server.send("POST", DOMAINS, &acme).await.expect(201);
 }
+
+#[on_both]
+async fn a_limit_of_a_domain_says_which_it_is_and_what_to_do() {
+    let server = Server::start().await;
+    let acme = json!({"name": "acme", "tokensMax": 2});
+    let made = server.send("POST", DOMAINS, &acme).await.expect(201);
+    let path = format!("{DOMAINS}/{}", made["id"].as_str().unwrap());
+    let tokens = format!("{path}/tokens");
+    let token = |name: &str| json!({"name": name, "role": "admin"});
+    for name in ["a", "b"] {
+        server.send("POST", &tokens, &token(name)).await.expect(201);
+    }
+    let refused = server.send("POST", &tokens, &token("c")).await.expect(409);
+    assert_eq!(refused["type"], "urn:postroom:problem:limit");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("may have 2 tokens") && detail.contains("`tokensMax`"), "{detail}");
+    server.send("PATCH", &path, &json!({"tokensMax": -1})).await.expect(422);
+    server.send("PATCH", &path, &json!({"tokensMax": null})).await.expect(200);
+    server.send("POST", &tokens, &token("c")).await.expect(201);
+}

@@ -13,6 +13,8 @@ mod devices;
 
 mod erasing;
 
+mod limits;
+
 mod oauth;
 mod oversized;
 

@@ -70,6 +70,13 @@ const MAY_SCAN: &[Exception] = &[
     ("erasing.rs", "\"ended\" IS NULL", "there are few domains that were erased"),
     ("erasing.rs", "NOT EXISTS", "once for each domain, and it ends with the first row of it"),
     ("erasing.rs", "LIMIT $2", "1,000 rows of a domain at most, after the deletion of a domain"),
+    (
+        "limits.rs",
+        "COUNT(*)",
+        "it ends with the accounts or tokens of a domain, which have a limit",
+    ),
+    ("limits.rs", "\"usage\" u", "there are few domains with limits"),
+    ("usage.rs", "", "once for each domain with a limit, and then each day"),
     ("overview.rs", "", "it counts all accounts, folders and messages that are to be sent"),
     ("retired.rs", "SUM(LENGTH(", "at most 10,000 rows"),
     ("waiting.rs", "\"waiting\"", "the messages that are to be sent, which have their own index"),

@@ -321,11 +321,17 @@ pub(super) async fn domains(world: &World) {
     erasure(world).await;
 }
 
+fn new_message(store: &Store) -> NewEntity {
+    let values = object(&json!({"messageDirection": "out"}));
+    NewEntity { entity: Entity::new(store.clock().new_id(), values), files: vec![] }
+}
+
 /// A domain is deleted with all that it has.
 async fn erasure(world: &World) {
     let (store, master) = (&world.store, Domain::master());
     let (class, erased) = (store.builtin(DOMAINS).unwrap(), Domain::new("erased").unwrap());
-    let entity = Entity::new(store.clock().new_id(), object(&json!({"name": "erased"})));
+    let entity =
+        Entity::new(store.clock().new_id(), object(&json!({"name": "erased", "bytesMax": 1})));
     let new = NewEntity { entity, files: vec![] };
     let entity = store.entity_create(&master, &class, vec![new]).await.unwrap().remove(0);
     let mut profile = None;
@@ -341,11 +347,23 @@ async fn erasure(world: &World) {
         let new = NewEntity { entity, files: vec![] };
         store.entity_create(&erased, &class, vec![new]).await.unwrap();
     }
+    store.usage_count().await.unwrap();
+    let tokens = json!({"name": "t", "role": "reader", "token": "of a domain that is erased"});
+    let empty = new_message(store);
+    store.entity_create(&erased, &world.class(MESSAGES), vec![empty]).await.unwrap();
+    for (class, values) in [(TOKENS, tokens), (MESSAGES, json!({"messageDirection": "out"}))] {
+        let class = store.builtin(class).unwrap();
+        let entity = Entity::new(store.clock().new_id(), object(&values));
+        let files = if class.classname == MESSAGES { vec![file("file", "a")] } else { vec![] };
+        let made = store.entity_create(&erased, &class, vec![NewEntity { entity, files }]).await;
+        let is_limit = matches!(made, Err(Error::Condition(Failed::Limit { max: Some(1), .. })));
+        assert_eq!(is_limit, class.classname == MESSAGES, "{made:?}");
+    }
     store.erasure_begin(&entity).await.unwrap();
     while store.erasures(Some(entity.id)).await.unwrap()[0].ended.is_none() {
         world.engine.erase().await.unwrap();
     }
-    assert_eq!(store.erasures(None).await.unwrap()[0].classes.len(), 2);
+    assert_eq!(store.erasures(None).await.unwrap()[0].classes.len(), 4);
 }
 
 /// Messages expire.

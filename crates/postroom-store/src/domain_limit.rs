@@ -1,0 +1,37 @@
+//! The limits that a domain may have.
+
+/// A limit of a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DomainLimit {
+    /// How many accounts.
+    Accounts,
+    /// How many tokens.
+    Tokens,
+    /// How many messages.
+    Messages,
+    /// How many bytes the originals and files of its messages have.
+    Bytes,
+}
+
+impl DomainLimit {
+    /// The property of `iam/Domains`.
+    #[must_use]
+    pub const fn property(self) -> &'static str {
+        match self {
+            Self::Accounts => "accountsMax",
+            Self::Tokens => "tokensMax",
+            Self::Messages => "messagesMax",
+            Self::Bytes => "bytesMax",
+        }
+    }
+
+    /// What it limits, in words.
+    pub(crate) const fn what(self) -> &'static str {
+        match self {
+            Self::Accounts => "accounts",
+            Self::Tokens => "tokens",
+            Self::Messages => "messages",
+            Self::Bytes => "bytes of originals and files",
+        }
+    }
+}
