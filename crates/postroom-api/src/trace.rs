@@ -58,8 +58,11 @@ pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Ne
         let bytes = size_of(&response);
         tracing::info!(request = id, client, %method, path, status, duration_ms, bytes, "request");
     }
+    let fields = response.headers_mut();
+    // A browser must not take what mail or a client wrote into JSON for a page.
+    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, value);
+        fields.insert(REQUEST_ID, value);
     }
     response
 }

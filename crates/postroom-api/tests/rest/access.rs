@@ -176,6 +176,9 @@ async fn classes_are_shown_in_their_own_form() {
 async fn every_answer_names_its_request() {
     let server = Server::start().await;
     let ids = [server.get(PROFILES).await, server.get("email/Nothing").await];
+    for answer in &ids {
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    }
     assert_eq!(ids[0].header("x-request-id").len(), 36);
     assert_ne!(ids[0].header("x-request-id"), ids[1].header("x-request-id"));
     let with = |id: &str| answer(server.request("GET", PROFILES).header("x-request-id", id));
