@@ -17,6 +17,7 @@ use postroom_engine::text::WholeTexts;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Rights;
+use postroom_store::Bearer;
 use postroom_store::Store;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -172,6 +173,8 @@ pub(crate) struct Asked {
     pub domain: Domain,
     /// What the token may do.
     pub rights: Arc<Rights>,
+    /// Who asks.
+    pub bearer: Bearer,
     /// The class that the path names.
     pub class: Arc<Class>,
     /// The path with its parameters.

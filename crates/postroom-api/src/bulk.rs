@@ -178,7 +178,7 @@ impl BulkRequest {
         let query = self.asked.uri.query().unwrap_or_default();
         hasher.update(format!("{verb} {query}\n").as_bytes());
         hasher.update(digest.as_bytes());
-        once::of(&self.asked.headers, hasher.finalize(), &[], blake3::hash(b""))
+        once::of(&self.asked, hasher.finalize(), &[], blake3::hash(b""))
     }
 
     async fn run(self, work: BulkWork, once: Option<Once>) -> Result<Response, Problem> {

@@ -152,7 +152,7 @@ fn key(asked: &Asked, digest: blake3::Hash) -> Result<Option<Once>, Problem> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"CLAIM\n");
     hasher.update(digest.as_bytes());
-    once::of(&asked.headers, hasher.finalize(), &[], blake3::hash(b""))
+    once::of(asked, hasher.finalize(), &[], blake3::hash(b""))
 }
 
 /// The answer with the entities that were claimed under a key before and are still claimed, in the

@@ -72,13 +72,15 @@ pub(crate) async fn create(asked: Asked, body: Body) -> Result<Response, Problem
     if is_form && json.is_array() {
         return Err(Invalid::new(JSON_PART, "takes one entity; a list cannot have files").into());
     }
-    let once = once::of(&asked.headers, digest, &files, contents.finalize())?;
-    let once = once.map(|once| asked.app.store.once_of(&asked.class, once));
+    let once = once::of(&asked, digest, &files, contents.finalize())?;
     let (is_list, brings_ids) = (json.is_array(), brings_ids(&json));
     let created = match &once {
         Some(once) => once::before(&asked, once).await?,
         None => None,
     };
+    if let Some(created) = &created {
+        MadeSecrets::refuse_repeat(&asked.class, &json, created)?;
+    }
     let mut made = MadeSecrets::default();
     let created = match created {
         Some(created) => created,

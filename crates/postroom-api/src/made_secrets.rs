@@ -1,5 +1,6 @@
 //! The secrets that Postroom makes for new webhooks and tokens.
 
+use crate::problem::Problem;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::EntityId;
@@ -44,6 +45,36 @@ impl MadeSecrets {
             }
         }
         Self(made)
+    }
+
+    /// Refuses to repeat the answer to a creation, if only the first one has a secret that Postroom
+    /// has made. Without it the client could not use what it has.
+    ///
+    /// # Errors
+    ///
+    /// 409 with what to do.
+    pub(crate) fn refuse_repeat(
+        class: &Class,
+        sent: &Value,
+        created: &[Entity],
+    ) -> Result<(), Problem> {
+        let (property, remedy) = match class.classname.as_str() {
+            WEBHOOKS => (names::SECRET, "set another `secret`, or delete it"),
+            TOKENS => (names::TOKEN, "give it another value (ROTATE), or delete it"),
+            _ => return Ok(()),
+        };
+        let one = std::slice::from_ref(sent);
+        let sent = sent.as_array().map_or(one, Vec::as_slice);
+        let made = sent.iter().zip(created).find(|(sent, _)| sent[property].is_null());
+        let Some((_, entity)) = made else {
+            return Ok(());
+        };
+        let detail = format!(
+            "the first request of this Idempotency-Key made {}, and only its answer had the value \
+             of `{property}`: {remedy} and create another under another key",
+            entity.id
+        );
+        Err(Problem::conflict("secret-told", detail))
     }
 
     /// A new entity as the answer to its creation shows it.

@@ -2,7 +2,6 @@
 
 use crate::app::Asked;
 use crate::problem::Problem;
-use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use postroom_model::Class;
 use postroom_model::Entity;
@@ -19,19 +18,19 @@ const FIELD: &str = "idempotency-key";
 /// How long a key may be.
 const KEY_BYTES_MAX: usize = 255;
 
-/// The key of a request, with a hash of the request: its JSON (`digest`), its files and their
-/// contents. `None`: it has no key.
+/// The key of a request, which is one of its token, with a hash of the request: its JSON
+/// (`digest`), its files and their contents. `None`: it has no key.
 ///
 /// # Errors
 ///
 /// 400 when it is empty, too long, or not printable ASCII.
 pub(crate) fn of(
-    headers: &HeaderMap,
+    asked: &Asked,
     digest: blake3::Hash,
     files: &[NewFile],
     contents: blake3::Hash,
 ) -> Result<Option<Once>, Problem> {
-    let Some(field) = headers.get(FIELD) else {
+    let Some(field) = asked.headers.get(FIELD) else {
         return Ok(None);
     };
     let key = field.to_str().ok().map(str::trim);
@@ -47,7 +46,8 @@ pub(crate) fn of(
         hasher.update(said.join("\0").as_bytes());
         hasher.update(&file.size_bytes().to_le_bytes());
     }
-    Ok(Some(Once { key: key.to_owned(), request: *hasher.finalize().as_bytes() }))
+    let once = Once { key: key.to_owned(), request: *hasher.finalize().as_bytes() };
+    Ok(Some(asked.app.store.once_of(&asked.bearer, &asked.class, once)))
 }
 
 /// The key of a PUT of a message. `None`: it is another class. Postroom does not change entities of
@@ -114,10 +114,8 @@ pub(crate) async fn before(asked: &Asked, once: &Once) -> Result<Option<Vec<Enti
     for id in ids {
         let found = store.entity_get(&asked.domain, &asked.class, id).await?;
         entities.push(found.ok_or_else(|| {
-            let detail = format!(
-                "the first request created {id}, which was deleted since; use \
-                                  another key to create it again"
-            );
+            let detail = "what the first request created was deleted since, or this token may no \
+                          longer read it; use another key to create it again";
             Problem::new(StatusCode::GONE, "gone", detail)
         })?);
     }

@@ -188,7 +188,8 @@ async fn answer(
     }
     let place = place::find(path, &app.store.classes())?;
     let (verb, methods) = (Verb::of(&head.method, &place)?, verb::methods(&place));
-    let Bearer { domain, name, rights, .. } = allowed(caller, verb, &place)?;
+    let bearer = allowed(caller, verb, &place)?;
+    let Bearer { domain, name, rights, .. } = bearer.clone();
     let store = app.store.of_client(&name).within(&rights);
     reached(&store, &domain, &place, verb).await?;
     let (class, uri, mut headers) = (place.class, head.uri, head.headers);
@@ -204,7 +205,7 @@ async fn answer(
         claim_token::none(&headers)?;
     }
     let claimed_by = ClaimedBy { name: &name, scans: &scans, listed: by.clone() };
-    let asked = Asked { app, domain, rights, class, uri, headers };
+    let asked = Asked { app, domain, rights, bearer, class, uri, headers };
     let target = place.target;
     let body = taken(&asked, &target, verb, body).await?;
     #[rustfmt::skip]

@@ -124,6 +124,16 @@ pub struct Bearer {
 }
 
 impl Bearer {
+    /// Whose keys of `Idempotency-Key` these are: those of a token, or of a user in all sessions.
+    #[must_use]
+    pub fn keys_of(&self) -> String {
+        match (self.token, self.user) {
+            (Some(token), _) => token.to_string(),
+            (None, Some(user)) => user.to_string(),
+            (None, None) => self.name.clone(),
+        }
+    }
+
     /// Whether it administers the domains: with the role `admin` in the domain `master`, or as the
     /// administrator of `default`, whose token is given to the program.
     #[must_use]

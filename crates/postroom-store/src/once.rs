@@ -12,13 +12,14 @@
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::modifier::Bearer;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::Property;
 use postroom_model::builtin::MESSAGES;
-use postroom_model::builtin::USERS;
 use serde_json::Value as Json;
 
 /// How long a key is kept: more than the 24 hours that are promised.
@@ -39,6 +40,8 @@ const PUT: &str = "\nPUT ";
 const PUT_SENDING: &str = "\nPUT sending ";
 /// The same for the id that a client gave a message.
 const OWN_ID: &str = "\nID ";
+/// The same for the keys of a client. Its token follows, and behind a line end its key.
+const OF_CLIENT: &str = "\nBY ";
 
 impl Once {
     /// The key of a PUT of an entity.
@@ -76,6 +79,22 @@ impl Store {
         class: &Class,
         key: &str,
     ) -> Result<Option<Before>, Error> {
+        if let Some(before) = self.once_at(domain, class, key).await? {
+            return Ok(Some(before));
+        }
+        // Earlier versions kept the keys of clients without their tokens.
+        match key.strip_prefix(OF_CLIENT).and_then(|of_client| of_client.split_once('\n')) {
+            Some((_, former)) => self.once_at(domain, class, former).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn once_at(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        key: &str,
+    ) -> Result<Option<Before>, Error> {
         const DAMAGED: Error = Error::Damaged { what: "a key of a client" };
         let sql = "SELECT \"request\", \"entities\" FROM \"once\"
             WHERE \"domain\" = $1 AND \"class\" = $2 AND \"key\" = $3";
@@ -90,16 +109,18 @@ impl Store {
         Ok(Some(Before { request, entities: entities.ok_or(DAMAGED)? }))
     }
 
-    /// A key of a client that creates entities of a class. The hash of a request with a password of
-    /// a user is hashed once more with a key of the database. Otherwise whoever has a copy of the
-    /// data could try passwords at the speed of a fast hash.
+    /// A key of a client for entities of a class, as it is kept. Each token has keys of its own.
+    /// The hash of a request that may have a password or another secret is hashed once more with a
+    /// key of the database. Otherwise whoever has a copy of the data could try secrets at the speed
+    /// of a fast hash.
     #[must_use]
-    pub fn once_of(&self, class: &Class, once: Once) -> Once {
-        if class.classname != USERS {
-            return once;
+    pub fn once_of(&self, bearer: &Bearer, class: &Class, once: Once) -> Once {
+        let Once { key, mut request } = once;
+        if class.columns().any(Property::write_only) {
+            let hex = blake3::Hash::from_bytes(request).to_hex();
+            request = self.inner.keys.token_hash(&hex);
         }
-        let hex = blake3::Hash::from_bytes(once.request).to_hex();
-        Once { request: self.inner.keys.token_hash(&hex), ..once }
+        Once { key: format!("{OF_CLIENT}{}\n{key}", bearer.keys_of()), request }
     }
 
     /// Deletes the keys that have expired.
@@ -193,7 +214,14 @@ mod tests {
     use crate::entity_place::EntityPlace;
     use crate::fixture::Time;
     use crate::fixture::store_in;
+    use postroom_model::Rights;
+    use postroom_model::TokenRole;
+    use postroom_model::builtin::ACCOUNTS;
+    use postroom_model::builtin::FOLDERS;
+    use postroom_model::builtin::OAUTH_APPS;
     use postroom_model::builtin::PROFILES;
+    use postroom_model::builtin::USERS;
+    use postroom_model::builtin::WEBHOOKS;
     use postroom_testkit::on_both;
     use serde_json::json;
     use std::sync::Arc;
@@ -253,10 +281,44 @@ mod tests {
     #[on_both]
     async fn the_hash_of_a_password_is_not_kept_as_anybody_could_make_it() {
         let (_directory, store) = crate::fixture::store().await;
-        let once = || Once { key: "k".to_owned(), request: [7; 32] };
-        let of = |class: &'static str| store.once_of(&store.builtin(class).unwrap(), once());
-        assert_eq!(of(PROFILES), once());
-        assert_ne!(of(USERS).request, once().request);
-        assert_eq!(of(USERS), of(USERS));
+        let of = |class: &'static str| {
+            let once = Once { key: "k".to_owned(), request: [7; 32] };
+            store.once_of(&bearer("a"), &store.builtin(class).unwrap(), once).request
+        };
+        assert_eq!(of(FOLDERS), [7; 32]);
+        for class in [USERS, ACCOUNTS, OAUTH_APPS, WEBHOOKS] {
+            assert_ne!(of(class), [7; 32], "{class}");
+            assert_eq!(of(class), of(class), "{class}");
+        }
+    }
+
+    /// Who has a token of this name, which is no entity.
+    fn bearer(name: &str) -> Bearer {
+        Bearer {
+            domain: Domain::default_domain(),
+            name: name.to_owned(),
+            token: None,
+            user: None,
+            rights: Arc::new(Rights::Role(TokenRole::Admin)),
+            is_suspended: false,
+        }
+    }
+
+    #[on_both]
+    async fn a_key_that_an_earlier_version_kept_is_known_to_every_token() {
+        let (_directory, store) = crate::fixture::store().await;
+        let (domain, class) = (Domain::default_domain(), store.builtin(PROFILES).unwrap());
+        let former = Once { key: "k".to_owned(), request: [7; 32] };
+        let of = |name: &str| store.once_of(&bearer(name), &class, former.clone());
+        let keep = async |once: &Once| {
+            store.write(vec![keep_ids(&store, &domain, &class, once, &[])]).await.unwrap();
+        };
+        let knows = async |name: &str| {
+            store.once_find(&domain, &class, &of(name).key).await.unwrap().is_some()
+        };
+        keep(&of("a")).await;
+        assert_eq!([knows("a").await, knows("b").await], [true, false]);
+        keep(&former).await;
+        assert!(knows("b").await);
     }
 }

@@ -7,6 +7,8 @@ use crate::server::TOKEN;
 use crate::server::answer;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
+use postroom_model::builtin::TOKENS;
+use postroom_model::builtin::WEBHOOKS;
 use postroom_testkit::on_both;
 use reqwest::multipart::Form;
 use reqwest::multipart::Part;
@@ -77,4 +79,51 @@ async fn many_at_once_create_one() {
     let ids: Vec<_> = answers.iter().map(|answer| answer.expect(201)["id"].clone()).collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     assert_eq!(server.get(PROFILES).await.expect(200).as_array().unwrap().len(), 1);
+}
+
+#[on_both]
+async fn a_repeated_request_says_that_only_the_first_answer_had_the_secret() {
+    let server = Server::start().await;
+    let rights = json!([{"classes": ["email/Profiles"], "actions": ["read"]}]);
+    let token = json!({"name": "t", "rights": rights});
+    let webhook = json!({"url": "https://h.test/", "classes": ["email/Profiles"]});
+    let mut known = webhook.clone();
+    known["secret"] = json!("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz");
+    for (class, body, again) in
+        [(TOKENS, token, 409), (WEBHOOKS, webhook, 409), (WEBHOOKS, known, 201)]
+    {
+        let post = async || {
+            let request = server.request("POST", class).header("Idempotency-Key", body.to_string());
+            answer(request.json(&body)).await
+        };
+        let first = post().await.expect(201);
+        let repeated = post().await.expect(again);
+        let id = first["id"].as_str().unwrap();
+        let names_it = again == 201 || repeated["detail"].as_str().unwrap().contains(id);
+        assert!(names_it, "{repeated}");
+    }
+}
+
+#[on_both]
+async fn each_token_has_keys_of_its_own() {
+    let server = Server::start().await;
+    let rights = json!([{
+        "classes": ["email/Profiles"], "actions": ["read", "create"],
+        "filter": ["==", ["property", "name"], "mine"],
+    }]);
+    let made = server.send("POST", TOKENS, &json!({"name": "t", "rights": rights})).await;
+    let bounded = made.expect(201)["token"].as_str().unwrap().to_owned();
+    let (one, mine) = (json!({"name": "one"}), json!({"name": "mine"}));
+    let first = post(&server, (TOKEN, "k"), &one).await.expect(201);
+    // The same key is another one, and tells nothing of what others made.
+    let created = post(&server, (&bounded, "k"), &mine).await.expect(201);
+    assert_ne!(created["id"], first["id"]);
+    assert_eq!(post(&server, (&bounded, "k"), &mine).await.expect(201), created);
+    assert_eq!(post(&server, (TOKEN, "k"), &one).await.expect(201), first);
+    // What its rights no longer reach is not called deleted.
+    let path = format!("{PROFILES}/{}", created["id"].as_str().unwrap());
+    server.send("PATCH", &path, &json!({"name": "other"})).await.expect(200);
+    let gone = post(&server, (&bounded, "k"), &mine).await.expect(410);
+    let detail = gone["detail"].as_str().unwrap();
+    assert!(detail.contains("may no longer read it") && !detail.contains("01"), "{detail}");
 }
