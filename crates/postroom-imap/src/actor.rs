@@ -119,6 +119,7 @@ async fn fetch<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    wire.end_half_line().await?;
     let deadlines = &wire.options().deadlines;
     let stalls = command.wants_bodies && deadlines.stall < deadlines.silence;
     let silence = if stalls { deadlines.stall } else { deadlines.silence };

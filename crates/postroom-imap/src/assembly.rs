@@ -86,6 +86,11 @@ impl Assembly {
         self.framer.wanted(buffer)
     }
 
+    /// Whether a response has begun whose first line has no end yet.
+    pub(crate) fn is_in_first_line(&self, buffer: &BytesMut) -> bool {
+        self.segments.is_empty() && self.framer.is_in_first_line(buffer)
+    }
+
     /// Takes the list of a finished response back, to reuse its memory.
     pub(crate) fn recycle(&mut self, mut segments: Vec<Segment>) {
         segments.clear();

@@ -6,6 +6,7 @@ use crate::command::Command;
 use crate::command::FlagChange;
 use crate::connection::ImapConnection;
 use crate::error::Error;
+use crate::error::Refusal;
 use crate::mailbox::MailboxName;
 use crate::response::Fetched;
 use crate::set::UidSet;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 
 impl ImapConnection {
     /// Changes the flags of messages. Gives the messages whose flags the server reported meanwhile.
+    /// If the server does not know the silent form, it is asked in the other one.
     ///
     /// # Errors
     ///
@@ -22,7 +24,13 @@ impl ImapConnection {
         set: &UidSet,
         change: &FlagChange,
     ) -> Result<Vec<Fetched>, Error> {
-        Ok(self.ask(Command::uid_store(set, change)?).await?.fetched)
+        match self.ask(Command::uid_store(set, change)?).await {
+            Err(Error::Refused { refusal: Refusal::Bad, .. }) if change.is_silent => {
+                let plain = change.told();
+                Ok(self.ask(Command::uid_store(set, &plain)?).await?.fetched)
+            }
+            result => Ok(result?.fetched),
+        }
     }
 
     /// Removes every message of the mailbox that is `\Deleted`, whoever marked it. Use it only for

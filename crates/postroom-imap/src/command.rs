@@ -31,7 +31,7 @@ pub enum Mode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlagChange {
     sign: char,
-    is_silent: bool,
+    pub(crate) is_silent: bool,
     flags: Vec<String>,
 }
 
@@ -46,6 +46,11 @@ impl FlagChange {
     #[must_use]
     pub fn add_silent(flag: &str) -> Self {
         Self { sign: '+', is_silent: true, flags: vec![flag.to_owned()] }
+    }
+
+    /// The same change; the server tells the new flags.
+    pub(crate) fn told(&self) -> Self {
+        Self { is_silent: false, ..self.clone() }
     }
 
     /// Removes a flag; the server is asked not to tell the new flags.

@@ -83,6 +83,12 @@ impl Framer {
         }
     }
 
+    /// Whether a response has begun whose first line has no end yet.
+    pub(crate) fn is_in_first_line(&self, buffer: &BytesMut) -> bool {
+        let is_first = self.inside.is_none() && self.text_bytes.is_none();
+        is_first && self.separator.is_none() && !buffer.is_empty()
+    }
+
     /// Says what is to become of the literal that was just announced.
     pub(crate) fn deliver(&mut self, delivery: LiteralUse) {
         self.inside = Some(delivery);

@@ -58,6 +58,8 @@ mod response_timer;
 
 mod wire;
 
+mod half_line;
+
 mod fetch;
 
 mod actor;

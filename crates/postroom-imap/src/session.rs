@@ -188,6 +188,12 @@ impl Session {
         self.assembly.wanted(buffer)
     }
 
+    /// Whether a response has begun whose first line has no end yet.
+    #[must_use]
+    pub fn is_in_first_line(&self, buffer: &BytesMut) -> bool {
+        self.assembly.is_in_first_line(buffer)
+    }
+
     /// Gives back memory that an idle session does not need.
     pub fn shrink(&mut self) {
         self.assembly.shrink();

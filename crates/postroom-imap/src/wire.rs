@@ -57,9 +57,9 @@ fn first_words(bytes: &[u8]) -> String {
 /// A session and its socket.
 pub(crate) struct ImapWire<S> {
     stream: S,
-    session: Session,
+    pub(crate) session: Session,
     options: Arc<ImapOptions>,
-    buffer: BytesMut,
+    pub(crate) buffer: BytesMut,
     read_bytes: usize,
     received: u64,
     /// How many messages the selected mailbox has, as the server said last.
@@ -339,6 +339,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
     ///
     /// [`Error::Refused`], which leaves the connection good for more, or what ended it.
     pub(crate) async fn command(&mut self, command: Command) -> Result<CommandResponses, Error> {
+        self.end_half_line().await?;
         let (name, deadlines) = (command.name, &self.options.deadlines);
         let mut timer = match name {
             "LOGOUT" => ResponseTimer::whole(deadlines.logout, deadlines.logout),
