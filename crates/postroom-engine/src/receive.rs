@@ -21,11 +21,17 @@ pub(crate) mod witness;
 
 mod header;
 
+pub(crate) mod unloaded;
+
 pub(crate) mod identity;
 
 pub(crate) mod turn;
 
 pub(crate) mod decompose;
+
+mod halving;
+
+pub(crate) mod action_state;
 
 pub(crate) mod actions;
 
@@ -217,8 +223,9 @@ pub(crate) async fn receive<S: Source>(
     // Both run to their end, so that messages that were fetched before the connection broke are
     // committed.
     let (mut fetched, committed) = tokio::join!(fetched, committing.all(receiver));
-    let Committing { count, repeats, other, .. } = committing;
+    let Committing { count, stored, repeats, other, .. } = committing;
     known.recorded += count;
+    known.has_new_mail |= stored > 0;
     known.withheld += fetched.withheld;
     known.actions.doubt(std::mem::take(&mut fetched.doubted));
     // Whatever happens now, these messages must not be deleted at the server.
@@ -255,7 +262,11 @@ pub(crate) async fn receive<S: Source>(
     fetched.result?;
     let at = OpenListing { folder, epoch: news.epoch, listing: &news.listing };
     let (actions, unsteady) = (&mut known.actions, &mut known.unsteady);
-    let carried_out = actions::carry_out(shared, source, at, actions, unsteady).await;
+    let carried_out = if known.opening.trouble().is_some() {
+        Ok(None)
+    } else {
+        actions::carry_out(shared, source, at, actions, unsteady).await
+    };
     if let Ok(Some(over)) = carried_out {
         known.end(news.epoch, over);
         return Ok(Left::More);

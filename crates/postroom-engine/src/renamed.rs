@@ -364,7 +364,8 @@ async fn has_same_uids<S: Source>(
     }
     let recorded = shared.store.ledger(epoch).await?.recorded;
     let some = identity::sample(&shared.clock, &recorded, WITNESSES.0, WITNESSES.1);
-    let check = IdentityCheck { shared, source, epoch, unsteady: &mut Unsteady::default() };
+    let unsteady = &mut Unsteady::default();
+    let check = IdentityCheck { shared, source, epoch, unsteady, unloaded: &[] };
     let look = check.look(&some, Care::Much).await?;
     Ok(look.over.is_none() && !look.same.is_empty())
 }

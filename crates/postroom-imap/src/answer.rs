@@ -32,8 +32,8 @@ pub(crate) struct CommandResponses {
     pub unusable: u64,
     /// Whether there was a SEARCH result, even an empty one.
     pub has_found: bool,
-    /// Whether a SEARCH result in the newer form had far more UIDs than the mailbox has messages. It
-    /// is not kept.
+    /// Whether a SEARCH result in the newer form had far more UIDs than the mailbox has messages.
+    /// It is not kept.
     pub is_overlong: bool,
     /// The messages in FETCH responses.
     pub fetched: Vec<Fetched>,

@@ -265,9 +265,13 @@ mod erasure;
 
 mod retention;
 
-mod origin;
-
 mod source_key;
+
+mod witness;
+
+mod unloaded;
+
+mod origin;
 
 mod receipt;
 
@@ -467,7 +471,6 @@ pub use receipt::Ledger;
 pub use receipt::Oversized;
 pub use receipt::Pending;
 pub use receipt::ServerAction;
-pub use receipt::Witness;
 pub use receive::ReceiveBatch;
 pub use receive::ReceiveOutcome;
 pub use receive::ReceivedMessage;
@@ -498,6 +501,8 @@ pub use surveyed::Survey;
 pub use surveyed::SurveyedFolder;
 pub use token_rotate::RotatedToken;
 pub use token_step::TokenStep;
+pub use unloaded::Unloaded;
+pub use unloaded::UnloadedMessage;
 pub use unsendable::Unsendable;
 pub use verdict::Verdict;
 pub use verify::Verified;
@@ -506,6 +511,7 @@ pub use waiting::Wait;
 pub use waiting::Why;
 pub use webhook::WebhookProgress;
 pub use webhook::WebhookRow;
+pub use witness::Witness;
 pub use work::Work;
 pub use work_claim::ClaimState;
 pub use work_claim::WantedClaim;

@@ -15,6 +15,8 @@ use crate::failed::Failed;
 use crate::integrity::folder_must_be;
 use crate::record::ATTEMPTS;
 use crate::store::Store;
+use crate::unloaded;
+use crate::unloaded::Unloaded;
 use postroom_model::AccountId;
 use postroom_model::FolderId;
 use postroom_model::MailboxId;
@@ -64,6 +66,9 @@ pub struct Beginning<'a> {
     pub mailbox_id: Option<&'a MailboxId>,
     /// UIDs up to this one are not loaded.
     pub baseline: u64,
+    /// What is noted of the messages that are not loaded. Those above the baseline are not loaded
+    /// either.
+    pub unloaded: Option<&'a Unloaded>,
 }
 
 /// The condition that no later epoch of the mailbox has begun. A message that is recorded in an
@@ -172,6 +177,33 @@ impl Store {
         Ok(rows.iter().filter_map(|row| row.id(0)).map(FolderId::of).collect())
     }
 
+    /// The messages of a folder that are not loaded. `None`: none is noted.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn unloaded(&self, folder: FolderId) -> Result<Option<Unloaded>, Error> {
+        let sql = "SELECT \"unloaded\" FROM \"origin\" WHERE \"folder\" = $1";
+        let rows = self.read(Statement::new(sql).bind(folder)).await?;
+        Ok(rows.first().and_then(|row| Unloaded::of_bytes(row.bytes(0)?)))
+    }
+
+    /// Notes the messages up to the baseline of an epoch that began before they were noted.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn unloaded_note(
+        &self,
+        epoch: MailboxEpoch,
+        unloaded: &Unloaded,
+    ) -> Result<(), Error> {
+        let sql = "UPDATE \"origin\" SET \"unloaded\" = $3 WHERE \"folder\" = $1
+            AND \"epoch\" = $2";
+        let noted = Statement::new(sql).bind(epoch.folder).bind(epoch.number);
+        self.write(vec![noted.bind(unloaded.to_bytes())]).await.map(drop)
+    }
+
     /// Begins an epoch of the mailbox of a folder. The pending receipts of former epochs are
     /// deleted, and their open actions are cancelled.
     ///
@@ -194,12 +226,16 @@ impl Store {
         let void = "UPDATE \"receipt\" SET \"wish\" = -\"wish\"
             WHERE \"folder\" = $1 AND \"wish\" > 0";
         let noted = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\", \"epoch\",
-              \"uid_validity\", \"mailbox_id\") VALUES ($1, $2, 0, $3, $4, $5)
+              \"uid_validity\", \"mailbox_id\", \"unloaded\", \"unloaded_keys\")
+            VALUES ($1, $2, 0, $3, $4, $5, $6, $7)
             ON CONFLICT (\"folder\") DO UPDATE SET \"login\" = excluded.\"login\",
               \"epoch\" = excluded.\"epoch\",
               \"uid_validity\" = excluded.\"uid_validity\",
-              \"mailbox_id\" = excluded.\"mailbox_id\"";
-        let Beginning { login, uid_validity, mailbox_id, baseline } = begun;
+              \"mailbox_id\" = excluded.\"mailbox_id\",
+              \"unloaded\" = excluded.\"unloaded\",
+              \"unloaded_keys\" = excluded.\"unloaded_keys\"";
+        let Beginning { login, uid_validity, mailbox_id, baseline, unloaded } = begun;
+        let [unloaded, unloaded_keys] = unloaded::columns(unloaded, baseline);
         let mailbox_id = mailbox_id.map(MailboxId::as_str);
         let batch = vec![
             Statement::new(forgotten).bind(folder),
@@ -209,7 +245,9 @@ impl Store {
                 .bind(login)
                 .bind(number)
                 .bind(uid_validity)
-                .bind(mailbox_id),
+                .bind(mailbox_id)
+                .bind(unloaded)
+                .bind(unloaded_keys),
         ];
         let shown = json!({"uidValidity": uid_validity, "uidBaseline": baseline, "uidNext": null});
         self.epoch_write(folder, shown.as_object().cloned().unwrap_or_default(), batch).await?;

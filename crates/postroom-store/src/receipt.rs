@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::origin::MailboxEpoch;
 use crate::source_key::SourceKey;
 use crate::store::Store;
+use crate::unloaded;
 use postroom_model::MessageEntityId;
 use std::ops::RangeInclusive;
 
@@ -50,17 +51,6 @@ impl ServerAction {
         let all = [Self::Seen, Self::Delete, Self::AwaitAcknowledged, Self::DeleteAcknowledged];
         all.into_iter().find(|action| action.number() == number)
     }
-}
-
-/// Cheap facts about a message, to recognise it. `None`: the server did not give the fact.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Witness {
-    /// RFC822.SIZE.
-    pub size_bytes: Option<u64>,
-    /// INTERNALDATE in milliseconds since 1970.
-    pub internal_date_ms: Option<i64>,
-    /// A hash of the fields Message-ID, Date, From and Subject.
-    pub message_id: Option<i64>,
 }
 
 /// A receipt without a message.
@@ -114,6 +104,8 @@ pub struct Ledger {
     pub oversized: Vec<Oversized>,
     /// Messages up to this one are not loaded.
     pub baseline: SourceKey,
+    /// Messages above the baseline that are not loaded either, ascending.
+    pub unloaded: Vec<SourceKey>,
     /// Whether there are receipts of former epochs, whose messages may be recognised.
     pub has_former: bool,
     /// Whether a message was pending since the folder was last proven complete without one.
@@ -121,6 +113,12 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Whether a message is to be loaded.
+    #[must_use]
+    pub fn is_loaded(&self, key: SourceKey) -> bool {
+        key > self.baseline && self.unloaded.binary_search(&key).is_err()
+    }
+
     /// Whether a message has a receipt.
     #[must_use]
     pub fn has(&self, key: SourceKey) -> bool {
@@ -179,13 +177,15 @@ impl Store {
         let sql = "SELECT \"uidBaseline\",
               EXISTS (SELECT 1 FROM \"receipt\" WHERE \"folder\" = $1 AND \"epoch\" <> $2),
               EXISTS (SELECT 1 FROM \"origin\" WHERE \"folder\" = $1
-                AND \"proof_before_pending\" IS NOT NULL)
+                AND \"proof_before_pending\" IS NOT NULL),
+              (SELECT \"unloaded_keys\" FROM \"origin\" WHERE \"folder\" = $1)
             FROM \"email/Folders\" WHERE \"id\" = $1";
         let statement = Statement::new(sql).bind(epoch.folder).bind(epoch.number);
         if let Some(row) = self.read(statement).await?.first() {
             ledger.baseline = row.whole(0).and_then(SourceKey::of_stored).unwrap_or_default();
             ledger.has_former = row.whole(1) == Some(1);
             ledger.was_pending = row.whole(2) == Some(1);
+            ledger.unloaded = row.bytes(3).map(unloaded::keys_of_bytes).unwrap_or_default();
         }
         Ok(ledger)
     }

@@ -6,9 +6,9 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::origin::MailboxEpoch;
-use crate::receipt::Witness;
 use crate::source_key::SourceKey;
 use crate::store::Store;
+use crate::witness::Witness;
 
 /// How many keys one query names, each with a placeholder of its own.
 const KEYS_MAX: usize = 500;

@@ -40,6 +40,7 @@ mod places;
 mod purges;
 mod queue;
 mod sessions;
+mod unloaded;
 mod work_claims;
 
 /// The version of the schema that this program knows.
@@ -129,6 +130,7 @@ const STEPS: &[&[&str]] = &[
     device_consents::STEP,
     sessions::STEP,
     domain_limits::STEP,
+    unloaded::STEP,
 ];
 
 const OWN: &[&str] = &[

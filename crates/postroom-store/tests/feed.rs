@@ -254,6 +254,7 @@ impl History {
                     uid_validity: number,
                     mailbox_id: None,
                     baseline: number / 2,
+                    unloaded: None,
                 };
                 engine.epoch_begin(FolderId::of(folder.id), begun).await.unwrap();
             }
@@ -536,7 +537,13 @@ async fn what_many_change_at_once_is_undone_in_its_order() {
         let text = |who: &str| Some(format!("{who}{round}"));
         let report = |who: &str| FolderReport { status_text: text(who), ..FolderReport::default() };
         let (a, b) = (report("a"), report("b"));
-        let begun = Beginning { login: "l", uid_validity: round, mailbox_id: None, baseline: 0 };
+        let begun = Beginning {
+            login: "l",
+            uid_validity: round,
+            mailbox_id: None,
+            baseline: 0,
+            unloaded: None,
+        };
         let values = object(json!({"name": format!("n{round}")}));
         let name = format!("f{round}");
         let renamed = renamed(&name);

@@ -569,8 +569,13 @@ async fn a_uid_is_recorded_once_and_a_ledger_ends_with_its_folder() {
                 if at == 0 {
                     return track.store.origin_note(folder, "login").await.map(|()| false);
                 }
-                let begun =
-                    Beginning { login: "login", uid_validity: 1, mailbox_id: None, baseline: 0 };
+                let begun = Beginning {
+                    login: "login",
+                    uid_validity: 1,
+                    mailbox_id: None,
+                    baseline: 0,
+                    unloaded: None,
+                };
                 track.store.epoch_begin(folder, begun).await.map(|_| false)
             }
         }));

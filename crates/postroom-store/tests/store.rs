@@ -531,8 +531,13 @@ async fn actions_stay_until_they_are_done() {
 async fn a_new_epoch_of_a_mailbox_voids_what_was_to_be_done_in_the_former() {
     let fixture = fixture().await;
     let (account, folder) = fixture.account().await;
-    let begin =
-        |uid_validity| Beginning { login: "a@x.test", uid_validity, mailbox_id: None, baseline: 0 };
+    let begin = |uid_validity| Beginning {
+        login: "a@x.test",
+        uid_validity,
+        mailbox_id: None,
+        baseline: 0,
+        unloaded: None,
+    };
     let store = &fixture.store;
     assert_eq!(store.origin(folder).await.unwrap().epoch, None);
     let first = store.epoch_begin(folder, begin(1_764_000_000_000)).await.unwrap();
@@ -565,7 +570,13 @@ async fn while_a_message_is_pending_later_proofs_do_not_say_that_all_messages_we
     let fixture = fixture().await;
     let (account, folder) = fixture.account().await;
     let (store, domain) = (&fixture.store, &fixture.domain);
-    let begun = Beginning { login: "a@x.test", uid_validity: 7, mailbox_id: None, baseline: 0 };
+    let begun = Beginning {
+        login: "a@x.test",
+        uid_validity: 7,
+        mailbox_id: None,
+        baseline: 0,
+        unloaded: None,
+    };
     let first = store.epoch_begin(folder, begun).await.unwrap();
     let prove = async |ms: i64| {
         let now = Some(Timestamp::from_ms(ms));
@@ -609,7 +620,13 @@ async fn in_a_new_epoch_only_messages_that_had_an_action_have_it_again() {
         let message = fixture.received(uid, bytes);
         ReceivedMessage { action, ..message }
     };
-    let begun = Beginning { login: "a@x.test", uid_validity: 7, mailbox_id: None, baseline: 0 };
+    let begun = Beginning {
+        login: "a@x.test",
+        uid_validity: 7,
+        mailbox_id: None,
+        baseline: 0,
+        unloaded: None,
+    };
     let first = store.epoch_begin(folder, begun).await.unwrap();
     let messages = vec![
         received(1, b"before", None),
@@ -1076,7 +1093,13 @@ async fn a_damaged_row_keeps_no_other_from_its_turn() {
     }
     assert_eq!(store.delivery_claim(account, at, 1).await.unwrap(), []);
     // Received messages that are parsed again.
-    let begun = Beginning { login: "a@x.test", uid_validity: 7, mailbox_id: None, baseline: 0 };
+    let begun = Beginning {
+        login: "a@x.test",
+        uid_validity: 7,
+        mailbox_id: None,
+        baseline: 0,
+        unloaded: None,
+    };
     let epoch = store.epoch_begin(folder, begun).await.unwrap();
     let messages = vec![fixture.received(1, b"one"), fixture.received(2, b"two")];
     fixture.receive(folder, epoch.number, messages).await;

@@ -366,8 +366,13 @@ impl Server {
         sizes: [u64; N],
     ) -> [String; N] {
         let (account, folder) = (account.parse().unwrap(), folder.parse().unwrap());
-        let begun =
-            Beginning { login: "anna@b.test", uid_validity: 1, mailbox_id: None, baseline: 0 };
+        let begun = Beginning {
+            login: "anna@b.test",
+            uid_validity: 1,
+            mailbox_id: None,
+            baseline: 0,
+            unloaded: None,
+        };
         let epoch = self.store.epoch_begin(folder, begun).await.unwrap();
         let miss = |(uid, size): (u64, u64)| MissedMessage {
             is_too_big: true,

@@ -7,10 +7,13 @@
 //! are dropped. A refusal delays only the actions, not the mail.
 
 use crate::account::Folder;
-use crate::backoff;
 use crate::counted::counted;
 use crate::error::Error;
 use crate::journal;
+use crate::receive::action_state::ServerActions;
+use crate::receive::action_state::demanded;
+use crate::receive::halving::Halving;
+use crate::receive::halving::RefusedMessages;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
 use crate::receive::identity::Over;
@@ -20,15 +23,11 @@ use crate::source::contract::Deletion;
 use crate::source::contract::Source;
 use crate::source::listing::MailboxListing;
 use crate::source_error::SourceFailure;
-use postroom_model::DeleteAfter;
 use postroom_model::options;
-use postroom_store::Clock;
 use postroom_store::MailboxEpoch;
 use postroom_store::ServerAction;
 use postroom_store::SourceKey;
-use postroom_store::Store;
 use std::collections::BTreeSet;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// The actions that are carried out.
@@ -36,126 +35,9 @@ const OPEN: [ServerAction; 3] =
     [ServerAction::Seen, ServerAction::Delete, ServerAction::DeleteAcknowledged];
 /// How many actions are read at once.
 const PORTION: u32 = 100;
-/// How long actions wait after one failed.
-const RETRY_FIRST: Duration = Duration::from_secs(30);
-const RETRY_LONGEST: Duration = Duration::from_secs(6 * 3600);
 /// So many connections in a row must end, because a network ends any of them by chance. Then the
 /// actions wait, so that mail is received meanwhile.
 const ENDED_MIN: u32 = 2;
-
-/// The action for messages of a folder that are recorded from now on.
-#[must_use]
-pub(crate) fn demanded(folder: &Folder) -> Option<ServerAction> {
-    if folder.delete_on_server {
-        Some(match folder.options.delete_after() {
-            DeleteAfter::Stored => ServerAction::Delete,
-            DeleteAfter::Acknowledged => ServerAction::AwaitAcknowledged,
-        })
-    } else if folder.options.flag(&options::KEEP_UNSEEN) {
-        None
-    } else {
-        Some(ServerAction::Seen)
-    }
-}
-
-/// The state of the actions of a folder.
-#[derive(Debug, Default)]
-pub(crate) struct ServerActions {
-    /// Whether some may be open.
-    pub are_open: bool,
-    /// The action that the folder demanded when they were looked at last.
-    demanded: Option<ServerAction>,
-    /// Why they cannot be carried out, for people.
-    pub trouble: Option<String>,
-    /// Deletions that the server answered with OK.
-    tried: BTreeSet<SourceKey>,
-    /// Recorded messages that are not certainly what the server has, so they are not deleted there.
-    doubted: BTreeSet<SourceKey>,
-    failures: u32,
-    /// How often in a row the connection ended while they were carried out.
-    ended: u32,
-    due: Option<Instant>,
-    /// The epoch that all of this is about. `None`: no epoch has begun.
-    epoch: Option<MailboxEpoch>,
-}
-
-impl ServerActions {
-    /// A state in which some actions of the epoch may be open.
-    #[must_use]
-    pub(crate) fn open(epoch: Option<MailboxEpoch>) -> Self {
-        Self { are_open: true, epoch, ..Self::default() }
-    }
-
-    /// Some actions of the epoch may be open. What is known of the same epoch stays known: which
-    /// messages must not be deleted, and when the server is asked again.
-    pub(crate) fn open_again(&mut self, epoch: Option<MailboxEpoch>) {
-        if self.epoch == epoch {
-            self.are_open = true;
-        } else {
-            *self = Self::open(epoch);
-        }
-    }
-
-    /// Whether there is something to be done now.
-    #[must_use]
-    pub(crate) fn are_due(&self) -> bool {
-        self.are_open && self.due.is_none_or(|due| due <= Instant::now())
-    }
-
-    /// Looks whether some have become open since: clients have acknowledged messages, or the folder
-    /// demands something else.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub(crate) async fn look(
-        &mut self,
-        store: &Store,
-        folder: &Folder,
-        epoch: MailboxEpoch,
-    ) -> Result<(), Error> {
-        let demanded = demanded(folder);
-        if self.demanded != demanded {
-            self.demanded = demanded;
-            self.are_open = true;
-        }
-        let waits = demanded == Some(ServerAction::AwaitAcknowledged);
-        if waits && !self.are_open {
-            self.are_open = !store.action_list(epoch, SourceKey::FIRST, 1).await?.is_empty();
-        }
-        Ok(())
-    }
-
-    /// Takes note of recorded messages that are not certainly what the server has.
-    pub(crate) fn doubt(&mut self, keys: Vec<SourceKey>) {
-        self.doubted.extend(keys);
-    }
-
-    /// Stores that these messages must not be deleted.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails. Then the messages are still known here.
-    pub(crate) async fn settle_doubts(
-        &mut self,
-        store: &Store,
-        epoch: MailboxEpoch,
-    ) -> Result<(), Error> {
-        if !self.doubted.is_empty() {
-            let doubted: Vec<_> = self.doubted.iter().copied().collect();
-            store.action_done(epoch, &doubted).await?;
-            self.doubted.clear();
-        }
-        Ok(())
-    }
-
-    fn refused(&mut self, clock: &Clock, trouble: String) {
-        self.failures = self.failures.saturating_add(1);
-        let delay = backoff::delay(clock, self.failures, RETRY_FIRST, RETRY_LONGEST);
-        self.due = Some(Instant::now() + delay);
-        self.trouble = Some(trouble);
-    }
-}
 
 /// The open mailbox, and its newest listing.
 #[derive(Debug, Clone, Copy)]
@@ -182,13 +64,14 @@ pub(crate) async fn carry_out<S: Source>(
     unsteady: &mut Unsteady,
 ) -> Result<Option<Over>, Error> {
     actions.settle_doubts(&shared.store, at.epoch).await?;
-    if actions.due.is_some_and(|due| due > Instant::now()) {
+    let (tried, stuck) = (std::mem::take(&mut actions.tried), std::mem::take(&mut actions.stuck));
+    let waits = actions.due.is_some_and(|due| due > Instant::now());
+    let mut job = ActionRun { shared, source, at, unsteady, tried, stuck, waits };
+    let result = job.all().await;
+    (actions.tried, actions.stuck) = (job.tried, job.stuck);
+    if let (true, Ok(ActionResult { are_open: true, .. })) = (waits, &result) {
         return Ok(None);
     }
-    let mut job =
-        ActionRun { shared, source, at, unsteady, tried: std::mem::take(&mut actions.tried) };
-    let result = job.all().await;
-    actions.tried = job.tried;
     match result {
         Ok(ActionResult { over: Some(over), .. }) => Ok(Some(over)),
         Ok(ActionResult { are_open, trouble: Some(trouble), .. }) => {
@@ -197,10 +80,7 @@ pub(crate) async fn carry_out<S: Source>(
             Ok(None)
         }
         Ok(ActionResult { are_open, .. }) => {
-            let tried = std::mem::take(&mut actions.tried);
-            let (demanded, epoch) = (actions.demanded, actions.epoch);
-            *actions =
-                ServerActions { are_open, tried, demanded, epoch, ..ServerActions::default() };
+            actions.carried_out(are_open);
             Ok(None)
         }
         Err(error) if error.is_refusal() => {
@@ -238,6 +118,9 @@ struct ActionRun<'a, S> {
     at: OpenListing<'a>,
     unsteady: &'a mut Unsteady,
     tried: BTreeSet<SourceKey>,
+    stuck: RefusedMessages,
+    /// Whether the server is not asked for anything yet. What is gone is settled nevertheless.
+    waits: bool,
 }
 
 impl<S: Source> ActionRun<'_, S> {
@@ -276,6 +159,7 @@ impl<S: Source> ActionRun<'_, S> {
         }
         if !is_still_demanded(self.at.folder, action) {
             store.action_done(epoch, keys).await?;
+            self.stuck.settled(keys);
             return Ok(());
         }
         let is_listed = |key: &SourceKey| self.at.listing.keys.binary_search(key).is_ok();
@@ -290,18 +174,38 @@ impl<S: Source> ActionRun<'_, S> {
                 ServerAction::AwaitAcknowledged => {}
             }
             self.tried.retain(|key| !unlisted.contains(key));
+            self.stuck.settled(&unlisted);
         }
-        done.are_open |= action.deletes() && !listed.is_empty();
+        let is_free = |key: &SourceKey| !self.stuck.has(*key);
+        done.are_open |= (action.deletes() || self.waits) && listed.iter().any(is_free);
+        let takes_all = self.stuck.are_due();
+        let listed: Vec<_> = listed.into_iter().filter(|key| takes_all || is_free(key)).collect();
         match action {
-            _ if listed.is_empty() => {}
+            _ if listed.is_empty() || self.waits => {}
             ServerAction::Seen => {
-                self.source.mark_seen(&listed).await?;
-                store.action_done(epoch, &listed).await?;
+                let mut halving = self.stuck.sets(&self.shared.clock, &listed, S::requests);
+                let result = self.mark_seen(&mut halving).await;
+                self.stuck.note(&self.shared.clock, halving);
+                result?;
             }
             ServerAction::Delete | ServerAction::DeleteAcknowledged => {
                 self.delete(&listed, done).await?;
             }
             ServerAction::AwaitAcknowledged => {}
+        }
+        Ok(())
+    }
+
+    async fn mark_seen(&mut self, halving: &mut Halving) -> Result<(), Error> {
+        while let Some(set) = halving.next() {
+            match self.source.mark_seen(&set).await {
+                Ok(()) => {
+                    halving.accepted();
+                    self.shared.store.action_done(self.at.epoch, &set).await?;
+                    self.stuck.settled(&set);
+                }
+                Err(error) => halving.refused(set, error)?,
+            }
         }
         Ok(())
     }
@@ -321,6 +225,7 @@ impl<S: Source> ActionRun<'_, S> {
             source: self.source,
             epoch: self.at.epoch,
             unsteady: self.unsteady,
+            unloaded: &[],
         };
         let look = check.look(keys, Care::All).await?;
         if look.over.is_some() {
@@ -335,11 +240,35 @@ impl<S: Source> ActionRun<'_, S> {
                 counted(unsure as u64, "stored message")
             ));
         }
-        for some in S::requests(&look.same) {
-            match self.source.delete(&some, &self.tried).await? {
+        let mut halving = self.stuck.sets(&self.shared.clock, &look.same, S::requests);
+        let result = self.delete_sets(&look.same, &mut halving, done).await;
+        self.stuck.note(&self.shared.clock, halving);
+        result
+    }
+
+    /// Deletes messages. `same` has all those that may be deleted now.
+    async fn delete_sets(
+        &mut self,
+        same: &[SourceKey],
+        halving: &mut Halving,
+        done: &mut ActionResult,
+    ) -> Result<(), Error> {
+        // A part of a refused set may be marked already.
+        let earlier: BTreeSet<_> = self.tried.iter().chain(same).copied().collect();
+        while let Some(set) = halving.next() {
+            let deletion = match self.source.delete(&set, &earlier).await {
+                Ok(deletion) => deletion,
+                Err(error) => {
+                    halving.refused(set, error)?;
+                    continue;
+                }
+            };
+            halving.accepted();
+            match deletion {
                 Deletion::Agreed(agreed) if agreed.is_empty() => {}
                 Deletion::Agreed(agreed) => {
                     journal::deleted(self.at.folder, &agreed);
+                    self.stuck.settled(&agreed);
                     self.tried.extend(agreed);
                 }
                 Deletion::Kept(trouble) => done.trouble = Some(trouble),

@@ -4,7 +4,7 @@ use crate::account::Folder;
 use crate::derive::Keep;
 use crate::error::Error;
 use crate::original::SpoolPlace;
-use crate::receive::actions;
+use crate::receive::action_state;
 use crate::receive::decompose::Arrived;
 use crate::receive::decompose::Decomposed;
 use crate::receive::decompose::Recording;
@@ -80,7 +80,7 @@ impl<'a> Collector<'a> {
             folder: folder.id,
             uid_validity,
             keep: Keep::from_options(options),
-            action: actions::demanded(folder),
+            action: action_state::demanded(folder),
         };
         Self {
             shared,

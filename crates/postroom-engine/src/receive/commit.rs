@@ -40,6 +40,8 @@ pub(crate) struct Committing<'a> {
     bytes: &'a mut RecordedBytes,
     /// How many messages are durable.
     pub count: u64,
+    /// How many of them are new.
+    pub stored: u64,
     /// The messages that were not recorded, because their bytes are recorded already.
     pub repeats: Vec<Repeat>,
     /// A key under which another message came than the one whose header is stored. Nothing of it
@@ -55,7 +57,7 @@ impl<'a> Committing<'a> {
         news: &'a News,
         bytes: &'a mut RecordedBytes,
     ) -> Self {
-        Self { shared, mailbox, news, bytes, count: 0, repeats: vec![], other: None }
+        Self { shared, mailbox, news, bytes, count: 0, stored: 0, repeats: vec![], other: None }
     }
 
     /// Commits portions in the order in which they were fetched, until there are no more.
@@ -109,6 +111,7 @@ impl<'a> Committing<'a> {
         match Box::pin(shared.store.receive_commit(batch)).await? {
             ReceiveOutcome::Done { stored, repeated } => {
                 self.count += stored + repeated;
+                self.stored += stored;
                 self.bytes.recorded(&hashes);
                 dates.into_iter().for_each(|dated_ms| shared.store.date_seen(dated_ms));
                 tell(shared, self.mailbox, &arrivals, stored, repeated).await;

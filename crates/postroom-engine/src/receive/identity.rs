@@ -6,6 +6,7 @@
 
 use crate::error::Error;
 use crate::original::SpoolPlace;
+use crate::receive::unloaded;
 use crate::receive::witness;
 use crate::receive::witness::Facts;
 use crate::receive::witness::Likeness;
@@ -19,6 +20,7 @@ use postroom_store::Ledger;
 use postroom_store::MailboxEpoch;
 use postroom_store::Origin;
 use postroom_store::SourceKey;
+use postroom_store::UnloadedMessage;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -163,6 +165,8 @@ pub(crate) struct IdentityCheck<'a, S> {
     pub epoch: MailboxEpoch,
     /// Which facts of this server are no evidence.
     pub unsteady: &'a mut Unsteady,
+    /// Messages that are not loaded. Those of the keys that are asked for are compared too.
+    pub unloaded: &'a [UnloadedMessage],
 }
 
 impl<S: Source> IdentityCheck<'_, S> {
@@ -172,7 +176,7 @@ impl<S: Source> IdentityCheck<'_, S> {
     ///
     /// What ended the connection, the store, or the spool directory.
     pub(crate) async fn look(self, keys: &[SourceKey], care: Care) -> Result<Look, Error> {
-        let Self { shared, source, epoch, unsteady } = self;
+        let Self { shared, source, epoch, unsteady, unloaded } = self;
         let mut look = Look { is_whole: true, ..Look::default() };
         if keys.is_empty() {
             return Ok(look);
@@ -181,6 +185,14 @@ impl<S: Source> IdentityCheck<'_, S> {
         let remembered = shared.store.remembered(epoch, keys).await?;
         let seen = witness::ask(source, keys, facts).await?;
         look.is_whole = keys.iter().all(|key| seen.contains_key(key));
+        let is_other = |then: &&UnloadedMessage| {
+            let now = seen.get(&then.key).filter(|_| keys.contains(&then.key));
+            now.is_some_and(|now| !unloaded::resembles(&then.witness, &now.witness))
+        };
+        if let Some(other) = unloaded.iter().find(is_other) {
+            look.over = Some(Over::Other { key: other.key });
+            return Ok(look);
+        }
         let mut proofs = 0;
         for then in &remembered {
             let Some(now) = seen.get(&then.key) else {

@@ -1,6 +1,6 @@
 //! What is remembered of a folder between two polls.
 
-use crate::receive::actions::ServerActions;
+use crate::receive::action_state::ServerActions;
 use crate::receive::identity;
 use crate::receive::identity::Over;
 use crate::receive::news::LateMessage;
@@ -8,6 +8,7 @@ use crate::receive::news::News;
 use crate::receive::opening::Opening;
 use crate::receive::plan::FetchPlan;
 use crate::receive::repeats::RecordedBytes;
+use crate::receive::unloaded::Describing;
 use crate::receive::witness::Unsteady;
 use crate::source::contract::OpenedMailbox;
 use postroom_store::Clock;
@@ -15,6 +16,8 @@ use postroom_store::Ledger;
 use postroom_store::MailboxEpoch;
 use postroom_store::Origin;
 use postroom_store::SourceKey;
+use postroom_store::Unloaded;
+use postroom_store::UnloadedMessage;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -25,6 +28,8 @@ const SHOWN_MAX: (usize, usize) = (6, 60);
 const CHANGES_MAX: u32 = 5;
 const RARELY_FIRST: Duration = Duration::from_secs(60);
 const RARELY_LONGEST: Duration = Duration::from_secs(6 * 3600);
+/// The longest delay while polls find new mail.
+const RARELY_WITH_MAIL: Duration = Duration::from_secs(5 * 60);
 
 /// The identity facts and counts that show whether mail came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +58,30 @@ pub(crate) struct EpochEnd {
     pub epoch: MailboxEpoch,
     /// Why it is over.
     pub over: Over,
+}
+
+/// How many messages that are not loaded are compared in turn.
+const UNLOADED_MAX: usize = 100;
+
+/// What is known of the messages that are not loaded.
+#[derive(Debug, Default)]
+pub(crate) struct KnownUnloaded {
+    /// Whether they were in an earlier epoch of the mailbox.
+    pub is_later: bool,
+    /// Some of the newest ones that are listed, with what was noted of them, ascending.
+    pub newest: Vec<UnloadedMessage>,
+}
+
+impl KnownUnloaded {
+    /// What the polls need of what is noted.
+    #[must_use]
+    pub(crate) fn of(noted: &Unloaded, listed: &[SourceKey]) -> Self {
+        let is_listed = |one: &&UnloadedMessage| listed.binary_search(&one.key).is_ok();
+        let mut newest: Vec<_> = noted.newest.iter().filter(is_listed).copied().collect();
+        newest.sort_unstable_by_key(|one| one.key);
+        let from = newest.len().saturating_sub(UNLOADED_MAX);
+        Self { is_later: noted.is_later, newest: newest.split_off(from) }
+    }
 }
 
 /// What is remembered of a folder between two polls.
@@ -89,6 +118,10 @@ pub(crate) struct Known {
     /// The epoch that is over, if that was found out after the mailbox was listed. It is kept until
     /// another one has begun.
     pub end: Option<EpochEnd>,
+    /// What the source may be asked about messages that are perhaps not loaded.
+    pub describing: Describing,
+    /// What is known of the messages that are not loaded. `None`: it was not read yet.
+    pub unloaded: Option<KnownUnloaded>,
     /// The origin from the store, once it was read. `None` also while it is not known whether
     /// another epoch has begun.
     pub origin: Option<Origin>,
@@ -96,6 +129,10 @@ pub(crate) struct Known {
     pub opening: Opening,
     /// How many polls in a row found the mailbox in another epoch.
     pub changes: u32,
+    /// Whether new mail was found in this epoch.
+    pub has_new_mail: bool,
+    /// Whether it was in the epoch before.
+    pub had_new_mail: bool,
     /// How many listings in a row did not agree with the server's count.
     pub disagreements: u32,
     /// When all recorded messages were checked last.
@@ -146,6 +183,7 @@ impl Known {
             unsteady: former.unsteady,
             opening: former.opening.after(over),
             changes,
+            had_new_mail: former.has_new_mail,
             ..Self::default()
         };
     }
@@ -175,7 +213,9 @@ impl Known {
     #[must_use]
     pub(crate) fn rarely(&self, clock: &Clock) -> Option<Duration> {
         let times = self.changes.checked_sub(CHANGES_MAX)?;
-        Some(crate::backoff::delay(clock, times.saturating_add(1), RARELY_FIRST, RARELY_LONGEST))
+        let has_mail = self.has_new_mail || self.had_new_mail;
+        let longest = if has_mail { RARELY_WITH_MAIL } else { RARELY_LONGEST };
+        Some(crate::backoff::delay(clock, times.saturating_add(1), RARELY_FIRST, longest))
     }
 }
 
@@ -185,6 +225,10 @@ mod tests {
 
     /// The longest delay after so many epochs in a row.
     fn longest_s(epochs: u32, is_empty: bool) -> u64 {
+        longest_with_mail_s(epochs, is_empty, false)
+    }
+
+    fn longest_with_mail_s(epochs: u32, is_empty: bool, has_new_mail: bool) -> u64 {
         let (clock, mut known) = (Clock::system(), Known::default());
         for _ in 0..epochs {
             let origin = Origin {
@@ -195,6 +239,7 @@ mod tests {
                 mailbox_id: None,
                 all_stored_ms: None,
             };
+            known.has_new_mail = has_new_mail;
             known.begin_anew(origin, &Over::UidValidity, is_empty);
         }
         (0..50).filter_map(|_| known.rarely(&clock)).map(|delay| delay.as_secs()).max().unwrap_or(0)
@@ -206,5 +251,7 @@ mod tests {
         assert!((54..=66).contains(&longest_s(5, true)), "{}", longest_s(5, true));
         assert!((54..=66).contains(&longest_s(500, true)), "{}", longest_s(500, true));
         assert!(longest_s(500, false) > 3600, "{}", longest_s(500, false));
+        let with_mail_s = longest_with_mail_s(500, false, true);
+        assert!((200..=330).contains(&with_mail_s), "{with_mail_s}");
     }
 }

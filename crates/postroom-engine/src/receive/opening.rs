@@ -8,19 +8,21 @@
 
 use crate::account::MonitoredMailbox;
 use crate::error::Error;
-use crate::receive::actions;
+use crate::receive::action_state;
 use crate::receive::identity::Over;
 use crate::shared::Shared;
 use crate::source::contract::MailboxAccess;
 use crate::source::contract::OpenedMailbox;
 use crate::source::contract::Source;
+use crate::source_error::SourceFailure;
+use postroom_imap::MailboxName;
 use postroom_store::Origin;
 
 /// If MAILBOXID alone ends more epochs than this, the server is assumed to make it up.
 const REPLACED_MAX: u32 = 2;
 
 /// What is known about opening the mailbox of a folder.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Opening {
     /// Whether it is always opened for changes, because its UIDVALIDITY differed when it was opened
     /// for reading.
@@ -29,6 +31,8 @@ pub(crate) struct Opening {
     ids_vary: bool,
     /// How many epochs ended because of MAILBOXID alone.
     replaced: u32,
+    /// Why the server does not let it be opened for changes, although it can be read.
+    reads_only: Option<String>,
 }
 
 /// The mailbox to open.
@@ -67,21 +71,69 @@ impl Opening {
         asked: &OpeningMailbox<'_>,
     ) -> Result<OpenMailbox, Error> {
         let (folder, origin) = (asked.mailbox.folder, asked.origin);
-        let changes = actions::demanded(folder).is_some();
-        let mut access =
+        let changes = action_state::demanded(folder).is_some();
+        let access =
             if changes || self.for_changes { MailboxAccess::Change } else { MailboxAccess::Read };
-        let mut opened = source.open(&folder.mailbox, access).await?;
+        let OpenMailbox { mut opened, mut access } =
+            self.open_as(source, &folder.mailbox, access).await?;
         let uid_validity = Some(opened.uid_validity);
         let differs = origin.uid_validity.is_some() && origin.uid_validity != uid_validity;
         if differs && access == MailboxAccess::Read {
             // QUIRK(Courier): a mailbox that nobody has opened by SELECT has another UIDVALIDITY at
             // each EXAMINE.
             self.for_changes = true;
-            access = MailboxAccess::Change;
-            opened = source.open(&folder.mailbox, access).await?;
+            let again = self.open_as(source, &folder.mailbox, MailboxAccess::Change).await?;
+            OpenMailbox { opened, access } = again;
+        }
+        if !changes {
+            self.reads_only = None;
         }
         let opened = self.check(shared, source, asked, OpenMailbox { opened, access }).await?;
         Ok(OpenMailbox { opened, access })
+    }
+
+    /// Opens a mailbox. If the server refuses to open it for changes, it is opened for reading, so
+    /// that its mail is received all the same.
+    async fn open_as<S: Source>(
+        &mut self,
+        source: &mut S,
+        mailbox: &MailboxName,
+        access: MailboxAccess,
+    ) -> Result<OpenMailbox, Error> {
+        let refusal = match source.open(mailbox, access).await {
+            Ok(opened) => {
+                self.reads_only = None;
+                return Ok(OpenMailbox { opened, access });
+            }
+            Err(error) => error,
+        };
+        let failure = refusal.source_failure();
+        let is_of_mailbox =
+            matches!(failure, Some(SourceFailure::Refused { is_about_account: false, .. }));
+        if access == MailboxAccess::Read || !is_of_mailbox {
+            return Err(refusal);
+        }
+        match source.open(mailbox, MailboxAccess::Read).await {
+            Ok(opened) => {
+                self.reads_only = Some(refusal.to_string());
+                Ok(OpenMailbox { opened, access: MailboxAccess::Read })
+            }
+            // The mailbox cannot be opened at all.
+            Err(error) if error.is_refusal() => Err(refusal),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the folder says of a mailbox that can only be read. `None`: it can be changed, or need
+    /// not be.
+    #[must_use]
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let why = self.reads_only.as_ref()?;
+        Some(format!(
+            "the server lets Postroom only read the mailbox, so received messages are not marked \
+             or deleted there: {why}; give the login the rights for it, or switch deleteOnServer \
+             off and keep_unseen on"
+        ))
     }
 
     /// Removes the MAILBOXID from the identity facts if it differs from the recorded one and proves

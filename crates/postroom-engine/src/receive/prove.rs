@@ -46,17 +46,22 @@ pub(crate) async fn prove(
             shared.store.request_failed(domain, news.epoch, oversized, NOT_LISTED).await?;
         }
     }
-    let pending: Vec<_> = pending.into_iter().filter(|p| p.key > ledger.baseline).collect();
+    let pending: Vec<_> = pending.into_iter().filter(|p| ledger.is_loaded(p.key)).collect();
     let counted = listed.iter().copied();
-    let counted = counted.filter(|key| *key > ledger.baseline);
+    let counted = counted.filter(|key| ledger.is_loaded(*key));
     let has_receipt = counted.clone().filter(|key| ledger.has(*key)).count();
     let oversized = ledger
         .oversized
         .iter()
-        .filter(|one| one.key > ledger.baseline && is_listed(one.key))
+        .filter(|one| ledger.is_loaded(one.key) && is_listed(one.key))
         .count();
-    let has_all = counted.count() == has_receipt;
+    let loaded = counted.count();
+    let has_all = loaded == has_receipt;
+    let unloaded = listed.len() - loaded;
     let complete = has_all && news.listing.is_whole();
+    let text = status(&shared.clock, news, known, has_all, &pending);
+    let texts = [text, unloaded_text(known, unloaded as u64)];
+    let text = texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
     let now = Timestamp::from_ms(shared.clock.now_ms());
     let report = FolderReport {
         uid_validity: Some(news.uid_validity),
@@ -65,7 +70,7 @@ pub(crate) async fn prove(
         stored_count: Some(has_receipt.saturating_sub(pending.len() + oversized) as u64),
         pending_count: Some(pending.len() as u64),
         times: PollTimes { poll: Some(now), proof: complete.then_some(now) },
-        status_text: Some(status(&shared.clock, news, known, has_all, &pending)),
+        status_text: Some(text),
     };
     shared.store.folder_report(&mailbox.account.domain, mailbox.folder.id, &report).await?;
     if complete && pending.is_empty() && ledger.was_pending {
@@ -114,7 +119,8 @@ fn status(
                 .to_owned(),
         );
     }
-    texts.extend(known.actions.trouble.clone());
+    texts.extend(known.opening.trouble());
+    texts.extend(known.actions.troubles());
     if known.withheld > 0 {
         texts.push(format!(
             "not deleted at the server: {} that came without a header, shorter than announced, or \
@@ -123,6 +129,20 @@ fn status(
         ));
     }
     texts.join("; ")
+}
+
+/// Says how many messages of a later epoch are not loaded. In the first one, nothing is to be said,
+/// because these messages were not wanted.
+fn unloaded_text(known: &Known, unloaded: u64) -> String {
+    let is_later = known.unloaded.as_ref().is_some_and(|unloaded| unloaded.is_later);
+    if !is_later || unloaded == 0 {
+        return String::new();
+    }
+    format!(
+        "the server has numbered the mailbox anew; {} of it are not loaded, because they were \
+         there when the folder was enabled with `load_existing: false`",
+        counted(unloaded, "message")
+    )
 }
 
 /// Writes the progress of a load into the folder.

@@ -198,7 +198,7 @@ impl<S: Source> RepeatCheck<'_, S> {
         }
         let earlier: BTreeSet<_> = repeats.iter().flat_map(|one| one.earlier.clone()).collect();
         let earlier: Vec<_> = earlier.into_iter().collect();
-        let check = IdentityCheck { shared, source, epoch: news.epoch, unsteady };
+        let check = IdentityCheck { shared, source, epoch: news.epoch, unsteady, unloaded: &[] };
         let look = match check.look(&earlier, Care::All).await {
             Ok(look) => look,
             Err(error) if error.source_failure().is_some() => {

@@ -15,10 +15,13 @@ use crate::receive::identity::Look;
 use crate::receive::identity::Over;
 use crate::receive::known::Glance;
 use crate::receive::known::Known;
+use crate::receive::known::KnownUnloaded;
 use crate::receive::news::News;
 use crate::receive::opening::OpenMailbox;
 use crate::receive::opening::OpeningMailbox;
 use crate::receive::repeats::RecordedBytes;
+use crate::receive::unloaded;
+use crate::receive::unloaded::LeftOut;
 use crate::shared::Shared;
 use crate::source::contract::ListRange;
 use crate::source::contract::MailboxAccess;
@@ -34,6 +37,7 @@ use postroom_store::MailboxEpoch;
 use postroom_store::Origin;
 use postroom_store::PollTimes;
 use postroom_store::SourceKey;
+use postroom_store::Unloaded;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -42,6 +46,8 @@ use tokio::time::Instant;
 const FEW: usize = 16;
 /// If there are more, each poll checks so many of the newest, and so many others.
 const SAMPLE: (usize, usize) = (6, 6);
+/// Of the messages that are not loaded, each poll checks so many of the newest, and so many others.
+const UNLOADED_SAMPLE: (usize, usize) = (4, 4);
 /// Up to this number, all are checked when a process reads the mailbox for the first time.
 const FIRST_MAX: usize = 500;
 /// Up to this number, all are checked again after [`ALL_EVERY`].
@@ -83,9 +89,13 @@ pub(crate) async fn watch<S: Source>(
         }
     };
     let asked = OpeningMailbox { mailbox: poll.mailbox, origin: &origin };
+    let trouble = poll.known.opening.trouble();
     let OpenMailbox { opened, access } =
         poll.known.opening.open(poll.shared, poll.source, &asked).await?;
     poll.access = access;
+    if trouble != poll.known.opening.trouble() {
+        poll.known.look_closely();
+    }
     let login = poll.mailbox.account.mailbox_origin();
     // Kept until the next epoch has begun, which the end of an earlier one does not end.
     let found_out = poll.known.end.as_ref().filter(|end| Some(end.epoch) == origin.epoch);
@@ -148,8 +158,12 @@ impl<S: Source> Poll<'_, S> {
         // A message that was too large may fit now.
         let bytes_max = self.mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX);
         let has_other_limit = self.known.proven_bytes_max != bytes_max;
-        let is_due = retry || self.known.actions.are_due() || self.is_all_due() || has_other_limit;
+        let is_due = retry || self.are_actions_due() || self.is_all_due() || has_other_limit;
         glance.is_some() && glance == self.known.proven && !is_due
+    }
+
+    fn are_actions_due(&self) -> bool {
+        self.known.opening.trouble().is_none() && self.known.actions.are_due()
     }
 
     fn is_all_due(&self) -> bool {
@@ -163,7 +177,14 @@ impl<S: Source> Poll<'_, S> {
             ..=FEW => self.known.shown.clone(),
             _ => identity::sample(&self.shared.clock, &self.known.shown, SAMPLE.0, SAMPLE.1),
         };
-        self.look(epoch, &some, Care::Much).await
+        let unloaded = self.known.unloaded.iter().flat_map(|unloaded| &unloaded.newest);
+        let unloaded: Vec<_> = unloaded.map(|one| one.key).collect();
+        let (newest, others) = UNLOADED_SAMPLE;
+        let mut keys = identity::sample(&self.shared.clock, &unloaded, newest, others);
+        keys.extend(some);
+        keys.sort_unstable();
+        keys.dedup();
+        self.look(epoch, &keys, Care::Much).await
     }
 
     async fn look(
@@ -177,6 +198,7 @@ impl<S: Source> Poll<'_, S> {
             source: self.source,
             epoch,
             unsteady: &mut self.known.unsteady,
+            unloaded: self.known.unloaded.as_ref().map_or(&[], |unloaded| &unloaded.newest),
         };
         check.look(keys, care).await
     }
@@ -188,6 +210,7 @@ impl<S: Source> Poll<'_, S> {
         ledger: &Ledger,
         listed: &[SourceKey],
     ) -> Result<Option<Over>, Error> {
+        self.know_unloaded(epoch, ledger, listed).await?;
         if let Some(over) = self.compare_oversized(epoch, ledger, listed).await? {
             return Ok(Some(over));
         }
@@ -207,6 +230,32 @@ impl<S: Source> Poll<'_, S> {
         }
         self.known.shown = both;
         Ok(self.sample(epoch).await?.over)
+    }
+
+    /// Reads what is noted of the messages that are not loaded. An earlier version noted nothing.
+    async fn know_unloaded(
+        &mut self,
+        epoch: MailboxEpoch,
+        ledger: &Ledger,
+        listed: &[SourceKey],
+    ) -> Result<(), Error> {
+        let store = &self.shared.store;
+        let noted = match store.unloaded(epoch.folder).await? {
+            Some(noted) => noted,
+            None if ledger.baseline == SourceKey::FIRST => Unloaded::default(),
+            None => {
+                let below = listed.partition_point(|key| *key <= ledger.baseline);
+                let below = listed.get(..below).unwrap_or_default();
+                let describing = self.known.describing;
+                let all = unloaded::all(self.source, describing, below).await;
+                let all = all.inspect_err(|error| self.known.describing = describing.after(error));
+                let noted = all?.unloaded.unwrap_or_default();
+                store.unloaded_note(epoch, &noted).await?;
+                noted
+            }
+        };
+        self.known.unloaded = Some(KnownUnloaded::of(&noted, listed));
+        Ok(())
     }
 
     /// Checks the messages of which only the header is stored, and which are fetched now: their
@@ -239,11 +288,12 @@ impl<S: Source> Poll<'_, S> {
         listing: &MailboxListing,
     ) -> Result<MailboxEpoch, Error> {
         let noted = self.shared.store.origin(self.mailbox.folder.id).await?;
-        let baseline = self.baseline(&noted, &listing.keys).await?;
+        let LeftOut { baseline, unloaded } = self.left_out(&noted, &listing.keys).await?;
         let uid_validity = opened.uid_validity;
         let login = self.mailbox.account.mailbox_origin();
         let mailbox_id = opened.mailbox_id.as_ref();
-        let begun = Beginning { login: &login, uid_validity, mailbox_id, baseline };
+        let unloaded = unloaded.as_ref();
+        let begun = Beginning { login: &login, uid_validity, mailbox_id, baseline, unloaded };
         // If no answer comes, the next turn reads whether it has begun.
         self.known.origin = None;
         let epoch = self.shared.store.epoch_begin(self.mailbox.folder.id, begun).await?;
@@ -263,28 +313,29 @@ impl<S: Source> Poll<'_, S> {
             all_stored_ms: noted.all_stored_ms,
         };
         self.known.begin_anew(origin, over, listing.keys.is_empty());
+        self.known.unloaded = unloaded.map(|noted| KnownUnloaded::of(noted, &listing.keys));
         Ok(epoch)
     }
 
-    /// The key up to which messages are not loaded in an epoch that begins. 0: all are loaded.
+    /// Which messages are not loaded in an epoch that begins.
     ///
     /// Without `load_existing`, messages that were there when the folder was enabled are not
-    /// loaded. In another epoch, all messages that arrived since all messages were stored are
-    /// loaded, whatever their keys are now. So those that are pending are loaded too.
-    async fn baseline(&mut self, origin: &Origin, listed: &[SourceKey]) -> Result<u64, Error> {
+    /// loaded. In another epoch, all others are loaded, whatever their keys are now. So those that
+    /// are pending are loaded too.
+    async fn left_out(&mut self, origin: &Origin, listed: &[SourceKey]) -> Result<LeftOut, Error> {
         if self.mailbox.folder.options.flag(&options::LOAD_EXISTING) {
-            return Ok(0);
+            return Ok(LeftOut::default());
         }
-        let last = listed.last().map_or(0, |last| last.uid());
-        match origin.all_stored_ms {
-            _ if origin.epoch.is_none() => Ok(last),
-            // Nothing shows which messages were there when the folder was enabled.
-            None => Ok(0),
-            Some(all_stored_ms) => {
-                let came = self.source.list(ListRange::Since(all_stored_ms)).await?;
-                Ok(came.keys.first().map_or(last, |first| first.uid().saturating_sub(1)))
-            }
-        }
+        let describing = self.known.describing;
+        let result = if origin.epoch.is_none() {
+            unloaded::all(self.source, describing, listed).await
+        } else {
+            let former = self.shared.store.unloaded(self.mailbox.folder.id).await?;
+            let since_ms = origin.all_stored_ms;
+            unloaded::again(self.source, describing, former, since_ms, listed).await
+        };
+        // A message that ends the connection when it is described must not end each poll.
+        result.inspect_err(|error| self.known.describing = describing.after(error))
     }
 
     /// Makes and remembers the result of the poll.
@@ -296,7 +347,7 @@ impl<S: Source> Poll<'_, S> {
         opened: &OpenedMailbox,
     ) -> Arc<News> {
         let now_ms = self.shared.clock.now_ms();
-        let counted = listing.keys.iter().copied().filter(|key| *key > ledger.baseline);
+        let counted = listing.keys.iter().copied().filter(|key| ledger.is_loaded(*key));
         let bytes_max = self.mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX);
         let fresh = counted.clone().filter(|key| !ledger.has(*key)).collect();
         let singly: Vec<_> = counted.clone().filter(|key| ledger.is_requested(*key)).collect();

@@ -5,6 +5,7 @@ use crate::world::PASSWORD;
 use crate::world::World;
 use postroom_engine::Supervisor;
 use postroom_model::EntityId;
+use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_sandbox::Action;
@@ -206,11 +207,89 @@ async fn a_server_that_refuses_to_delete_does_not_keep_mail_waiting() {
     world.until_messages(3).await;
     let tries = world.sandbox.acted_count(rule);
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    // The delay doubles, from half a minute on.
-    assert!((tries + 3..tries + 10).contains(&world.sandbox.acted_count(rule)));
+    // The delay doubles, from a minute on, and each message is asked for.
+    let more = world.sandbox.acted_count(rule) - tries;
+    assert!((4..20).contains(&more), "{more}");
     world.sandbox.unscript(rule);
     until_left(&world, &[1]).await;
     until_says(&world, folder, "").await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_message_that_cannot_be_marked_keeps_no_other_at_the_server() {
+    let (world, engine, folder) = with_one_kept(&[]).await;
+    // UID 5 is refused, in each set that has it: 2:6, 4:6, 5:6 and 5.
+    for nth in [1, 3, 5, 6] {
+        let locked = Action::tagged("NO [CANNOT] locked by legal hold");
+        script(&world, STORE, When::Nth(nth), locked);
+    }
+    world.sandbox.edit(|state| {
+        let mailbox = state.mailbox_mut(ANNA, "INBOX").unwrap();
+        for subject in ["a", "b", "c", "d", "e"] {
+            let mail = format!("Message-ID: <{subject}@x.test>\r\nSubject: {subject}\r\n\r\n.\r\n");
+            mailbox.append(mail.into_bytes().into(), vec![], 1_748_736_000_000);
+        }
+    });
+    until_left(&world, &[1, 5]).await;
+    until_says(&world, folder, "stored here (UID 5): ").await;
+    // It does not keep later ones there either.
+    let began = Instant::now();
+    deliver(&world, "f");
+    world.until_messages(7).await;
+    until_left(&world, &[1, 5]).await;
+    assert!(began.elapsed() < Duration::from_secs(55), "{:?}", began.elapsed());
+    // It is asked for again, and then it goes.
+    until_left(&world, &[1]).await;
+    until_says(&world, folder, "").await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_know_the_silent_form_is_asked_in_the_other_one() {
+    let world = World::new().await;
+    script(&world, STORE, When::Nth(1), Action::tagged("BAD what is SILENT"));
+    deliver(&world, "a");
+    world.account(json!({"address": ANNA, "password": PASSWORD})).await;
+    let engine = world.start(world.settings()).await;
+    let folder = world.monitor("INBOX", json!({"options": {"keep_unseen": false}})).await;
+    world.until(FOLDERS, folder, |it| it.text("lastProofAt").is_some()).await;
+    assert!(world.sandbox.messages(ANNA, "INBOX")[0].has_flag("\\Seen"));
+    assert_eq!(commands(&world, "+FLAGS (\\Seen)"), 1);
+    until_says(&world, folder, "").await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_can_only_be_read_is_read_and_says_that_its_mail_stays() {
+    let (world, engine, folder) = with_one_kept(&[]).await;
+    let select = Point::ImapCommand(ImapCommand::Select);
+    let refusal = Action::tagged("NO [NOPERM] you may only read");
+    let rule = script(&world, select, When::Always, refusal);
+    let uid = deliver(&world, "a");
+    world.until_messages(2).await;
+    until_says(&world, folder, "only read the mailbox").await;
+    let account = world.list(ACCOUNTS).await.remove(0);
+    assert_eq!(account.text("state"), Some("ready"), "{account:?}");
+    assert_eq!((commands(&world, "STORE"), uids(&world)), (0, vec![1, uid]));
+    // Once it may be changed, what was to be deleted is deleted.
+    world.sandbox.unscript(rule);
+    until_left(&world, &[1]).await;
+    until_says(&world, folder, "").await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_text_about_messages_that_stay_is_taken_back_when_they_have_gone() {
+    let (world, engine, folder) = with_one_kept(&[]).await;
+    let rule = script(&world, EXPUNGE, When::Always, Action::tagged("OK it is done"));
+    let uid = deliver(&world, "a");
+    until_says(&world, folder, "the server still has 1 stored message").await;
+    let tried = world.sandbox.acted_count(rule);
+    // Another client removes it before Postroom asks again.
+    world.sandbox.edit(|state| state.mailbox_mut(ANNA, "INBOX").unwrap().expunge(uid));
+    until_says(&world, folder, "").await;
+    assert_eq!(world.sandbox.acted_count(rule), tried);
     engine.stop().await;
 }
 

@@ -16,6 +16,7 @@ mod erasing;
 mod limits;
 
 mod oauth;
+
 mod oversized;
 
 mod consents;
@@ -41,5 +42,7 @@ mod token_faults;
 mod token_refusals;
 
 mod unasked;
+
+mod unloaded;
 
 mod webhooks;

@@ -12,15 +12,16 @@ use crate::origin::MailboxEpoch;
 use crate::prepared::PrepareEnd;
 use crate::prepared::Prepared;
 use crate::receipt::ServerAction;
-use crate::receipt::Witness;
 use crate::receive::ReceiveBatch;
 use crate::receive::ReceivedMessage;
 use crate::source_key::SourceKey;
 use crate::tests::life::world::World;
 use crate::tests::life::world::object;
+use crate::unloaded::Unloaded;
 use crate::unsendable::Unsendable;
 use crate::verdict::Verdict;
 use crate::waiting::Wait;
+use crate::witness::Witness;
 use postroom_model::Entity;
 use postroom_model::ErrorCode;
 use postroom_model::MailboxId;
@@ -108,7 +109,8 @@ fn too_big(uid: u64) -> MissedMessage {
 async fn begin(world: &World, uid_validity: u64) -> MailboxEpoch {
     let id = MailboxId::parse("F1").unwrap();
     let login = "life@imap.life.test";
-    let begun = Beginning { login, uid_validity, mailbox_id: Some(&id), baseline: 0 };
+    let begun =
+        Beginning { login, uid_validity, mailbox_id: Some(&id), baseline: 0, unloaded: None };
     world.store.epoch_begin(world.folder, begun).await.unwrap()
 }
 
@@ -120,6 +122,8 @@ pub(super) async fn receive(world: &World) {
     let id = MailboxId::parse("F1").unwrap();
     store.mailbox_id_note(world.folder, &id).await.unwrap();
     store.mailbox_id_folders(world.account, &id).await.unwrap();
+    store.unloaded_note(epoch, &Unloaded::default()).await.unwrap();
+    assert_eq!(store.unloaded(world.folder).await.unwrap(), Some(Unloaded::default()));
     commit(world, epoch, &[1, 2, 3, 4]).await;
     let lost = |uid| MissedMessage::pending(SourceKey::of_uid(uid), "lost".to_owned());
     miss(world, epoch, &[lost(11), lost(12), too_big(13), too_big(14)]).await;
