@@ -32,9 +32,6 @@ pub(crate) struct CommandResponses {
     pub unusable: u64,
     /// Whether there was a SEARCH result, even an empty one.
     pub has_found: bool,
-    /// Whether a SEARCH result in the newer form had far more UIDs than the mailbox has messages.
-    /// It is not kept.
-    pub is_overlong: bool,
     /// The messages in FETCH responses.
     pub fetched: Vec<Fetched>,
     /// The listed mailboxes, up to the limit.
@@ -65,7 +62,7 @@ impl CommandResponses {
         received_bytes: u64,
         limits: &ImapLimits,
     ) -> Result<(), Error> {
-        let uids_count = self.uids.len() as u64;
+        let mut uids_count = self.uids.len() as u64;
         match response {
             Response::State(line) => self.take_code(line.code),
             Response::Exists(exists) => self.selected.exists = Some(exists),
@@ -78,12 +75,9 @@ impl CommandResponses {
             Response::Esearch(set, unusable) => {
                 self.has_found = true;
                 self.unusable = self.unusable.saturating_add(unusable);
-                // A range without an end, which the plain form cannot have.
-                if uids_count.saturating_add(set.count()) > limits.uids_count_max as u64 {
-                    self.is_overlong = true;
-                } else {
-                    self.uids.extend(set.iter());
-                }
+                uids_count = uids_count.saturating_add(set.count());
+                check("UIDs", uids_count, limits.uids_count_max as u64)?;
+                self.uids.extend(set.iter());
             }
             Response::List(listed)
                 if self.listed.len() < limits.mailboxes_count_max
@@ -98,7 +92,7 @@ impl CommandResponses {
             Response::Fetch(fetched) => self.fetched.push(fetched),
             Response::Capability(_) | Response::Expunge | Response::Other => {}
         }
-        let uids_count = self.uids.len() as u64;
+        uids_count = self.uids.len() as u64;
         check("UIDs", uids_count, limits.uids_count_max as u64)?;
         let bytes_max = if self.listed_over > 0 {
             // Those beyond the limit are only counted.
@@ -180,10 +174,8 @@ mod tests {
         let mut take = |response, bytes| answer.take(response, bytes, &limits).is_ok();
         assert!(take(Response::Esearch(UidSet::from_range(5..=9), 0), 40));
         assert!(take(Response::Search(vec![9, 1, 2, 1], 0), 60));
-        assert!(take(Response::Esearch(UidSet::from_range(1..=u64::MAX), 0), 70));
-        assert!(!take(Response::Search((10..20).collect(), 0), 80));
+        assert!(!take(Response::Esearch(UidSet::from_range(1..=u64::MAX), 0), 70));
         assert!(!take(Response::Other, 1200));
-        assert!(answer.is_overlong);
         assert_eq!(answer.sorted_uids(), [1, 2, 5, 6, 7, 8, 9]);
     }
 

@@ -234,7 +234,7 @@ impl ImapConnection {
             Err(error) if compact && error.is_of_the_form() => {
                 self.ask(Command::uid_search(criteria, false)?).await?
             }
-            Ok(answer) if compact && (!answer.has_found || answer.is_overlong) => {
+            Ok(answer) if compact && !answer.has_found => {
                 self.ask(Command::uid_search(criteria, false)?).await?
             }
             result => result?,
