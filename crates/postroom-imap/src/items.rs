@@ -17,6 +17,10 @@ pub enum FetchItems {
     /// As [`Self::Message`], in the oldest form. It sets `\Seen` where the mailbox is not
     /// opened by EXAMINE.
     MessageOld,
+    /// The message and nothing beside it, without setting `\Seen`.
+    MessageAlone,
+    /// As [`Self::MessageAlone`]. It sets `\Seen` where the mailbox is not opened by EXAMINE.
+    MessageAloneOld,
     /// The header, beside flags, date and size.
     Header,
     /// What tells one message from another at little cost: size, date, a few header fields.
@@ -38,6 +42,8 @@ impl FetchItems {
             Self::Message | Self::MessageUpTo(_) => format!("({KNOWN} BODY.PEEK[])"),
             Self::MessagePartial => format!("({KNOWN} BODY.PEEK[]<0.{PARTIAL_OCTETS}>)"),
             Self::MessageOld => format!("({KNOWN} RFC822)"),
+            Self::MessageAlone => "BODY.PEEK[]".to_owned(),
+            Self::MessageAloneOld => "BODY[]".to_owned(),
             Self::Header => format!("({KNOWN} BODY.PEEK[HEADER])"),
             Self::Witness => {
                 let fields = "MESSAGE-ID DATE FROM SUBJECT";
@@ -58,6 +64,8 @@ impl FetchItems {
             | Self::MessageUpTo(_)
             | Self::MessagePartial
             | Self::MessageOld
+            | Self::MessageAlone
+            | Self::MessageAloneOld
             | Self::Witness => true,
             Self::Header | Self::Sizes | Self::Flags | Self::Uids => false,
         }
@@ -71,6 +79,8 @@ impl FetchItems {
             Self::Message
             | Self::MessagePartial
             | Self::MessageOld
+            | Self::MessageAlone
+            | Self::MessageAloneOld
             | Self::Header
             | Self::Witness
             | Self::Sizes

@@ -39,7 +39,7 @@ pub enum When {
     /// Each time for this user, address or mailbox. The address is that of MAIL or RCPT, or any of
     /// them at the end of the message. The mailbox, by its name on the wire, is that of SELECT,
     /// EXAMINE, STATUS and APPEND, and of each command on its messages. Upper and lower case are
-    /// the same.
+    /// the same. For FETCH it may be an item too, such as `BODY.PEEK[]`.
     For(String),
     /// The n-th time for this user, address or mailbox.
     NthFor(u32, String),

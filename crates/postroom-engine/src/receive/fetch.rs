@@ -65,7 +65,7 @@ pub(crate) async fn fetch<S: Source>(
     plan: &mut FetchPlan,
     turn: &Turn<'_>,
 ) -> FetchOutcome {
-    let mut fetching = Fetching { source, plan, intake, refused: 0, singles: 0 };
+    let mut fetching = Fetching { source, plan, intake, refused: 0, singles: 0, is_over: false };
     let mut result = fetching.all(turn).await;
     let flushed = fetching.intake.collector.flush().await;
     if result.is_ok() {
@@ -82,8 +82,16 @@ struct Fetching<'a, 'b, S> {
     intake: Intake<'b>,
     /// How many messages were asked for in other forms.
     singles: u32,
+    /// Whether the rest is left for the next turn.
+    is_over: bool,
     /// How many messages in a row were refused.
     refused: u32,
+}
+
+/// A message that the source refuses to give, though it is asked for alone.
+struct RefusedMessage {
+    key: SourceKey,
+    error: Error,
 }
 
 /// What arrived of one set.
@@ -99,7 +107,7 @@ impl<S: Source> Fetching<'_, '_, S> {
     async fn all(&mut self, turn: &Turn<'_>) -> Result<(), Error> {
         let (count_max, bytes_max) =
             (self.intake.collector.count_max, self.intake.collector.bytes_max);
-        while !turn.is_over(self.intake.collector.portions) {
+        while !self.is_over && !turn.is_over(self.intake.collector.portions) {
             let fits = |keys: &[SourceKey]| S::requests(keys).len() <= 1;
             let Some(keys) = self.plan.next(count_max, bytes_max, fits) else {
                 return Ok(());
@@ -121,14 +129,23 @@ impl<S: Source> Fetching<'_, '_, S> {
                     self.resolve().await?;
                     self.headers().await?;
                 }
-                Err(error) => self.rest_of(rest, error)?,
+                Err(error) => {
+                    if let Some(refused) = self.rest_of(rest, error)? {
+                        self.ask_otherwise(refused).await?;
+                    }
+                }
             }
         }
         Ok(())
     }
 
-    /// Decides about the rest of a set. Gives the error if nothing more is to be fetched now.
-    fn rest_of(&mut self, rest: Vec<SourceKey>, error: Error) -> Result<(), Error> {
+    /// Decides about the rest of a set. Gives the message of it that is refused alone, or the error
+    /// if nothing more is to be fetched now.
+    fn rest_of(
+        &mut self,
+        rest: Vec<SourceKey>,
+        error: Error,
+    ) -> Result<Option<RefusedMessage>, Error> {
         let missed = &mut self.intake.missed;
         match error.source_failure() {
             // Neither error is about a message.
@@ -150,10 +167,21 @@ impl<S: Source> Fetching<'_, '_, S> {
             }
             Some(SourceFailure::Refused { is_about_account: false, .. }) => {}
         }
-        if let Some(key) = self.plan.refused(rest) {
-            missed.push(MissedMessage::pending(key, error.to_string()));
-            self.refused += 1;
+        Ok(self.plan.refused(rest).map(|key| RefusedMessage { key, error }))
+    }
+
+    /// Asks for a message that was refused in the usual form in the other forms.
+    async fn ask_otherwise(&mut self, refused: RefusedMessage) -> Result<(), Error> {
+        let RefusedMessage { key, error } = refused;
+        if self.singles >= SINGLES_MAX {
+            self.plan.put_back(vec![key]);
+            self.is_over = true;
+            return Ok(());
         }
+        let missed_before = self.intake.missed.len();
+        self.intake.incomplete.push(IncompleteMessage::absent(key, error.to_string()));
+        self.resolve().await?;
+        self.refused = if self.intake.missed.len() == missed_before { 0 } else { self.refused + 1 };
         if self.refused >= REFUSED_MAX { Err(error) } else { Ok(()) }
     }
 

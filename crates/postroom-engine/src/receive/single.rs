@@ -3,6 +3,8 @@
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::SpoolPlace;
+use crate::receive::witness;
+use crate::receive::witness::Facts;
 use crate::source::answer_so_far::AnswerSoFar;
 use crate::source::answer_so_far::AnswerStep;
 use crate::source::contract::MessageStream;
@@ -36,10 +38,21 @@ pub(crate) async fn ask<S: Source>(
     scope: FetchScope<S::Form>,
     spool: SpoolPlace<'_>,
 ) -> Result<Single, Error> {
-    match fetch(source, key, scope, spool).await {
-        Err(error) if error.is_refusal() => Ok(Single::Missed(error.to_string())),
-        result => result,
+    let mut single = match fetch(source, key, scope, spool).await {
+        Err(error) if error.is_refusal() => return Ok(Single::Missed(error.to_string())),
+        single => single?,
+    };
+    if let Single::Given(message, _) = &mut single
+        && message.size_bytes.is_none()
+    {
+        // It was asked for without its size, or the answer lacks it.
+        let seen = witness::ask(source, &[key], Facts::Few).await?;
+        let seen = seen.get(&key).map(|seen| seen.witness);
+        message.size_bytes = seen.and_then(|seen| seen.size_bytes);
+        let date = seen.and_then(|seen| seen.internal_date_ms);
+        message.internal_date_ms = message.internal_date_ms.or(date);
     }
+    Ok(single)
 }
 
 async fn fetch<S: Source>(

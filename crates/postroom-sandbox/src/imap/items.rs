@@ -34,6 +34,26 @@ pub(crate) enum Item {
     Section(Section),
 }
 
+impl Item {
+    /// As it stands in the command, without a partial range.
+    pub(crate) fn name(&self) -> String {
+        let name = match self {
+            Self::Uid => "UID",
+            Self::Flags => "FLAGS",
+            Self::InternalDate => "INTERNALDATE",
+            Self::Size => "RFC822.SIZE",
+            Self::Envelope => "ENVELOPE",
+            Self::Structure { extended: true } => "BODYSTRUCTURE",
+            Self::Structure { extended: false } => "BODY",
+            Self::Section(Section { label, peek: true, .. }) => {
+                return label.replacen("BODY[", "BODY.PEEK[", 1);
+            }
+            Self::Section(Section { label, .. }) => label,
+        };
+        name.to_owned()
+    }
+}
+
 /// Bytes of the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Section {

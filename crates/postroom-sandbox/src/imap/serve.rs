@@ -4,6 +4,7 @@ use crate::imap::command::OnMailbox;
 use crate::imap::command::OnMessages;
 use crate::imap::command::ParsedCommand;
 use crate::imap::command::Plain;
+use crate::imap::items::Item;
 use crate::imap::mailboxes::Appended;
 use crate::imap::mailboxes::ListFilter;
 use crate::imap::receive::Received;
@@ -67,7 +68,8 @@ impl ImapDialogue {
     async fn step(&mut self, received: Received) -> io::Result<bool> {
         let Received { tag, name, uid, command } = received;
         let subject = self.subject(command.as_ref().ok());
-        let subjects: Vec<&str> = subject.as_deref().into_iter().collect();
+        let items = items_of(command.as_ref().ok());
+        let subjects: Vec<&str> = subject.iter().chain(&items).map(String::as_str).collect();
         let mut behind = Vec::new();
         match self.peer.at(Point::ImapCommand(name), &subjects).await? {
             Flow::Instead(bytes, ending) => {
@@ -197,6 +199,14 @@ impl ImapDialogue {
             }
         })
     }
+}
+
+/// The names of the items that a FETCH asks for.
+fn items_of(command: Option<&ParsedCommand>) -> Vec<String> {
+    if let Some(ParsedCommand::Messages(OnMessages::Fetch { items, .. })) = command {
+        return items.iter().map(Item::name).collect();
+    }
+    vec![]
 }
 
 fn is_known_charset(charset: &str) -> bool {

@@ -191,3 +191,22 @@ async fn a_message_that_an_answer_contradicts_is_neither_taken_nor_deleted() {
         sandbox.wait_for(move |state| uids(state) == 0, PATIENCE).await.unwrap();
     }
 }
+
+#[on_both(flavor = "multi_thread")]
+async fn a_message_is_asked_for_alone_where_an_item_beside_it_is_refused() {
+    for refused in ["RFC822.SIZE", "INTERNALDATE", "BODY.PEEK[]"] {
+        let (sandbox, postroom, account) = sandbox(quick()).await;
+        let bad = Action::Reply(b"{tag} BAD no such item\r\n".to_vec());
+        let (on, when) = (Point::ImapCommand(ImapCommand::Fetch), When::For(refused.to_owned()));
+        sandbox.script(Rule { on, when, act: bad });
+        for subject in ["a", "b"] {
+            sandbox.deliver(ANNA, "INBOX", mail(subject)).unwrap();
+        }
+        let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+        let found = messages(&postroom, &folder, 2).await;
+        assert_eq!(subjects(&found), ["a", "b"], "{refused}");
+        sandbox.deliver(ANNA, "INBOX", mail("c")).unwrap();
+        let found = messages(&postroom, &folder, 3).await;
+        assert_eq!(subjects(&found), ["a", "b", "c"], "{refused}");
+    }
+}

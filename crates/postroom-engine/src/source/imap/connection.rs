@@ -105,6 +105,8 @@ impl Source for ImapSource {
             FetchScope::UpTo(bytes_max) => FetchItems::MessageUpTo(bytes_max),
             FetchScope::Form(FetchForm::Partial) => FetchItems::MessagePartial,
             FetchScope::Form(FetchForm::Old) => FetchItems::MessageOld,
+            FetchScope::Form(FetchForm::Alone) => FetchItems::MessageAlone,
+            FetchScope::Form(FetchForm::AloneOld) => FetchItems::MessageAloneOld,
             FetchScope::Form(FetchForm::Sequence(number)) => {
                 let uid = keys.first().copied().unwrap_or_default().uid();
                 let fetch = self.connection.fetch(number, uid, FetchItems::Message).await?;
@@ -120,10 +122,12 @@ impl Source for ImapSource {
     }
 
     fn other_forms(&self, place: Option<u32>) -> Vec<FetchForm> {
-        // RFC822 sets \Seen where it can.
-        let old = (!self.is_open_for_changes).then_some(FetchForm::Old);
+        // RFC822 and BODY[] set \Seen where they can.
+        let old = |form| (!self.is_open_for_changes).then_some(form);
         let sequence = place.map(FetchForm::Sequence);
-        [Some(FetchForm::Partial), sequence, old].into_iter().flatten().collect()
+        let usual = [Some(FetchForm::Partial), sequence, old(FetchForm::Old)];
+        let alone = [Some(FetchForm::Alone), old(FetchForm::AloneOld)];
+        usual.into_iter().chain(alone).flatten().collect()
     }
 
     async fn mark_seen(&mut self, keys: &[SourceKey]) -> Result<(), Error> {

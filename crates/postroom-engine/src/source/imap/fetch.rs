@@ -23,6 +23,11 @@ pub(crate) enum FetchForm {
     Sequence(u32),
     /// `RFC822`. It sets `\Seen` unless the mailbox was opened by EXAMINE.
     Old,
+    /// `BODY.PEEK[]` with no other item, because some servers refuse one of the others, or several
+    /// at once.
+    Alone,
+    /// `BODY[]` with no other item. It sets `\Seen` unless the mailbox was opened by EXAMINE.
+    AloneOld,
 }
 
 /// A running FETCH.
