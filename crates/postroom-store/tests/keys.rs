@@ -55,6 +55,8 @@ const EARLIER: &[&str] = &[
     "DROP TABLE \"device consent\"",
     "DROP TABLE \"session\"",
     "DROP TABLE \"usage\"",
+    "ALTER TABLE \"origin\" DROP COLUMN \"unloaded\"",
+    "ALTER TABLE \"origin\" DROP COLUMN \"unloaded_keys\"",
     "UPDATE \"meta\" SET \"number\" = 28 WHERE \"name\" IN ('schema', 'oldest schema')",
 ];
 
