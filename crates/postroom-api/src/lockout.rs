@@ -93,14 +93,24 @@ impl Suspicion {
 }
 
 impl Lockout {
-    /// Whether nothing that comes from a source is looked at, and for how long. `None`: it is. What
-    /// was accepted from there lately is looked at in any case.
-    pub(crate) fn locked(&self, shown: ShownToken<'_>, now: Instant) -> Option<Duration> {
+    /// Whether a login with its password is not even looked at, and for how long. `None`: it is.
+    ///
+    /// The login that was accepted from there lately is looked at although others have locked its
+    /// source out. So each guess at it counts even then, because the answer to the right password
+    /// would tell it otherwise. A login that is locked out itself is looked at in no case.
+    pub(crate) fn refused_login(&self, shown: ShownToken<'_>, now: Instant) -> Option<Duration> {
         let all = WatchedSource { source: network(shown.source), beginning: None };
-        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let accepted = sources.get(&self.beginning(shown)).and_then(|it| it.accepted);
-        let locked = sources.get(&all).and_then(|suspicion| suspicion.locked_for(now));
-        locked.filter(|_| accepted != Some(self.hash(shown.token)))
+        let (own, by_others) = {
+            let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = sources.get(&self.beginning(shown));
+            let is_accepted = own.and_then(|it| it.accepted) == Some(self.hash(shown.token));
+            let locked = sources.get(&all).and_then(|suspicion| suspicion.locked_for(now));
+            (own.and_then(|it| it.locked_for(now)), locked.filter(|_| !is_accepted))
+        };
+        if own.is_none() && by_others.is_some() {
+            self.failed_once(shown, now);
+        }
+        own.or(by_others)
     }
 
     /// Whether a token is not even looked at, and for how long. `None`: it is.
@@ -119,16 +129,21 @@ impl Lockout {
 
     /// Notes a wrong token. Gives how long its source is locked out. `None`: it is not.
     pub(crate) fn failed(&self, shown: ShownToken<'_>, now: Instant) -> Option<Duration> {
+        self.failed_once(shown, now);
         let failed = FailedToken { hash: self.hash(shown.token), at: now };
-        // A client that repeats a token that was good once guesses nothing.
+        let all = WatchedSource { source: network(shown.source), beginning: None };
+        self.with(all, now, |suspicion| suspicion.fail(failed))
+    }
+
+    /// Notes a failure of what begins so. A client that repeats what was good once guesses nothing.
+    fn failed_once(&self, shown: ShownToken<'_>, now: Instant) {
+        let failed = FailedToken { hash: self.hash(shown.token), at: now };
         self.with(self.beginning(shown), now, |suspicion| {
             let is_known = suspicion.failures.iter().any(|one| one.hash == failed.hash);
             if !is_known {
                 suspicion.fail(failed);
             }
         });
-        let all = WatchedSource { source: network(shown.source), beginning: None };
-        self.with(all, now, |suspicion| suspicion.fail(failed))
     }
 
     fn hash(&self, text: &str) -> u64 {
@@ -235,6 +250,25 @@ mod tests {
             lockout.failed(from(HERE, &format!("secret-7{number}")), now);
         }
         assert_eq!((lockout.refused(good, now), lockout.refused(guess, now)), (None, Some(LOCKED)));
+    }
+
+    #[test]
+    fn guesses_at_a_login_count_where_its_source_is_locked_out() {
+        let (lockout, now) = (Lockout::default(), Instant::now());
+        let good = from(HERE, "anna....the-password");
+        lockout.accepted(good, now);
+        for number in 0..5 {
+            lockout.failed(from(HERE, &format!("ben{number}.....")), now);
+        }
+        assert_eq!(lockout.refused_login(good, now), None);
+        for number in 0..5 {
+            let guess = format!("anna....{number}");
+            assert_eq!(lockout.refused_login(from(HERE, &guess), now), Some(LOCKED));
+        }
+        // The right password says nothing more than a wrong one.
+        assert_eq!(lockout.refused_login(good, now), Some(LOCKED));
+        assert_eq!(lockout.refused_login(from(THERE, good.token), now), None);
+        assert_eq!(lockout.refused_login(good, now + LOCKED), None);
     }
 
     #[test]

@@ -142,8 +142,7 @@ impl UserLogin {
     async fn begin(self, app: &App, parts: &Parts) -> Result<BegunSession, Problem> {
         let (source, shown, now) = (caller::source(parts), self.shown(), Instant::now());
         let shown = ShownToken { source, token: &shown };
-        let locked = app.logins.locked(shown, now).or_else(|| app.logins.refused(shown, now));
-        if let Some(wait) = locked {
+        if let Some(wait) = app.logins.refused_login(shown, now) {
             return Err(locked_out(wait.as_secs() + 1));
         }
         let Self { domain, login, password } = self;
