@@ -214,15 +214,10 @@ impl History {
                 let report = AccountReport { state, status_text, last_connected_at };
                 engine.account_report(&domain, AccountId::of(account.id), &report).await.unwrap();
             }
-            (1, _) => engine
-                .send_box_ensure(
-                    &domain,
-                    AccountId::of(account.id),
-                    &address,
-                    "Virtual_System_Send_Box",
-                )
-                .await
-                .unwrap(),
+            (1, _) => {
+                let (account, name) = (AccountId::of(account.id), "Virtual_System_Send_Box");
+                engine.send_box_ensure(&domain, account, &address, name).await.unwrap();
+            }
             (2, _) => drop(engine.account_try(&domain, AccountId::of(account.id)).await.unwrap()),
             (9, _) => self.send(AccountId::of(account.id)).await,
             (3, _) | (_, None) => {
