@@ -215,9 +215,9 @@ impl LastReports {
             (None, None) => (State::Ready, String::new()),
             (None, Some(sending)) => (State::Failed, text(sending)),
             (Some((state, receiving)), None) => (*state, text(receiving)),
-            (Some((State::Ready | State::Connecting, _)), Some(sending)) => {
-                (State::Degraded, text(sending))
-            }
+            (Some((State::Ready, _)), Some(sending)) => (State::Degraded, text(sending)),
+            // The sender begins anew too, as after a consent, and what it said is of before.
+            (Some((State::Connecting, _)), Some(sending)) => (State::Connecting, text(sending)),
             (Some((state, receiving)), Some(sending)) if receiving.text.is_empty() => {
                 (*state, text(sending))
             }
@@ -393,6 +393,7 @@ mod tests {
             (None,                        Some("s"), (State::Failed, "s")),
             (Some((State::Ready, "")),    None,      (State::Ready, "")),
             (Some((State::Ready, "")),    Some("s"), (State::Degraded, "s")),
+            (Some((State::Connecting, "")), Some("s"), (State::Connecting, "s")),
             (Some((State::Failed, "r")),  Some("s"), (State::Failed, "r; s")),
             (Some((State::Disabled, "")), Some("s"), (State::Disabled, "s")),
             (Some((State::Failed, "s")),  Some("sending: s"), (State::Failed, "receiving and sending: s")),

@@ -179,7 +179,7 @@ impl<S: Source> Fetching<'_, '_, S> {
             return Ok(());
         }
         let missed_before = self.intake.missed.len();
-        self.intake.incomplete.push(IncompleteMessage::absent(key, error.to_string()));
+        self.intake.incomplete.push(IncompleteMessage::refused(key, error.to_string()));
         self.resolve().await?;
         self.refused = if self.intake.missed.len() == missed_before { 0 } else { self.refused + 1 };
         if self.refused >= REFUSED_MAX { Err(error) } else { Ok(()) }
@@ -257,8 +257,8 @@ impl<S: Source> Fetching<'_, '_, S> {
     }
 
     async fn resolve_one(&mut self, incomplete: IncompleteMessage) -> Result<(), Error> {
-        let IncompleteMessage { key, mut reason, mut came, is_doubtful } = incomplete;
-        let forms = self.forms(key).into_iter().map(FetchScope::Form);
+        let IncompleteMessage { key, mut reason, mut came, is_doubtful, is_refused } = incomplete;
+        let forms = self.forms(key, is_refused).into_iter().map(FetchScope::Form);
         // At last, doubtful bytes are asked for in the way that gave them.
         let usual = is_doubtful.then(|| self.scope(&[key]));
         for scope in forms.chain(usual) {
@@ -306,14 +306,15 @@ impl<S: Source> Fetching<'_, '_, S> {
     }
 
     /// The other forms in which a message can be asked for.
-    fn forms(&self, key: SourceKey) -> Vec<S::Form> {
+    fn forms(&self, key: SourceKey, is_refused: bool) -> Vec<S::Form> {
         if self.intake.bytes_max(key) > self.intake.collector.message_bytes_max {
             // The other forms are for messages of the usual sizes.
             return vec![];
         }
         let listing = &self.intake.news.listing;
         let at = listing.keys.binary_search(&key).ok().filter(|_| listing.is_whole());
-        self.source.other_forms(at.and_then(|at| u32::try_from(at + 1).ok()))
+        let place = at.and_then(|at| u32::try_from(at + 1).ok());
+        self.source.other_forms(place, is_refused)
     }
 
     /// The part of each message that is asked for. A message that a client asked for is fetched

@@ -26,13 +26,21 @@ pub(crate) struct IncompleteMessage {
     pub came: Option<(SourceMessage, Original)>,
     /// Whether the bytes that arrived are doubtful. Otherwise they cannot be the whole message.
     pub is_doubtful: bool,
+    /// Whether the source refuses it in the usual form.
+    pub is_refused: bool,
 }
 
 impl IncompleteMessage {
     /// A message of which no bytes arrived.
     #[must_use]
     pub(crate) const fn absent(key: SourceKey, reason: String) -> Self {
-        Self { key, reason, came: None, is_doubtful: false }
+        Self { key, reason, came: None, is_doubtful: false, is_refused: false }
+    }
+
+    /// A message that the source refuses in the usual form.
+    #[must_use]
+    pub(crate) fn refused(key: SourceKey, reason: String) -> Self {
+        Self { is_refused: true, ..Self::absent(key, reason) }
     }
 }
 
@@ -131,7 +139,13 @@ impl<'a> Intake<'a> {
             Wholeness::Incomplete(reason) => (reason, false),
         };
         let came = Some((message, original));
-        self.incomplete.push(IncompleteMessage { key, reason, came, is_doubtful });
+        self.incomplete.push(IncompleteMessage {
+            key,
+            reason,
+            came,
+            is_doubtful,
+            is_refused: false,
+        });
         Ok(size_bytes)
     }
 

@@ -161,8 +161,9 @@ pub(crate) trait Source: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<Self::Messages<'a>, Error>> + Send;
 
     /// Other ways to ask for a message that did not arrive whole by the usual way. `place` is the
-    /// position of the message in the mailbox, counted from 1. `None`: it is not known.
-    fn other_forms(&self, place: Option<u32>) -> Vec<Self::Form>;
+    /// position of the message in the mailbox, counted from 1. `None`: it is not known. If the
+    /// usual way was refused, the last ones tell nothing beside the bytes.
+    fn other_forms(&self, place: Option<u32>, is_refused: bool) -> Vec<Self::Form>;
 
     /// Marks messages as read.
     fn mark_seen(&mut self, keys: &[SourceKey]) -> impl Future<Output = Result<(), Error>> + Send;

@@ -307,7 +307,7 @@ impl Source for MemorySource {
         Ok(MemoryMessages(wanted.flat_map(|kept| open.given(kept, scope)).collect()))
     }
 
-    fn other_forms(&self, _place: Option<u32>) -> Vec<Infallible> {
+    fn other_forms(&self, _place: Option<u32>, _is_refused: bool) -> Vec<Infallible> {
         vec![]
     }
 

@@ -121,12 +121,14 @@ impl Source for ImapSource {
         Ok(ImapMessages { fetch, is_partial })
     }
 
-    fn other_forms(&self, place: Option<u32>) -> Vec<FetchForm> {
+    fn other_forms(&self, place: Option<u32>, is_refused: bool) -> Vec<FetchForm> {
         // RFC822 and BODY[] set \Seen where they can.
         let old = |form| (!self.is_open_for_changes).then_some(form);
         let sequence = place.map(FetchForm::Sequence);
         let usual = [Some(FetchForm::Partial), sequence, old(FetchForm::Old)];
+        // Without its size and date, a message cannot contradict what is known of it.
         let alone = [Some(FetchForm::Alone), old(FetchForm::AloneOld)];
+        let alone = alone.into_iter().filter(|_| is_refused);
         usual.into_iter().chain(alone).flatten().collect()
     }
 
