@@ -193,7 +193,11 @@ fn no_mechanism(offers: &Capabilities, secret: &Secret, choice: MechanismChoice)
             "password",
             "the option `mechanism` names one that it does not offer: set it to `best` or `plain`",
         ),
-        Secret::OAuth2(_) => ("OAuth2 token", "set `auth` of the profile to `password`"),
+        Secret::OAuth2(_) => (
+            "OAuth2 token",
+            "give the account a `password` and no `oauthApp_id` (and set `auth` of the profile to \
+             `password`, if it is `oauth2`)",
+        ),
         Secret::Password(_) if offers.has("AUTH=XOAUTH2") || offers.has("AUTH=OAUTHBEARER") => (
             "password",
             "give the account an OAuth app (`oauthApp_id`), by which it gets access tokens",
