@@ -431,13 +431,15 @@ mod tests {
     async fn a_search_gives_not_many_more_uids_than_the_mailbox_has_messages() {
         let found = async |exists: &str, count: usize| {
             let flood: String = (1..=count).map(|uid| format!(" {uid}")).collect();
-            let said = format!("{exists}P1 OK done\r\n* SEARCH{flood}\r\nP2 OK done\r\n");
-            let (stream, mut server) = tokio::io::duplex(said.len());
-            server.write_all(said.as_bytes()).await.unwrap();
+            let selected = format!("{exists}P1 OK done\r\n");
+            let listed = format!("* SEARCH{flood}\r\nP2 OK done\r\n");
+            let (stream, mut server) = tokio::io::duplex(listed.len());
             let mut wire = ImapWire::new(stream, Arc::new(ImapOptions::default()));
             let (name, form) = (b"INBOX", NameForm::Quoted);
             let select = Command::select(&Capabilities::default(), name, Mode::Examine, form);
+            server.write_all(selected.as_bytes()).await.unwrap();
             wire.command(select.unwrap()).await.unwrap();
+            server.write_all(listed.as_bytes()).await.unwrap();
             let search = Command::uid_search("ALL", false).unwrap();
             wire.command(search).await.map(|answer| answer.uids.len())
         };
