@@ -35,6 +35,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use postroom_model::builtin::DOMAINS;
+use postroom_model::builtin::names;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -43,10 +44,10 @@ const SHOWN_MAX: usize = 1000;
 
 /// The limits of a domain, and what they are called.
 const LIMITS: [(&str, &str); 4] = [
-    ("accountsMax", "Accounts"),
-    ("tokensMax", "Tokens"),
-    ("messagesMax", "Messages"),
-    ("bytesMax", "Bytes of originals and files"),
+    (names::ACCOUNTS_MAX, "Accounts"),
+    (names::TOKENS_MAX, "Tokens"),
+    (names::MESSAGES_MAX, "Messages"),
+    (names::BYTES_MAX, "Bytes of originals and files"),
 ];
 
 /// The paths.

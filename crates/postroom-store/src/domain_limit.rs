@@ -1,5 +1,7 @@
 //! The limits that a domain may have.
 
+use postroom_model::builtin::names;
+
 /// A limit of a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DomainLimit {
@@ -18,10 +20,10 @@ impl DomainLimit {
     #[must_use]
     pub const fn property(self) -> &'static str {
         match self {
-            Self::Accounts => "accountsMax",
-            Self::Tokens => "tokensMax",
-            Self::Messages => "messagesMax",
-            Self::Bytes => "bytesMax",
+            Self::Accounts => names::ACCOUNTS_MAX,
+            Self::Tokens => names::TOKENS_MAX,
+            Self::Messages => names::MESSAGES_MAX,
+            Self::Bytes => names::BYTES_MAX,
         }
     }
 

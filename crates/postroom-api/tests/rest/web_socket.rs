@@ -21,6 +21,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
+/// How long a message may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A client that speaks to `/ws`.
 struct Client(WebSocketStream<TcpStream>);
 
@@ -45,7 +48,8 @@ impl Client {
     /// The next message, as its method and members.
     async fn heard(&mut self) -> (String, Json) {
         loop {
-            let message = self.0.next().await.unwrap().unwrap();
+            let next = tokio::time::timeout(PATIENCE, self.0.next()).await;
+            let message = next.unwrap().unwrap().unwrap();
             if !message.is_ping() {
                 let pair: Json = serde_json::from_str(message.to_text().unwrap()).unwrap();
                 return (pair[0].as_str().unwrap().to_owned(), pair[1].clone());

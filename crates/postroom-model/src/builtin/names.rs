@@ -9,6 +9,8 @@ pub const ACCESS_TOKEN: &str = "accessToken";
 pub const ACCOUNT_ID: &str = "account_id";
 /// `accounts` of a token.
 pub const ACCOUNTS: &str = "accounts";
+/// `accountsMax` of a domain.
+pub const ACCOUNTS_MAX: &str = "accountsMax";
 /// `address` of an account.
 pub const ADDRESS: &str = "address";
 /// `attachmentCount` of a message.
@@ -23,6 +25,8 @@ pub const AUTHORIZE_URL: &str = "authorizeUrl";
 pub const BATCH: &str = "batch";
 /// `bcc` of a message.
 pub const BCC: &str = "bcc";
+/// `bytesMax` of a domain.
+pub const BYTES_MAX: &str = "bytesMax";
 /// `calendar` of a message.
 pub const CALENDAR: &str = "calendar";
 /// `cc` of a message.
@@ -131,6 +135,8 @@ pub const MESSAGE_ID: &str = "messageId";
 pub const MESSAGE_STATE: &str = "messageState";
 /// `messageType` of a message.
 pub const MESSAGE_TYPE: &str = "messageType";
+/// `messagesMax` of a domain.
+pub const MESSAGES_MAX: &str = "messagesMax";
 /// `mode` of a folder.
 pub const MODE: &str = "mode";
 /// `name` of a profile, an account, a folder, a webhook and an OAuth app.
@@ -267,6 +273,8 @@ pub const TOKEN_REFUSAL: &str = "tokenRefusal";
 pub const TOKEN_STATE: &str = "tokenState";
 /// `tokenUrl` of an OAuth app.
 pub const TOKEN_URL: &str = "tokenUrl";
+/// `tokensMax` of a domain.
+pub const TOKENS_MAX: &str = "tokensMax";
 /// `tryRequestedAt` of an account.
 pub const TRY_REQUESTED_AT: &str = "tryRequestedAt";
 /// `uid` of a message.
