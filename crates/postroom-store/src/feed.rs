@@ -15,7 +15,6 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::modifier::Modifier;
-use crate::seq;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -26,6 +25,7 @@ use postroom_model::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 /// The key under which `replaced` has the former version of the entity. It is not a property.
 pub(crate) const VERSION: &str = "version";
@@ -174,22 +174,29 @@ impl Store {
         after: i64,
         limit: u32,
     ) -> Result<Vec<FeedRow>, Error> {
-        Ok(self.feed_part(domain, after, limit, usize::MAX).await?.rows)
+        let to = self.feed_bounds().await?.newest;
+        Ok(self.feed_part(domain, after..=to, limit, usize::MAX).await?.rows)
     }
 
-    /// The same changes, but the list ends after the row with which it exceeds `bytes_max` bytes.
+    /// The changes behind the start of `span`, up to its end. The list ends after the row with
+    /// which it exceeds `bytes_max` bytes.
+    ///
+    /// The caller has the end from [`Store::feed_bounds`]. To ask the database again here could
+    /// give a smaller one, because it looks at what others are doing. Then the changes between
+    /// both would be passed over.
     pub(crate) async fn feed_part(
         &self,
         domain: &Domain,
-        after: i64,
+        span: RangeInclusive<i64>,
         limit: u32,
         bytes_max: usize,
     ) -> Result<FeedPart, Error> {
-        let settled = seq::settled(self.inner.database.dialect());
+        let (after, to) = span.into_inner();
         let sql = format!(
-            "{SELECT} WHERE \"seq\" > $1 AND \"domain\" = $2{settled} ORDER BY \"seq\" LIMIT $3"
+            "{SELECT} WHERE \"seq\" > $1 AND \"domain\" = $2 AND \"seq\" <= $4
+             ORDER BY \"seq\" LIMIT $3"
         );
-        let statement = Statement::new(sql).bind(after).bind(domain.as_str()).bind(limit);
+        let statement = Statement::new(sql).bind(after).bind(domain.as_str()).bind(limit).bind(to);
         let rows = self.read(statement.at_most(bytes_max)).await?;
         let is_full = rows.len() as u64 == u64::from(limit)
             || rows.iter().map(Row::size_bytes).sum::<usize>() > bytes_max;

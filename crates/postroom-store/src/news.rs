@@ -111,7 +111,7 @@ impl Store {
             return Ok(NewsPage::Unknown { newest });
         }
         let FeedPart { mut rows, is_full } =
-            self.feed_part(domain, after, limit, BYTES_MAX).await?;
+            self.feed_part(domain, after..=newest, limit, BYTES_MAX).await?;
         // After the rows are read, because rows that were trimmed meanwhile may be missing.
         let FeedBounds { oldest, .. } = self.feed_bounds().await?;
         if after < oldest {
