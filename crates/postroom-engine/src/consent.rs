@@ -82,6 +82,10 @@ pub struct ConsentGiven {
     pub app: String,
 }
 
+/// The account is gone, or has another app.
+pub(crate) const OTHER_APP: &str = "the account was deleted, or has another OAuth app than the \
+                                    one that asked, so nothing was saved: begin another one";
+
 /// Why there is no consent. The texts are shown to people and have no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsentError {
@@ -101,10 +105,7 @@ pub enum ConsentError {
     #[error("this consent took longer than 15 minutes, so nothing was saved: begin another one")]
     Late,
     /// The account has another app by now, or none, or is gone.
-    #[error(
-        "the account was deleted, or has another OAuth app than the one that asked, so nothing \
-         was saved: begin another one"
-    )]
+    #[error("{OTHER_APP}")]
     OtherApp,
     /// The provider gives no tokens.
     #[error("{0}")]

@@ -12,6 +12,7 @@
 //! Standards: RFC 8628 §3.4 and §3.5.
 
 use crate::consent::NO_REFRESH_TOKEN;
+use crate::consent::OTHER_APP;
 use crate::consent::app_of;
 use crate::http_exchange::FormAnswer;
 use crate::report::chain;
@@ -58,9 +59,6 @@ const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// attempts.
 const SAVED_WITHIN: Duration = Duration::from_secs(3600);
 const SAVED_AGAIN: Duration = Duration::from_secs(1);
-/// The account is gone, or has another app.
-const OTHER_APP: &str = "the account was deleted, or has another OAuth app than the one that \
-                         asked, so nothing was saved: begin another one";
 /// What a lost answer may mean.
 const ANSWER_LOST: &str = "; the answer to an earlier question was lost, and if it had the tokens, \
                            they are lost too: begin again";

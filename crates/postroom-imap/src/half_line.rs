@@ -25,12 +25,12 @@ where
         let mut timer = ResponseTimer::whole(HALF_LINE_PATIENCE, HALF_LINE_PATIENCE);
         loop {
             while self.ready_event()?.is_some() {}
-            if !self.session.is_in_first_line(&self.buffer) {
+            if !self.is_in_line() {
                 return Ok(());
             }
             match self.fill(&mut timer).await {
                 Ok(()) => {}
-                Err(Error::Timeout { .. }) => self.buffer.extend_from_slice(b"\r\n"),
+                Err(Error::Timeout { .. }) => self.end_line(),
                 Err(error) => return Err(error),
             }
         }

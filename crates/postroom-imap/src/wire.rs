@@ -57,9 +57,9 @@ fn first_words(bytes: &[u8]) -> String {
 /// A session and its socket.
 pub(crate) struct ImapWire<S> {
     stream: S,
-    pub(crate) session: Session,
+    session: Session,
     options: Arc<ImapOptions>,
-    pub(crate) buffer: BytesMut,
+    buffer: BytesMut,
     read_bytes: usize,
     received: u64,
     /// How many messages the selected mailbox has, as the server said last.
@@ -194,6 +194,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
         self.pace.rest(self.received).await;
         let read = self.read().await;
         self.took(read)
+    }
+
+    /// Whether the server has begun a line that has no end yet.
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.session.is_in_first_line(&self.buffer)
+    }
+
+    /// Ends that line in place of the server.
+    pub(crate) fn end_line(&mut self) {
+        self.buffer.extend_from_slice(b"\r\n");
     }
 
     /// Says that so many bytes have come in since the server last said something that we wait for.

@@ -219,10 +219,7 @@ async fn a_certificate_of_version_1_is_accepted_when_it_is_named_itself() {
                 let port = serve_versions(shown.clone(), &key, &[version]).await;
                 let trust = Trust { system: false, extra_ca_pem: pem(&certificate) };
                 let named = connect(&trust, "localhost", port, Security::Tls).await;
-                match named {
-                    Ok(()) => assert_eq!(want, "", "{name} {years:?} was accepted"),
-                    Err(error) => assert!(!want.is_empty() && error.contains(want), "{error}"),
-                }
+                assert_said(named, want, name, years);
                 let stranger = Dialer::new(&Authority::new("another").trust()).unwrap();
                 let refused = connect_by(&stranger, "localhost", port, Security::Tls).await;
                 let pinned = stranger.pinned(&[fingerprint(&refused.unwrap_err())]).unwrap();
@@ -245,10 +242,21 @@ async fn a_certificate_without_alternative_names_is_for_its_common_name_when_it_
         let certificate = params.self_signed(&key).unwrap();
         let port = serve_with(certificate.der().clone(), &key).await;
         let trust = Trust { system: false, extra_ca_pem: certificate.pem().into_bytes() };
-        match connect(&trust, "localhost", port, Security::Tls).await {
-            Ok(()) => assert_eq!(want, "", "{name} was accepted"),
-            Err(error) => assert!(!want.is_empty() && error.contains(want), "{error}"),
-        }
+        let named = connect(&trust, "localhost", port, Security::Tls).await;
+        assert_said(named, want, name, []);
+    }
+}
+
+/// A connection was refused with these words, or made if there are none.
+fn assert_said<const N: usize>(
+    connected: Result<(), String>,
+    want: &str,
+    name: &str,
+    years: [i32; N],
+) {
+    match connected {
+        Ok(()) => assert_eq!(want, "", "{name} {years:?} was accepted"),
+        Err(error) => assert!(!want.is_empty() && error.contains(want), "{error}, not {want}"),
     }
 }
 
@@ -271,12 +279,8 @@ async fn a_certificate_that_signs_itself_is_trusted_when_it_is_named_itself() {
             let (certificate, key) = self_signed(name, years, is_ca);
             let port = serve_with(certificate.der().clone(), &key).await;
             let trust = Trust { system: false, extra_ca_pem: certificate.pem().into_bytes() };
-            match connect(&trust, "localhost", port, Security::Tls).await {
-                Ok(()) => assert_eq!(want, "", "{name} {years:?} was accepted"),
-                Err(error) => {
-                    assert!(!want.is_empty() && error.contains(want), "{error}, not {want}");
-                }
-            }
+            let named = connect(&trust, "localhost", port, Security::Tls).await;
+            assert_said(named, want, name, years);
             let stranger = Authority::new("another").trust();
             let error = connect(&stranger, "localhost", port, Security::Tls).await.unwrap_err();
             assert!(error.contains("--trust-ca"), "{error}");

@@ -32,10 +32,7 @@ const DAMAGED: Error = Error::Damaged { what: "the usage of a domain" };
 /// The statements that begin to count, for a batch that gives a domain these values. It waits for
 /// running batches that make or delete something.
 pub(crate) fn begin(class: &Class, domain: &Entity, values: &Map<String, Json>) -> Vec<Statement> {
-    let is_set = |limit: DomainLimit| values.get(limit.property()).is_some_and(Json::is_number);
-    let counts = [DomainLimit::Messages, DomainLimit::Bytes].into_iter().any(is_set);
-    let Some(name) = domain.text(names::NAME).filter(|_| class.classname == DOMAINS && counts)
-    else {
+    let Some(name) = domain.text(names::NAME).filter(|_| is_counted(class, values)) else {
         return vec![];
     };
     let alone = Statement::new("SELECT 1").assert(Failed::Stale, Lock::Name(ERASURE));
@@ -44,11 +41,17 @@ pub(crate) fn begin(class: &Class, domain: &Entity, values: &Map<String, Json>) 
     vec![alone, Statement::new(sql).bind(name)]
 }
 
+/// Whether these values set a limit of a domain that is counted in `usage`.
+fn is_counted(class: &Class, values: &Map<String, Json>) -> bool {
+    let is_set = |limit: DomainLimit| values.get(limit.property()).is_some_and(Json::is_number);
+    class.classname == DOMAINS
+        && [DomainLimit::Messages, DomainLimit::Bytes].into_iter().any(is_set)
+}
+
 impl Store {
     /// Counts what domains have that got a limit, soon.
     pub(crate) fn usage_soon(&self, class: &Class, values: &Map<String, Json>) {
-        let is_limited = values.keys().any(|name| name.ends_with("Max"));
-        if class.classname != DOMAINS || !is_limited {
+        if !is_counted(class, values) {
             return;
         }
         let store = self.clone();

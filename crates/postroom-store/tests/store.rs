@@ -181,6 +181,10 @@ async fn a_second_process_is_refused() {
     open_store(directory.path(), "a").await.unwrap();
 }
 
+/// An epoch of a mailbox from which everything is loaded.
+const BEGUN: Beginning<'static> =
+    Beginning { login: "a@x.test", uid_validity: 7, mailbox_id: None, baseline: 0, unloaded: None };
+
 #[on_both]
 async fn another_key_is_refused() {
     let Fixture { directory, store, .. } = fixture().await;
@@ -570,14 +574,7 @@ async fn while_a_message_is_pending_later_proofs_do_not_say_that_all_messages_we
     let fixture = fixture().await;
     let (account, folder) = fixture.account().await;
     let (store, domain) = (&fixture.store, &fixture.domain);
-    let begun = Beginning {
-        login: "a@x.test",
-        uid_validity: 7,
-        mailbox_id: None,
-        baseline: 0,
-        unloaded: None,
-    };
-    let first = store.epoch_begin(folder, begun).await.unwrap();
+    let first = store.epoch_begin(folder, BEGUN).await.unwrap();
     let prove = async |ms: i64| {
         let now = Some(Timestamp::from_ms(ms));
         let times = PollTimes { poll: now, proof: now };
@@ -602,7 +599,7 @@ async fn while_a_message_is_pending_later_proofs_do_not_say_that_all_messages_we
     miss(first).await;
     assert_eq!(all_stored().await, Some(1_000));
     // In another epoch, it may be pending again.
-    let second = store.epoch_begin(folder, begun).await.unwrap();
+    let second = store.epoch_begin(folder, BEGUN).await.unwrap();
     prove(3_000).await;
     assert_eq!(all_stored().await, Some(1_000), "it is not stored yet");
     miss(second).await;
@@ -620,14 +617,7 @@ async fn in_a_new_epoch_only_messages_that_had_an_action_have_it_again() {
         let message = fixture.received(uid, bytes);
         ReceivedMessage { action, ..message }
     };
-    let begun = Beginning {
-        login: "a@x.test",
-        uid_validity: 7,
-        mailbox_id: None,
-        baseline: 0,
-        unloaded: None,
-    };
-    let first = store.epoch_begin(folder, begun).await.unwrap();
+    let first = store.epoch_begin(folder, BEGUN).await.unwrap();
     let messages = vec![
         received(1, b"before", None),
         received(2, b"open", Some(ServerAction::Delete)),
@@ -638,8 +628,8 @@ async fn in_a_new_epoch_only_messages_that_had_an_action_have_it_again() {
     store.action_gone(first, &keys([3])).await.unwrap();
     store.action_done(first, &keys([4])).await.unwrap();
     // Twice, because an epoch may end before anything of it is received.
-    store.epoch_begin(folder, begun).await.unwrap();
-    let last = store.epoch_begin(folder, begun).await.unwrap();
+    store.epoch_begin(folder, BEGUN).await.unwrap();
+    let last = store.epoch_begin(folder, BEGUN).await.unwrap();
     let mut uid = 0;
     let again = [&b"before"[..], b"open", b"gone", b"dropped", b"new"].map(|bytes| {
         uid += 1;
@@ -1093,14 +1083,7 @@ async fn a_damaged_row_keeps_no_other_from_its_turn() {
     }
     assert_eq!(store.delivery_claim(account, at, 1).await.unwrap(), []);
     // Received messages that are parsed again.
-    let begun = Beginning {
-        login: "a@x.test",
-        uid_validity: 7,
-        mailbox_id: None,
-        baseline: 0,
-        unloaded: None,
-    };
-    let epoch = store.epoch_begin(folder, begun).await.unwrap();
+    let epoch = store.epoch_begin(folder, BEGUN).await.unwrap();
     let messages = vec![fixture.received(1, b"one"), fixture.received(2, b"two")];
     fixture.receive(folder, epoch.number, messages).await;
     let class = fixture.class(builtin::MESSAGES);
