@@ -21,10 +21,40 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 fn object(json: &Json) -> Map<String, Json> {
     json.as_object().unwrap().clone()
+}
+
+/// A database whose answer to how far the feed may be read is smaller at every later time. On
+/// PostgreSQL it can be, because it looks at what the sessions of other databases are doing.
+#[derive(Debug)]
+struct Shrinking {
+    database: Arc<dyn Database>,
+    is_first: AtomicBool,
+}
+
+impl DatabaseFront for Shrinking {
+    fn behind(&self) -> &dyn Database {
+        self.database.as_ref()
+    }
+
+    fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
+        let Some(settled) = self.database.dialect().seq_settled() else {
+            return self.database.read(statement);
+        };
+        let asks = statement.sql.contains(settled);
+        if !asks || self.is_first.swap(false, Ordering::SeqCst) {
+            return self.database.read(statement);
+        }
+        let smaller = format!("({settled} - (CAST(1 AS BIGINT) << 40))");
+        let mut statement = statement;
+        statement.sql = statement.sql.replace(settled, &smaller).into();
+        self.database.read(statement)
+    }
 }
 
 async fn create(store: &Store, class: &str, values: &Json) -> EntityId {
@@ -186,4 +216,26 @@ async fn no_number_is_told_that_is_not_durable() {
     let bounds = store.feed_bounds().await.unwrap();
     assert_eq!(bounds.newest, last);
     assert!(bounds.given > last);
+}
+
+// PostgreSQL alone: SQLite counts the numbers that it gives.
+#[tokio::test]
+async fn changes_up_to_a_bound_that_was_told_are_not_passed_over() {
+    if !require(&[Need::Postgres]) {
+        return;
+    }
+    let server = Postgres::start(&PostgresOptions::default()).unwrap();
+    server.database_create("shared").await.unwrap();
+    let config = PostgresConfig::parse(&server.url("shared")).unwrap();
+    let database = PostgresDatabase::open(config).await.unwrap();
+    let shrinking = Arc::new(Shrinking { database, is_first: AtomicBool::new(false) });
+    let store = Store::open(Arc::clone(&shrinking) as _, &opened::config("a")).await.unwrap();
+    create(&store, builtin::PROFILES, &json!({"name": "a", "imapHost": "a.test"})).await;
+    shrinking.is_first.store(true, Ordering::SeqCst);
+    let page = store.news(&Domain::default_domain(), 0, 10).await.unwrap();
+    assert!(!shrinking.is_first.load(Ordering::SeqCst), "the database was asked how far");
+    let NewsPage::News { news, next, .. } = page else {
+        panic!("{page:?}");
+    };
+    assert_eq!(news.len(), 1, "the change is told before {next}");
 }

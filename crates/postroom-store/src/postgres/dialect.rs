@@ -69,8 +69,8 @@ impl Dialect for PostgresDialect {
     fn seq_settled(&self) -> Option<&'static str> {
         // A running transaction may be a batch of Postroom, unless it is known to belong to another
         // database, or is prepared: Postroom prepares none, and a prepared one may stay for weeks.
-        // If the user may not see the sessions of others, the bound waits for the transactions of
-        // all databases of the server.
+        // Everybody sees the database and the transaction of a session. Its type is seen by those
+        // who may read all statistics. For others, the bound also waits for autovacuum here.
         Some(
             "((SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq') + 65536 * COALESCE(
                (SELECT MIN(CAST(CAST(running AS TEXT) AS BIGINT))
