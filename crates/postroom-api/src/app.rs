@@ -187,7 +187,7 @@ impl Asked {
     /// The classes through which filters and masks of this request may look.
     #[must_use]
     pub(crate) fn classes(&self) -> Vec<Arc<Class>> {
-        let classes = self.app.store.classes();
+        let classes = self.app.store.classes().of(&self.domain);
         let may_read = |class: &&Arc<Class>| self.rights.reads(&class.classname);
         classes.iter().filter(may_read).cloned().collect()
     }

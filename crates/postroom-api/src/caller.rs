@@ -24,6 +24,7 @@ use postroom_model::MissingRight;
 use postroom_model::RightAction;
 use postroom_model::Rights;
 use postroom_store::Bearer;
+use postroom_store::Classes;
 use postroom_store::Listener;
 use postroom_store::Topic;
 use std::net::IpAddr;
@@ -78,12 +79,18 @@ impl Caller {
     /// # Errors
     ///
     /// 403 if it may read none.
-    pub(crate) fn reads_some(self, classes: &[Arc<Class>]) -> Result<Bearer, Problem> {
-        if readable(&self.0.rights, classes).is_empty() {
+    pub(crate) fn reads_some(self, classes: &Classes) -> Result<Bearer, Problem> {
+        if readable(&self.0.rights, &classes.of(&self.0.domain)).is_empty() {
             let detail = "this token lacks the right `read` for any class";
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
         }
         Ok(self.0)
+    }
+
+    /// The domain of the bearer.
+    #[must_use]
+    pub(crate) fn domain(&self) -> &Domain {
+        &self.0.domain
     }
 
     /// The bearer, for a handler that checks the rights when it knows the class.

@@ -69,8 +69,8 @@ pub(crate) async fn show(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let classes = app.store.classes();
-    let bearer = caller.reads_some(&classes)?;
+    let bearer = caller.reads_some(&app.store.classes())?;
+    let classes = app.store.classes().of(&bearer.domain);
     let mut request = EventRequest::parse(&NewsReader::new(&bearer.rights, &classes), &uri)?;
     let is_stream = is_stream(&headers);
     if let Some(seen) = headers.get(LAST_EVENT_ID).filter(|_| is_stream) {

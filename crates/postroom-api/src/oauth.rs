@@ -75,7 +75,7 @@ pub(crate) async fn start(
     // The tokens of the account are changed in the end.
     let Bearer { domain, rights, .. } = caller.may(&[RightAction::Change], ACCOUNTS)?;
     let (account, slot) = asked(&uri)?;
-    reached(&app.store.clone().within(&rights), &domain, account).await?;
+    reached(&app.store.clone().within(&domain, &rights), &domain, account).await?;
     let consents = consents(&app)?;
     let page = consents.start(&domain, account, slot).await.map_err(problem)?;
     if wants_json(&headers) {

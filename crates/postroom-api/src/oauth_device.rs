@@ -46,7 +46,7 @@ pub(crate) async fn start(
     // The tokens of the account are changed in the end.
     let Bearer { domain, rights, .. } = caller.may(&[RightAction::Change], ACCOUNTS)?;
     let (account, slot) = oauth::asked(&uri)?;
-    oauth::reached(&app.store.clone().within(&rights), &domain, account).await?;
+    oauth::reached(&app.store.clone().within(&domain, &rights), &domain, account).await?;
     let devices = app.node.device_consents();
     let devices = devices.ok_or_else(|| Problem::conflict("no-engine", NO_ENGINE))?;
     let page = devices.start(&domain, account, slot).await.map_err(oauth::problem)?;
@@ -73,7 +73,7 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let Bearer { domain, rights, .. } = caller.may(&[RightAction::Read], ACCOUNTS)?;
     let (account, slot) = oauth::asked(&uri)?;
-    oauth::readable(&app.store.clone().within(&rights), &domain, account).await?;
+    oauth::readable(&app.store.clone().within(&domain, &rights), &domain, account).await?;
     let seen = app.store.device_seen(&domain, account, slot).await?;
     let seen = seen.ok_or_else(|| Problem::not_found(NONE.to_owned()))?;
     let shown = json!({

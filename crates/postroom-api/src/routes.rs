@@ -183,14 +183,15 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let (head, ()) = head.into_parts();
     let path = head.uri.path().strip_prefix(MODEL).unwrap_or_default();
+    let classes = app.store.classes().of(caller.domain());
     if path.is_empty() || path.ends_with('/') {
-        return children::list(&head.method, &head.uri, path, &app.store.classes());
+        return children::list(&head.method, &head.uri, path, &classes);
     }
-    let place = place::find(path, &app.store.classes())?;
+    let place = place::find(path, &classes)?;
     let (verb, methods) = (Verb::of(&head.method, &place)?, verb::methods(&place));
     let bearer = allowed(caller, verb, &place)?;
     let Bearer { domain, name, rights, .. } = bearer.clone();
-    let store = app.store.of_client(&name).within(&rights);
+    let store = app.store.of_client(&name).within(&domain, &rights);
     reached(&store, &domain, &place, verb).await?;
     let (class, uri, mut headers) = (place.class, head.uri, head.headers);
     if head.method == Method::HEAD {

@@ -191,7 +191,8 @@ impl Conversation {
 
     /// The answer to a message.
     async fn hear(&mut self, text: &str) -> Json {
-        let reader = NewsReader::new(&self.bearer.rights, &self.app.store.classes());
+        let reader =
+            NewsReader::new(&self.bearer.rights, &self.app.store.classes().of(&self.bearer.domain));
         let message = SocketMessage::parse(&reader, text);
         let message = match message {
             Ok(message) => message,

@@ -137,9 +137,9 @@ impl Bulk<'_> {
 
     /// The class and the filter as they are now, or why that is not possible.
     fn aim(&self) -> Result<Aim, String> {
-        let class = self.store.class(self.classname);
+        let class = self.store.class_of(self.domain, self.classname);
         let class = class.ok_or_else(|| format!("the class {} was deleted", self.classname))?;
-        let classes = self.store.classes();
+        let classes = self.store.classes().of(self.domain);
         let read = |json| filter::parse(Names::among(&class, &classes), json);
         let filter = self.filter.map(read).transpose();
         let filter = filter
@@ -289,7 +289,7 @@ pub async fn work(store: &Store, job: &Job) -> Result<(), EngineError> {
         };
         let bounded = match job.rights.as_ref().map(Rights::from_json) {
             None => client.clone(),
-            Some(Ok(rights)) => client.clone().within(&rights),
+            Some(Ok(rights)) => client.clone().within(&job.domain, &rights),
             Some(Err(_)) => {
                 let reason =
                     "the job is damaged: the rights of who asked for it are not understood";

@@ -196,7 +196,7 @@ impl Claiming<'_> {
         token: ClaimToken,
     ) -> Result<Option<Taken>, Error> {
         let store = self.store;
-        let class = store.class(&self.class.classname);
+        let class = store.class_of(self.domain, &self.class.classname);
         let class = class.ok_or(Error::Condition(Failed::OtherClasses))?;
         let place = EntityPlace::new(self.domain, &class, id);
         let taken = store.claim_taking(place, self.wanted(self.query, token)).await?;

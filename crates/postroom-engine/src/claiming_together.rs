@@ -138,7 +138,7 @@ impl Claiming<'_> {
     ) -> Result<Updated, Error> {
         let (store, set) = (self.store, dead.map(|dead| dead.set));
         let then = if dead.is_some() { ClaimThen::Forgotten } else { ClaimThen::Stays };
-        let class = store.class(&self.class.classname);
+        let class = store.class_of(self.domain, &self.class.classname);
         let class = class.ok_or(Error::Condition(Failed::OtherClasses))?;
         let place = EntityPlace::new(self.domain, &class, claim.entity);
         let Some(current) = store.entity_get(self.domain, &class, claim.entity).await? else {

@@ -242,7 +242,7 @@ impl OAuthConsents {
         token: &SecretString,
     ) -> Result<(), ConsentError> {
         let (store, slot) = (&self.store, request.slot);
-        let class = store.builtin(ACCOUNTS)?;
+        let class = store.builtin_of(&request.domain, ACCOUNTS)?;
         let place = EntityPlace::new(&request.domain, &class, request.account.into());
         let mut changes = Map::new();
         let secret = Json::from(token.expose_secret());

@@ -141,7 +141,7 @@ pub async fn account_address(
     let Some(account) = message.reference(names::ACCOUNT_ID) else {
         return Ok(String::new());
     };
-    let class = store.class(ACCOUNTS);
+    let class = store.class_of(domain, ACCOUNTS);
     let class = class.ok_or(Error::Damaged { what: "the built-in classes" })?;
     let account = store.entity_get(domain, &class, account).await?;
     let address = account.as_ref().and_then(|account| account.text(names::ADDRESS));

@@ -61,10 +61,10 @@ const AT_ONCE: usize = 4;
 ///
 /// When the store fails; the job goes on from its last page.
 pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
-    let Some(class) = shared.store.class(&job.class) else {
+    let Some(class) = shared.store.class_of(&job.domain, &job.class) else {
         return end(shared, job, Some("the class of the job does not exist")).await;
     };
-    let classes = shared.store.classes();
+    let classes = shared.store.classes().of(&job.domain);
     let read = |json| filter::parse(Names::among(&class, &classes), json);
     let filter = match job.filter.as_ref().map(read).transpose() {
         Ok(filter) => filter,
@@ -320,7 +320,7 @@ impl Keeps<'_> {
     }
 
     async fn entity(&self, class: &str, id: Option<EntityId>) -> Result<Option<Entity>, Error> {
-        match (self.shared.store.class(class), id) {
+        match (self.shared.store.class_of(self.domain, class), id) {
             (Some(class), Some(id)) => {
                 Ok(self.shared.store.entity_get(self.domain, &class, id).await?)
             }

@@ -334,7 +334,8 @@ impl AccountTasks {
             let setup = self.setup.subscribe();
             let task =
                 receiver::run(ImapConnector::default(), Arc::clone(&shared), reporter, setup);
-            self.receiver = Some(tokio::spawn(async move { shared.pulse.watch(task).await }));
+            self.receiver =
+                Some(tokio::spawn(async move { Box::pin(shared.pulse.watch(task)).await }));
         }
         if account.smtp.is_some() && is_due(self.sender.as_ref(), account) {
             let (shared, reporter) = (Arc::clone(shared), Arc::clone(&self.reporter));

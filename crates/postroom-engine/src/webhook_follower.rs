@@ -148,7 +148,7 @@ async fn disable(world: &WebhookWorld, row: &WebhookRow, id: WebhookId, reason: 
 
 impl WebhookFollower {
     fn of(world: WebhookWorld, row: WebhookRow, id: WebhookId) -> Result<Self, Vec<Invalid>> {
-        let classes = world.shared.store.classes();
+        let classes = world.shared.store.classes().of(&row.domain);
         let wanted = wanted_by_webhook(&classes, &row.webhook)?;
         let classes = classes.version();
         let receiver = WebhookReceiver::of(&row).map_err(|invalid| vec![invalid])?;
@@ -256,7 +256,7 @@ impl WebhookFollower {
     async fn send_all(&mut self, page: &[EntityNews]) -> Result<(), NotTaken> {
         let batch = self.row.webhook.number(names::BATCH);
         let batch = batch.and_then(|count| usize::try_from(count).ok()).unwrap_or(1).max(1);
-        let classes = self.world.shared.store.classes();
+        let classes = self.world.shared.store.classes().of(&self.row.domain);
         let event = |news: &EntityNews| {
             self.wanted.iter().find_map(|wanted| ShownEvent::of(wanted, &classes, news))
         };

@@ -1,5 +1,6 @@
 //! A class: the properties of one kind of entity.
 
+use crate::domain::Domain;
 use crate::id::ClassId;
 use crate::limits::LIST_LIMIT_MAX;
 use crate::property::DataType;
@@ -51,6 +52,9 @@ pub struct Class {
     /// How many of its first properties are not its own, but built in or those of its parent.
     #[serde(skip)]
     pub fixed: usize,
+    /// The domain that has it so. `None`: it is as the domains have it that add nothing to it.
+    #[serde(skip)]
+    pub domain: Option<Domain>,
 }
 
 impl Class {

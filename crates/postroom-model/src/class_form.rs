@@ -68,6 +68,7 @@ pub fn created(json: &Json, new_id: ClassId) -> Result<Class, Vec<Invalid>> {
         version: 0,
         revision: 0,
         fixed: 0,
+        domain: None,
     };
     if class.classname.is_empty() && read.problems.is_empty() {
         read.wrong("classname", "is missing: the name of the class in paths");

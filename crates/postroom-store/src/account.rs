@@ -137,7 +137,7 @@ impl Store {
         if let Some(at) = report.last_connected_at {
             values.insert(names::LAST_CONNECTED_AT.to_owned(), json!(at.to_string()));
         }
-        let class = self.builtin(ACCOUNTS)?;
+        let class = self.builtin_of(domain, ACCOUNTS)?;
         self.records(domain, &class).tell(account.into(), &values).await
     }
 
@@ -169,7 +169,7 @@ impl Store {
         // unset before, still differs from what is read.
         self.inner.unwritten.note(folder, report.times);
         let values = all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        let class = self.builtin(FOLDERS)?;
+        let class = self.builtin_of(domain, FOLDERS)?;
         self.records(domain, &class).tell(folder.into(), &values.collect()).await
     }
 
@@ -203,7 +203,7 @@ impl Store {
         account: AccountId,
         survey: &Survey,
     ) -> Result<(), Error> {
-        let class = self.builtin(FOLDERS)?;
+        let class = self.builtin_of(domain, FOLDERS)?;
         let folders = self.folders_of(domain, account).await?;
         let index = Index::of(&folders);
         let (mut new, mut linked) = (vec![], HashSet::new());
@@ -254,7 +254,7 @@ impl Store {
         account: AccountId,
         new: Vec<Map<String, Json>>,
     ) -> Result<bool, Error> {
-        let class = self.builtin(FOLDERS)?;
+        let class = self.builtin_of(domain, FOLDERS)?;
         let mut pause = Duration::ZERO;
         for some in new.chunks(FOLDERS_AT_ONCE) {
             tokio::time::sleep(pause).await;
@@ -296,7 +296,7 @@ impl Store {
         address: &str,
         name: &str,
     ) -> Result<(), Error> {
-        let class = self.builtin(FOLDERS)?;
+        let class = self.builtin_of(domain, FOLDERS)?;
         let folders = self.folders_of(domain, account).await?;
         if folders.iter().any(|folder| folder.text(names::NAME) == Some(name)) {
             return Ok(());
@@ -331,7 +331,7 @@ impl Store {
     }
 
     async fn folders_of(&self, domain: &Domain, account: AccountId) -> Result<Vec<Entity>, Error> {
-        let class = self.builtin(FOLDERS)?;
+        let class = self.builtin_of(domain, FOLDERS)?;
         let sql = format!("{} WHERE \"account_id\" = $1 AND \"domain\" = $2", Self::select(&class));
         let rows = self.read(Statement::new(sql).bind(account).bind(domain.as_str())).await?;
         let found = self.entities_of(&class, rows).await?;

@@ -32,7 +32,7 @@ impl Store {
         domain: &Domain,
         account: AccountId,
     ) -> Result<TryRequest, Error> {
-        let class = self.builtin(ACCOUNTS)?;
+        let class = self.builtin_of(domain, ACCOUNTS)?;
         let Some(found) = self.entity_get(domain, &class, account.into()).await? else {
             return Ok(TryRequest::Missing);
         };
@@ -54,7 +54,7 @@ impl Store {
         domain: &Domain,
         account: AccountId,
     ) -> Result<(), Error> {
-        let class = self.builtin(ACCOUNTS)?;
+        let class = self.builtin_of(domain, ACCOUNTS)?;
         let now = Timestamp::from_ms(self.clock().now_ms()).to_string();
         let values = [("tryRequestedAt".to_owned(), json!(now))].into_iter().collect();
         self.records(domain, &class).tell(account.into(), &values).await?;

@@ -29,7 +29,8 @@ impl Store {
         mut account: Entity,
         mut profile: Entity,
     ) -> Result<AccountRow, Error> {
-        let (accounts, profiles) = (self.builtin(ACCOUNTS)?, self.builtin(PROFILES)?);
+        let (accounts, profiles) =
+            (self.builtin_of(domain, ACCOUNTS)?, self.builtin_of(domain, PROFILES)?);
         let keys = &self.inner.keys;
         let sealed = |class: &Class, entity: &mut Entity, name: &str| {
             let Some(Json::String(text)) = entity.properties.remove(name) else {

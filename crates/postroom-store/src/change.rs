@@ -191,7 +191,7 @@ impl Store {
         let mut changes =
             changed.map_err(|problems| Error::Condition(Failed::Invalid { problems }))?;
         let after = client::after(current, &changes);
-        let mut problems = self.wanted_problems(class, &after);
+        let mut problems = self.wanted_problems(domain, class, &after);
         if changes.contains_key(names::RIGHTS) {
             problems.extend(self.given_in_vain(domain, class, &after));
         }
@@ -319,7 +319,7 @@ impl Store {
                 }
             }
             builtin::ACCOUNTS => {
-                let folders = self.builtin(builtin::FOLDERS)?;
+                let folders = self.builtin_of(domain, builtin::FOLDERS)?;
                 let sql = "SELECT \"id\" FROM \"email/Folders\" WHERE \"account_id\" = $1";
                 let mut batch = vec![];
                 for row in self.read(Statement::new(sql).bind(id)).await? {

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::lease;
 use crate::store::Store;
 use postroom_model::Class;
+use postroom_model::Domain;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -89,6 +90,21 @@ impl Store {
     #[must_use]
     pub fn class(&self, name: &str) -> Option<Arc<Class>> {
         self.classes().get(name).cloned()
+    }
+
+    /// The class of that name, as a domain has it.
+    #[must_use]
+    pub fn class_of(&self, domain: &Domain, name: &str) -> Option<Arc<Class>> {
+        self.classes().of(domain).get(name).cloned()
+    }
+
+    /// A built-in class, as a domain has it.
+    ///
+    /// # Errors
+    ///
+    /// When the store was opened without it.
+    pub fn builtin_of(&self, domain: &Domain, name: &'static str) -> Result<Arc<Class>, Error> {
+        self.class_of(domain, name).ok_or(Error::Damaged { what: name })
     }
 
     /// A built-in class.

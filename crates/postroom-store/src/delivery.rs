@@ -336,7 +336,7 @@ impl Store {
         queue: Vec<Statement>,
     ) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let class = self.builtin(MESSAGES)?;
+            let class = self.builtin_of(domain, MESSAGES)?;
             let current = self.entity_get(domain, &class, message.into()).await?;
             let current = current.filter(|now| MessageState::Sending.is_of(now));
             let mut batch = match &current {

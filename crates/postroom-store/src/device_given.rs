@@ -29,7 +29,7 @@ impl Store {
         version: i64,
     ) -> Result<Option<Updated>, Error> {
         let DeviceRequest { domain, account, slot, .. } = &pending.request;
-        let class = self.builtin(ACCOUNTS)?;
+        let class = self.builtin_of(domain, ACCOUNTS)?;
         let place = EntityPlace::new(domain, &class, (*account).into());
         let mut changes = Map::new();
         let secret = Json::from(refresh_token.expose_secret());

@@ -101,7 +101,7 @@ impl Store {
             let mut problems = client::create_problems(class, entity);
             let of_files: Vec<_> = files.iter().map(|file| file.property.as_str()).collect();
             problems.extend(client::files_problems(class, &of_files));
-            problems.extend(self.wanted_problems(class, entity));
+            problems.extend(self.wanted_problems(domain, class, entity));
             problems.extend(self.given_in_vain(domain, class, entity));
             problems.extend(self.born_expired(class, entity));
             problems.extend(domain_row::place_problem(domain, class));
@@ -117,7 +117,7 @@ impl Store {
             }
         }
         let references =
-            new.iter().flat_map(|new| self.references(class, None, &new.entity.properties));
+            new.iter().flat_map(|new| self.references(domain, class, None, &new.entity.properties));
         let references: BTreeSet<_> = references.collect();
         let entities: Vec<_> = new.iter().map(|new| new.entity.clone()).collect();
         // The batch checks that references exist, because they may have been deleted since they
@@ -235,11 +235,12 @@ impl Store {
     /// out, so that a list may keep items whose targets were deleted.
     fn references(
         &self,
+        domain: &Domain,
         class: &Class,
         current: Option<&Entity>,
         values: &Map<String, Json>,
     ) -> Vec<Reference> {
-        let classes = self.classes();
+        let classes = self.classes().of(domain);
         let mut references = vec![];
         for property in class.columns().filter(|p| p.data_type == DataType::Entity) {
             let target = classes.iter().find(|class| Some(class.id) == property.idclass);
@@ -277,7 +278,7 @@ impl Store {
         current: &Entity,
         values: &Map<String, Json>,
     ) -> Vec<Statement> {
-        let references = self.references(class, Some(current), values);
+        let references = self.references(domain, class, Some(current), values);
         references.iter().map(|reference| self.is_there(domain, reference)).collect()
     }
 
@@ -288,7 +289,7 @@ impl Store {
         current: &Entity,
         values: &Map<String, Json>,
     ) -> Result<(), Error> {
-        for reference in self.references(class, Some(current), values) {
+        for reference in self.references(domain, class, Some(current), values) {
             if self.read(self.is_there(domain, &reference)).await?.is_empty() {
                 return Err(Error::Condition(reference.missing()));
             }

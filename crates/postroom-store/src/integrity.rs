@@ -1,5 +1,6 @@
 //! The statements that enforce the rules of the data model, for the batches of changes.
 
+use crate::classes::Classes;
 use crate::columns::quoted;
 use crate::database::Lock;
 use crate::database::Statement;
@@ -180,14 +181,25 @@ pub(crate) fn mailbox_name(name: &str) -> &str {
     if name.eq_ignore_ascii_case("INBOX") { "INBOX" } else { name }
 }
 
+/// What is wrong with the filters of rights.
+fn rights_problems(rights: Option<Rights>, classes: &Classes) -> Vec<Invalid> {
+    rights.map(|rights| right_problems(&rights, classes)).unwrap_or_default()
+}
+
 impl Store {
     /// What is wrong with the news that a webhook wants. Nothing for other classes.
-    pub(crate) fn wanted_problems(&self, class: &Class, entity: &Entity) -> Vec<Invalid> {
+    pub(crate) fn wanted_problems(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        entity: &Entity,
+    ) -> Vec<Invalid> {
+        let classes = self.classes().of(domain);
         match class.classname.as_str() {
-            WEBHOOKS => webhook_problems(&self.classes(), entity),
+            WEBHOOKS => webhook_problems(&classes, entity),
             // What else is wrong with the rights is said by the model.
-            TOKENS => self.rights_problems(Rights::of_token(entity).ok()),
-            USERS => self.rights_problems(Rights::of_user(entity).ok()),
+            TOKENS => rights_problems(Rights::of_token(entity).ok(), &classes),
+            USERS => rights_problems(Rights::of_user(entity).ok(), &classes),
             _ => vec![],
         }
     }
@@ -204,7 +216,7 @@ impl Store {
             return vec![];
         }
         let rights = Rights::of_token(token);
-        rights.map(|it| rights_in_vain(&it, domain, &self.classes())).unwrap_or_default()
+        rights.map(|it| rights_in_vain(&it, domain, &self.classes().of(domain))).unwrap_or_default()
     }
 
     /// Why a new token would never be valid. `None`: it is, or is no token.
@@ -213,11 +225,6 @@ impl Store {
         let ends_ms = Timestamp::parse(ends).ok()?.as_ms();
         let reason = "is in the past, so the token would never be valid";
         (ends_ms <= self.clock().now_ms()).then(|| Invalid::new(names::EXPIRES_AT, reason))
-    }
-
-    /// What is wrong with the filters of rights.
-    fn rights_problems(&self, rights: Option<Rights>) -> Vec<Invalid> {
-        rights.map(|rights| right_problems(&rights, &self.classes())).unwrap_or_default()
     }
 
     /// Gives a message the account of its folder when it has none of its own. `before` is the
@@ -243,7 +250,7 @@ impl Store {
         if is_left && is_same("account_id") || before.is_none() && names_both {
             return Ok(());
         }
-        let folders = self.builtin(FOLDERS)?;
+        let folders = self.builtin_of(domain, FOLDERS)?;
         let Some(folder) = self.entity_get(domain, &folders, folder).await? else {
             let gone = Failed::Reference { property: "folder_id".to_owned() };
             return if is_left { Ok(()) } else { Err(Error::Condition(gone)) };
@@ -268,7 +275,7 @@ impl Store {
         domain: &Domain,
         folder: &Entity,
     ) -> Result<Option<EntityId>, Error> {
-        let class = self.builtin(FOLDERS)?;
+        let class = self.builtin_of(domain, FOLDERS)?;
         let Some(other) = OtherFolder::of(&class, folder) else {
             return Ok(None);
         };

@@ -87,7 +87,7 @@ impl Store {
         delay_ms: impl Fn(u32) -> i64,
     ) -> Result<(), Error> {
         let MissedAt { domain, account, epoch, uid_validity } = at;
-        let class = self.builtin(MESSAGES)?;
+        let class = self.builtin_of(domain, MESSAGES)?;
         let ledger = self.ledger_part(epoch, range(misses.iter().map(|miss| miss.key))).await?;
         let hashes: BTreeSet<_> =
             misses.iter().filter(|miss| miss.is_too_big).filter_map(|miss| miss.hash).collect();

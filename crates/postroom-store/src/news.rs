@@ -123,7 +123,7 @@ impl Store {
         let last = rows.last().map_or(after, |row| row.seq);
         let next = if is_full { last } else { newest.max(last) };
         let states = self.as_they_were(domain, states, last).await?;
-        Ok(NewsPage::News { news: told(&self.classes(), states, rows), next, is_full })
+        Ok(NewsPage::News { news: told(&self.classes().of(domain), states, rows), next, is_full })
     }
 
     /// The entities of these changes as they are now.
@@ -135,7 +135,7 @@ impl Store {
         let (mut states, mut unread) = (States::new(), HashSet::new());
         for (name, ids) in wanted {
             // A class that was deleted since has no entities.
-            let Some(class) = self.class(name) else {
+            let Some(class) = self.class_of(domain, name) else {
                 continue;
             };
             let ids: Vec<_> = ids.into_iter().collect();

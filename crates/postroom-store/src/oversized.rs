@@ -92,7 +92,7 @@ impl Store {
         message: MessageEntityId,
         bytes_max: u64,
     ) -> Result<LoadRequest, Error> {
-        let class = self.builtin(MESSAGES)?;
+        let class = self.builtin_of(domain, MESSAGES)?;
         let Some(found) = self.entity_get(domain, &class, message.into()).await? else {
             return Ok(LoadRequest::Missing);
         };
@@ -158,7 +158,7 @@ impl Store {
     ) -> Result<Option<Entity>, Error> {
         match from.reference(property) {
             Some(id) => {
-                let class = self.builtin(class)?;
+                let class = self.builtin_of(domain, class)?;
                 self.entity_get(domain, &class, id).await
             }
             None => Ok(None),
@@ -178,7 +178,7 @@ impl Store {
         oversized: &Oversized,
         reason: &str,
     ) -> Result<(), Error> {
-        let class = self.builtin(MESSAGES)?;
+        let class = self.builtin_of(domain, MESSAGES)?;
         let size =
             oversized.size_bytes.map_or_else(String::new, |size| format!(" of {size} bytes"));
         let text = format!(
@@ -204,7 +204,7 @@ impl Store {
         row: EntityRow,
         properties: &[String],
     ) -> Result<[Statement; 2], Error> {
-        let class = self.builtin(MESSAGES)?;
+        let class = self.builtin_of(domain, MESSAGES)?;
         let Some(current) = self.entity_get(domain, &class, id.into()).await? else {
             // A client deleted it meanwhile. Nothing of the portion is stored, and the next poll
             // skips the message.

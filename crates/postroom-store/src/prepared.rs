@@ -85,7 +85,7 @@ impl Store {
         account: AccountId,
         message_id: &str,
     ) -> Result<Option<Entity>, Error> {
-        let class = self.builtin(MESSAGES)?;
+        let class = self.builtin_of(domain, MESSAGES)?;
         // Few messages have the same Message-ID.
         let in_domain = self.inner.database.dialect().unindexed("\"domain\"");
         for direction in [MessageDirection::In, MessageDirection::Out] {
@@ -116,7 +116,7 @@ impl Store {
         account: AccountId,
         limit: u32,
     ) -> Result<Vec<Entity>, Error> {
-        let class = self.builtin(MESSAGES)?;
+        let class = self.builtin_of(domain, MESSAGES)?;
         let sql = self.unprepared(&class);
         let statement = Statement::new(sql).bind(account).bind(domain.as_str());
         self.first_readable(&class, statement, limit).await
@@ -149,7 +149,7 @@ impl Store {
         message: &Entity,
         prepared: Prepared,
     ) -> Result<PrepareEnd, Error> {
-        let class = self.builtin(MESSAGES)?;
+        let class = self.builtin_of(domain, MESSAGES)?;
         let originals = self.file_list(domain, message.id, files::RAW_MESSAGE).await?;
         let former = file::former_of(files::RAW_MESSAGE, &originals);
         let mut batch = vec![account_must_be(domain, prepared.account)];

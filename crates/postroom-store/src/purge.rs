@@ -116,7 +116,7 @@ impl Store {
         account: AccountId,
         id: EntityId,
     ) -> Result<(), Error> {
-        let class = self.builtin(MESSAGES)?;
+        let class = self.builtin_of(domain, MESSAGES)?;
         let place = EntityPlace::new(domain, &class, id);
         self.entity_delete_if(place, None, vec![is_gone(account)]).await.map(drop)
     }

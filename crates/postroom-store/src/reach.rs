@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::store::Store;
 use postroom_model::Class;
+use postroom_model::Domain;
 use postroom_model::Filter;
 use postroom_model::Property;
 use postroom_model::Query;
@@ -26,11 +27,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 impl Store {
-    /// The same store, through which nothing is read and changed but what rights reach. Whether an
-    /// action with a class is allowed at all is checked before.
+    /// The same store for a domain, through which nothing is read and changed but what rights
+    /// reach. Whether an action with a class is allowed at all is checked before.
     #[must_use]
-    pub fn within(self, rights: &Rights) -> Self {
-        let reach = RightReach::of(rights, &self.classes()).map(Arc::new);
+    pub fn within(self, domain: &Domain, rights: &Rights) -> Self {
+        let reach = RightReach::of(rights, &self.classes().of(domain)).map(Arc::new);
         Self { reach, ..self }
     }
 

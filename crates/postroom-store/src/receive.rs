@@ -106,7 +106,7 @@ impl Store {
     ///
     /// When the store fails, or [`Failed::EpochOver`]. Then nothing is stored.
     pub async fn receive_commit(&self, mut batch: ReceiveBatch) -> Result<ReceiveOutcome, Error> {
-        let class = self.builtin(MESSAGES)?;
+        let class = self.builtin_of(&batch.domain, MESSAGES)?;
         let at = batch.epoch;
         let keys = range(batch.messages.iter().map(|message| message.key));
         let ledger = self.ledger_part(at, keys).await?;

@@ -291,7 +291,7 @@ impl Records<'_> {
             }
             replaced.insert(property.name.clone(), former.clone());
         }
-        let is_whole = change.is_some() && whole::is_next(current);
+        let is_whole = change.is_some() && whole::is_next(current) && self.is_of_domain();
         if is_whole {
             whole::complete(self.class, current, replaced);
             values.push(Value::Whole(current.seq));
@@ -311,6 +311,13 @@ impl Records<'_> {
         let update = update.bind(current.version).of_class(self.class).bind_all(values);
         let update = update.must_change(Failed::Stale);
         Ok(Update { statement: change.into_iter().fold(update, Statement::of_change), is_whole })
+    }
+
+    /// Whether the class is as the domain has it. Otherwise an entity that was read by it lacks the
+    /// values of what the domain added.
+    fn is_of_domain(&self) -> bool {
+        let class = self.store.class_of(self.domain, &self.class.classname);
+        class.is_none_or(|class| class.domain == self.class.domain)
     }
 
     /// The INSERT of an entity with all columns. Increments are read from their counters.

@@ -18,7 +18,7 @@ impl Records<'_> {
     /// When the store fails; [`Failed::Crowded`] if others change the entity again and again.
     pub(crate) async fn tell(&self, id: EntityId, values: &Map<String, Json>) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let class = self.store.class(&self.class.classname);
+            let class = self.store.class_of(self.domain, &self.class.classname);
             let class = class.ok_or(Error::Condition(Failed::OtherClasses))?;
             let records = Records { class: &class, ..*self };
             let Some(current) = self.store.entity_get(self.domain, &class, id).await? else {

@@ -52,7 +52,7 @@ impl Store {
         folder: FolderId,
         renamed: &Renamed<'_>,
     ) -> Result<bool, Error> {
-        let class = self.builtin(FOLDERS)?;
+        let class = self.builtin_of(domain, FOLDERS)?;
         for _ in 0..ATTEMPTS {
             let Some(current) = self.entity_get(domain, &class, folder.into()).await? else {
                 return Ok(true);

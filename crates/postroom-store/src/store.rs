@@ -303,6 +303,10 @@ impl Store {
         self.classes_refresh().await?;
         let present = self.classes();
         let is_same = |class: &ClassRevision| {
+            let present = match &class.domain {
+                Some(domain) => present.of(domain),
+                None => present.clone(),
+            };
             present.get(&class.classname).is_some_and(|now| now.revision == class.revision)
         };
         match classes.iter().all(is_same) {

@@ -41,7 +41,7 @@ impl Store {
     ) -> Result<(), Error> {
         let Unsendable { code, reason, recipients } = unsendable;
         let verdict = Verdict::Error { code, reason: reason.to_owned() };
-        let class = self.builtin(MESSAGES)?;
+        let class = self.builtin_of(domain, MESSAGES)?;
         let current = self.entity_get(domain, &class, message.into()).await?;
         let mut recipients = current.as_ref().map(recipients).unwrap_or_default();
         let delivered = self.delivery_delivered(message).await?;

@@ -32,7 +32,7 @@ type ChangeOf = fn(&Classes) -> Changed;
 
 /// What is asked of a store, with how many values it takes away.
 enum Changed {
-    Create(Class),
+    Create(Box<Class>),
     Patch(&'static str, Json, Option<u64>),
     Delete(&'static str, u64),
 }
@@ -68,9 +68,8 @@ const CHANGES: [(&str, ChangeOf); 4] = [
         let anger = json!({"name": "anger", "data_type": "integer", "default": 1});
         let class =
             json!({"classname": "crm/Complaints", "parent_id": parent, "properties": [anger]});
-        Changed::Create(
-            created(&class, "018f0000-0000-7000-8000-0000000000bb".parse().unwrap()).unwrap(),
-        )
+        let id = "018f0000-0000-7000-8000-0000000000bb".parse().unwrap();
+        Changed::Create(Box::new(created(&class, id).unwrap()))
     }),
     ("a class is deleted", |_| Changed::Delete(TICKETS, 2)),
 ];
@@ -78,7 +77,7 @@ const CHANGES: [(&str, ChangeOf); 4] = [
 async fn change(store: &Store, of: ChangeOf) -> Result<(), Error> {
     let classes = store.classes();
     let done = match of(&classes) {
-        Changed::Create(class) => store.class_create(&classes, class).await,
+        Changed::Create(class) => store.class_create(&classes, *class).await,
         Changed::Patch(name, json, lost) => {
             let change = patched(classes.get(name).unwrap(), &json).unwrap();
             store.class_change(&classes, change, lost).await

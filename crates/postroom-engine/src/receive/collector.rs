@@ -181,7 +181,7 @@ impl<'a> Collector<'a> {
         let (shared, recording) = (Arc::clone(self.shared), self.recording.clone());
         let (store, account) = (shared.store.clone(), recording.account);
         let portion = tokio::spawn(async move {
-            let class = store.builtin(MESSAGES)?;
+            let class = store.builtin_of(&recording.domain, MESSAGES)?;
             let work = move || {
                 let row = |entity: &Entity| store.entity_row(&recording.domain, &class, entity);
                 let decompose = |message| decompose(store.clock(), message, &recording, row);

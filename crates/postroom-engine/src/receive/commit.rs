@@ -154,7 +154,7 @@ async fn tell(
 
 /// Whether the message became an entity. If the store fails, the line is written.
 async fn is_stored(shared: &Shared, account: &Account, arrival: &Arrival) -> bool {
-    let Some(class) = shared.store.class(MESSAGES) else {
+    let Some(class) = shared.store.class_of(&account.domain, MESSAGES) else {
         return true;
     };
     let found = shared.store.entity_get(&account.domain, &class, arrival.id.into()).await;

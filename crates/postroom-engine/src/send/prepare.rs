@@ -167,7 +167,7 @@ async fn without_utf8(
     if !claimed.reverse_path.is_ascii() || !paths.any(|path| path.is_ascii()) {
         return Ok(false);
     }
-    let Some(class) = shared.store.class(MESSAGES) else {
+    let Some(class) = shared.store.class_of(&claimed.domain, MESSAGES) else {
         return Ok(false);
     };
     let found = shared.store.entity_get(&claimed.domain, &class, claimed.message.into()).await?;

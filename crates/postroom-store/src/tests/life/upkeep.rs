@@ -268,7 +268,7 @@ pub(super) async fn reach(world: &World) {
     let own = json!(["==", ["property", "name"], "own"]);
     let actions = ["read", "create", "change", "delete"];
     let own = json!([{"actions": actions, "classes": [PROFILES], "filter": own}]);
-    let store = world.store.of_client("t").within(&Rights::from_json(&own).unwrap());
+    let store = world.store.of_client("t").within(domain, &Rights::from_json(&own).unwrap());
     let class = store.builtin(PROFILES).unwrap();
     let new = |name: &str| {
         let entity = Entity::new(store.clock().new_id(), object(&json!({"name": name})));
