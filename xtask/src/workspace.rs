@@ -10,10 +10,12 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The root of the repository.
+/// The root of the repository: the one in which `cargo xtask` runs, because another one may have
+/// built this program into a common directory. Without cargo, the one where it was built.
 pub fn root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_owned()
+    let built = || env!("CARGO_MANIFEST_DIR").into();
+    let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(built));
+    manifest.parent().unwrap_or(&manifest).to_owned()
 }
 
 /// Where cargo puts what it builds.

@@ -50,7 +50,7 @@ struct AskedAddress {
 /// 404 if there are none; 422 without an address, or for other parameters.
 pub(crate) async fn show(
     State(app): State<App>,
-    _: AnyToken,
+    AnyToken { domain }: AnyToken,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let AskedAddress { address, isp_database } = asked(&uri)?;
@@ -63,7 +63,7 @@ pub(crate) async fn show(
     let Some(search) = search else {
         return Err(Problem::not_found(format!("{NO_ENGINE}, or {ADVICE}")));
     };
-    let result = search.search(&address, isp_database).await;
+    let result = search.search(&domain, &address, isp_database).await;
     let result = result.ok_or_else(|| Problem::not_found(format!("{OFF}: {ADVICE}")))?;
     shown(&result, &address, true).ok_or_else(|| nothing(&result))
 }

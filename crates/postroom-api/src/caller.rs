@@ -57,9 +57,12 @@ const LOOKED_WITHIN: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 pub(crate) struct Caller(Bearer);
 
-/// A caller of what every token may see: it depends neither on a domain nor on rights.
+/// A caller of what every token may see: it depends on no rights.
 #[derive(Debug)]
-pub(crate) struct AnyToken;
+pub(crate) struct AnyToken {
+    /// The domain of the token.
+    pub domain: Domain,
+}
 
 impl Caller {
     /// The bearer, if it may do this with entities of a class.
@@ -125,7 +128,9 @@ impl FromRequestParts<App> for AnyToken {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        Caller::from_request_parts(parts, app).await.map(|_| Self)
+        Caller::from_request_parts(parts, app)
+            .await
+            .map(|Caller(bearer)| Self { domain: bearer.domain })
     }
 }
 
@@ -153,10 +158,10 @@ impl Caller {
         }
         if let Some(found) = app.store.token_verify(token).await? {
             app.lockout.accepted(shown, Instant::now());
-            if let Some(seat) = parts.extensions.get::<Arc<Seat>>() {
-                seat.connection.is_known();
-            }
             let rated = RatedToken { domain: found.domain.clone(), name: found.name.clone() };
+            if let Some(seat) = parts.extensions.get::<Arc<Seat>>() {
+                seat.connection.is_of(&rated);
+            }
             app.rates.take(rated)?;
             if found.is_suspended {
                 return Err(suspended());

@@ -2,20 +2,24 @@
 //!
 //! A connection is anonymous until a request on it has a good token. Anonymous connections give way
 //! first: the oldest one of the source that has the most. Each source may have only so many of
-//! them. If no connection is anonymous, the one that was idle for longest is asked to end, and it
-//! finishes its running request. Therefore a client without a token keeps nobody else out, not even
-//! behind a proxy, where all connections come from one address.
+//! them. If no connection is anonymous, one of the token that has the most gives way, of the domain
+//! that has the most: the one that was idle for longest, or else the one whose request began first.
+//! Therefore neither a client without a token keeps others out, not even behind a proxy, where all
+//! connections come from one address, nor one with a token.
 
+use crate::answering::Answering;
 use crate::limits::Limits;
+use crate::rates::RatedToken;
 use crate::source;
+use postroom_model::Domain;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -44,7 +48,9 @@ pub(crate) struct Connection {
     source: IpAddr,
     /// The number of its last request, in the order of all requests. 0: it had none.
     used: AtomicU64,
-    known: AtomicBool,
+    answering: Answering,
+    /// The first good token that a request on it had. Unset: it is anonymous.
+    token: OnceLock<RatedToken>,
     leave: watch::Sender<Leave>,
 }
 
@@ -55,9 +61,19 @@ impl Connection {
         self.used.load(Ordering::Relaxed) > 0
     }
 
-    /// Notes that a request on it had a good token.
-    pub(crate) fn is_known(&self) {
-        self.known.store(true, Ordering::Relaxed);
+    /// Its requests.
+    #[must_use]
+    pub(crate) fn answering(&self) -> &Answering {
+        &self.answering
+    }
+
+    /// Notes that a request on it had this good token.
+    pub(crate) fn is_of(&self, token: &RatedToken) {
+        self.token.get_or_init(|| token.clone());
+    }
+
+    fn is_idle(&self) -> bool {
+        self.answering.all_ended().is_some()
     }
 
     /// What it has to do from now on.
@@ -102,6 +118,19 @@ pub(crate) struct Seat {
     pub connection: Arc<Connection>,
     connections: Connections,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Seat {
+    /// Ends when the connection has to give way to another one, or Postroom ends. `None`: never.
+    pub(crate) async fn gives_way(seat: Option<&Self>) {
+        match seat {
+            // It has the sender, so this cannot fail.
+            Some(seat) => {
+                let _ = seat.connection.leaving().wait_for(|leave| *leave != Leave::No).await;
+            }
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Drop for Seat {
@@ -161,7 +190,8 @@ impl Connections {
             number: self.inner.numbers.fetch_add(1, Ordering::Relaxed),
             source,
             used: AtomicU64::new(0),
-            known: AtomicBool::new(false),
+            answering: Answering::default(),
+            token: OnceLock::new(),
             leave: watch::Sender::new(Leave::No),
         });
         self.open().insert(connection.number, Arc::clone(&connection));
@@ -175,10 +205,15 @@ impl Connections {
             return;
         }
         let mut anonymous: HashMap<IpAddr, Vec<&Arc<Connection>>> = HashMap::new();
+        let mut known: HashMap<&Domain, HashMap<&str, Vec<&Arc<Connection>>>> = HashMap::new();
         for connection in open.values().filter(|connection| connection.stays()) {
-            if !connection.known.load(Ordering::Relaxed) {
-                anonymous.entry(connection.source).or_default().push(connection);
-            }
+            let of_one = match connection.token.get() {
+                None => anonymous.entry(connection.source).or_default(),
+                Some(RatedToken { domain, name }) => {
+                    known.entry(domain).or_default().entry(name).or_default()
+                }
+            };
+            of_one.push(connection);
         }
         let own = anonymous.get(&source).filter(|own| own.len() >= self.inner.anonymous_max);
         let is_full = self.inner.places.available_permits() == 0;
@@ -187,16 +222,34 @@ impl Connections {
         if let Some(oldest) = oldest.and_then(|of_one| of_one.first()) {
             oldest.tell(Leave::Now);
         } else if is_full {
-            let known = open.values().filter(|connection| connection.stays());
-            let quietest = known.min_by_key(|known| known.used.load(Ordering::Relaxed));
-            if let Some(quietest) = quietest {
-                quietest.tell(Leave::WhenDone);
+            let size = |domain: &&HashMap<_, Vec<_>>| domain.values().map(Vec::len).sum::<usize>();
+            let most = known.values().max_by_key(size);
+            let most = most.and_then(|domain| domain.values().max_by_key(|of_one| of_one.len()));
+            if let Some(of_one) = most {
+                give_way(of_one);
             }
         }
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Connection>>> {
         self.inner.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells one connection of a token to give way. What streams events has no end to wait for.
+fn give_way(connections: &[&Arc<Connection>]) {
+    let used = |connection: &&&Arc<Connection>| connection.used.load(Ordering::Relaxed);
+    let idle = connections.iter().filter(|connection| connection.is_idle()).min_by_key(used);
+    if let Some(idle) = idle {
+        idle.tell(Leave::WhenDone);
+    } else if let Some(busy) = connections.iter().min_by_key(used) {
+        tracing::warn!(
+            token = busy.token.get().map(|token| token.name.as_str()),
+            domain = busy.token.get().map(|token| token.domain.as_str()),
+            connections = connections.len(),
+            "all places for connections are taken: a request of the token with the most is ended"
+        );
+        busy.tell(Leave::Now);
     }
 }
 
@@ -242,16 +295,47 @@ mod tests {
         assert_eq!(told(&seats), [Leave::No; 3]);
     }
 
+    fn token(domain: &str, name: &str) -> RatedToken {
+        RatedToken { domain: Domain::new(domain).unwrap(), name: name.to_owned() }
+    }
+
     #[tokio::test]
-    async fn among_known_ones_the_quietest_ends_when_it_is_done() {
+    async fn among_idle_ones_of_a_token_the_quietest_ends_when_it_is_done() {
         let connections = connections(2, 2);
         let seats = [connections.seat(HERE).await, connections.seat(HERE).await];
         for seat in seats.iter().rev() {
-            seat.connection.is_known();
+            seat.connection.is_of(&token("acme", "a"));
             connections.used(&seat.connection);
         }
         connections.make_room(THERE);
         assert_eq!(told(&seats), [Leave::No, Leave::WhenDone]);
+    }
+
+    #[tokio::test]
+    async fn the_token_with_the_most_of_the_domain_with_the_most_gives_way() {
+        let of = ["default", "acme", "evil", "evil", "evil", "evil", "acme", "acme"];
+        let names = ["a", "b", "c", "d", "d", "c", "b", "b"];
+        let connections = connections(of.len(), of.len());
+        let (mut seats, mut running) = (vec![], vec![]);
+        for (domain, name) in of.into_iter().zip(names) {
+            let seat = connections.seat(HERE).await;
+            seat.connection.is_of(&token(domain, name));
+            connections.used(&seat.connection);
+            running.push(seat.connection.answering().begin());
+            seats.push(seat);
+        }
+        let of_evil = |told: &[Leave]| told[2..6].iter().filter(|it| **it == Leave::Now).count();
+        for count in 1..=2 {
+            connections.make_room(THERE);
+            let told = told(&seats);
+            assert_eq!(of_evil(&told), count, "{told:?}");
+            assert_eq!(told.iter().filter(|it| **it != Leave::No).count(), count, "{told:?}");
+        }
+        // An idle one of the domain that has the most now.
+        running.remove(7);
+        connections.make_room(THERE);
+        assert_eq!(told(&seats)[6..], [Leave::No, Leave::WhenDone]);
+        assert_eq!(told(&seats)[..2], [Leave::No, Leave::No]);
     }
 
     #[tokio::test]

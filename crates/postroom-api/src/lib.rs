@@ -34,9 +34,9 @@ mod origins;
 
 mod trusted_proxies;
 
-mod connections;
-
 mod answering;
+
+mod connections;
 
 mod socket;
 
@@ -129,6 +129,8 @@ mod event_request;
 mod events;
 
 mod socket_message;
+
+mod socket_telling;
 
 mod web_socket;
 

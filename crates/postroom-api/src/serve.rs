@@ -10,7 +10,6 @@
 //! Standards: RFC 9113 (HTTP/2).
 
 use crate::answering::AnswerBody;
-use crate::answering::Answering;
 use crate::answering::Attention;
 use crate::answering::GivenUp;
 use crate::app::App;
@@ -147,7 +146,6 @@ async fn accept(
                     proxies: proxies.clone(),
                     connections: connections.clone(),
                     seat: Arc::new(connections.seat(peer.ip()).await),
-                    answering: Answering::default(),
                 };
                 tokio::spawn(run(stream, one, certificates.cloned(), Arc::clone(&limits)));
             }
@@ -233,7 +231,8 @@ async fn attend(
     limits: &Limits,
     mut silent: Pin<&mut impl Future<Output = ()>>,
 ) {
-    let (seat, answering) = (Arc::clone(&one.seat), one.answering.clone());
+    let seat = Arc::clone(&one.seat);
+    let answering = seat.connection.answering().clone();
     let mut leaving = seat.connection.leaving();
     let mut attention = Attention::new(answering.clone(), limits);
     let socket = TokioIo::new(Socket::new(stream, answering, limits.read_within));
@@ -312,7 +311,6 @@ struct One {
     proxies: TrustedProxies,
     connections: Connections,
     seat: Arc<Seat>,
-    answering: Answering,
 }
 
 impl One {
@@ -320,7 +318,7 @@ impl One {
         &self,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + use<> {
-        let running = self.answering.begin();
+        let running = self.seat.connection.answering().begin();
         self.connections.used(&self.seat.connection);
         let in_pieces = request.version() == Version::HTTP_2;
         let is_last = is_last(&request);

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
+use axum::http::Method;
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::IntoResponse;
@@ -35,6 +36,7 @@ const ID_CHARS_MAX: usize = 128;
 pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Next) -> Response {
     let id = id_of(request.headers()).unwrap_or_else(|| clock.new_id().to_string());
     let method = request.method().clone();
+    let is_read = matches!(method, Method::GET | Method::HEAD);
     let path = request.uri().path();
     let path = path.get(..PATH_BYTES_MAX).unwrap_or(path).to_owned();
     let client = request.extensions().get::<ConnectInfo<SocketAddr>>();
@@ -61,6 +63,10 @@ pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Ne
     let fields = response.headers_mut();
     // A browser must not take what mail or a client wrote into JSON for a page.
     fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // What has an ETag is worth asking for again. Nobody keeps the rest, such as a new token.
+    let is_kept = is_read && fields.contains_key(header::ETAG);
+    let caching = if is_kept { "private, no-cache" } else { "no-store" };
+    fields.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(caching));
     if let Ok(value) = HeaderValue::from_str(&id) {
         fields.insert(REQUEST_ID, value);
     }

@@ -10,7 +10,6 @@
 //!
 //! Standards: RFC 6455.
 
-use crate::answer_budget::AnswerShare;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::caller::TokenWatch;
@@ -20,12 +19,15 @@ use crate::event_request::EventRequest;
 use crate::event_request::NewsReader;
 use crate::events;
 use crate::events::HEARTBEAT;
-use crate::events::NEWS_BYTES;
-use crate::events::STREAMED_AT_ONCE;
 use crate::problem::Problem;
 use crate::socket_message::SocketMessage;
 use crate::socket_message::Subscription;
 use crate::socket_message::Wish;
+use crate::socket_telling::SocketPage;
+use crate::socket_telling::SocketTold;
+use crate::socket_telling::Telling;
+use crate::socket_telling::platform_event;
+use crate::socket_telling::refusal;
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::CloseFrame;
@@ -37,9 +39,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::response::Response;
-use postroom_engine::NewsFollower;
 use postroom_engine::ShownEvent;
-use postroom_model::PLATFORM_EVENT;
 use postroom_store::Bearer;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -56,6 +56,8 @@ use tokio_util::sync::DropGuard;
 const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 /// How many subscriptions one connection may have.
 const SUBSCRIPTIONS_MAX: usize = 100;
+/// How long a client has to read why a conversation ends that gives way.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
 /// A client that is silent for so long counts as gone, because a client answers each heartbeat.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
@@ -81,10 +83,9 @@ pub(crate) async fn open(
         let (tells, told) = mpsc::channel(1);
         let watch = TokenWatch::new(&app, headers, bearer.clone());
         let (turn, subscriptions) = (Arc::default(), HashMap::new());
-        let conversation = Conversation { app, bearer, watch, tells, turn, subscriptions };
+        let seat = seat.map(|Extension(seat)| seat);
+        let conversation = Conversation { app, bearer, watch, seat, tells, turn, subscriptions };
         conversation.run(socket, told).await;
-        // The connection has its place until here.
-        drop(seat);
     }))
 }
 
@@ -93,26 +94,13 @@ struct Conversation {
     app: App,
     bearer: Bearer,
     watch: TokenWatch,
+    /// The place of the connection.
+    seat: Option<Arc<Seat>>,
     /// Takes the messages of the subscriptions, page by page.
     tells: mpsc::Sender<SocketPage>,
     /// Held by the subscription that makes a page: of a connection, one is made at a time.
     turn: Arc<tokio::sync::Mutex<()>>,
     subscriptions: HashMap<String, Subscribed>,
-}
-
-/// Messages to be sent.
-#[derive(Default)]
-struct SocketPage {
-    messages: Vec<String>,
-    /// Their share of the memory for news, until they are sent.
-    _share: Option<AnswerShare>,
-}
-
-impl SocketPage {
-    /// A message that is no news.
-    fn of(message: &Json) -> Self {
-        Self { messages: vec![message.to_string()], _share: None }
-    }
 }
 
 /// A subscription that has begun.
@@ -129,10 +117,23 @@ type Farewell = Option<CloseFrame>;
 
 impl Conversation {
     async fn run(mut self, mut socket: WebSocket, mut told: mpsc::Receiver<SocketPage>) {
-        let farewell = self.converse(&mut socket, &mut told).await;
-        // This fails if the client is gone already, which does no harm.
-        if farewell.is_some() {
-            let _ = socket.send(Message::Close(farewell)).await;
+        // The connection has its place until here.
+        let seat = self.seat.clone();
+        let whole = async {
+            let farewell = self.converse(&mut socket, &mut told).await;
+            // This fails if the client is gone already, which does no harm.
+            if farewell.is_some() {
+                let _ = socket.send(Message::Close(farewell)).await;
+            }
+        };
+        // A client that does not read keeps its place no longer than others.
+        let late = async {
+            Seat::gives_way(seat.as_deref()).await;
+            tokio::time::sleep(FAREWELL_WITHIN).await;
+        };
+        tokio::select! {
+            () = whole => {}
+            () = late => {}
         }
     }
 
@@ -171,6 +172,10 @@ impl Conversation {
                     SocketPage::default()
                 }
                 () = self.watch.changed() => SocketPage::default(),
+                () = Seat::gives_way(self.seat.as_deref()), if !self.app.ending.is_cancelled() => {
+                    let why = "the place is needed for other clients; come back with your number";
+                    return farewell(close_code::AGAIN, why);
+                }
                 () = self.app.ending.cancelled() => {
                     return farewell(close_code::AWAY, "Postroom ends; come back with your number");
                 }
@@ -180,7 +185,7 @@ impl Conversation {
                 let why = problem.get("detail").and_then(Json::as_str).unwrap_or_default();
                 return farewell(close_code::POLICY, why);
             }
-            let SocketPage { messages, _share } = page;
+            let SocketPage { messages, share: _share } = page;
             for message in messages {
                 if socket.send(Message::text(message)).await.is_err() {
                     return None;
@@ -280,111 +285,6 @@ impl Conversation {
         });
         Ok(())
     }
-}
-
-/// Where a subscription tells its events.
-struct SocketTold {
-    app: App,
-    tells: mpsc::Sender<SocketPage>,
-    turn: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl SocketTold {
-    /// Sends a message that is no news. This fails if the client is gone already, which does no
-    /// harm.
-    async fn tell(&self, message: &Json) {
-        let _ = self.tells.send(SocketPage::of(message)).await;
-    }
-}
-
-/// A running subscription. `told` makes the message of an event.
-struct Telling<F> {
-    requests: Vec<EventRequest>,
-    news: NewsFollower,
-    told: F,
-}
-
-impl<F: Fn(&str, ShownEvent) -> Json> Telling<F> {
-    /// Sends events until the subscription expires, the client is gone, or the news cannot be read.
-    async fn run(
-        mut self,
-        to: &SocketTold,
-        id: &str,
-        mut expiry: watch::Receiver<Option<Instant>>,
-    ) {
-        loop {
-            match self.tell_page(to, id).await {
-                Ok(PageTold::Gone) => return,
-                Ok(PageTold::More) => continue,
-                Ok(PageTold::All) => {}
-                Err(problem) => {
-                    return to.tell(&refusal(&Json::Null, &Json::from(id), &problem)).await;
-                }
-            }
-            let until = *expiry.borrow_and_update();
-            tokio::select! {
-                () = self.news.changed() => {}
-                // It was renewed. If its owner is gone, this task is cancelled.
-                _ = expiry.changed() => {}
-                () = expired(until) => return to.tell(&json!(["expired", {"id": id}])).await,
-            }
-        }
-    }
-
-    /// Reads the next news and sends their events. Those of the connection that come after it wait,
-    /// so that a client that reads slowly takes the memory of few pages.
-    async fn tell_page(&mut self, to: &SocketTold, id: &str) -> Result<PageTold, Problem> {
-        let _turn = to.turn.lock().await;
-        let share = to.app.held_news.share(NEWS_BYTES).await?;
-        let page = events::read(&mut self.news, STREAMED_AT_ONCE).await?;
-        let classes = to.app.store.classes();
-        let requests: Vec<_> = self.requests.iter().map(|one| one.events(&classes)).collect();
-        let event = |news| requests.iter().find_map(|event| event(news));
-        let events = page.news.iter().filter_map(event);
-        let messages: Vec<_> = events.map(|event| (self.told)(id, event).to_string()).collect();
-        let bytes = messages.iter().map(String::len).sum();
-        let told = SocketPage { messages, _share: Some(share.of(bytes)) };
-        if !told.messages.is_empty() && to.tells.send(told).await.is_err() {
-            return Ok(PageTold::Gone);
-        }
-        Ok(if page.is_full { PageTold::More } else { PageTold::All })
-    }
-}
-
-/// What became of a page of news.
-enum PageTold {
-    /// There may be more already.
-    More,
-    /// There are no more now.
-    All,
-    /// The client is gone.
-    Gone,
-}
-
-/// Ends when a subscription does. `None`: never.
-async fn expired(until: Option<Instant>) {
-    match until {
-        Some(until) => tokio::time::sleep_until(until).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The message of a change for `subscribe`.
-fn platform_event(id: &str, event: ShownEvent) -> Json {
-    let ShownEvent { operation, json: mut event, .. } = event;
-    let member = |of: &mut Json, name: &str| of.get_mut(name).map(Json::take).unwrap_or_default();
-    let mut modifier = member(&mut event, "modifier");
-    json!([PLATFORM_EVENT, {
-        "id": id, "seq": member(&mut event, "seq"), "eclass": member(&mut event, "class"),
-        "eid": member(&mut event, "id"), "operation": operation.number(),
-        "entity": member(&mut event, "entity"), "entity0": member(&mut event, "entity0"),
-        "modifier_type": member(&mut modifier, "type"),
-        "modifier_id": member(&mut modifier, "id"),
-    }])
-}
-
-fn refusal(qid: &Json, id: &Json, problem: &Problem) -> Json {
-    json!(["error", {"qid": qid, "id": id, "problem": problem.to_json()}])
 }
 
 fn farewell(code: u16, reason: &str) -> Farewell {

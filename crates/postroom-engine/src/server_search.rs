@@ -13,6 +13,7 @@ use crate::https_get;
 use crate::https_get::FileWay;
 use crate::report;
 use crate::shared::Shared;
+use postroom_model::Domain;
 use postroom_model::address;
 use postroom_model::autoconfig;
 use postroom_model::autoconfig_file::AutoconfigFile;
@@ -92,9 +93,15 @@ impl ServerSearch {
         self.shared.redial().outgoing.autoconfig_lookups
     }
 
-    /// Looks for the servers of an address. `None`: the configuration does not allow it. Each wait
-    /// has a deadline. `isp_database`: whether the database of Thunderbird may be asked too.
-    pub async fn search(&self, address: &str, isp_database: bool) -> Option<ServersFound> {
+    /// Looks for the servers of an address, for somebody of the domain `asking`. `None`: the
+    /// configuration does not allow it. Each wait has a deadline. `isp_database`: whether the
+    /// database of Thunderbird may be asked too.
+    pub async fn search(
+        &self,
+        asking: &Domain,
+        address: &str,
+        isp_database: bool,
+    ) -> Option<ServersFound> {
         if !self.is_allowed() {
             return None;
         }
@@ -107,7 +114,8 @@ impl ServerSearch {
             result.tried.push(TriedSource { by: FoundBy::Srv, result: text });
             return Some(result);
         };
-        let searching = self.searching(address, domain);
+        let (way, dns) = self.way(asking);
+        let searching = Searching { dns, way, address, domain };
         let deadline = Instant::now() + SEARCH_WITHIN;
         for by in
             [FoundBy::Srv, FoundBy::Autoconfig, FoundBy::IspDatabase, FoundBy::Mx, FoundBy::Guess]
@@ -132,14 +140,14 @@ impl ServerSearch {
         Some(result)
     }
 
-    /// The means of a search, as the configuration has them now.
-    fn searching<'a>(&self, address: &'a str, domain: String) -> Searching<'a> {
+    /// The means of a search for a domain, as the configuration has them now.
+    fn way(&self, asking: &Domain) -> (FileWay, Result<DnsClient, String>) {
         let redial = self.shared.redial();
         let dialer = redial.outgoing.proxied(redial.dialing.dialer.clone());
         let dns = DnsClient::new(self.shared.settings.dns_server, &dialer);
-        let dialer = redial.outgoing.for_mail(dialer);
+        let dialer = redial.outgoing.for_mail(asking, dialer);
         let way = FileWay { dialer, dns: dns.as_ref().ok().cloned() };
-        Searching { dns: dns.map_err(|error| report::chain(&error)), way, address, domain }
+        (way, dns.map_err(|error| report::chain(&error)))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::credentials::CredentialSource;
 use crate::error::Error;
 use postroom_model::AddressRules;
+use postroom_model::Domain;
 use postroom_net::Dialer;
 use postroom_net::Proxy;
 use std::net::SocketAddr;
@@ -29,6 +30,13 @@ const MAIL_TO_PUBLIC_ONLY: &str = "mail servers at other addresses are refused b
 const MAIL_RULES: &str = "see outgoing.mailAllowed and outgoing.mailDenied there";
 /// What to do about a provider at an address that is not allowed.
 const OAUTH_RULES: &str = "see outgoing.oauthAllowed and outgoing.oauthDenied there";
+/// What to do about a mail server of a tenant that is not on the public internet.
+const TENANTS_MAIL: &str = "domains other than default and master reach only the public internet, \
+                            unless outgoing.mailAllowed in the configuration lists other addresses";
+/// What to do about a provider of a tenant that is not on the public internet.
+const TENANTS_OAUTH: &str = "domains other than default and master reach only the public \
+                             internet, unless outgoing.oauthAllowed in the configuration lists \
+                             other addresses";
 /// What to do about a receiver of a webhook that is not on the public internet.
 const PRIVATE: &str = "private addresses are refused without --webhooks-to-private-addresses, or \
                        outgoing.webhooksToPrivateAddresses in the configuration";
@@ -36,7 +44,9 @@ const PRIVATE: &str = "private addresses are refused without --webhooks-to-priva
 const WEBHOOK_RULES: &str = "see outgoing.webhooksAllowed and outgoing.webhooksDenied there";
 
 /// Which addresses may be reached, and by which proxy. It is checked at each connection, after the
-/// lookup. A list of allowed addresses counts in place of the two flags.
+/// lookup. Domains other than `default` and `master` reach mail servers and providers of OAuth on
+/// the public internet alone. A list of allowed addresses counts in place of that, and of the two
+/// flags.
 #[derive(Debug, Clone, Default)]
 pub struct OutgoingPolicy {
     /// Whether accounts may reach mail servers at addresses of the public internet alone.
@@ -56,22 +66,26 @@ pub struct OutgoingPolicy {
 }
 
 impl OutgoingPolicy {
-    /// What reaches mail servers, of a dialer that has its proxy.
-    pub(crate) fn for_mail(&self, dialer: Dialer) -> Dialer {
-        let is_closed = self.mail_to_public_only && self.mail.allowed.is_none();
-        let dialer = if is_closed { dialer.public_only(MAIL_TO_PUBLIC_ONLY) } else { dialer };
-        dialer.allowed(&self.mail, MAIL_RULES)
+    /// What reaches the mail servers of a domain, of a dialer that has its proxy.
+    pub(crate) fn for_mail(&self, domain: &Domain, dialer: Dialer) -> Dialer {
+        let advice = if self.mail_to_public_only {
+            Some(MAIL_TO_PUBLIC_ONLY)
+        } else {
+            is_tenant(domain).then_some(TENANTS_MAIL)
+        };
+        closed(dialer, &self.mail, advice).allowed(&self.mail, MAIL_RULES)
     }
 
-    /// What reaches the providers of OAuth, of a dialer that has its proxy.
-    pub(crate) fn for_oauth(&self, dialer: Dialer) -> Dialer {
-        dialer.allowed(&self.oauth, OAUTH_RULES)
+    /// What reaches the providers of OAuth of a domain, of a dialer that has its proxy.
+    pub(crate) fn for_oauth(&self, domain: &Domain, dialer: Dialer) -> Dialer {
+        let advice = is_tenant(domain).then_some(TENANTS_OAUTH);
+        closed(dialer, &self.oauth, advice).allowed(&self.oauth, OAUTH_RULES)
     }
 
     /// What reaches the receivers of webhooks.
     pub(crate) fn for_webhooks(&self, dialer: Dialer) -> Dialer {
-        let is_closed = !self.webhooks_to_private_addresses && self.webhooks.allowed.is_none();
-        let dialer = if is_closed { dialer.public_only(PRIVATE) } else { dialer };
+        let advice = (!self.webhooks_to_private_addresses).then_some(PRIVATE);
+        let dialer = closed(dialer, &self.webhooks, advice);
         self.proxied(dialer).allowed(&self.webhooks, WEBHOOK_RULES)
     }
 
@@ -81,6 +95,21 @@ impl OutgoingPolicy {
             Some(proxy) => dialer.through(Arc::clone(proxy)),
             None => dialer,
         }
+    }
+}
+
+/// Whether people may have the domain who do not run Postroom. They choose the addresses of their
+/// servers, and must not reach the network of its host by them.
+fn is_tenant(domain: &Domain) -> bool {
+    !Domain::of_the_start().contains(domain)
+}
+
+/// A dialer that reaches only the public internet and tells `advice` about other addresses. There
+/// is nothing to tell if all are allowed, or if a list says which ones are.
+fn closed(dialer: Dialer, rules: &AddressRules, advice: Option<&'static str>) -> Dialer {
+    match advice.filter(|_| rules.allowed.is_none()) {
+        Some(advice) => dialer.public_only(advice),
+        None => dialer,
     }
 }
 

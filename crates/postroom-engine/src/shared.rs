@@ -195,7 +195,7 @@ impl Shared {
         let dialer = now.dialing.dialer.pinned(&account.fingerprints)?;
         let dialer = dialer.tls_from(account.tls_minimum)?;
         let dialer = through_proxy(dialer, &now.outgoing, &self.store, account).await?;
-        Ok(now.outgoing.for_mail(dialer))
+        Ok(now.outgoing.for_mail(&account.domain, dialer))
     }
 
     /// How connections are made now, and where they may lead.
@@ -268,6 +268,7 @@ mod tests {
     use crate::settings::OutgoingPolicy;
     use futures_util::FutureExt;
     use postroom_model::AddressRules;
+    use postroom_model::Domain;
     use postroom_net::Secret;
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering;
@@ -361,11 +362,12 @@ mod tests {
         let open =
             OutgoingPolicy { webhooks_to_private_addresses: true, ..OutgoingPolicy::default() };
         let dialer = || Dialer::new(&postroom_net::Trust::default()).unwrap();
+        let domain = Domain::default_domain();
         let all = |outgoing: &OutgoingPolicy| {
             [
-                outgoing.for_mail(dialer()),
+                outgoing.for_mail(&domain, dialer()),
                 outgoing.for_webhooks(dialer()),
-                outgoing.for_oauth(dialer()),
+                outgoing.for_oauth(&domain, dialer()),
             ]
         };
         let policies = [
@@ -379,6 +381,41 @@ mod tests {
                 assert_eq!(connected.is_err(), kind == at, "{at} {kind}");
                 let usual = &all(&open)[kind];
                 assert_eq!(dialer.manner() == usual.manner(), kind != at, "{at} {kind}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn tenants_reach_the_network_of_the_host_only_if_a_list_says_so() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let security = postroom_net::Security::None;
+        let endpoint = Endpoint { host: "localhost".to_owned(), port, security };
+        let dialer = || Dialer::new(&postroom_net::Trust::default()).unwrap();
+        let usual = OutgoingPolicy::default();
+        let allowed = Some(vec!["127.0.0.0/8".parse().unwrap()]);
+        let listed = Arc::new(AddressRules { allowed, denied: vec![] });
+        let mail = OutgoingPolicy { mail: Arc::clone(&listed), ..usual.clone() };
+        let oauth = OutgoingPolicy { oauth: listed, ..usual.clone() };
+        let [default, master] = Domain::of_the_start();
+        let tenant = Domain::new("acme").unwrap();
+        #[rustfmt::skip]
+        let table = [
+            (&usual, &default, None,                          None),
+            (&usual, &master,  None,                          None),
+            (&usual, &tenant,  Some("outgoing.mailAllowed"),  Some("outgoing.oauthAllowed")),
+            (&mail,  &tenant,  None,                          Some("outgoing.oauthAllowed")),
+            (&oauth, &tenant,  Some("outgoing.mailAllowed"),  None),
+        ];
+        for (outgoing, domain, mail, oauth) in table {
+            let of_mail = outgoing.for_mail(domain, dialer());
+            for (dialer, want) in [(of_mail, mail), (outgoing.for_oauth(domain, dialer()), oauth)] {
+                let told = dialer.connect(&endpoint).await.err().map(|error| error.to_string());
+                let is_right = match (&told, want) {
+                    (Some(told), Some(want)) => told.contains(want),
+                    (told, want) => told.is_none() && want.is_none(),
+                };
+                assert!(is_right, "{domain} {outgoing:?}: {told:?}");
             }
         }
     }

@@ -151,7 +151,7 @@ pub(crate) async fn exchanged(
     let (dialer, outgoing) = (redial.dialing.dialer.clone(), &redial.outgoing);
     let dialer = through_proxy(dialer, outgoing, store, &Account::from_row(row)).await;
     let dialer = dialer.map_err(|error| passing(&error, String::new(), false))?;
-    let dialer = outgoing.for_oauth(dialer);
+    let dialer = outgoing.for_oauth(&row.domain, dialer);
     http_exchange::post(&dialer, form).await.map_err(|error| {
         let said = format!("{} gives no answer: ", url.authority);
         passing(&error, said, error.may_be_sent())

@@ -190,6 +190,16 @@ impl ReplyCollector {
         self.code().zip(class).is_some_and(|(code, class)| code / 100 != class)
     }
 
+    /// Ends a reply whose connection ended within the code of a line. If the code would have been
+    /// of another class, the reply contradicts itself.
+    #[must_use]
+    pub(crate) fn finish_cut(&mut self, code: &[u8]) -> Option<Reply> {
+        let mut reply = self.finish()?;
+        let class = code.first().filter(|byte| byte.is_ascii_digit()).map(|byte| byte - b'0');
+        reply.is_mixed |= class.is_some_and(|class| reply.code / 100 != u16::from(class));
+        Some(reply)
+    }
+
     /// Ends a reply whose last line does not come.
     #[must_use]
     pub fn finish(&mut self) -> Option<Reply> {

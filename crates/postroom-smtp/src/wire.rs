@@ -29,6 +29,11 @@ const REST_WITHIN: Duration = Duration::from_secs(30);
 const REST_OF_REFUSAL_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait for a reply after a line that is not a reply.
 const BEHIND_NOISE_WITHIN: Duration = Duration::from_secs(1);
+/// How long to wait for each reply of a pipelined group in which such a line came. It may have been
+/// the reply to an earlier command, and then the last reply does not come.
+const OF_NOISY_GROUP_WITHIN: Duration = Duration::from_secs(5);
+/// How many octets of a line show a reply code.
+const CODE_OCTETS: usize = 3;
 /// How many lines that are not replies are skipped before a reply.
 const NOISE_LINES_MAX: usize = 10;
 /// How much of such a line an error shows.
@@ -42,6 +47,8 @@ pub(crate) struct SmtpWire {
     used: usize,
     is_out_of_step: bool,
     is_pipelined: bool,
+    /// What came in the pipelined group that is no reply.
+    group_noise: Noise,
     silence: Silence,
 }
 
@@ -55,7 +62,7 @@ struct RawLine {
 }
 
 /// Lines before a reply that are not replies.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Noise {
     lines: usize,
     first: String,
@@ -88,6 +95,7 @@ impl SmtpWire {
             used: 0,
             is_out_of_step: false,
             is_pipelined: false,
+            group_noise: Noise::default(),
             silence: Silence::default(),
         }
     }
@@ -163,6 +171,7 @@ impl SmtpWire {
             let wait = match (collector.code(), noise.lines) {
                 (Some(400..), _) => Instant::now() + REST_OF_REFUSAL_WITHIN,
                 (Some(_), _) => Instant::now() + REST_WITHIN,
+                (None, 0) if self.group_noise.lines > 0 => Instant::now() + OF_NOISY_GROUP_WITHIN,
                 (None, 0) => until,
                 (None, _) => Instant::now() + BEHIND_NOISE_WITHIN,
             };
@@ -171,9 +180,15 @@ impl SmtpWire {
                 Ok(line) => line,
                 Err(error) => {
                     self.is_out_of_step = true;
+                    let error = self.group_noise.clone().error(error);
                     return collector.finish().map_or_else(|| Err(noise.error(error)), Ok);
                 }
             };
+            if line.is_cut && line.bytes.len() < CODE_OCTETS {
+                self.is_out_of_step = true;
+                let lost = Error::Lost { command, source: closed() };
+                return collector.finish_cut(&line.bytes).ok_or_else(|| noise.error(lost));
+            }
             if self.is_pipelined && collector.is_ended_by(&line.bytes) {
                 // The reply has no last line. This line begins the reply to the next command.
                 self.used = line.start;
@@ -192,6 +207,9 @@ impl SmtpWire {
                 }
                 Err(NotAReply) => {
                     noise.add(&line.bytes);
+                    if self.is_pipelined {
+                        self.group_noise.add(&line.bytes);
+                    }
                     if noise.lines > NOISE_LINES_MAX {
                         self.is_out_of_step = true;
                         return Err(noise.error(Error::Timeout { command }));
@@ -204,6 +222,7 @@ impl SmtpWire {
     /// Sets whether several commands were sent together, so that their replies follow one another.
     pub(crate) fn set_pipelined(&mut self, is_pipelined: bool) {
         self.is_pipelined = is_pipelined;
+        self.group_noise = Noise::default();
     }
 
     /// Whether a reply was left unfinished, so that the next bytes may belong to it.

@@ -247,6 +247,12 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("dot",      SayAndDrop("554-x\r\n"), "250,250 Some(554)"),
         ("dot",      SayAndDrop("554 x"), "250,250 Some(554)"),
         ("dot",      SayAndDrop("250 x"), "250,250 Some(250)"),
+        // What ends within a code is no answer, and contradicts one of another class.
+        ("dot",      SayAndDrop("250-x\r\n"), "250,250 Some(250)"),
+        ("dot",      SayAndDrop("250-x\r\n2"), "250,250 Some(250)"),
+        ("dot",      SayAndDrop("250-x\r\n5"), "OutcomeUnknown"),
+        ("dot",      SayAndDrop("4"),     "OutcomeUnknown"),
+        ("dot",      SayAndDrop("55"),    "OutcomeUnknown"),
         ("dot",      Say("5.7.1 x\r\n"),  "250,250 Some(500)"),
         ("dot",      Say("4.7.1 x\r\n"),  "250,250 Some(400)"),
         ("dot",      Say("blocked\r\n550 x\r\n"), "250,250 Some(550)"),
@@ -287,6 +293,19 @@ async fn no_commands_go_together_through_a_device_that_hides_the_greeting() {
         let mut connection = server.open().await.unwrap();
         assert_eq!(connection.extensions().pipelining, is_pipelined, "{greeting}");
         send(&mut connection).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_reply_among_commands_that_went_together_is_shown() {
+    for point in ["MAIL", "RCPT two"] {
+        for said in ["abc hello\r\n", "150 wait\r\n"] {
+            let server = Server::start(point, Act::Say(said)).await;
+            let error = send(&mut server.open().await.unwrap()).await.unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(&format!("it said `{}`", said.trim_end())), "{point}: {text}");
+            assert_eq!(format!("{:?}", error.verdict()), "Postpone");
+        }
     }
 }
 

@@ -178,7 +178,13 @@ async fn every_answer_names_its_request() {
     let ids = [server.get(PROFILES).await, server.get("email/Nothing").await];
     for answer in &ids {
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("cache-control"), "no-store");
     }
+    let made = server.send("POST", "iam/Tokens", &json!({"name": "a", "role": "reader"})).await;
+    assert!(made.expect(201)["token"].is_string());
+    assert_eq!(made.header("cache-control"), "no-store");
+    let read = server.get(&format!("iam/Tokens/{}", made.json()["id"].as_str().unwrap())).await;
+    assert_eq!((read.status, read.header("cache-control")), (200, "private, no-cache"));
     assert_eq!(ids[0].header("x-request-id").len(), 36);
     assert_ne!(ids[0].header("x-request-id"), ids[1].header("x-request-id"));
     let with = |id: &str| answer(server.request("GET", PROFILES).header("x-request-id", id));
@@ -292,6 +298,55 @@ async fn who_never_reads_keeps_nobody_out() {
     known.write_all(request.as_bytes()).await.unwrap();
     assert!(known.read(&mut buffer).await.unwrap() > 0);
     assert!(buffer.starts_with(b"HTTP/1.1 200"));
+}
+
+fn request_of(token: &str) -> String {
+    format!(
+        "GET /rest/v1/model/{PROFILES} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    )
+}
+
+// Streams have no end, and bodies may take minutes. So a token that holds all places gives one back
+// to whoever comes next.
+#[on_both]
+async fn who_has_a_token_keeps_nobody_else_out() {
+    let limits = Limits { connections_max: 8, anonymous_max: 8, ..Limits::default() };
+    let server = Server::start_with(limits).await;
+    let stream = format!(
+        "GET /rest/v1/events?after=now HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\
+         Authorization: Bearer {OTHER_TOKEN}\r\n\r\n"
+    );
+    let half = format!(
+        "POST /rest/v1/model/{PROFILES} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\
+         Content-Type: application/json\r\nAuthorization: Bearer {OTHER_TOKEN}\r\n\r\n{{"
+    );
+    let socket = format!(
+        "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Authorization: Bearer {OTHER_TOKEN}\r\n\r\n"
+    );
+    let mut own = server.connect().await;
+    let mut buffer = [0; 4096];
+    own.write_all(request_of(TOKEN).as_bytes()).await.unwrap();
+    assert!(own.read(&mut buffer).await.unwrap() > 0);
+    for (request, is_answered) in [(&stream, true), (&half, false), (&socket, true)] {
+        let mut all = vec![];
+        for _ in 0..12 {
+            let mut connection = server.connect().await;
+            // The server may have given its place to another already.
+            let _ = connection.write_all(request.as_bytes()).await;
+            if is_answered {
+                let _ = connection.read(&mut buffer).await;
+            }
+            all.push(connection);
+        }
+        for _ in 0..3 {
+            server.get(PROFILES).await.expect(200);
+            assert_eq!(answer(server.anonymous("GET", "/livez")).await.status, 200, "{request}");
+        }
+        own.write_all(request_of(TOKEN).as_bytes()).await.unwrap();
+        assert!(own.read(&mut buffer).await.unwrap() > 0, "an idle one of others stays: {request}");
+    }
 }
 
 #[on_both]

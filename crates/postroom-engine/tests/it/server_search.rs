@@ -7,6 +7,7 @@ use postroom_engine::ServersFound;
 use postroom_engine::Settings;
 use postroom_engine::Supervisor;
 use postroom_model::AddressRules;
+use postroom_model::Domain;
 use postroom_net::Certificates;
 use postroom_net::Dialed;
 use postroom_net::Dialer;
@@ -132,7 +133,7 @@ impl SearchPlace {
     }
 
     async fn search(&self) -> ServersFound {
-        self.engine.server_search().search(ANNA, false).await.unwrap()
+        self.engine.server_search().search(&Domain::default_domain(), ANNA, false).await.unwrap()
     }
 }
 
@@ -168,7 +169,9 @@ fn result_of(result: &ServersFound, by: &str) -> String {
 #[tokio::test]
 async fn nobody_is_asked_without_the_consent_of_the_configuration() {
     let place = SearchPlace::new(false).await;
-    assert!(place.engine.server_search().search(ANNA, true).await.is_none());
+    assert!(
+        place.engine.server_search().search(&Domain::default_domain(), ANNA, true).await.is_none()
+    );
     assert!(place.dns.asked().is_empty() && place.pages_asked().is_empty());
     place.engine.stop().await;
 }
