@@ -66,7 +66,8 @@ pub enum Error {
     /// The server refuses the account's address as the sender, for two messages in a row.
     #[error(
         "the server refuses all mail from this account: {reply}. Ask its operator to let the \
-         account send again. The messages wait"
+         account send again. The messages wait: one is tried again within the hour, or as soon as \
+         the account is saved"
     )]
     SenderRefused {
         /// What it said.
