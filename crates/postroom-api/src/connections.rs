@@ -276,7 +276,7 @@ mod tests {
         for _ in 0..3 {
             seats.push(connections.seat(HERE).await);
         }
-        seats[1].connection.is_known();
+        seats[1].connection.is_of(&token("acme", "a"));
         assert_eq!(told(&seats), [Leave::No; 4]);
         connections.make_room(THERE);
         assert_eq!(told(&seats), [Leave::No, Leave::No, Leave::Now, Leave::No]);

@@ -172,12 +172,14 @@ impl Conversation {
                     SocketPage::default()
                 }
                 () = self.watch.changed() => SocketPage::default(),
-                () = Seat::gives_way(self.seat.as_deref()), if !self.app.ending.is_cancelled() => {
+                () = self.app.ending.cancelled() => return ends(),
+                () = Seat::gives_way(self.seat.as_deref()) => {
+                    // When Postroom ends, all give way.
+                    if self.app.ending.is_cancelled() {
+                        return ends();
+                    }
                     let why = "the place is needed for other clients; come back with your number";
                     return farewell(close_code::AGAIN, why);
-                }
-                () = self.app.ending.cancelled() => {
-                    return farewell(close_code::AWAY, "Postroom ends; come back with your number");
                 }
             };
             if let Err(problem) = self.watch.check().await {
@@ -285,6 +287,10 @@ impl Conversation {
         });
         Ok(())
     }
+}
+
+fn ends() -> Farewell {
+    farewell(close_code::AWAY, "Postroom ends; come back with your number")
 }
 
 fn farewell(code: u16, reason: &str) -> Farewell {

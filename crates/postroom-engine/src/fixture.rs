@@ -178,7 +178,7 @@ pub(crate) fn account_of(profile: Json, account: Json, mailboxes: &[&str]) -> Ac
         entity(at as u128 + 1, &json!({"name": name, "mailbox": name, "enabled": true}))
     };
     Account::from_row(&AccountRow {
-        domain: Domain::new("a.test").unwrap(),
+        domain: Domain::default_domain(),
         account: entity(100, &account),
         profile: entity(200, &profile),
         folders: mailboxes.iter().enumerate().map(folder).collect(),
