@@ -143,16 +143,24 @@ impl<'a> List<'a, '_, '_> {
         }
         self.comments.clear();
         self.is_addressed = true;
-        let Spec { mut address, words: inner_name, others } = spec::read(inner, self.field);
+        let Spec { mut address, words: mut inner_name, others } = spec::read(inner, self.field);
         if name.is_none() {
-            name = inner_name;
+            name = inner_name.take();
         }
         if address.is_empty() {
             self.field.defects.note(Defect::AddressMalformed);
             // The brackets of an address that stands before them.
             if let Some(bare) = name.take_if(|name| is_simple(name)) {
                 address = in_unicode(bare);
+                name = inner_name;
             }
+        }
+        // The name and the address have changed places.
+        if !address.is_empty()
+            && !address.contains('@')
+            && let Some(bare) = name.take_if(|name| is_simple(name))
+        {
+            name = Some(std::mem::replace(&mut address, in_unicode(bare)));
         }
         let loose = std::mem::replace(&mut self.loose, Loose::No);
         if let Some(name) = name.as_mut().filter(|_| loose == Loose::Once && !address.is_empty()) {

@@ -223,12 +223,41 @@ struct Named {
 }
 
 /// The places where charsets are named, in html of small letters. Those of `meta` elements first,
-/// as in browsers.
+/// as in browsers. What stands in a comment names none.
 fn named(html: &[u8]) -> impl Iterator<Item = Named> {
     let all = |open: &'static str, word: &'static str| {
-        memchr::memmem::find_iter(html, open).filter_map(move |at| named_in(html, at, word))
+        let mut comments = Comments { html, next: 0..0 };
+        let tags = memchr::memmem::find_iter(html, open).filter(move |at| {
+            let behind = html.get(at + open.len());
+            let is_whole = behind.is_none_or(|byte| !byte.is_ascii_alphanumeric());
+            is_whole && !comments.has(*at)
+        });
+        tags.filter_map(move |at| named_in(html, at, word))
     };
     all("<meta", "charset").chain(all("<?xml", "encoding"))
+}
+
+/// The comments of html, looked for as far as they are asked about.
+struct Comments<'a> {
+    html: &'a [u8],
+    /// The comment that was found last.
+    next: Range<usize>,
+}
+
+impl Comments<'_> {
+    /// Whether a place is in a comment. The places ascend.
+    fn has(&mut self, at: usize) -> bool {
+        let find = |word: &str, from: usize| {
+            memchr::memmem::find(self.html.get(from..)?, word.as_bytes()).map(|found| from + found)
+        };
+        while self.next.end <= at {
+            let start = find("<!--", self.next.end).unwrap_or(usize::MAX);
+            // `<!-->` is a whole comment.
+            let end = find("-->", start.saturating_add(2)).map(|end| end + 3);
+            self.next = start..end.unwrap_or(usize::MAX);
+        }
+        self.next.contains(&at)
+    }
 }
 
 /// The charset that the tag at `tag` names behind a word.

@@ -164,6 +164,8 @@ fn what_is_damaged_is_read_as_far_as_it_goes() {
         ("Anna <\"a<b\"@c.example>, <\"a>b\"@c.example>", &[("Anna", "\"a<b\"@c.example"), ("", "\"a>b\"@c.example")]),
         ("undisclosed-recipients:;@host.example",     &[]),
         ("@relay.example:a@b.example",                &[("", "a@b.example")]),
+        ("a@b.example <Anna Bee>, c@d.example <C>",   &[("Anna Bee", "a@b.example"), ("C", "c@d.example")]),
+        ("a@b.example <root@c.example>, Anna <root>", &[("a@b.example", "root@c.example"), ("Anna", "root")]),
     ];
     for (text, want) in table {
         check(text, want);

@@ -84,6 +84,11 @@ fn a_meta_element_names_the_charset() {
         (b"<?xml version='1.0' encoding='big5'?><p>",          Some("big5")),
         (b"<?xml encoding='big5'?><meta\ncharset=\ngbk>",      Some("gbk")),
         (b"<p>charset=x",                                      None),
+        (b"<!-- <meta charset=big5> --><meta charset=gbk>",    Some("gbk")),
+        (b"<!--><meta charset=big5><!-- --><meta charset=gbk>", Some("big5")),
+        (b"<!-- <meta charset=gbk>",                           None),
+        (b"<!--[if mso]><?xml encoding='gbk'?><![endif]-->",   None),
+        (b"<metadata charset=big5><meta charset=gbk>",         Some("gbk")),
     ];
     for (html, want) in table {
         assert_eq!(charset(html).as_deref(), *want, "{}", html.escape_ascii());
