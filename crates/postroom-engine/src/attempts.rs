@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::refusals::Refusals;
 use crate::report::State;
 use crate::report::Trouble;
+use crate::report::advice;
 use crate::report::chain;
 use crate::report::hint;
 use crate::report::is_wrong_login;
@@ -106,7 +107,9 @@ impl Attempts {
         if needs_a_person(error) {
             state = State::Failed;
             delay = self.refusals.refused(settings, delay);
-            text.push_str(self.refusals.advice(is_wrong_login(error)));
+            if is_wrong_login(error) {
+                text.push_str(&self.refusals.advice(advice(error)));
+            }
         }
         delay = delay.max(hint(error));
         let next_ms = Some(clock.now_ms().saturating_add(backoff::ms(delay)));

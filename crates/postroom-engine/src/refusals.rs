@@ -11,6 +11,8 @@ use std::time::Duration;
 /// intervals.
 const REFUSALS_MAX: u32 = 3;
 
+const RARELY: &str = "it is not tried again soon, so that the provider does not lock the account";
+
 /// How often in a row a login was refused.
 #[derive(Debug)]
 pub(crate) struct Refusals {
@@ -52,18 +54,15 @@ impl Refusals {
         settings.relogin_after(self.count)
     }
 
-    /// What a person should know and do. It follows the server's reply.
+    /// What a person should know and do. It follows the server's reply, by whose words `known`
+    /// helps.
     #[must_use]
-    pub(crate) fn advice(&self, is_wrong_login: bool) -> &'static str {
-        match (is_wrong_login, self.was_let_in) {
-            (false, _) => "",
-            (true, true) => "; this login was accepted before",
-            (true, false) if self.count < REFUSALS_MAX => "; check login and password",
-            (true, false) => {
-                "; check login and password; it is not tried again soon, so that the provider does \
-                 not lock the account"
-            }
-        }
+    pub(crate) fn advice(&self, known: Option<&str>) -> String {
+        let usual = (!self.was_let_in).then_some("check login and password");
+        let was_good = self.was_let_in.then_some("this login was accepted before");
+        let is_rare = !self.was_let_in && self.count >= REFUSALS_MAX;
+        let parts = [known.or(usual), was_good, is_rare.then_some(RARELY)];
+        parts.into_iter().flatten().map(|part| format!("; {part}")).collect()
     }
 }
 
@@ -84,6 +83,19 @@ mod tests {
     #[test]
     fn a_login_that_was_good_is_tried_again_within_minutes() {
         assert_eq!(delays(Refusals::new(true), 6), [30, 60, 300, 900, 900, 900]);
+    }
+
+    #[test]
+    fn what_the_server_says_decides_what_to_do() {
+        let mut never = Refusals::new(false);
+        assert_eq!(never.advice(None), "; check login and password");
+        assert_eq!(never.advice(Some("unlock it")), "; unlock it");
+        never.count = REFUSALS_MAX;
+        assert_eq!(never.advice(Some("unlock it")), format!("; unlock it; {RARELY}"));
+        let good = Refusals::new(true);
+        assert_eq!(good.advice(None), "; this login was accepted before");
+        let both = "; unlock it; this login was accepted before";
+        assert_eq!(good.advice(Some("unlock it")), both);
     }
 
     #[test]

@@ -302,6 +302,16 @@ impl Error {
     }
 }
 
+/// What helps against a refused login, by the words of the server. `None`: it says nothing that is
+/// known.
+#[must_use]
+pub(crate) fn advice(error: &Error) -> Option<&'static str> {
+    let Error::Source(error) = error else {
+        return None;
+    };
+    error.meaning.advice
+}
+
 /// How long the server, or the source of the login, asks us to wait.
 #[must_use]
 pub(crate) fn hint(error: &Error) -> Duration {

@@ -37,6 +37,8 @@ pub struct SourceMeaning {
     pub failure: SourceFailure,
     /// What a person has to correct. `None`: nothing.
     pub remedy: Option<Remedy>,
+    /// What helps, by the words of the source. `None`: it says nothing that is known.
+    pub advice: Option<&'static str>,
     /// How long the source asks us to wait.
     pub wait: Option<Duration>,
 }

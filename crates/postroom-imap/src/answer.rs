@@ -32,6 +32,8 @@ pub(crate) struct CommandResponses {
     pub unusable: u64,
     /// Whether there was a SEARCH result, even an empty one.
     pub has_found: bool,
+    /// The limit that the UIDs found are beyond. Then none of them is kept.
+    pub found_over: Option<u64>,
     /// The messages in FETCH responses.
     pub fetched: Vec<Fetched>,
     /// The listed mailboxes, up to the limit.
@@ -55,14 +57,13 @@ impl CommandResponses {
     ///
     /// # Errors
     ///
-    /// [`Error::Limit`] when it is too much.
+    /// [`Error::Limit`] when it is too much. Too many UIDs are read to their end.
     pub(crate) fn take(
         &mut self,
         response: Response,
         received_bytes: u64,
         limits: &ImapLimits,
     ) -> Result<(), Error> {
-        let mut uids_count = self.uids.len() as u64;
         match response {
             Response::State(line) => self.take_code(line.code),
             Response::Exists(exists) => self.selected.exists = Some(exists),
@@ -70,14 +71,12 @@ impl CommandResponses {
             Response::Search(uids, unusable) => {
                 self.has_found = true;
                 self.unusable = self.unusable.saturating_add(unusable);
-                self.uids.extend(uids);
+                self.find(uids.len() as u64, uids.into_iter(), limits);
             }
             Response::Esearch(set, unusable) => {
                 self.has_found = true;
                 self.unusable = self.unusable.saturating_add(unusable);
-                uids_count = uids_count.saturating_add(set.count());
-                check("UIDs", uids_count, limits.uids_count_max as u64)?;
-                self.uids.extend(set.iter());
+                self.find(set.count(), set.iter(), limits);
             }
             Response::List(listed)
                 if self.listed.len() < limits.mailboxes_count_max
@@ -92,15 +91,27 @@ impl CommandResponses {
             Response::Fetch(fetched) => self.fetched.push(fetched),
             Response::Capability(_) | Response::Expunge | Response::Other => {}
         }
-        uids_count = self.uids.len() as u64;
-        check("UIDs", uids_count, limits.uids_count_max as u64)?;
-        let bytes_max = if self.listed_over > 0 {
+        let bytes_max = if self.listed_over > 0 || self.found_over.is_some() {
             // Those beyond the limit are only counted.
             limits.skip_bytes_max
         } else {
-            limits.answer_bytes_max as u64 + uids_count * UID_OCTETS_MAX
+            limits.answer_bytes_max as u64 + self.uids.len() as u64 * UID_OCTETS_MAX
         };
         check("bytes of an answer", received_bytes, bytes_max)
+    }
+
+    /// Takes UIDs that a search found. If there are too many, all of them are discarded, also those
+    /// that follow.
+    fn find(&mut self, count: u64, uids: impl Iterator<Item = u64>, limits: &ImapLimits) {
+        let max = limits.uids_count_max as u64;
+        if (self.uids.len() as u64).saturating_add(count) > max {
+            self.found_over = Some(max);
+        }
+        if self.found_over.is_some() {
+            self.uids = vec![];
+        } else {
+            self.uids.extend(uids);
+        }
     }
 
     /// Takes a response code.
@@ -174,9 +185,17 @@ mod tests {
         let mut take = |response, bytes| answer.take(response, bytes, &limits).is_ok();
         assert!(take(Response::Esearch(UidSet::from_range(5..=9), 0), 40));
         assert!(take(Response::Search(vec![9, 1, 2, 1], 0), 60));
-        assert!(!take(Response::Esearch(UidSet::from_range(1..=u64::MAX), 0), 70));
         assert!(!take(Response::Other, 1200));
         assert_eq!(answer.sorted_uids(), [1, 2, 5, 6, 7, 8, 9]);
+        for endless in [1..=u64::MAX, 1..=11] {
+            let limits = ImapLimits { skip_bytes_max: 5000, ..limits.clone() };
+            let mut answer = CommandResponses::default();
+            let mut take = |response, bytes| answer.take(response, bytes, &limits).is_ok();
+            assert!(take(Response::Esearch(UidSet::from_range(endless), 0), 70));
+            assert!(take(Response::Search(vec![1, 2], 0), 1200));
+            assert!(!take(Response::Other, 5001));
+            assert_eq!((answer.found_over, answer.uids.len()), (Some(10), 0));
+        }
     }
 
     #[test]

@@ -186,6 +186,14 @@ impl ImapConnection {
         form: NameForm,
     ) -> Result<Selected, Error> {
         let command = Command::select(&self.capabilities, name, mode, form)?;
+        let refused = match self.ask(command).await {
+            Err(error) if error.asks_for_id() => error,
+            result => return Ok(result?.selected),
+        };
+        if !self.identifies_for(&refused).await? {
+            return Err(refused);
+        }
+        let command = Command::select(&self.capabilities, name, mode, form)?;
         Ok(self.ask(command).await?.selected)
     }
 

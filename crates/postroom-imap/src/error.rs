@@ -2,6 +2,7 @@
 //!
 //! Standards: RFC 3501 §7.1 (status responses), RFC 5530 (response codes).
 
+use crate::login_advice;
 use std::io;
 use std::time::Duration;
 
@@ -99,6 +100,15 @@ pub enum Error {
         /// What was too large.
         what: &'static str,
         /// How large it may be.
+        max: u64,
+    },
+    /// A search found more messages than the mailbox can have. The whole answer was read, and none
+    /// of it is kept.
+    #[error("the server found more than {max} messages by {command}, which cannot be")]
+    TooManyFound {
+        /// The command.
+        command: &'static str,
+        /// How many it may find.
         max: u64,
     },
     /// The server lacks an extension that the command needs.
@@ -200,7 +210,9 @@ impl Error {
             }
             Self::Refused { command, code, text, .. } => refused(command, code.as_deref(), text),
             Self::NoMechanism { .. } | Self::Login(_) => ImapVerdict::Credentials,
-            Self::Unsupported { .. } | Self::Unsendable { .. } => ImapVerdict::Refused,
+            Self::TooManyFound { .. } | Self::Unsupported { .. } | Self::Unsendable { .. } => {
+                ImapVerdict::Refused
+            }
             Self::StartTls { .. }
             | Self::NotImap { .. }
             | Self::Protocol { .. }
@@ -212,10 +224,26 @@ impl Error {
     /// succeed. A refusal because of credentials or load does not count.
     #[must_use]
     pub(crate) fn is_of_the_form(&self) -> bool {
+        if matches!(self, Self::TooManyFound { .. }) {
+            return true;
+        }
         let Self::Refused { code, text, .. } = self else {
             return false;
         };
-        !blames_login(code.as_deref(), text) && later(code.as_deref(), text, true).is_none()
+        let is_of_account = blames_login(code.as_deref(), text) || self.asks_for_id();
+        !is_of_account && later(code.as_deref(), text, true).is_none()
+    }
+
+    /// Whether the server refuses a client that has not sent ID.
+    ///
+    /// QUIRK(163.com, 126.com, yeah.net): "Unsafe Login. Please contact kefu@188.com for help":
+    /// https://github.com/mscdex/node-imap/issues/908
+    #[must_use]
+    pub(crate) fn asks_for_id(&self) -> bool {
+        let Self::Refused { text, .. } = self else {
+            return false;
+        };
+        text.to_ascii_lowercase().contains("unsafe login")
     }
 
     /// The error of a FETCH that ran out of time because none of its messages arrived. Other errors
@@ -229,11 +257,41 @@ impl Error {
         self
     }
 
+    /// What a person can do about a refused login, by the words of the server. `None`: it says
+    /// nothing that is known.
+    #[must_use]
+    pub fn login_advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused { code, text, .. } | Self::Bye { code, text } => {
+                login_advice::by_words(code.as_deref(), text)
+            }
+            Self::Connect(_)
+            | Self::Lost { .. }
+            | Self::Closed { .. }
+            | Self::Timeout { .. }
+            | Self::Stalled { .. }
+            | Self::NotImap { .. }
+            | Self::NoMechanism { .. }
+            | Self::Login(_)
+            | Self::StartTls { .. }
+            | Self::Protocol { .. }
+            | Self::Limit { .. }
+            | Self::TooManyFound { .. }
+            | Self::Unsupported { .. }
+            | Self::Unsendable { .. }
+            | Self::Ended
+            | Self::Abandoned => None,
+        }
+    }
+
     /// Whether the connection can still be used for other commands.
     #[must_use]
     pub fn leaves_connection_open(&self) -> bool {
         match self {
-            Self::Refused { .. } | Self::Unsupported { .. } | Self::Unsendable { .. } => true,
+            Self::Refused { .. }
+            | Self::TooManyFound { .. }
+            | Self::Unsupported { .. }
+            | Self::Unsendable { .. } => true,
             Self::Connect(_)
             | Self::Lost { .. }
             | Self::Closed { .. }

@@ -18,6 +18,8 @@
 
 #![warn(unreachable_pub)]
 
+mod login_advice;
+
 mod error;
 
 mod newer_forms;

@@ -118,11 +118,30 @@ impl ImapConnection {
 
     /// Sends ID, because some providers refuse clients that do not. A refusal has no consequence.
     async fn identify(&mut self) -> Result<(), Error> {
-        let is_wanted = !self.options.client_id.is_empty();
         let is_allowed = self.options.newer_forms.allow(NewerForm::Id);
-        if !self.capabilities.has("ID") || !is_wanted || !is_allowed {
+        if !self.capabilities.has("ID") || self.options.client_id.is_empty() || !is_allowed {
             return Ok(());
         }
+        self.send_id().await
+    }
+
+    /// Sends ID although the server does not offer it, because it refused a command until it knows
+    /// the client. Gives whether the command may succeed now.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection.
+    pub(crate) async fn identifies_for(&mut self, refused: &Error) -> Result<bool, Error> {
+        let is_known = self.login.is_identified || self.options.client_id.is_empty();
+        if is_known || !refused.asks_for_id() {
+            return Ok(false);
+        }
+        self.send_id().await?;
+        Ok(true)
+    }
+
+    async fn send_id(&mut self) -> Result<(), Error> {
+        self.login.is_identified = true;
         let command = Command::id(&self.capabilities, &self.options.client_id)?;
         match self.ask_newer(Some(NewerForm::Id), command).await {
             Ok(_) => Ok(()),

@@ -43,6 +43,8 @@ pub(crate) struct LoginState {
     pub is_done: bool,
     /// How it can be bound to the connection.
     pub binding: ChannelBinding,
+    /// Whether ID was sent.
+    pub is_identified: bool,
 }
 
 /// Dials, secures the connection as the endpoint demands, and asks for the capabilities.
@@ -61,13 +63,13 @@ pub(crate) async fn dial(
     let mut opened = match endpoint.security {
         Security::Tls | Security::None => {
             let is_done = opened.login.is_done;
-            Opened { login: LoginState { is_done, binding }, ..opened }
+            Opened { login: LoginState { is_done, binding, is_identified: false }, ..opened }
         }
         Security::StartTls => {
             let plain = start_tls(opened).await?;
             let stream = dialer.start_tls(plain, endpoint.bare_host()).await?;
             let binding = stream.channel_binding();
-            let login = LoginState { is_done: false, binding };
+            let login = LoginState { is_done: false, binding, is_identified: false };
             Opened { wire: ImapWire::new(stream, options), login }
         }
     };
@@ -108,7 +110,8 @@ where
                     return Err(Error::Bye { code, text: line.text });
                 }
             };
-            let login = LoginState { is_done, binding: ChannelBinding::ClearText };
+            let binding = ChannelBinding::ClearText;
+            let login = LoginState { is_done, binding, is_identified: false };
             return Ok(Opened { wire, login });
         }
     }

@@ -171,7 +171,7 @@ mod tests {
 
     fn refusal(is_about_account: bool) -> Error {
         let failure = SourceFailure::Refused { is_about_account, is_lasting: true };
-        let meaning = SourceMeaning { failure, remedy: None, wait: None };
+        let meaning = SourceMeaning { failure, remedy: None, advice: None, wait: None };
         Error::Source(SourceError::new(std::io::Error::other("locked"), meaning))
     }
 

@@ -82,7 +82,7 @@ pub(crate) struct MemoryMailbox {
 
 /// An error of the source.
 fn error(text: &str, failure: SourceFailure, remedy: Option<Remedy>) -> Error {
-    let meaning = SourceMeaning { failure, remedy, wait: None };
+    let meaning = SourceMeaning { failure, remedy, advice: None, wait: None };
     Error::Source(SourceError::new(io::Error::other(text.to_owned()), meaning))
 }
 

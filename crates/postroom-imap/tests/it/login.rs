@@ -5,6 +5,7 @@ use crate::peer::connect;
 use crate::peer::connect_with;
 use crate::peer::credentials;
 use crate::peer::options;
+use postroom_imap::Error;
 use postroom_imap::ImapConnection;
 use postroom_imap::ImapVerdict;
 use postroom_imap::MailboxName;
@@ -313,6 +314,53 @@ async fn a_search_falls_back_to_the_long_form() {
         assert_eq!(connection.uid_search("ALL").await.unwrap(), [3, 4, 5]);
         assert_eq!(connection.uid_search("UID 7").await.unwrap(), [1, 2, 3, 9]);
         assert!(connection.uid_search("UID 8").await.unwrap().is_empty());
+    };
+    tokio::join!(server, client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_search_that_finds_what_cannot_be_falls_back_and_leaves_the_connection_open() {
+    let (mut connection, mut peer) = connect("ESEARCH").await;
+    let server = async {
+        let endless = "* ESEARCH (TAG \"P1\") UID ALL 1:4294967295\r\n";
+        peer.answer("UID SEARCH RETURN (ALL) ALL", endless).await;
+        peer.answer("UID SEARCH ALL", "* SEARCH 3 7\r\n").await;
+        peer.answer("UID SEARCH RETURN (ALL) ALL", endless).await;
+        peer.answer("UID SEARCH ALL", endless).await;
+        peer.answer("NOOP", "").await;
+    };
+    let client = async {
+        assert_eq!(connection.uid_search("ALL").await.unwrap(), [3, 7]);
+        let error = connection.uid_search("ALL").await.unwrap_err();
+        assert!(matches!(error, Error::TooManyFound { .. }), "{error:?}");
+        assert!(error.leaves_connection_open());
+        connection.noop().await.unwrap();
+    };
+    tokio::join!(server, client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_wants_to_know_the_client_is_told_though_it_does_not_offer_id() {
+    const UNSAFE: &str = "NO SELECT Unsafe Login. Please contact kefu@188.com for help";
+    let (mut connection, mut peer) = connect("").await;
+    let server = async {
+        peer.answer("LOGIN", "* CAPABILITY IMAP4rev1\r\n").await;
+        peer.complete("EXAMINE", "", UNSAFE).await;
+        let line = peer.answer("ID", "").await;
+        assert!(line.starts_with("ID (\"name\" \"Postroom\""), "{line}");
+        peer.answer("EXAMINE", "* 3 EXISTS\r\n* OK [UIDVALIDITY 7] v\r\n").await;
+        // It is told once in a connection.
+        peer.complete("EXAMINE", "", UNSAFE).await;
+        peer.answer("NOOP", "").await;
+    };
+    let client = async {
+        connection.login(&credentials()).await.unwrap();
+        let inbox = MailboxName::inbox();
+        let selected = connection.select(&inbox, Mode::Examine).await.unwrap();
+        assert_eq!(selected.exists, Some(3));
+        let error = connection.select(&inbox, Mode::Examine).await.unwrap_err();
+        assert!(error.to_string().contains("Unsafe Login"), "{error}");
+        connection.noop().await.unwrap();
     };
     tokio::join!(server, client);
 }

@@ -35,7 +35,8 @@ fn meaning(error: &postroom_imap::Error) -> SourceMeaning {
     } else {
         SourceFailure::Ended
     };
-    SourceMeaning { failure, remedy, wait }
+    let advice = remedy.and_then(|_| error.login_advice());
+    SourceMeaning { failure, remedy, advice, wait }
 }
 
 /// Whether a refusal will not pass with time.

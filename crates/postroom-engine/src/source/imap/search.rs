@@ -54,9 +54,15 @@ const UIDS_COUNT_MAX: u64 = 10_000_000;
 const UIDS: &str = "UIDs";
 /// How many more UIDs than the server's count are accepted, because some servers count too few.
 const UIDS_BEYOND_COUNT_MAX: u64 = 100_000;
+/// If SEARCH gives so many UIDs more than the server counts, and FETCH gives just as many as it
+/// counts, SEARCH gives UIDs that are not there.
+const UIDS_FEIGNED_MIN: u64 = 1000;
 
 /// Adds the UIDs that FETCH gives. If there are far more than the server's count, none of them is
 /// added. The fetch is then dropped, which ends the connection if more UIDs follow.
+///
+/// QUIRK: a SEARCH that answers `1:100000` for five messages. If each of these UIDs counted as a
+/// message, each would be pending.
 async fn fetched(
     connection: &mut ImapConnection,
     listing: &mut MailboxListing,
@@ -72,10 +78,21 @@ async fn fetched(
             return Err(postroom_imap::Error::Limit { what: UIDS, max });
         }
     }
+    more.sort_unstable();
+    more.dedup();
+    if is_feigned(listing) && listing.counted == Some(more.len() as u64) {
+        listing.keys.clear();
+    }
     listing.keys.extend(more);
     listing.keys.sort_unstable();
     listing.keys.dedup();
     Ok(())
+}
+
+/// Whether SEARCH gives far more UIDs than the mailbox has messages.
+fn is_feigned(listing: &MailboxListing) -> bool {
+    let listed = listing.keys.len() as u64;
+    listing.counted.is_some_and(|count| listed >= count.saturating_add(UIDS_FEIGNED_MIN))
 }
 
 /// How many UIDs FETCH may give, from what was counted or listed before.
@@ -158,6 +175,52 @@ mod tests {
         assert_eq!(listing.keys, keys_of([7]));
         let sent = flood.await.unwrap();
         assert!(sent < FLOOD, "the connection ends, after {sent} UIDs");
+    }
+
+    /// The keys of a mailbox of three messages, in which SEARCH answers so.
+    async fn listed(capabilities: &str, found: &str) -> Vec<SourceKey> {
+        let (stream, server) = tokio::io::duplex(1 << 16);
+        let greeting = format!("* PREAUTH [CAPABILITY IMAP4rev1 {capabilities}] hello\r\n");
+        let found = found.to_owned();
+        let peer = tokio::spawn(async move {
+            let mut server = BufReader::new(server);
+            server.get_mut().write_all(greeting.as_bytes()).await.unwrap();
+            let mut line = String::new();
+            while server.read_line(&mut line).await.unwrap_or(0) > 0 {
+                let (tag, command) = line.split_once(' ').unwrap();
+                let said = match command {
+                    command if command.starts_with("EXAMINE") => "* 3 EXISTS\r\n",
+                    command if command.starts_with("UID SEARCH") => &found,
+                    _ => "* 1 FETCH (UID 2)\r\n* 2 FETCH (UID 5)\r\n* 3 FETCH (UID 6)\r\n",
+                };
+                let said = format!("{said}{tag} OK done\r\n");
+                if server.get_mut().write_all(said.as_bytes()).await.is_err() {
+                    return;
+                }
+                line.clear();
+            }
+        });
+        let mut connection = ImapConnection::over(stream, &ImapOptions::default()).await.unwrap();
+        let inbox = postroom_imap::MailboxName::inbox();
+        let selected = connection.select(&inbox, postroom_imap::Mode::Examine).await.unwrap();
+        let listing = list(&mut connection, selected.exists).await.unwrap();
+        peer.abort();
+        listing.keys
+    }
+
+    #[tokio::test]
+    async fn where_a_search_finds_more_than_there_can_be_fetch_lists_the_mailbox() {
+        for range in ["1:4294967295", "4294967295:1", "1:99999999999,1:*", "1:50000"] {
+            let found = format!("* ESEARCH UID ALL {range}\r\n");
+            assert_eq!(listed("ESEARCH", &found).await, keys_of([2, 5, 6]), "{range}");
+        }
+        for count in [5000_u64, 300_000] {
+            let found: String = (1..=count).map(|uid| format!(" {uid}")).collect();
+            let found = format!("* SEARCH{found}\r\n");
+            assert_eq!(listed("", &found).await, keys_of([2, 5, 6]), "{count}");
+        }
+        // A few more may be messages that the server does not count.
+        assert_eq!(listed("", "* SEARCH 2 5 6 9\r\n").await, keys_of([2, 5, 6, 9]));
     }
 
     #[test]
