@@ -41,6 +41,12 @@ pub(crate) mod opening;
 
 pub(crate) mod known;
 
+pub(crate) mod returned;
+
+mod swapped;
+
+mod beginning;
+
 pub(crate) mod watch;
 
 mod collector;

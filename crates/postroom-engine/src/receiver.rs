@@ -375,7 +375,7 @@ impl<C: Connector> Receiver<C> {
             return Err(error);
         }
         known.look_closely();
-        if error.is_of_database() || matches!(error, Error::OtherClasses) {
+        if error.is_of_database() || matches!(error, Error::OtherClasses | Error::Superseded) {
             return Err(error);
         }
         self.alone.lateness.ended(&error, is_blamed);

@@ -87,7 +87,9 @@ fn acknowledge(place: EntityPlace<'_>, token: ClaimToken, now_ms: i64) -> Statem
 
 /// The statement after which a message that waits for its acknowledgement is deleted at the server.
 fn may_be_deleted(message: EntityId) -> Statement {
-    let sql = "UPDATE \"receipt\" SET \"wish\" = 4 WHERE \"message\" = $1 AND \"wish\" = 3";
+    // In a former epoch, which may come back, it is negative.
+    let sql = "UPDATE \"receipt\" SET \"wish\" = CASE \"wish\" WHEN 3 THEN 4 ELSE -4 END
+        WHERE \"message\" = $1 AND \"wish\" IN (3, -3)";
     Statement::new(sql).bind(message)
 }
 

@@ -480,6 +480,7 @@ pub use redecompose::OriginalPage;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;
 pub use remembered::Remembered;
+pub use rename::NamedMailbox;
 pub use rename::Renamed;
 pub use reseal::Resealed;
 pub use retention::Expired;

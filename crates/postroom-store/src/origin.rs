@@ -6,6 +6,11 @@
 //! MAILBOXID changes, or when the server shows other messages under known UIDs. The receipts of
 //! former epochs then say nothing about UIDs. Their open server-side actions are cancelled, and
 //! their messages are recognised only by their bytes.
+//!
+//! A former epoch may come back, because a server shows two stores by turns. Whoever has proven that
+//! by its messages begins the new epoch with the receipts of that one (`Beginning::former`). They
+//! move to the new number, so a number is never that of two times. Where a message has receipts in
+//! several epochs, `linked` of the older ones names a later one.
 
 use crate::columns::domain;
 use crate::database::Lock;
@@ -25,6 +30,8 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
+/// Of so many former epochs the receipts are kept whose messages have later ones.
+const FORMER_MAX: u32 = 3;
 /// `proof_before_pending` of a folder that was not proven before a message became pending.
 const NO_PROOF: i64 = 0;
 
@@ -69,6 +76,9 @@ pub struct Beginning<'a> {
     /// What is noted of the messages that are not loaded. Those above the baseline are not loaded
     /// either.
     pub unloaded: Option<&'a Unloaded>,
+    /// The former epoch that is back, whose receipts are those of the new one. `None`: its keys say
+    /// nothing.
+    pub former: Option<MailboxEpoch>,
 }
 
 /// The condition that no later epoch of the mailbox has begun. A message that is recorded in an
@@ -90,6 +100,26 @@ pub(crate) fn pending_began(folder: FolderId, before: &Origin) -> Statement {
     let sql = "UPDATE \"origin\" SET \"proof_before_pending\" = $2
         WHERE \"folder\" = $1 AND \"proof_before_pending\" IS NULL";
     Statement::new(sql).bind(folder).bind(before.all_stored_ms.unwrap_or(NO_PROOF))
+}
+
+/// The statements that give the receipts of a former epoch to the new one. Their actions are open
+/// again. Where another epoch has receipts of the same messages, those of the new one count.
+fn come_back(former: MailboxEpoch, new: MailboxEpoch) -> [Statement; 2] {
+    let moved = "UPDATE \"receipt\" SET \"epoch\" = $3, \"linked\" = NULL,
+          \"wish\" = CASE WHEN \"wish\" < 0 THEN -\"wish\" ELSE \"wish\" END
+        WHERE \"folder\" = $1 AND \"epoch\" = $2";
+    let others = "UPDATE \"receipt\" SET \"linked\" = $2
+        WHERE \"folder\" = $1 AND \"epoch\" < $2 AND \"linked\" IS NULL AND \"message\" IN
+          (SELECT \"message\" FROM \"receipt\" WHERE \"folder\" = $1 AND \"epoch\" = $2)";
+    let moved = Statement::new(moved).bind(former.folder).bind(former.number).bind(new.number);
+    [moved, Statement::new(others).bind(new.folder).bind(new.number)]
+}
+
+/// The statement that deletes the receipts of epochs before `oldest` whose messages have later ones.
+fn superfluous(folder: FolderId, oldest: i64) -> Statement {
+    let sql = "DELETE FROM \"receipt\"
+        WHERE \"folder\" = $1 AND \"epoch\" < $2 AND \"linked\" IS NOT NULL";
+    Statement::new(sql).bind(folder).bind(oldest)
 }
 
 impl Store {
@@ -204,8 +234,29 @@ impl Store {
         self.write(vec![noted.bind(unloaded.to_bytes())]).await.map(drop)
     }
 
+    /// The former epochs of a folder that had this UIDVALIDITY, the newest first, at most
+    /// `FORMER_MAX`.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn former_epochs(
+        &self,
+        folder: FolderId,
+        uid_validity: u64,
+    ) -> Result<Vec<MailboxEpoch>, Error> {
+        let sql = "SELECT \"epoch\" FROM \"receipt\"
+            WHERE \"folder\" = $1 AND \"uid_validity\" = $2 AND \"message\" IS NOT NULL
+              AND \"epoch\" < (SELECT \"epoch\" FROM \"origin\" WHERE \"folder\" = $1)
+            GROUP BY \"epoch\" ORDER BY \"epoch\" DESC LIMIT $3";
+        let of = Statement::new(sql).bind(folder).bind(uid_validity).bind(FORMER_MAX);
+        let rows = self.read(of).await?;
+        let epoch = |number| MailboxEpoch { folder, number };
+        Ok(rows.iter().filter_map(|row| row.whole(0)).map(epoch).collect())
+    }
+
     /// Begins an epoch of the mailbox of a folder. The pending receipts of former epochs are
-    /// deleted, and their open actions are cancelled.
+    /// deleted, and their open actions are cancelled. Those of an epoch that is back are open again.
     ///
     /// # Errors
     ///
@@ -221,6 +272,10 @@ impl Store {
         let rows = self.read(Statement::new(sql).bind(folder)).await?;
         let last = rows.first().and_then(|row| row.whole(0)).unwrap_or(0).max(former).max(0);
         let number = last.saturating_add(1);
+        let sql = "SELECT \"epoch\" FROM \"receipt\" WHERE \"folder\" = $1
+            GROUP BY \"epoch\" ORDER BY \"epoch\" DESC LIMIT $2";
+        let kept = self.read(Statement::new(sql).bind(folder).bind(FORMER_MAX)).await?;
+        let oldest = kept.last().and_then(|row| row.whole(0)).unwrap_or(0);
         let forgotten = "DELETE FROM \"receipt\" WHERE \"folder\" = $1 AND \"message\" IS NULL";
         // The negative number says that there was an action, for when the message is recognised.
         let void = "UPDATE \"receipt\" SET \"wish\" = -\"wish\"
@@ -234,12 +289,15 @@ impl Store {
               \"mailbox_id\" = excluded.\"mailbox_id\",
               \"unloaded\" = excluded.\"unloaded\",
               \"unloaded_keys\" = excluded.\"unloaded_keys\"";
-        let Beginning { login, uid_validity, mailbox_id, baseline, unloaded } = begun;
+        let Beginning { login, uid_validity, mailbox_id, baseline, unloaded, former } = begun;
         let [unloaded, unloaded_keys] = unloaded::columns(unloaded, baseline);
         let mailbox_id = mailbox_id.map(MailboxId::as_str);
-        let batch = vec![
-            Statement::new(forgotten).bind(folder),
-            Statement::new(void).bind(folder),
+        let epoch = MailboxEpoch { folder, number };
+        let mut batch =
+            vec![Statement::new(forgotten).bind(folder), Statement::new(void).bind(folder)];
+        batch.extend(former.into_iter().flat_map(|former| come_back(former, epoch)));
+        batch.extend([
+            superfluous(folder, oldest),
             Statement::new(noted)
                 .bind(folder)
                 .bind(login)
@@ -248,10 +306,10 @@ impl Store {
                 .bind(mailbox_id)
                 .bind(unloaded)
                 .bind(unloaded_keys),
-        ];
+        ]);
         let shown = json!({"uidValidity": uid_validity, "uidBaseline": baseline, "uidNext": null});
         self.epoch_write(folder, shown.as_object().cloned().unwrap_or_default(), batch).await?;
-        Ok(MailboxEpoch { folder, number })
+        Ok(epoch)
     }
 
     /// Writes the statements that begin an epoch, and the properties of the folder that show it.

@@ -106,7 +106,7 @@ pub struct Ledger {
     pub baseline: SourceKey,
     /// Messages above the baseline that are not loaded either, ascending.
     pub unloaded: Vec<SourceKey>,
-    /// Whether there are receipts of former epochs, whose messages may be recognised.
+    /// Whether there are messages of former epochs that were not recognised in a later one so far.
     pub has_former: bool,
     /// Whether a message was pending since the folder was last proven complete without one.
     pub was_pending: bool,
@@ -175,7 +175,8 @@ impl Store {
     pub async fn ledger(&self, epoch: MailboxEpoch) -> Result<Ledger, Error> {
         let mut ledger = self.ledger_part(epoch, SourceKey::FIRST..=SourceKey::LAST).await?;
         let sql = "SELECT \"uidBaseline\",
-              EXISTS (SELECT 1 FROM \"receipt\" WHERE \"folder\" = $1 AND \"epoch\" <> $2),
+              EXISTS (SELECT 1 FROM \"receipt\" WHERE \"folder\" = $1 AND \"epoch\" <> $2
+                AND \"linked\" IS NULL),
               EXISTS (SELECT 1 FROM \"origin\" WHERE \"folder\" = $1
                 AND \"proof_before_pending\" IS NOT NULL),
               (SELECT \"unloaded_keys\" FROM \"origin\" WHERE \"folder\" = $1)

@@ -145,7 +145,7 @@ impl Store {
             let action = demanded(message.action, known);
             statements.push(receipt(at, id, Receipt { action, ..Receipt::of(&message) }));
             if let Some(FormerReceipt { number, key, .. }) = known {
-                statements.push(relinked(MailboxEpoch { number, ..at }, key));
+                statements.push(linked(MailboxEpoch { number, ..at }, key, at));
                 // The message of the former epoch takes the place of the one with the header alone.
                 if let Some(header) = by_header.filter(|header| *header != id) {
                     statements.extend(limits::forget(&batch.domain, header));
@@ -231,8 +231,8 @@ impl Store {
         Ok(statements)
     }
 
-    /// The receipts of a folder from former epochs, by hash. Each is linked once and then deleted,
-    /// so that two equal messages stay two.
+    /// The receipts of a folder from former epochs, by hash, whose messages have no receipt in a
+    /// later one. Each is linked once, so that two equal messages stay two.
     pub(crate) async fn receipts_by_hash(
         &self,
         epoch: MailboxEpoch,
@@ -257,7 +257,7 @@ impl Store {
                 WHEN \"wish\" IN (4, -4) THEN 2 ELSE 1 END
             FROM \"receipt\"
             WHERE \"folder\" = $1 AND \"epoch\" <> $2 AND \"message\" IS NOT NULL
-              AND \"hash\" IN ({}) ORDER BY \"key\" DESC",
+              AND \"linked\" IS NULL AND \"hash\" IN ({}) ORDER BY \"key\" DESC",
             places(3, hashes.len())
         );
         let hashes = hashes.iter().map(|hash| Value::from(hash.to_vec()));
@@ -356,8 +356,17 @@ pub(crate) fn receipt(epoch: MailboxEpoch, message: MessageEntityId, says: Recei
         .must_change(Failed::Recorded)
 }
 
-/// The statement that deletes a receipt of a former epoch, because its message has a receipt of the
-/// present epoch now.
+/// The statement that notes that the message of a former epoch has a receipt of the present epoch
+/// now. The former receipt stays, because its epoch may come back.
+fn linked(former: MailboxEpoch, key: SourceKey, present: MailboxEpoch) -> Statement {
+    let sql = "UPDATE \"receipt\" SET \"linked\" = $4
+        WHERE \"folder\" = $1 AND \"epoch\" = $2 AND \"key\" = $3 AND \"linked\" IS NULL";
+    let linked = Statement::new(sql).bind(former.folder).bind(former.number).bind(key.number());
+    linked.bind(present.number).must_change(Failed::Relinked)
+}
+
+/// The statement that deletes a receipt of a former epoch, because its message, of which only the
+/// header is stored, has a receipt of the present epoch now.
 pub(crate) fn relinked(former: MailboxEpoch, key: SourceKey) -> Statement {
     let sql = "DELETE FROM \"receipt\"
         WHERE \"folder\" = $1 AND \"epoch\" = $2 AND \"key\" = $3";

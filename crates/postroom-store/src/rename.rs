@@ -39,7 +39,75 @@ pub struct Renamed<'a> {
     pub former: Option<FolderId>,
 }
 
+/// A folder, and its mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedMailbox {
+    /// The folder.
+    pub folder: FolderId,
+    /// The bytes of the name of its mailbox, percent-encoded.
+    pub mailbox: String,
+}
+
 impl Store {
+    /// Lets two folders exchange the names of their mailboxes, because the mailboxes have done so.
+    /// `false`: one of them has another mailbox meanwhile, so nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn folders_exchange(
+        &self,
+        domain: &Domain,
+        folders: [NamedMailbox; 2],
+    ) -> Result<bool, Error> {
+        let class = self.builtin(FOLDERS)?;
+        let [one, other] = &folders;
+        let mut is_free = false;
+        for _ in 0..ATTEMPTS {
+            let first = self.entity_get(domain, &class, one.folder.into()).await?;
+            let second = self.entity_get(domain, &class, other.folder.into()).await?;
+            let (Some(first), Some(second)) = (first, second) else {
+                return Ok(false);
+            };
+            let has = |folder: &Entity, named: &NamedMailbox| {
+                folder.text(names::MAILBOX) == Some(&named.mailbox)
+            };
+            let is_left = is_free && first.get(names::MAILBOX).is_null();
+            if !(has(&first, one) || is_left) || !has(&second, other) {
+                return Ok(false);
+            }
+            let records = self.records(domain, &class);
+            let batch = if is_left {
+                let name =
+                    |folder: &Entity| folder.text(names::NAME).unwrap_or_default().to_owned();
+                let (first_name, second_name) = (name(&first), name(&second));
+                let (mailbox, name) = (one.mailbox.as_str(), first_name.as_str());
+                let to_first = Renamed { mailbox, name, former: None };
+                let (mailbox, name) = (other.mailbox.as_str(), second_name.as_str());
+                let to_second = Renamed { mailbox, name, former: None };
+                let mut batch = records.report(&second, &followed(&second, &to_first))?;
+                batch.extend(records.report(&first, &followed(&first, &to_second))?);
+                batch
+            } else {
+                // Two folders never have the same mailbox. If nothing follows, a survey gives the
+                // first one its mailbox again, by its name.
+                let free = json!({names::MAILBOX: null});
+                records.report(&first, free.as_object().unwrap_or(&Map::new()))?
+            };
+            match self.write(batch).await {
+                Ok(_) if is_left => {
+                    self.reconfigured();
+                    return Ok(true);
+                }
+                Ok(_) => is_free = true,
+                // Somebody else changed one of the folders first: try again.
+                Err(Error::Condition(Failed::Stale)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Condition(Failed::Crowded))
+    }
+
     /// Gives a folder the new name of its mailbox. `false`: the folder that has this mailbox so far
     /// was enabled meanwhile, so nothing is changed.
     ///

@@ -32,6 +32,7 @@ mod early;
 mod erasures;
 mod extensions;
 mod full_text;
+mod linked;
 mod nodes;
 mod numbered;
 mod objects;
@@ -131,6 +132,7 @@ const STEPS: &[&[&str]] = &[
     sessions::STEP,
     domain_limits::STEP,
     unloaded::STEP,
+    linked::STEP,
 ];
 
 const OWN: &[&str] = &[

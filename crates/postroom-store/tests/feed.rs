@@ -250,6 +250,7 @@ impl History {
                     mailbox_id: None,
                     baseline: number / 2,
                     unloaded: None,
+                    former: None,
                 };
                 engine.epoch_begin(FolderId::of(folder.id), begun).await.unwrap();
             }
@@ -538,6 +539,7 @@ async fn what_many_change_at_once_is_undone_in_its_order() {
             mailbox_id: None,
             baseline: 0,
             unloaded: None,
+            former: None,
         };
         let values = object(json!({"name": format!("n{round}")}));
         let name = format!("f{round}");

@@ -57,6 +57,7 @@ const EARLIER: &[&str] = &[
     "DROP TABLE \"usage\"",
     "ALTER TABLE \"origin\" DROP COLUMN \"unloaded\"",
     "ALTER TABLE \"origin\" DROP COLUMN \"unloaded_keys\"",
+    "ALTER TABLE \"receipt\" DROP COLUMN \"linked\"",
     "UPDATE \"meta\" SET \"number\" = 28 WHERE \"name\" IN ('schema', 'oldest schema')",
 ];
 

@@ -575,6 +575,7 @@ async fn a_uid_is_recorded_once_and_a_ledger_ends_with_its_folder() {
                     mailbox_id: None,
                     baseline: 0,
                     unloaded: None,
+                    former: None,
                 };
                 track.store.epoch_begin(folder, begun).await.map(|_| false)
             }

@@ -182,8 +182,14 @@ async fn a_second_process_is_refused() {
 }
 
 /// An epoch of a mailbox from which everything is loaded.
-const BEGUN: Beginning<'static> =
-    Beginning { login: "a@x.test", uid_validity: 7, mailbox_id: None, baseline: 0, unloaded: None };
+const BEGUN: Beginning<'static> = Beginning {
+    login: "a@x.test",
+    uid_validity: 7,
+    mailbox_id: None,
+    baseline: 0,
+    unloaded: None,
+    former: None,
+};
 
 #[on_both]
 async fn another_key_is_refused() {
@@ -541,6 +547,7 @@ async fn a_new_epoch_of_a_mailbox_voids_what_was_to_be_done_in_the_former() {
         mailbox_id: None,
         baseline: 0,
         unloaded: None,
+        former: None,
     };
     let store = &fixture.store;
     assert_eq!(store.origin(folder).await.unwrap().epoch, None);
@@ -642,6 +649,64 @@ async fn in_a_new_epoch_only_messages_that_had_an_action_have_it_again() {
         (SourceKey::of_uid(5), ServerAction::Delete),
     ];
     assert_eq!(store.action_list(last, SourceKey::FIRST, 10).await.unwrap(), deleted);
+}
+
+#[on_both]
+async fn an_epoch_that_comes_back_has_its_receipts_and_no_message_is_linked_twice() {
+    let fixture = fixture().await;
+    let (_, folder) = fixture.account().await;
+    let store = &fixture.store;
+    let delete = |uid, bytes: &[u8]| {
+        let message = fixture.received(uid, bytes);
+        ReceivedMessage { action: Some(ServerAction::Delete), ..message }
+    };
+    let begin = |uid_validity, former| Beginning { uid_validity, former, ..BEGUN };
+    let first = store.epoch_begin(folder, begin(7, None)).await.unwrap();
+    fixture.receive(folder, first.number, vec![delete(1, b"same"), delete(2, b"same")]).await;
+    let second = store.epoch_begin(folder, begin(8, None)).await.unwrap();
+    assert_eq!(store.former_epochs(folder, 8).await.unwrap(), [], "it is the present one");
+    let again = vec![delete(11, b"same"), delete(12, b"same"), delete(13, b"same")];
+    assert_eq!(fixture.receive(folder, second.number, again).await, done(1, 2));
+    assert!(!store.ledger(second).await.unwrap().has_former, "all are linked");
+    assert_eq!(store.former_epochs(folder, 7).await.unwrap(), [first]);
+    let back = store.epoch_begin(folder, begin(7, Some(first))).await.unwrap();
+    assert!(back.number > second.number);
+    assert_eq!(store.former_epochs(folder, 7).await.unwrap(), []);
+    assert_eq!(store.ledger(back).await.unwrap().recorded, keys([1, 2]));
+    let open = store.action_list(back, SourceKey::FIRST, 10).await.unwrap();
+    let delete_again = [1, 2].map(|uid| (SourceKey::of_uid(uid), ServerAction::Delete));
+    assert_eq!(open, delete_again);
+    // The third of the other epoch is recognised, and the fourth is new.
+    let more = vec![delete(3, b"same"), delete(4, b"same")];
+    assert_eq!(fixture.receive(folder, back.number, more).await, done(1, 1));
+    assert_eq!(fixture.list(json!(["and"])).await.len(), 4);
+    assert_eq!(store.former_epochs(folder, 8).await.unwrap(), [second]);
+}
+
+#[on_both]
+async fn of_very_many_epochs_the_receipts_of_a_few_are_kept() {
+    let fixture = fixture().await;
+    let (_, folder) = fixture.account().await;
+    let store = &fixture.store;
+    let begin = |uid_validity| Beginning { uid_validity, ..BEGUN };
+    // The first message is gone from the mailbox, and recognised if it comes back.
+    let first = store.epoch_begin(folder, begin(1)).await.unwrap();
+    let messages = vec![fixture.received(1, b"gone"), fixture.received(2, b"there")];
+    fixture.receive(folder, first.number, messages).await;
+    let mut last = first;
+    for uid_validity in 2..20 {
+        last = store.epoch_begin(folder, begin(uid_validity)).await.unwrap();
+        let again = vec![fixture.received(2, b"there")];
+        assert_eq!(fixture.receive(folder, last.number, again).await, done(0, 1));
+    }
+    let mut kept = vec![];
+    for uid_validity in 1..20 {
+        kept.extend(store.former_epochs(folder, uid_validity).await.unwrap());
+    }
+    assert_eq!(kept.iter().map(|epoch| epoch.number).collect::<Vec<_>>(), [1, 16, 17, 18]);
+    assert_eq!(store.ledger(first).await.unwrap().recorded, keys([1]));
+    let back = vec![fixture.received(1, b"gone")];
+    assert_eq!(fixture.receive(folder, last.number, back).await, done(0, 1));
 }
 
 #[on_both]
@@ -1381,6 +1446,7 @@ async fn an_older_schema_is_brought_forward() {
         ALTER TABLE \"change\" DROP COLUMN \"modifier_type\";
         ALTER TABLE \"change\" DROP COLUMN \"modifier_id\";
         DELETE FROM \"meta\" WHERE \"name\" = 'chunks without sum';
+        ALTER TABLE \"receipt\" DROP COLUMN \"linked\";
         ALTER TABLE \"receipt\" DROP COLUMN \"uid_validity\";
         ALTER TABLE \"receipt\" DROP COLUMN \"uid\";
         ALTER TABLE \"receipt\" RENAME COLUMN \"key\" TO \"uid\";

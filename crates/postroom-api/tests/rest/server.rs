@@ -372,6 +372,7 @@ impl Server {
             mailbox_id: None,
             baseline: 0,
             unloaded: None,
+            former: None,
         };
         let epoch = self.store.epoch_begin(folder, begun).await.unwrap();
         let miss = |(uid, size): (u64, u64)| MissedMessage {

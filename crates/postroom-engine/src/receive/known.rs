@@ -28,6 +28,8 @@ const SHOWN_MAX: (usize, usize) = (6, 60);
 const CHANGES_MAX: u32 = 5;
 const RARELY_FIRST: Duration = Duration::from_secs(60);
 const RARELY_LONGEST: Duration = Duration::from_secs(6 * 3600);
+/// How long the folder says that a former epoch has come back.
+const ALTERNATES_FOR: Duration = Duration::from_secs(24 * 3600);
 /// The longest delay while polls find new mail.
 const RARELY_WITH_MAIL: Duration = Duration::from_secs(5 * 60);
 
@@ -133,6 +135,8 @@ pub(crate) struct Known {
     pub has_new_mail: bool,
     /// Whether it was in the epoch before.
     pub had_new_mail: bool,
+    /// When a former epoch came back last, and the UIDVALIDITY before and after that.
+    pub returned: Option<(Instant, [u64; 2])>,
     /// How many listings in a row did not agree with the server's count.
     pub disagreements: u32,
     /// When all recorded messages were checked last.
@@ -184,8 +188,23 @@ impl Known {
             opening: former.opening.after(over),
             changes,
             had_new_mail: former.has_new_mail,
+            returned: former.returned,
             ..Self::default()
         };
+    }
+
+    /// Notes that the epoch that has begun is a former one, which is gone on with. Nothing of it is
+    /// fetched again, so it is polled as usual.
+    pub(crate) fn came_back(&mut self, uid_validities: [u64; 2]) {
+        self.changes = 0;
+        self.returned = Some((Instant::now(), uid_validities));
+    }
+
+    /// The UIDVALIDITY of the two stores that the server shows by turns. `None`: it shows one.
+    #[must_use]
+    pub(crate) fn alternates(&self) -> Option<[u64; 2]> {
+        let (at, uid_validities) = self.returned?;
+        (at.elapsed() < ALTERNATES_FOR).then_some(uid_validities)
     }
 
     /// Whether two listings in a row disagreed with the server's count. One disagreement is

@@ -119,6 +119,13 @@ fn status(
                 .to_owned(),
         );
     }
+    texts.extend(known.alternates().map(|[one, other]| {
+        format!(
+            "the server shows two stores of this mailbox by turns (UIDVALIDITY {one} and {other}); \
+             nothing is lost or stored twice, but mail that only one of them has comes later: have \
+             the hosts behind the name of the server show the same store"
+        )
+    }));
     texts.extend(known.opening.trouble());
     texts.extend(known.actions.troubles());
     if known.withheld > 0 {

@@ -8,6 +8,7 @@
 
 use crate::account::MonitoredMailbox;
 use crate::error::Error;
+use crate::receive::beginning::EpochBeginning;
 use crate::receive::identity;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
@@ -20,8 +21,10 @@ use crate::receive::news::News;
 use crate::receive::opening::OpenMailbox;
 use crate::receive::opening::OpeningMailbox;
 use crate::receive::repeats::RecordedBytes;
+use crate::receive::returned::ShownMailbox;
+use crate::receive::swapped;
+use crate::receive::swapped::NameOwner;
 use crate::receive::unloaded;
-use crate::receive::unloaded::LeftOut;
 use crate::shared::Shared;
 use crate::source::contract::ListRange;
 use crate::source::contract::MailboxAccess;
@@ -30,7 +33,6 @@ use crate::source::contract::Source;
 use crate::source::listing::MailboxListing;
 use postroom_model::Timestamp;
 use postroom_model::options;
-use postroom_store::Beginning;
 use postroom_store::FolderReport;
 use postroom_store::Ledger;
 use postroom_store::MailboxEpoch;
@@ -145,7 +147,13 @@ pub(crate) async fn watch<S: Source>(
         }
     }
     let over = over.unwrap_or(Over::New);
-    let epoch = poll.begin(&over, &opened, &listing).await?;
+    let shown = ShownMailbox { opened: &opened, keys: &listing.keys };
+    if over != Over::New && poll.is_of_other_folder(shown).await? {
+        return Ok(None);
+    }
+    let Poll { shared, mailbox, source, known, .. } = &mut poll;
+    let beginning = EpochBeginning { shared, mailbox: *mailbox, source: *source, known };
+    let epoch = beginning.begin(&over, &opened, &listing).await?;
     let ledger = poll.shared.store.ledger(epoch).await?;
     Ok(Some(poll.found(epoch, listing, &ledger, &opened)))
 }
@@ -280,62 +288,23 @@ impl<S: Source> Poll<'_, S> {
         Ok(over)
     }
 
-    /// Begins another epoch of the mailbox.
-    async fn begin(
-        &mut self,
-        over: &Over,
-        opened: &OpenedMailbox,
-        listing: &MailboxListing,
-    ) -> Result<MailboxEpoch, Error> {
-        let noted = self.shared.store.origin(self.mailbox.folder.id).await?;
-        let LeftOut { baseline, unloaded } = self.left_out(&noted, &listing.keys).await?;
-        let uid_validity = opened.uid_validity;
-        let login = self.mailbox.account.mailbox_origin();
-        let mailbox_id = opened.mailbox_id.as_ref();
-        let unloaded = unloaded.as_ref();
-        let begun = Beginning { login: &login, uid_validity, mailbox_id, baseline, unloaded };
-        // If no answer comes, the next turn reads whether it has begun.
-        self.known.origin = None;
-        let epoch = self.shared.store.epoch_begin(self.mailbox.folder.id, begun).await?;
-        if *over != Over::New {
-            tracing::warn!(
-                folder = self.mailbox.folder.title,
-                "{over}: all messages are fetched again; stored ones are recognised and not stored \
-                 twice, and open deletions at the server are cancelled"
-            );
+    /// Whether the mailbox may be that of another folder. Nothing of it is read then. If it is,
+    /// what this receiver knows of the folders is superseded.
+    async fn is_of_other_folder(&mut self, shown: ShownMailbox<'_>) -> Result<bool, Error> {
+        let (shared, mailbox, access) = (self.shared, self.mailbox, self.access);
+        match swapped::settle(shared, self.source, mailbox, access, shown).await? {
+            NameOwner::NoOther => Ok(false),
+            NameOwner::Undecided => {
+                self.known.look_anew();
+                Ok(true)
+            }
+            NameOwner::Exchanged => {
+                // What was found out is about the mailbox of the other folder.
+                self.known.end = None;
+                self.known.look_anew();
+                Err(Error::Superseded)
+            }
         }
-        let origin = Origin {
-            login: Some(login),
-            epoch: Some(epoch),
-            uid_validity: Some(uid_validity),
-            uid_next: opened.uid_next,
-            mailbox_id: opened.mailbox_id.clone(),
-            all_stored_ms: noted.all_stored_ms,
-        };
-        self.known.begin_anew(origin, over, listing.keys.is_empty());
-        self.known.unloaded = unloaded.map(|noted| KnownUnloaded::of(noted, &listing.keys));
-        Ok(epoch)
-    }
-
-    /// Which messages are not loaded in an epoch that begins.
-    ///
-    /// Without `load_existing`, messages that were there when the folder was enabled are not
-    /// loaded. In another epoch, all others are loaded, whatever their keys are now. So those that
-    /// are pending are loaded too.
-    async fn left_out(&mut self, origin: &Origin, listed: &[SourceKey]) -> Result<LeftOut, Error> {
-        if self.mailbox.folder.options.flag(&options::LOAD_EXISTING) {
-            return Ok(LeftOut::default());
-        }
-        let describing = self.known.describing;
-        let result = if origin.epoch.is_none() {
-            unloaded::all(self.source, describing, listed).await
-        } else {
-            let former = self.shared.store.unloaded(self.mailbox.folder.id).await?;
-            let since_ms = origin.all_stored_ms;
-            unloaded::again(self.source, describing, former, since_ms, listed).await
-        };
-        // A message that ends the connection when it is described must not end each poll.
-        result.inspect_err(|error| self.known.describing = describing.after(error))
     }
 
     /// Makes and remembers the result of the poll.

@@ -5,6 +5,8 @@
 
 mod world;
 
+mod alternating;
+
 mod credentials;
 
 mod deleting;
@@ -12,6 +14,8 @@ mod deleting;
 mod devices;
 
 mod erasing;
+
+mod exchanging;
 
 mod limits;
 

@@ -106,11 +106,11 @@ fn too_big(uid: u64) -> MissedMessage {
     }
 }
 
-async fn begin(world: &World, uid_validity: u64) -> MailboxEpoch {
+async fn begin(world: &World, uid_validity: u64, former: Option<MailboxEpoch>) -> MailboxEpoch {
     let id = MailboxId::parse("F1").unwrap();
     let login = "life@imap.life.test";
-    let begun =
-        Beginning { login, uid_validity, mailbox_id: Some(&id), baseline: 0, unloaded: None };
+    let (mailbox_id, baseline, unloaded) = (Some(&id), 0, None);
+    let begun = Beginning { login, uid_validity, mailbox_id, baseline, unloaded, former };
     world.store.epoch_begin(world.folder, begun).await.unwrap()
 }
 
@@ -118,7 +118,7 @@ async fn begin(world: &World, uid_validity: u64) -> MailboxEpoch {
 pub(super) async fn receive(world: &World) {
     let store = &world.store;
     store.origin_note(world.folder, "life@imap.life.test").await.unwrap();
-    let epoch = begin(world, 7).await;
+    let epoch = begin(world, 7, None).await;
     let id = MailboxId::parse("F1").unwrap();
     store.mailbox_id_note(world.folder, &id).await.unwrap();
     store.mailbox_id_folders(world.account, &id).await.unwrap();
@@ -146,13 +146,17 @@ pub(super) async fn receive(world: &World) {
     store.action_drop_waiting(epoch).await.unwrap();
 }
 
-/// The mailbox gets a new UIDVALIDITY, so a new epoch begins.
+/// The mailbox gets a new UIDVALIDITY, so a new epoch begins. Then the former one comes back.
 pub(super) async fn epochs(world: &World) {
-    let epoch = begin(world, 8).await;
+    let epoch = begin(world, 8, None).await;
     assert!(epoch.number > 1);
     miss(world, epoch, &[too_big(13)]).await;
     commit(world, epoch, &[2, 3, 21]).await;
     world.store.action_gone(epoch, &keys([21])).await.unwrap();
+    let former = world.store.former_epochs(world.folder, 7).await.unwrap();
+    assert_eq!(former.len(), 1);
+    let back = begin(world, 7, Some(former[0])).await;
+    assert!(!world.store.ledger(back).await.unwrap().recorded.is_empty());
 }
 
 async fn prepare(world: &World, message: &Entity, due_ms: i64) -> bool {

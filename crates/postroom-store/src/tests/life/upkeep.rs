@@ -22,6 +22,7 @@ use crate::file::NewFile;
 use crate::file_change::Replace;
 use crate::key::random_token;
 use crate::poll_times::PollTimes;
+use crate::rename::NamedMailbox;
 use crate::rename::Renamed;
 use crate::retention::Expiring;
 use crate::retention::ExpiryPage;
@@ -123,6 +124,13 @@ pub(super) async fn surveys(world: &World) {
     let third = store.entity_get(domain, &class, third.into()).await.unwrap().unwrap();
     world.update(FOLDERS, &third, json!({"mode": "sendOnly"})).await;
     follow(FolderId::of(old.id), FolderId::of(third.id), "Third").await;
+    let survey = Survey { folders: vec![mailbox("Fourth")], is_whole: false };
+    store.survey_commit(domain, account, &survey).await.unwrap();
+    let all = store.folders_known(domain, account).await.unwrap();
+    let folder = all.iter().map(|holder| holder.folder).max().unwrap();
+    let named = |folder, mailbox: &str| NamedMailbox { folder, mailbox: mailbox.to_owned() };
+    let both = [named(FolderId::of(old.id), "Third"), named(folder, "Fourth")];
+    assert!(store.folders_exchange(domain, both).await.unwrap());
 }
 
 /// Webhooks are read, make progress, and are disabled.

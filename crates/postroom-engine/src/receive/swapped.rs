@@ -1,0 +1,166 @@
+//! Mailboxes that exchange their names while nobody looks.
+//!
+//! LIST shows no difference then, but a name stands for the mailbox of another folder. If it were
+//! read as it is, each of the two folders would receive the messages of the other one. So before a
+//! new epoch begins, the folders of the account are asked whose mailbox this is. The folder whose
+//! mailbox it is takes the name, and the other one takes the name that becomes free. Its mailbox is
+//! there, or the next poll of that name finds whose it is.
+//!
+//! ```text
+//!   the name shows the mailbox of another folder, and that folder's own name no longer does
+//!     both folders exchange their names
+//!   both names show it
+//!     it is a copy: no name changes
+//! ```
+//! INBOX keeps its name, because every account has it.
+
+use crate::account::Account;
+use crate::account::Folder;
+use crate::account::MonitoredMailbox;
+use crate::error::Error;
+use crate::receive::identity;
+use crate::receive::identity::differs;
+use crate::receive::returned;
+use crate::receive::returned::ShownMailbox;
+use crate::receive::witness::Unsteady;
+use crate::shared::Shared;
+use crate::source::contract::ListRange;
+use crate::source::contract::MailboxAccess;
+use crate::source::contract::Source;
+use crate::source_error::SourceFailure;
+use postroom_imap::MailboxName;
+use postroom_store::MailboxEpoch;
+use postroom_store::NamedMailbox;
+use postroom_store::Origin;
+
+/// The result of the search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NameOwner {
+    /// The mailbox is that of no other folder.
+    NoOther,
+    /// It was that of another folder, and the folders have exchanged their names. Nothing of it
+    /// belongs to this folder.
+    Exchanged,
+    /// It may be that of another folder, which could not be decided now.
+    Undecided,
+}
+
+/// Looks for another folder whose mailbox the open one is. If there is one, the folders exchange
+/// the names of their mailboxes. The mailbox of the folder is open afterwards, unless they did.
+///
+/// # Errors
+///
+/// What ended the connection, or the store.
+pub(crate) async fn settle<S: Source>(
+    shared: &Shared,
+    source: &mut S,
+    mailbox: MonitoredMailbox<'_>,
+    access: MailboxAccess,
+    shown: ShownMailbox<'_>,
+) -> Result<NameOwner, Error> {
+    let MonitoredMailbox { account, folder } = mailbox;
+    let inbox = MailboxName::inbox();
+    if folder.mailbox == inbox {
+        return Ok(NameOwner::NoOther);
+    }
+    let others = account.monitored().filter(|other| other.id != folder.id);
+    for other in others.filter(|other| other.mailbox != inbox) {
+        if !is_mailbox_of(shared, source, account, other, shown).await? {
+            continue;
+        }
+        let has_left = has_left(shared, source, account, other).await;
+        let again = source.open(&folder.mailbox, access).await;
+        if !has_left? {
+            if again?.uid_validity != shown.opened.uid_validity {
+                return Ok(NameOwner::Undecided);
+            }
+            continue;
+        }
+        let named = |one: &Folder| {
+            let mailbox = one.mailbox.to_percent_encoded();
+            NamedMailbox { folder: one.id, mailbox }
+        };
+        let names = [named(folder), named(other)];
+        if shared.store.folders_exchange(&account.domain, names).await? {
+            tracing::info!(
+                account = account.address,
+                folder = folder.title,
+                other = other.title,
+                "the mailboxes of the folders have exchanged their names: the folders follow them"
+            );
+        }
+        return Ok(NameOwner::Exchanged);
+    }
+    Ok(NameOwner::NoOther)
+}
+
+/// Whether the open mailbox is the one of another folder, by its MAILBOXID or by the messages that
+/// are recorded of it.
+async fn is_mailbox_of<S: Source>(
+    shared: &Shared,
+    source: &mut S,
+    account: &Account,
+    other: &Folder,
+    shown: ShownMailbox<'_>,
+) -> Result<bool, Error> {
+    let origin = shared.store.origin(other.id).await?;
+    if origin.login.as_ref() != Some(&account.mailbox_origin()) {
+        return Ok(false);
+    }
+    let (then, now) = (origin.mailbox_id.as_ref(), shown.opened.mailbox_id.as_ref());
+    if then.is_some() && then == now {
+        return Ok(true);
+    }
+    let unsteady = &mut Unsteady::default();
+    if let Some(epoch) = present(&origin, shown).filter(|_| !differs(then, now))
+        && returned::is_of(shared, source, epoch, shown, unsteady).await?
+    {
+        return Ok(true);
+    }
+    // The other folder was polled before, and has begun to read what its name shows now.
+    Ok(returned::find(shared, source, other.id, shown, unsteady).await?.is_some())
+}
+
+/// The present epoch of an origin, if the mailbox has its UIDVALIDITY.
+fn present(origin: &Origin, shown: ShownMailbox<'_>) -> Option<MailboxEpoch> {
+    let uid_validity = origin.uid_validity.filter(|uid_validity| *uid_validity != 0);
+    origin.epoch.filter(|_| uid_validity == Some(shown.opened.uid_validity))
+}
+
+/// Whether the mailbox of a folder is no longer under its name.
+async fn has_left<S: Source>(
+    shared: &Shared,
+    source: &mut S,
+    account: &Account,
+    folder: &Folder,
+) -> Result<bool, Error> {
+    let opened = match source.open(&folder.mailbox, MailboxAccess::Read).await {
+        Ok(opened) => opened,
+        Err(error) if is_lasting(&error) => return Ok(true),
+        Err(error) if error.is_refusal() => {
+            // Not every server says why. A name that is not listed has no mailbox.
+            let listed = source.survey().await?;
+            let is_listed = listed.listed.iter().any(|listed| listed.name == folder.mailbox);
+            let is_gone = !is_listed && listed.is_whole && listed.over_count == 0;
+            return if is_gone { Ok(true) } else { Err(error) };
+        }
+        Err(error) => return Err(error),
+    };
+    let origin = shared.store.origin(folder.id).await?;
+    if identity::by_opened(&origin, &opened, &account.mailbox_origin()).is_some() {
+        return Ok(true);
+    }
+    let Some(epoch) = origin.epoch else {
+        return Ok(false);
+    };
+    if origin.mailbox_id.is_some() && origin.mailbox_id == opened.mailbox_id {
+        return Ok(false);
+    }
+    let listing = source.list(ListRange::All).await?;
+    let shown = ShownMailbox { opened: &opened, keys: &listing.keys };
+    Ok(!returned::is_of(shared, source, epoch, shown, &mut Unsteady::default()).await?)
+}
+
+fn is_lasting(error: &Error) -> bool {
+    matches!(error.source_failure(), Some(SourceFailure::Refused { is_lasting: true, .. }))
+}
