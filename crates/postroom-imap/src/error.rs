@@ -236,7 +236,7 @@ impl Error {
 
     /// Whether the server refuses a client that has not sent ID.
     ///
-    /// QUIRK(163.com, 126.com, yeah.net): "Unsafe Login. Please contact kefu@188.com for help":
+    /// QUIRK(NetEase): "Unsafe Login. Please contact .. for help":
     /// https://github.com/mscdex/node-imap/issues/908
     #[must_use]
     pub(crate) fn asks_for_id(&self) -> bool {

@@ -7,10 +7,10 @@
 //! former epochs then say nothing about UIDs. Their open server-side actions are cancelled, and
 //! their messages are recognised only by their bytes.
 //!
-//! A former epoch may come back, because a server shows two stores by turns. Whoever has proven that
-//! by its messages begins the new epoch with the receipts of that one (`Beginning::former`). They
-//! move to the new number, so a number is never that of two times. Where a message has receipts in
-//! several epochs, `linked` of the older ones names a later one.
+//! A former epoch may come back, because a server shows two stores by turns. Whoever has proven
+//! that by its messages begins the new epoch with the receipts of that one (`Beginning::former`).
+//! They move to the new number, so a number is never that of two times. Where a message has
+//! receipts in several epochs, `linked` of the older ones names a later one.
 
 use crate::columns::domain;
 use crate::database::Lock;
@@ -115,7 +115,8 @@ fn come_back(former: MailboxEpoch, new: MailboxEpoch) -> [Statement; 2] {
     [moved, Statement::new(others).bind(new.folder).bind(new.number)]
 }
 
-/// The statement that deletes the receipts of epochs before `oldest` whose messages have later ones.
+/// The statement that deletes the receipts of epochs before `oldest` whose messages have later
+/// ones.
 fn superfluous(folder: FolderId, oldest: i64) -> Statement {
     let sql = "DELETE FROM \"receipt\"
         WHERE \"folder\" = $1 AND \"epoch\" < $2 AND \"linked\" IS NOT NULL";
@@ -256,7 +257,8 @@ impl Store {
     }
 
     /// Begins an epoch of the mailbox of a folder. The pending receipts of former epochs are
-    /// deleted, and their open actions are cancelled. Those of an epoch that is back are open again.
+    /// deleted, and their open actions are cancelled. Those of an epoch that is back are open
+    /// again.
     ///
     /// # Errors
     ///

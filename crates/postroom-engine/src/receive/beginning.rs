@@ -1,5 +1,5 @@
-//! Begins an epoch of a mailbox: which of its messages are not loaded, and whether it is one that was
-//! there before.
+//! Begins an epoch of a mailbox: which of its messages are not loaded, and whether it is one that
+//! was there before.
 
 use crate::account::MonitoredMailbox;
 use crate::error::Error;

@@ -341,7 +341,7 @@ async fn a_search_that_finds_what_cannot_be_falls_back_and_leaves_the_connection
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_wants_to_know_the_client_is_told_though_it_does_not_offer_id() {
-    const UNSAFE: &str = "NO SELECT Unsafe Login. Please contact kefu@188.com for help";
+    const UNSAFE: &str = "NO SELECT Unsafe Login. Please contact kefu@mail.example for help";
     let (mut connection, mut peer) = connect("").await;
     let server = async {
         peer.answer("LOGIN", "* CAPABILITY IMAP4rev1\r\n").await;
