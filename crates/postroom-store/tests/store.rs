@@ -1446,8 +1446,7 @@ async fn an_older_schema_is_brought_forward() {
         ALTER TABLE \"change\" DROP COLUMN \"modifier_type\";
         ALTER TABLE \"change\" DROP COLUMN \"modifier_id\";
         DELETE FROM \"meta\" WHERE \"name\" = 'chunks without sum';
-        ALTER TABLE \"receipt\" DROP COLUMN \"linked\";
-        ALTER TABLE \"receipt\" DROP COLUMN \"uid_validity\";
+        ALTER TABLE \"receipt\" DROP COLUMN \"linked\"; ALTER TABLE \"receipt\" DROP COLUMN \"uid_validity\";
         ALTER TABLE \"receipt\" DROP COLUMN \"uid\";
         ALTER TABLE \"receipt\" RENAME COLUMN \"key\" TO \"uid\";
         ALTER TABLE \"receipt\" RENAME COLUMN \"epoch\" TO \"uid_validity\";

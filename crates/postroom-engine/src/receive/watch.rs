@@ -146,19 +146,29 @@ pub(crate) async fn watch<S: Source>(
             return Ok(Some(poll.found(epoch, listing, &ledger, &opened)));
         }
     }
-    let over = over.unwrap_or(Over::New);
-    let shown = ShownMailbox { opened: &opened, keys: &listing.keys };
-    if over != Over::New && poll.is_of_other_folder(shown).await? {
-        return Ok(None);
-    }
-    let Poll { shared, mailbox, source, known, .. } = &mut poll;
-    let beginning = EpochBeginning { shared, mailbox: *mailbox, source: *source, known };
-    let epoch = beginning.begin(&over, &opened, &listing).await?;
-    let ledger = poll.shared.store.ledger(epoch).await?;
-    Ok(Some(poll.found(epoch, listing, &ledger, &opened)))
+    poll.other_epoch(&over.unwrap_or(Over::New), &opened, listing).await
 }
 
 impl<S: Source> Poll<'_, S> {
+    /// Begins another epoch, in which nothing is fetched yet. `None`: the mailbox may be that of
+    /// another folder.
+    async fn other_epoch(
+        &mut self,
+        over: &Over,
+        opened: &OpenedMailbox,
+        listing: MailboxListing,
+    ) -> Result<Option<Arc<News>>, Error> {
+        let shown = ShownMailbox { opened, keys: &listing.keys };
+        if *over != Over::New && self.is_of_other_folder(shown).await? {
+            return Ok(None);
+        }
+        let Self { shared, mailbox, source, known, .. } = self;
+        let beginning = EpochBeginning { shared, mailbox: *mailbox, source: *source, known };
+        let epoch = beginning.begin(over, opened, &listing).await?;
+        let ledger = self.shared.store.ledger(epoch).await?;
+        Ok(Some(self.found(epoch, listing, &ledger, opened)))
+    }
+
     /// Whether the identity facts show that no mail came, and nothing else is due.
     fn is_quiet(&self, opened: &OpenedMailbox) -> bool {
         let glance = Glance::of(opened);
