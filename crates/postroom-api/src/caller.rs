@@ -6,6 +6,8 @@
 //! Standards: RFC 6750, RFC 6265 (cookies), Fetch metadata.
 
 use crate::app::App;
+use crate::asking::AuditedRequest;
+use crate::asking::WhoAsks;
 use crate::connections::Seat;
 use crate::lockout::ShownToken;
 use crate::problem::Problem;
@@ -26,6 +28,7 @@ use postroom_model::Rights;
 use postroom_store::Bearer;
 use postroom_store::Classes;
 use postroom_store::Listener;
+use postroom_store::Store;
 use postroom_store::Topic;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
@@ -55,7 +58,10 @@ const LOOKED_WITHIN: Duration = Duration::from_secs(15);
 /// It gives the bearer, and so the domain, only for what a request does: [`Self::may`]. So no
 /// handler can leave out the check of rights.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller(Bearer);
+pub(crate) struct Caller {
+    bearer: Bearer,
+    asking: AuditedRequest,
+}
 
 /// A caller of what every token may see: it depends on no rights.
 #[derive(Debug)]
@@ -72,9 +78,9 @@ impl Caller {
     /// 403 with the right that is missing.
     pub(crate) fn may(self, actions: &[RightAction], classname: &str) -> Result<Bearer, Problem> {
         for action in actions {
-            self.0.rights.check(*action, classname)?;
+            self.bearer.rights.check(*action, classname)?;
         }
-        Ok(self.0)
+        Ok(self.bearer)
     }
 
     /// The bearer, if it may read entities of some class. The answer must leave out all others.
@@ -83,23 +89,29 @@ impl Caller {
     ///
     /// 403 if it may read none.
     pub(crate) fn reads_some(self, classes: &Classes) -> Result<Bearer, Problem> {
-        if readable(&self.0.rights, &classes.of(&self.0.domain)).is_empty() {
+        if readable(&self.bearer.rights, &classes.of(&self.bearer.domain)).is_empty() {
             let detail = "this token lacks the right `read` for any class";
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
         }
-        Ok(self.0)
+        Ok(self.bearer)
     }
 
     /// The domain of the bearer.
     #[must_use]
     pub(crate) fn domain(&self) -> &Domain {
-        &self.0.domain
+        &self.bearer.domain
     }
 
     /// The bearer, for a handler that checks the rights when it knows the class.
     #[must_use]
     pub(crate) fn unchecked(self) -> Bearer {
-        self.0
+        self.bearer
+    }
+
+    /// The store for what the caller does. The feed and the audit name it.
+    #[must_use]
+    pub(crate) fn store(&self, app: &App) -> Store {
+        self.asking.store(app, &self.bearer)
     }
 }
 
@@ -130,7 +142,7 @@ impl FromRequestParts<App> for AnyToken {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         Caller::from_request_parts(parts, app)
             .await
-            .map(|Caller(bearer)| Self { domain: bearer.domain })
+            .map(|caller| Self { domain: caller.bearer.domain })
     }
 }
 
@@ -152,12 +164,16 @@ impl Caller {
     /// 401 when nobody holds it; 403 when its domain is suspended; 429 when its source has shown
     /// too many wrong ones, or the token is used too often.
     pub(crate) async fn known(parts: &Parts, app: &App, token: &str) -> Result<Self, Problem> {
+        let asking = AuditedRequest::of(&parts.extensions);
+        asking.is_by(WhoAsks::Stranger);
         let shown = ShownToken { source: source(parts), token };
         if let Some(wait) = app.lockout.refused(shown, Instant::now()) {
             return Err(locked_out(wait.as_secs() + 1));
         }
         if let Some(found) = app.store.token_verify(token).await? {
             app.lockout.accepted(shown, Instant::now());
+            asking.is_by(WhoAsks::Bearer(Box::new(found.clone())));
+            asking.used(&app.store, &found).await;
             let rated = RatedToken { domain: found.domain.clone(), name: found.name.clone() };
             if let Some(seat) = parts.extensions.get::<Arc<Seat>>() {
                 seat.connection.is_of(&rated);
@@ -166,7 +182,7 @@ impl Caller {
             if found.is_suspended {
                 return Err(suspended());
             }
-            return Ok(Self(found));
+            return Ok(Self { bearer: found, asking });
         }
         if let Some(wait) = app.lockout.failed(shown, Instant::now()) {
             return Err(locked_out(wait.as_secs() + 1));

@@ -1,6 +1,7 @@
 //! How the application asks the REST interface: as any other client does, with the token of the
 //! person who signed in. Nothing here has a right of its own.
 
+use crate::asking::AuditedRequest;
 use crate::caller::IsHttps;
 use crate::problem::Problem;
 use axum::Router;
@@ -31,6 +32,7 @@ pub(crate) struct ConsoleClient {
     rest: RestWithin,
     token: String,
     peer: Option<ConnectInfo<SocketAddr>>,
+    asking: AuditedRequest,
 }
 
 /// A problem, with the id of the field that has it. Empty: no field has it.
@@ -89,7 +91,8 @@ impl ConsoleClient {
     #[must_use]
     pub(crate) fn with(parts: &Parts, token: String) -> Option<Self> {
         let rest = parts.extensions.get::<RestWithin>()?.clone();
-        Some(Self { rest, token, peer: parts.extensions.get().copied() })
+        let asking = AuditedRequest::of(&parts.extensions);
+        Some(Self { rest, token, peer: parts.extensions.get().copied(), asking })
     }
 
     /// GET of a path.
@@ -127,6 +130,7 @@ impl ConsoleClient {
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
         }
+        request.extensions_mut().insert(self.asking.clone());
         let mut rest = self.rest.0.clone();
         let response = match rest.call(request).await {
             Ok(response) => response,

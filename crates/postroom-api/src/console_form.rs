@@ -60,6 +60,7 @@ pub(crate) const FIELDS: &[SettingField] = &[
     ),
     field("retention", "feedDays", "Days that the feed keeps changes", FieldKind::Number),
     field("retention", "feedChanges", "Changes that the feed keeps", FieldKind::Number),
+    field("retention", "auditDays", "Days that the audit keeps entries", FieldKind::Number),
     field(
         "outgoing",
         "mailToPublicAddressesOnly",

@@ -73,6 +73,7 @@ pub(crate) async fn classes(
     caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
+    let store = caller.store(&app);
     let bearer = caller.unchecked();
     // What another process has changed is there at once.
     app.store.classes_catch_up().await?;
@@ -86,7 +87,6 @@ pub(crate) async fn classes(
         Some(Some(name)) => Some(name),
         None => None,
     };
-    let store = app.store.of_client(&bearer.name);
     let asking = Asking { store, bearer, uri: head.uri, headers: head.headers };
     let syncs = head.method.as_str() == SYNC || word.is_some();
     match (class, word, &head.method) {

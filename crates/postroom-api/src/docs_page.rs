@@ -84,6 +84,7 @@ const CHAPTERS: &[Chapter] = &[
     ),
     Chapter::new("domains", "Domains", include_str!("../../../docs/domains.md")),
     Chapter::new("rights", "Tokens and their rights", include_str!("../../../docs/rights.md")),
+    Chapter::new("audit", "The audit", include_str!("../../../docs/audit.md")),
     Chapter::new("users", "Users and sessions", include_str!("../../../docs/users.md")),
     Chapter::new("claims", "Claims", include_str!("../../../docs/claims.md")),
     Chapter::new("errors", "Errors", include_str!("../../../docs/errors.md")),

@@ -46,6 +46,8 @@ mod described;
 
 mod app;
 
+mod asking;
+
 mod caller;
 
 mod trace;

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::app::Asked;
+use crate::asking;
 use crate::autoconfig;
 use crate::body;
 use crate::bulk;
@@ -94,6 +95,7 @@ const MODEL: &str = "/rest/v1/model/";
 /// for a token first.
 pub fn router(app: App) -> Router {
     let (clock, origins) = (app.store.clock().clone(), app.origins.clone());
+    let store = app.store.clone();
     let routes = routes().into_iter();
     let rest = routes.fold(Router::new(), |router, (path, methods)| router.route(path, methods));
     // The pages of the application are made by requests to the interface.
@@ -105,6 +107,7 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn(host::check))
         .layer(middleware::from_fn(compress::compress))
         .layer(middleware::from_fn_with_state(origins, cors::allow))
+        .layer(middleware::from_fn_with_state(store, asking::tell))
         .layer(middleware::from_fn_with_state(clock, trace::trace))
         .with_state(app)
 }
@@ -189,9 +192,10 @@ async fn answer(
     }
     let place = place::find(path, &classes)?;
     let (verb, methods) = (Verb::of(&head.method, &place)?, verb::methods(&place));
+    let store = caller.store(&app);
     let bearer = allowed(caller, verb, &place)?;
     let Bearer { domain, name, rights, .. } = bearer.clone();
-    let store = app.store.of_client(&name).within(&domain, &rights);
+    let store = store.within(&domain, &rights);
     reached(&store, &domain, &place, verb).await?;
     let (class, uri, mut headers) = (place.class, head.uri, head.headers);
     if head.method == Method::HEAD {

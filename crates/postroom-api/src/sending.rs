@@ -46,11 +46,12 @@ pub(crate) async fn resume(
     caller: Caller,
     uri: Uri,
 ) -> Result<Response, Problem> {
+    let store = caller.store(&app);
     let bearer = caller.may(&[RightAction::Operate], MESSAGES)?;
     bearer.rights.check_whole(RightAction::Operate, MESSAGES)?;
     administrates(&bearer.domain, "sending belongs")?;
     parameters::of(&uri, &[])?;
-    app.store.sending_resume().await?;
+    store.sending_resume().await?;
     answer(&app).await
 }
 

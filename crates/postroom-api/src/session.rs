@@ -14,9 +14,10 @@
 //! Standards: RFC 6265 (cookies), RFC 6750.
 
 use crate::app::App;
+use crate::asking::AuditedRequest;
+use crate::asking::WhoAsks;
 use crate::body;
 use crate::caller;
-use crate::caller::AnyToken;
 use crate::caller::Caller;
 use crate::caller::IsHttps;
 use crate::lockout::ShownToken;
@@ -99,7 +100,8 @@ pub(crate) async fn begin(State(app): State<App>, request: Request) -> Result<Re
         SignsIn::User(login) => login.begin(&app, &parts).await?,
         SignsIn::Token(token) => {
             Caller::known(&parts, &app, token.expose_secret()).await?;
-            let begun = app.store.session_begin_with(token.expose_secret()).await?;
+            let store = app.store.of_origin(AuditedRequest::of(&parts.extensions).origin());
+            let begun = store.session_begin_with(token.expose_secret()).await?;
             let detail = "this token is that of a session, which begins no other one";
             begun.ok_or_else(|| Problem::unauthenticated(CHALLENGE, detail))?
         }
@@ -125,12 +127,12 @@ pub(crate) async fn begin(State(app): State<App>, request: Request) -> Result<Re
 /// 404 for a token that is no session.
 pub(crate) async fn end(
     State(app): State<App>,
-    _: AnyToken,
+    caller: Caller,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
     parameters::of(&uri, &[])?;
-    if !app.store.session_end(&caller::bearer(&headers)?).await? {
+    if !caller.store(&app).session_end(&caller::bearer(&headers)?).await? {
         return Err(Problem::not_found("this token is no session: DELETE it in iam/Tokens"));
     }
     let fields = cookie(None, false).map(|cookie| [(header::SET_COOKIE, cookie)]);
@@ -141,13 +143,16 @@ pub(crate) async fn end(
 impl UserLogin {
     async fn begin(self, app: &App, parts: &Parts) -> Result<BegunSession, Problem> {
         let (source, shown, now) = (caller::source(parts), self.shown(), Instant::now());
+        let asking = AuditedRequest::of(&parts.extensions);
+        asking.is_by(WhoAsks::Login(self.domain.clone(), self.login.clone()));
         let shown = ShownToken { source, token: &shown };
         if let Some(wait) = app.logins.refused_login(shown, now) {
             return Err(locked_out(wait.as_secs() + 1));
         }
         let Self { domain, login, password } = self;
         let login = OfferedLogin { domain: &domain, login: &login, password };
-        let Some(begun) = app.store.session_begin(login).await? else {
+        let store = app.store.of_origin(asking.origin());
+        let Some(begun) = store.session_begin(login).await? else {
             app.logins.failed(shown, Instant::now());
             let detail = "the login or the password is wrong, or the user may not sign in";
             return Err(Problem::unauthenticated(CHALLENGE, detail));

@@ -1,5 +1,6 @@
 //! The frame of every request: gives it an id, logs errors, and confines a panic to this request.
 
+use crate::asking::AuditedRequest;
 use crate::problem::Fault;
 use crate::problem::Problem;
 use axum::body::HttpBody;
@@ -33,7 +34,11 @@ const ID_CHARS_MAX: usize = 128;
 /// this id. The client sees only the id of a fault.
 ///
 /// Parameters are not logged, because filters contain addresses and words of messages.
-pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Next) -> Response {
+pub(crate) async fn trace(
+    State(clock): State<Clock>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = id_of(request.headers()).unwrap_or_else(|| clock.new_id().to_string());
     let method = request.method().clone();
     let is_read = matches!(method, Method::GET | Method::HEAD);
@@ -41,6 +46,9 @@ pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Ne
     let path = path.get(..PATH_BYTES_MAX).unwrap_or(path).to_owned();
     let client = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let client = client.map(|ConnectInfo(client)| tracing::field::display(client.ip()));
+    let source = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let source = source.map(|ConnectInfo(client)| client.ip());
+    request.extensions_mut().insert(AuditedRequest::new(source, &id));
     let begun = Instant::now();
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = answered

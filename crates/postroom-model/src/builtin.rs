@@ -1,4 +1,4 @@
-//! The nine classes that exist from the start, as JSON definitions.
+//! The ten classes that exist from the start, as JSON definitions.
 
 pub mod names;
 
@@ -22,6 +22,9 @@ pub const DOMAINS: &str = "iam/Domains";
 pub const TOKENS: &str = "iam/Tokens";
 /// The class name of users.
 pub const USERS: &str = "iam/Users";
+
+/// The class name of the audit.
+pub const AUDIT: &str = "iam/Audit";
 
 /// The files of a message, by the name of their property.
 pub mod files {
@@ -77,7 +80,7 @@ pub const OBEYED: [&str; 8] = [
 /// could not set null then.
 pub const NULL_OBEYED: [&str; 2] = [names::MESSAGE_STATE, names::ROLE];
 
-const DEFINITIONS: [&str; 9] = [
+const DEFINITIONS: [&str; 10] = [
     include_str!("builtin/profiles.json"),
     include_str!("builtin/accounts.json"),
     include_str!("builtin/folders.json"),
@@ -87,10 +90,11 @@ const DEFINITIONS: [&str; 9] = [
     include_str!("builtin/tokens.json"),
     include_str!("builtin/domains.json"),
     include_str!("builtin/users.json"),
+    include_str!("builtin/audit.json"),
 ];
 
 /// The built-in classes: profiles, accounts, folders, messages, webhooks, OAuth apps, tokens,
-/// domains and users.
+/// domains, users and the audit.
 ///
 /// # Errors
 ///
@@ -112,7 +116,7 @@ mod tests {
         let classes = classes().unwrap();
         let names: Vec<_> = classes.iter().map(|class| class.classname.as_str()).collect();
         let mail = [PROFILES, ACCOUNTS, FOLDERS, MESSAGES, WEBHOOKS, OAUTH_APPS];
-        let all = [mail.as_slice(), &[TOKENS, DOMAINS, USERS]].concat();
+        let all = [mail.as_slice(), &[TOKENS, DOMAINS, USERS, AUDIT]].concat();
         assert_eq!(names, all);
         for class in &classes {
             for property in &class.properties {

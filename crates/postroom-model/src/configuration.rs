@@ -220,6 +220,12 @@ impl Configuration {
         self.setting("retention", "feedChanges")?.as_u64()
     }
 
+    /// How many days the audit keeps entries. `None`: it is not set.
+    #[must_use]
+    pub fn audit_days(&self) -> Option<u64> {
+        self.setting("retention", "auditDays")?.as_u64()
+    }
+
     /// The certificates of trusted authorities, in PEM.
     #[must_use]
     pub fn authorities(&self) -> Vec<&str> {

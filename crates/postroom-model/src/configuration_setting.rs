@@ -63,6 +63,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("limits", "requestsPerSecond", Takes::Whole(1..=1_000_000)),
     setting("retention", "feedDays", Takes::Whole(1..=3_650)),
     setting("retention", "feedChanges", Takes::Whole(1_000..=1_000_000_000)),
+    setting("retention", "auditDays", Takes::Whole(1..=3_650)),
     setting("trust", "authorities", Takes::Certificates),
     setting("outgoing", "mailToPublicAddressesOnly", Takes::Flag),
     setting("outgoing", "webhooksToPrivateAddresses", Takes::Flag),

@@ -221,6 +221,7 @@ pub use query::parse_order;
 pub use query::steps;
 pub use recipient_state::RecipientState;
 pub use right_action::RightAction;
+pub use right_holder::is_user_name;
 pub use right_reach::RightReach;
 pub use right_reach::right_problems;
 pub use right_vain::rights_in_vain;

@@ -55,3 +55,9 @@ fn accounts_problem(holder: &Entity) -> Option<Invalid> {
     let reason = "goes with the role `sender` alone";
     (has_accounts && !is_sender).then(|| Invalid::new(names::ACCOUNTS, reason))
 }
+
+/// Whether it is the name of a user, and not of a token.
+#[must_use]
+pub fn is_user_name(name: &str) -> bool {
+    name.starts_with(USER)
+}

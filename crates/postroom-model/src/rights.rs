@@ -7,6 +7,7 @@
 //! right with a filter reaches only the entities that match: `right_reach` says which.
 
 use crate::builtin::ACCOUNTS;
+use crate::builtin::AUDIT;
 use crate::builtin::MESSAGES;
 use crate::builtin::OAUTH_APPS;
 use crate::builtin::PROFILES;
@@ -149,6 +150,9 @@ pub struct MissingRight {
 impl fmt::Display for MissingRight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { action, classname } = self;
+        if is_only_read(classname) && *action != RightAction::Read {
+            return write!(f, "{classname} is only read: Postroom alone writes the audit");
+        }
         write!(f, "this token lacks the right `{}` for {classname}", action.as_str())
     }
 }
@@ -200,6 +204,9 @@ impl Rights {
     ///
     /// The right that is missing.
     pub fn check(&self, action: RightAction, classname: &str) -> Result<(), MissingRight> {
+        if is_only_read(classname) && action != RightAction::Read {
+            return Err(MissingRight { action, classname: classname.to_owned() });
+        }
         let needed = [action, RightAction::Read];
         let needed = if action.tells() { needed.as_slice() } else { &needed[..1] };
         match needed.iter().find(|action| !self.has(**action, classname)) {
@@ -287,6 +294,11 @@ impl Rights {
 #[must_use]
 pub fn is_administrative(classname: &str) -> bool {
     classname.starts_with(ADMINISTRATIVE)
+}
+
+/// Whether a class is changed by nobody, whatever rights there are.
+fn is_only_read(classname: &str) -> bool {
+    classname == AUDIT
 }
 
 /// The name of a user where it stands beside those of tokens: the modifier of changes.
@@ -410,20 +422,25 @@ mod tests {
             (Admin,    MESSAGES,   [yes, yes,   yes,   yes,   yes,  yes,    yes]),
             (Admin,    "crm/Deal", [yes, yes,   yes,   yes,   yes,  yes,    yes]),
             (Admin,    TOKENS,     [yes, yes,   yes,   yes,   yes,  yes,    yes]),
+            (Admin,    AUDIT,      [yes, no,    no,    no,    no,   no,     no ]),
             (Operator, MESSAGES,   [yes, yes,   yes,   yes,   yes,  yes,    no ]),
             (Operator, "crm/Deal", [yes, yes,   yes,   yes,   yes,  yes,    no ]),
             (Operator, TOKENS,     [no,  no,    no,    no,    no,   no,     no ]),
+            (Operator, AUDIT,      [no,  no,    no,    no,    no,   no,     no ]),
             (Reader,   MESSAGES,   [yes, no,    no,    no,    no,   no,     no ]),
             (Reader,   "crm/Deal", [yes, no,    no,    no,    no,   no,     no ]),
             (Reader,   TOKENS,     [no,  no,    no,    no,    no,   no,     no ]),
+            (Reader,   AUDIT,      [no,  no,    no,    no,    no,   no,     no ]),
             (Sender,   MESSAGES,   [yes, yes,   yes,   no,    no,   no,     no ]),
             (Sender,   ACCOUNTS,   [no,  no,    no,    no,    no,   no,     no ]),
             (Sender,   "crm/Deal", [no,  no,    no,    no,    no,   no,     no ]),
             (Sender,   TOKENS,     [no,  no,    no,    no,    no,   no,     no ]),
+            (Sender,   AUDIT,      [no,  no,    no,    no,    no,   no,     no ]),
             (Own,      MESSAGES,   [yes, yes,   yes,   yes,   yes,  yes,    no ]),
             (Own,      ACCOUNTS,   [yes, yes,   yes,   yes,   yes,  yes,    no ]),
             (Own,      "crm/Deal", [no,  no,    no,    no,    no,   no,     no ]),
             (Own,      TOKENS,     [no,  no,    no,    no,    no,   no,     no ]),
+            (Own,      AUDIT,      [no,  no,    no,    no,    no,   no,     no ]),
         ];
         for (role, classname, cells) in table {
             for (action, want) in ACTIONS.into_iter().zip(cells) {

@@ -3,6 +3,8 @@
 //! A copy does not know what was sent after it was made. So messages in state `sending` wait in it
 //! until somebody resumes sending.
 
+use crate::audit::AuditEntry;
+use crate::audit_event::AuditEvent;
 use crate::bell::Topic;
 use crate::copied;
 use crate::copied::KEY;
@@ -114,7 +116,9 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn sending_resume(&self) -> Result<(), Error> {
-        self.write_at_need(vec![Suspended::end()]).await?;
+        let mut batch = vec![Suspended::end()];
+        batch.extend(self.audited_for_all(&AuditEntry::of(AuditEvent::SendingResume)));
+        self.write_at_need(batch).await?;
         let accounts = "SELECT DISTINCT \"account\" FROM \"delivery\"";
         for row in self.read(Statement::new(accounts)).await? {
             if let Some(account) = row.id(0).map(AccountId::of) {

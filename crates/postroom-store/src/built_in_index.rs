@@ -6,6 +6,7 @@ use crate::database::Statement;
 use crate::sending;
 use postroom_model::Class;
 use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::AUDIT;
 use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
@@ -51,6 +52,9 @@ pub(crate) fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
     // For a survey, which looks for folders that clients made.
     let unmet = (class.classname == FOLDERS)
         .then(|| index("not surveyed", "(\"account_id\") WHERE \"mailbox\" IS NULL"));
+    // The newest entries are those that people look at.
+    let in_time = format!("(\"domain\", \"at\"{by}, \"id\")");
+    let in_time = (class.classname == AUDIT).then(|| index("listed in time", &in_time));
     let by_token = "(\"token\") WHERE \"token\" IS NOT NULL";
     let by_token = (class.classname == TOKENS).then(|| index("by token", by_token));
     let by_former = "(\"formerToken\") WHERE \"formerToken\" IS NOT NULL";
@@ -68,7 +72,7 @@ pub(crate) fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
         let is_user = class.classname == USERS;
         is_user.then(|| format!("CREATE UNIQUE INDEX IF NOT EXISTS {each} ON {table} {on}"))
     });
-    let iam = by_token.into_iter().chain(by_former).chain(by_name).chain(each);
+    let iam = in_time.into_iter().chain(by_token).chain(by_former).chain(by_name).chain(each);
     whole.chain(references).chain(login).chain(unmet).chain(iam).collect()
 }
 

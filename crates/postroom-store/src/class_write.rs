@@ -9,6 +9,8 @@
 //! The stored values are checked before the batch, because that may take long and must not keep
 //! others from writing.
 
+use crate::audit::AuditEntry;
+use crate::audit_event::AuditEvent;
 use crate::bell::Topic;
 use crate::class_demand::Demands;
 use crate::class_tables::TableChange;
@@ -22,17 +24,21 @@ use crate::database::Room;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::seq;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::ClassChange;
 use postroom_model::ClassId;
+use postroom_model::Domain;
 use postroom_model::Invalid;
 use postroom_model::RenamedProperty;
 use postroom_model::Timestamp;
 use postroom_model::ancestors;
+use postroom_model::builtin::AUDIT;
 use postroom_model::class_steps;
 use postroom_model::inherit;
 use serde_json::Value as Json;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +106,11 @@ impl Store {
         let ClassChange { class, renamed } = change;
         let before = former.iter().find(|former| former.id == class.id);
         let before = before.ok_or(Error::Condition(Failed::OtherClasses))?;
+        if before.classname == AUDIT {
+            let reason = "is written by Postroom alone, and is the same everywhere: keep what is \
+                          yours in a class of your own";
+            return Err(invalid(vec![Invalid::new("classname", reason)]));
+        }
         let problems = before.refused(&class, &renamed, self.class_built_in(class.id));
         if !problems.is_empty() {
             return Err(invalid(problems));
@@ -210,6 +221,8 @@ impl Store {
         batch.extend(asserts);
         batch.extend(gone);
         batch.extend(tables.batch);
+        batch.extend(self.designed(former, &kept, version));
+        seq::numbered(database.dialect(), &mut batch)?;
         let written = self.write_unindexed(batch, &touched).await;
         self.classes_refresh().await?;
         written?;
@@ -217,6 +230,29 @@ impl Store {
         self.classes_settle_soon();
         let classes: Vec<_> = kept.into_iter().map(|kept| kept.class).collect();
         Ok(Classes::new(version, &classes))
+    }
+
+    /// The statements that tell in the audit which classes are created, changed and deleted.
+    fn designed(&self, former: &Classes, kept: &[KeptClass], version: i64) -> Vec<Statement> {
+        let told = |classname: &str, operation: &str| {
+            let entry = AuditEntry::of(AuditEvent::Design).of_class(classname);
+            let details = json!({"operation": operation, "version": version});
+            self.audited(&Domain::master(), &entry.with(details))
+        };
+        let mut all = vec![];
+        for KeptClass { class, .. } in kept {
+            match former.iter().find(|former| former.id == class.id) {
+                None => all.extend(told(&class.classname, "create")),
+                Some(_) if class.revision == version => {
+                    all.extend(told(&class.classname, "change"));
+                }
+                Some(_) => {}
+            }
+        }
+        for gone in former.iter().filter(|one| kept.iter().all(|it| it.class.id != one.id)) {
+            all.extend(told(&gone.classname, "delete"));
+        }
+        all
     }
 
     /// Writes a batch that changes or removes tables. The making of their indexes, which may take

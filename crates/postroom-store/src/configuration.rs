@@ -6,6 +6,8 @@
 //!
 //! Reads and writes `configuration`.
 
+use crate::audit::AuditEntry;
+use crate::audit_event::AuditEvent;
 use crate::bell::Topic;
 use crate::database::Lock;
 use crate::database::Row;
@@ -207,7 +209,11 @@ impl Store {
             .sealed_with(keys);
         let old = "DELETE FROM \"configuration\" WHERE \"number\" <= $1";
         let old = Statement::new(old).bind(version.number - VERSIONS_KEPT);
-        self.write(vec![newest, insert, old]).await?;
+        let entry = AuditEntry::of(AuditEvent::Configure);
+        let told = json!({"version": version.number, "restored": version.restored});
+        let mut batch = vec![newest, insert, old];
+        batch.extend(self.audited_for_all(&entry.with(told)));
+        self.write(batch).await?;
         self.inner.database.ring(Topic::Settings);
         let Json::Object(members) = document else { return Err(DAMAGED) };
         let configuration = Configuration::stored(members);

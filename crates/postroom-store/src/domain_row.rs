@@ -1,5 +1,6 @@
 //! Domains: which of them are suspended, and which are empty.
 
+use crate::audit_trim;
 use crate::columns::quoted;
 use crate::database::Lock;
 use crate::database::Statement;
@@ -10,6 +11,7 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::EntityId;
 use postroom_model::Invalid;
+use postroom_model::builtin::AUDIT;
 use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::names;
 use std::collections::HashSet;
@@ -28,7 +30,8 @@ impl Store {
         Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
     }
 
-    /// The conditions that a domain has no entity, for a batch that deletes it.
+    /// The conditions that a domain has no entity, for a batch that deletes it, and the statement
+    /// that deletes its audit.
     pub(crate) async fn domain_is_empty(
         &self,
         domain: &Domain,
@@ -47,7 +50,10 @@ impl Store {
             let lock = Lock::row(DOMAINS, id);
             Statement::new(sql).bind(name.as_str()).assert(Failed::InUse { by }, lock)
         };
-        Ok(self.classes().iter().map(|class| is_empty(class)).collect())
+        // What clients did in the domain goes with it.
+        let classes = self.classes();
+        let kept = classes.iter().filter(|class| class.classname != AUDIT);
+        Ok(kept.map(|class| is_empty(class)).chain([audit_trim::gone(&name)]).collect())
     }
 }
 

@@ -7,6 +7,8 @@
 //!
 //! Reads and writes `erasure` and `erased`.
 
+use crate::audit::AuditEntry;
+use crate::audit_event::AuditEvent;
 use crate::bell::Topic;
 use crate::columns::quoted;
 use crate::database::Lock;
@@ -31,6 +33,7 @@ use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::TOKENS;
 use postroom_model::builtin::USERS;
 use postroom_model::builtin::WEBHOOKS;
+use serde_json::json;
 use std::sync::Arc;
 
 /// How many ids are read together.
@@ -169,7 +172,8 @@ struct Pass {
 impl Store {
     /// Begins to erase what is to be erased.
     pub(crate) fn erase_soon(&self) {
-        let store = Self { lease: self.inner.lease(), reach: None, ..self.clone() };
+        // Nobody else does the steps, so the audit does not tell of them.
+        let store = Self { lease: self.inner.lease(), ..Self::of_inner(Arc::clone(&self.inner)) };
         tokio::spawn(async move { store.erase_on().await });
     }
 
@@ -339,6 +343,9 @@ impl Store {
         let ended = "UPDATE \"erasure\" SET \"ended\" = $2 WHERE \"id\" = $1";
         let now = Value::Moment(self.clock().now_ms());
         batch.push(Statement::new(ended).bind(erased.id).bind(now));
+        let entry = AuditEntry::of(AuditEvent::Erased).at(&class.classname, erased.id);
+        let entry = entry.with(json!({"domain": erased.domain.as_str()}));
+        batch.extend(self.audited_for_all(&entry));
         self.write_at_need(batch).await?;
         self.changed(&class, &entity);
         self.inner.database.ring(Topic::Tokens);

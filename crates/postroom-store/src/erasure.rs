@@ -10,6 +10,8 @@
 //!
 //! Reads and writes `erasure`. Reads `erased`.
 
+use crate::audit::AuditEntry;
+use crate::audit_event::AuditEvent;
 use crate::bell::Topic;
 use crate::database::Lock;
 use crate::database::Row;
@@ -127,6 +129,8 @@ impl Store {
         batch.push(begin.bind(Value::Moment(self.clock().now_ms())));
         let key = Statement::new("DELETE FROM \"data key\" WHERE \"domain\" = $1");
         batch.push(key.bind(name));
+        let entry = AuditEntry::of(AuditEvent::Erase).at(&class.classname, domain.id);
+        batch.extend(self.audited_for_all(&entry.with(json!({"domain": name}))));
         self.write_at_need(batch).await?;
         self.changed(&class, domain);
         self.inner.database.ring(Topic::Tokens);

@@ -106,6 +106,12 @@ mod words_page;
 
 mod modifier;
 
+mod audit_actor;
+
+mod audit_event;
+
+mod notices;
+
 mod chunk;
 
 mod queue;
@@ -168,6 +174,12 @@ mod node;
 mod fixture;
 
 mod feed;
+
+mod audit;
+
+mod audit_notice;
+
+mod audit_trim;
 
 mod entity_place;
 
@@ -346,6 +358,9 @@ pub use account::FolderReport;
 pub use account::Secrets;
 pub use account_try::TryRequest;
 pub use aggregate::WantedGroups;
+pub use audit_actor::RequestOrigin;
+pub use audit_event::AuditEvent;
+pub use audit_notice::AuditNotice;
 pub use backup::ToBeSent;
 pub use backup::backup_key;
 pub use backup::copy_database;

@@ -5,6 +5,8 @@
 //! the version and the changed values are still the same. So the replaced values in the feed are
 //! right. `cargo xtask tidy` refuses changes of class tables elsewhere.
 
+use crate::audit::AuditEntry;
+use crate::audit_event::AuditEvent;
 use crate::batch_change::BatchChange;
 use crate::claim_row;
 use crate::columns;
@@ -79,17 +81,20 @@ impl Records<'_> {
         let counted = self.class.columns().filter(|property| is_counted(property));
         let mut batch: Vec<_> = counted.map(|property| self.count(property)).collect();
         let values = self.class.columns().zip(row.values);
-        let values = values.filter(|(property, _)| !is_counted(property));
+        let values: Vec<_> = values.filter(|(property, _)| !is_counted(property)).collect();
+        let set = values.iter().filter(|(_, value)| *value != Value::Null);
+        let set = set.map(|(property, _)| property.name.clone()).collect();
         let change = BatchChange::new();
         let insert = Statement::new(self.insert())
             .bind(self.domain.as_str())
             .bind(row.id)
             .bind(row.version)
-            .bind_all(values.map(|(_, value)| value))
+            .bind_all(values.into_iter().map(|(_, value)| value))
             .of_class(row.class)
             .makes(Made::entity(self.domain, self.class))
             .of_change(change);
         batch.extend([insert, self.row(ToldChange::of(change, id, Operation::Create))]);
+        batch.extend(self.audited(AuditEvent::Create, change, id, set));
         self.bounded(id, RightAction::Create, batch)
     }
 
@@ -116,8 +121,14 @@ impl Records<'_> {
         files: Map<String, Json>,
     ) -> Result<Vec<Statement>, Error> {
         let values = self.values_of(current.id, changes)?;
-        let grown = self.grow(current, values, files)?;
-        Ok(self.bounded(current.id, RightAction::Change, grown.into()))
+        let names = files.keys().chain(values.iter().map(|new| &new.property.name));
+        let names = names.cloned().collect();
+        let mut grown: Vec<_> = self.grow(current, values, files)?.into();
+        let change = grown.iter().find_map(|statement| statement.change);
+        let audited =
+            change.map(|change| self.audited(AuditEvent::Change, change, current.id, names));
+        grown.extend(audited.into_iter().flatten());
+        Ok(self.bounded(current.id, RightAction::Change, grown))
     }
 
     /// The statements of an action with an entity, if the rights of the client reach it.
@@ -207,7 +218,9 @@ impl Records<'_> {
         let gone = gone.of_class(self.class).must_change(Failed::Stale);
         let gone = if in_order.is_empty() { gone } else { gone.of_change(change) };
         let told = ToldChange::of(change, current.id, Operation::Delete);
+        let audited = self.audited(AuditEvent::Delete, change, current.id, vec![]);
         let gone = [gone, self.row(told)].into_iter().chain(self.forget(current.id));
+        let gone = gone.chain(audited);
         self.bounded(current.id, RightAction::Delete, gone.collect())
     }
 
@@ -227,7 +240,8 @@ impl Records<'_> {
         let row = self.store.feed_row_if_there(self.domain, self.class, told);
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
         let gone = Statement::new(sql).bind(id).bind(self.domain.as_str()).of_class(self.class);
-        in_order.into_iter().chain([row, gone]).chain(self.forget(id)).collect()
+        let audited = self.audited(AuditEvent::Delete, change, id, vec![]);
+        in_order.into_iter().chain([row, gone]).chain(self.forget(id)).chain(audited).collect()
     }
 
     /// The statements that delete what other tables have about a deleted entity. They come after
@@ -359,6 +373,18 @@ impl Records<'_> {
 
     fn row(&self, told: ToldChange) -> Statement {
         self.store.feed_row(self.domain, self.class, told)
+    }
+
+    /// The statements that tell in the audit what a client does with an entity.
+    fn audited(
+        &self,
+        event: AuditEvent,
+        change: BatchChange,
+        id: EntityId,
+        properties: Vec<String>,
+    ) -> Vec<Statement> {
+        let entry = AuditEntry::of(event).at(&self.class.classname, id);
+        self.store.audited(self.domain, &AuditEntry { properties, change, ..entry })
     }
 }
 

@@ -8,6 +8,8 @@
 //! The master key wraps the root key alone, so each step writes one row, in one batch. While both
 //! keys are accepted, each process may run with either.
 
+use crate::audit::AuditEntry;
+use crate::audit_event::AuditEvent;
 use crate::database::Lock;
 use crate::database::Statement;
 use crate::error::Error;
@@ -19,6 +21,7 @@ use crate::store::Store;
 use crate::wrapped_key;
 use crate::wrapped_key::KeptMaster;
 use crate::wrapped_key::ROOT;
+use serde_json::json;
 
 impl Store {
     /// The master keys that the database accepts, the oldest first.
@@ -48,7 +51,9 @@ impl Store {
         // The order of the keys does not depend on a clock that was set back.
         let newest = self.master_keys().await?.last().map_or(0, |newest| newest.since_ms + 1);
         let accept = wrapped_key::accept(next, &opened.root, self.clock().now_ms().max(newest));
-        self.write_at_need(vec![only, accept]).await?;
+        let mut batch = vec![only, accept];
+        batch.extend(self.key_audited("accepted"));
+        self.write_at_need(batch).await?;
         Ok(resealed)
     }
 
@@ -77,12 +82,18 @@ impl Store {
         );
         let none = Statement::new(none).bind(own.clone());
         let gone = "DELETE FROM \"root key\" WHERE \"master\" <> $1";
-        let batch = vec![
+        let mut batch = vec![
             none.assert(Failed::OtherKey, Lock::Name(ROOT)),
             Statement::new(gone).bind(own),
             set_up::key_check(&self.inner.keys.opened().master),
         ];
+        batch.extend(self.key_audited("alone"));
         self.write_at_need(batch).await.map(drop)
+    }
+
+    /// The statements that tell in the audit what became of a master key.
+    fn key_audited(&self, step: &str) -> Vec<Statement> {
+        self.audited_for_all(&AuditEntry::of(AuditEvent::KeyRotate).with(json!({"step": step})))
     }
 
     /// The mark of the master key of this store, as the database keeps it.

@@ -8,6 +8,10 @@
 //! The database has a keyed hash of what the client shows. When a session was used is in memory,
 //! and is written once a minute.
 
+use crate::audit::AuditEntry;
+use crate::audit_actor::Asker;
+use crate::audit_actor::AuditActor;
+use crate::audit_event::AuditEvent;
 use crate::bell::Topic;
 use crate::columns;
 use crate::columns::secret_place;
@@ -110,7 +114,12 @@ impl Store {
         let at = vec![(names::LAST_LOGIN_AT, Value::Moment(self.clock().now_ms()))];
         let noted = untold::set(&class, user.id, at);
         let same = same.assert(Failed::Stale, Lock::Found);
-        match self.session_write(domain, SessionHolder::User(user.id), vec![same, noted]).await {
+        let name = user_name(login);
+        let (kind, name, id, of) = ("user", Some(name), Some(user.id), Some(domain.clone()));
+        let actor = AuditActor { kind, name, id, domain: of };
+        let mut batch = vec![same, noted];
+        batch.extend(self.session_told(domain, actor, AuditEvent::Login));
+        match self.session_write(domain, SessionHolder::User(user.id), batch).await {
             Ok(begun) => Ok(Some(begun)),
             // The user was disabled, or got another password, at this moment.
             Err(Error::Condition(Failed::Stale)) => Ok(None),
@@ -133,8 +142,10 @@ impl Store {
         let Some(known) = self.token_listed(&hash).await? else {
             return Ok(None);
         };
-        let holder = SessionHolder::Token(hash);
-        self.session_write(&known.bearer.domain, holder, vec![]).await.map(Some)
+        let (holder, domain) = (SessionHolder::Token(hash), &known.bearer.domain);
+        let actor = AuditActor::of(&known.bearer);
+        let told = self.session_told(domain, actor, AuditEvent::Login);
+        self.session_write(domain, holder, told).await.map(Some)
     }
 
     /// Writes a new session behind other statements, and ends the oldest of its holder.
@@ -185,10 +196,34 @@ impl Store {
     /// When the store fails.
     pub async fn session_end(&self, token: &str) -> Result<bool, Error> {
         let sql = "DELETE FROM \"session\" WHERE \"hash\" = $1";
-        let end = Statement::new(sql).bind(self.inner.keys.token_hash(token).to_vec());
-        let ended = self.write_at_need(vec![end]).await?;
+        let hash = self.inner.keys.token_hash(token);
+        let Some(known) = self.session_find(&hash).await? else {
+            return Ok(false);
+        };
+        let end = Statement::new(sql).bind(hash.to_vec()).must_change(Failed::Stale);
+        let (domain, actor) = (&known.bearer.domain, AuditActor::of(&known.bearer));
+        let mut batch = vec![end];
+        batch.extend(self.session_told(domain, actor, AuditEvent::Logout));
+        match self.write_at_need(batch).await {
+            Ok(_) => {}
+            // Somebody else has ended it.
+            Err(Error::Condition(Failed::Stale)) => return Ok(false),
+            Err(error) => return Err(error),
+        }
         self.inner.database.ring(Topic::Tokens);
-        Ok(ended.iter().any(|outcome| outcome.changed > 0))
+        Ok(true)
+    }
+
+    /// The statements that tell in the audit what becomes of a session. They are in its batch: who
+    /// is not told does not get in.
+    fn session_told(
+        &self,
+        domain: &Domain,
+        actor: AuditActor,
+        event: AuditEvent,
+    ) -> Vec<Statement> {
+        let origin = self.asker.as_ref().map(|asker| asker.origin.clone()).unwrap_or_default();
+        self.audited_by(domain, &Asker { actor, origin }, &AuditEntry::of(event))
     }
 
     async fn user_find(&self, domain: &Domain, login: &str) -> Result<Option<KnownUser>, Error> {

@@ -1,5 +1,6 @@
 //! The store itself: it is opened, reads and writes through its database, and wakes those who wait.
 
+use crate::audit_actor::Asker;
 use crate::being_claimed::BeingClaimed;
 use crate::believed_time::DatesSeen;
 use crate::believed_time::ExpiryClock;
@@ -37,6 +38,7 @@ use crate::modifier::Modifier;
 use crate::modifier::TokenHash;
 use crate::modifier::Uses;
 use crate::moving;
+use crate::notices::Notices;
 use crate::object_place;
 use crate::object_place::ObjectsHeld;
 use crate::objects::ObjectsAccess;
@@ -53,6 +55,7 @@ use postroom_model::RightReach;
 use postroom_model::Timestamp;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicI64;
 use tokio::sync::RwLock;
 
 /// What a store is opened with, beside its database.
@@ -86,6 +89,9 @@ pub struct Store {
     pub(crate) reach: Option<Arc<RightReach>>,
     /// What measures the work of queries through this clone. `None`: nobody asks.
     pub(crate) meter: Option<ScanMeter>,
+    /// Who asks for the changes through this clone, as the audit tells it. `None`: only the name of
+    /// the modifier is known.
+    pub(crate) asker: Option<Arc<Asker>>,
 }
 
 #[derive(Debug)]
@@ -117,6 +123,10 @@ pub(crate) struct Inner {
     pub token_uses: Uses<EntityId>,
     /// The same of sessions.
     pub session_uses: Uses<TokenHash>,
+    /// What the audit counts.
+    pub notices: Notices,
+    /// For how many milliseconds the audit keeps entries.
+    pub audit_kept_ms: AtomicI64,
     pub hash_turns: HashTurns,
     pub classes: std::sync::RwLock<Classes>,
     pub being_claimed: BeingClaimed,
@@ -180,6 +190,8 @@ impl Store {
                 tokens: RwLock::default(),
                 token_uses: Uses::default(),
                 session_uses: Uses::default(),
+                notices: Notices::default(),
+                audit_kept_ms: AtomicI64::new(i64::MAX),
                 hash_turns: HashTurns::default(),
                 classes: std::sync::RwLock::new(classes),
                 being_claimed: BeingClaimed::default(),
@@ -195,6 +207,7 @@ impl Store {
             lease: None,
             reach: None,
             meter: None,
+            asker: None,
         };
         store.classes_used().await?;
         store.blob_sweep().await?;
@@ -225,14 +238,7 @@ impl Store {
     #[must_use]
     pub fn of_client(&self, name: &str) -> Self {
         let modifier = Modifier::Client(name.into());
-        Self { inner: Arc::clone(&self.inner), modifier, lease: None, reach: None, meter: None }
-    }
-
-    /// The same store for work that a client asked for. The feed says that the client made the
-    /// changes. `name` is the name of its token. The lease stays, so that the engine can use it.
-    #[must_use]
-    pub fn on_behalf_of(&self, name: &str) -> Self {
-        Self { modifier: Modifier::Client(name.into()), ..self.clone() }
+        Self { modifier, lease: None, reach: None, meter: None, asker: None, ..self.clone() }
     }
 
     /// The same store, whose queries with a limit of time are measured by `meter`.
@@ -317,7 +323,14 @@ impl Store {
 
     /// The store of these parts, for periodic work.
     pub(crate) fn of_inner(inner: Arc<Inner>) -> Self {
-        Self { inner, modifier: Modifier::System, lease: None, reach: None, meter: None }
+        Self {
+            inner,
+            modifier: Modifier::System,
+            lease: None,
+            reach: None,
+            meter: None,
+            asker: None,
+        }
     }
 
     /// Writes, if there is space.

@@ -96,6 +96,9 @@ impl Store {
             if let Err(error) = self.claims_trim().await {
                 tracing::error!(%error, "claims that ended long ago were not thrown away");
             }
+            if let Err(error) = self.audit_trim().await {
+                tracing::error!(%error, "old entries of the audit were not thrown away");
+            }
             if let Err(error) = self.job_trim().await {
                 tracing::error!(%error, "jobs that ended long ago were not thrown away");
             }
@@ -106,6 +109,7 @@ impl Store {
         if let Err(error) = own.session_uses_write().await {
             tracing::warn!(%error, "the times at which sessions were used were not written");
         }
+        own.notices_write().await;
         let swept = own.blob_sweep_abandoned(ABANDONED_AFTER).await;
         if let Err(error) = swept.and(own.blob_sweep().await) {
             tracing::error!(%error, "contents that nothing refers to were not thrown away");
@@ -123,6 +127,7 @@ impl Store {
         if let Err(error) = own.token_uses_write().await {
             tracing::warn!(%error, "the times at which tokens were last used were not written");
         }
+        own.notices_write().await;
         let leader = Self { lease: self.inner.lease(), ..self.clone() };
         if leader.lease.is_none() || leader.is_deposed() {
             return;

@@ -44,8 +44,8 @@ use std::time::Duration;
 /// The class of a client.
 const TICKETS: &str = "crm/Tickets";
 /// The tables that keep what is not the domain's own: the receipt, the processes, what is known of
-/// the whole database, and the changes of the entity of the domain itself.
-const KEPT: [&str; 6] = ["erasure", "erased", "meta", "owner", "lease", "change"];
+/// the whole database, and the changes of the entity of the domain itself, with who made them.
+const KEPT: [&str; 7] = ["erasure", "erased", "meta", "owner", "lease", "change", "iam/Audit"];
 const DOMAIN: EntityId = EntityId::from_u128(0x0aaa);
 
 fn acme() -> Domain {
@@ -266,7 +266,7 @@ async fn nothing_of_a_domain_is_left_in_any_table_whenever_a_kill_ends_its_erasu
             "{statements}"
         );
         assert!(of(MESSAGES).1 > 0 && receipt.rows > 5, "{receipt:?}");
-        assert_eq!(receipt.classes.len(), 9, "{receipt:?}");
+        assert_eq!(receipt.classes.len(), 10, "{receipt:?}");
         if is_whole {
             return;
         }

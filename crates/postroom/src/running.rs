@@ -187,6 +187,7 @@ impl Running {
         };
         (self.request_limit)(in_force.requests_per_second);
         self.store.feed_keep(in_force.feed);
+        self.store.audit_keep(kept.configuration.audit_days());
         let changes = kept.configuration.differences(&self.configured.configuration);
         let redials = |one: &Difference| DIALLED.iter().any(|name| one.place.starts_with(name));
         if changes.iter().any(redials) {

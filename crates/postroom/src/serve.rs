@@ -153,6 +153,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let in_force = in_force.context("configuration of all instances")?;
     logging::change(in_force.log_level, LevelFilter::INFO)?;
     store.feed_keep(in_force.feed);
+    store.audit_keep(configured.configuration.audit_days());
     let Redial { dialing, outgoing } = in_force.redial;
     let dns_server = setup.dns_server;
     let settings =

@@ -156,7 +156,7 @@ async fn classes_are_shown_in_their_own_form() {
     let all = all.iter().map(|name| format!("email/{name}"));
     assert_eq!(
         names,
-        all.chain(["iam/Tokens", "iam/Domains", "iam/Users"].map(str::to_owned))
+        all.chain(["iam/Tokens", "iam/Domains", "iam/Users", "iam/Audit"].map(str::to_owned))
             .collect::<Vec<_>>()
     );
     let one = server.get("/rest/v1/design/classes/email/Messages").await.expect(200);

@@ -1,6 +1,7 @@
 //! The REST interface against a real store, over HTTP on loopback: what a client may rely on.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod audit;
 mod autoconfig;
 mod server;
 mod walk;

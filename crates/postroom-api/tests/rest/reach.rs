@@ -8,6 +8,7 @@ use crate::walk::Leaks;
 use crate::walk::Walk;
 use crate::walk::Walked;
 use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::AUDIT;
 use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
@@ -82,6 +83,7 @@ async fn no_operation_shows_or_changes_anything_beyond_the_filters_of_a_token() 
     let mut rights: Vec<_> = of.iter().map(|name| right(&actions, name, &nothing)).collect();
     rights.push(right(&["read"], TOKENS, &nothing));
     rights.push(right(&["read"], USERS, &nothing));
+    rights.push(right(&["read"], AUDIT, &nothing));
     let holder = Holder::new(&server, &json!({"name": "few", "rights": rights})).await;
     let before = walk::everything(&server).await;
     let words = [WORD, "anna@b.test"];
@@ -92,7 +94,7 @@ async fn no_operation_shows_or_changes_anything_beyond_the_filters_of_a_token() 
         let writes = writes.contains(&walked.method.as_str());
         let is_hook = ["PUT", "PATCH"].contains(&walked.method.as_str());
         walked.template.contains(DOMAINS)
-            || [TOKENS, USERS].iter().any(|class| walked.template.contains(class)) && writes
+            || [TOKENS, USERS, AUDIT].iter().any(|class| walked.template.contains(class)) && writes
             || walked.template.contains(WEBHOOKS) && is_hook
     };
     let Leaks { leaks, asked, of_one } = walk.leaks(&holder.value, is_refused).await;

@@ -11,8 +11,20 @@ pub const ACCOUNT_ID: &str = "account_id";
 pub const ACCOUNTS: &str = "accounts";
 /// `accountsMax` of a domain.
 pub const ACCOUNTS_MAX: &str = "accountsMax";
+/// `actor` of the audit.
+pub const ACTOR: &str = "actor";
+/// `actorDomain` of the audit.
+pub const ACTOR_DOMAIN: &str = "actorDomain";
+/// `actorId` of the audit.
+pub const ACTOR_ID: &str = "actorId";
+/// `actorType` of the audit.
+pub const ACTOR_TYPE: &str = "actorType";
 /// `address` of an account.
 pub const ADDRESS: &str = "address";
+/// `affectedDomain` of the audit.
+pub const AFFECTED_DOMAIN: &str = "affectedDomain";
+/// `at` of the audit.
+pub const AT: &str = "at";
 /// `attachmentCount` of a message.
 pub const ATTACHMENT_COUNT: &str = "attachmentCount";
 /// `attempts` of a message.
@@ -31,6 +43,8 @@ pub const BYTES_MAX: &str = "bytesMax";
 pub const CALENDAR: &str = "calendar";
 /// `cc` of a message.
 pub const CC: &str = "cc";
+/// `class` of the audit.
+pub const CLASS: &str = "class";
 /// `classes` of a webhook.
 pub const CLASSES: &str = "classes";
 /// `clientId` of a profile and an OAuth app.
@@ -39,6 +53,8 @@ pub const CLIENT_ID: &str = "clientId";
 pub const CLIENT_SECRET: &str = "clientSecret";
 /// `consentedAt` of an account.
 pub const CONSENTED_AT: &str = "consentedAt";
+/// `count` of the audit.
+pub const COUNT: &str = "count";
 /// `createdBy` of a profile, an account, a message and an OAuth app.
 pub const CREATED_BY: &str = "createdBy";
 /// `cursor` of a webhook.
@@ -53,14 +69,20 @@ pub const DEFECTS: &str = "defects";
 pub const DELETE_ON_SERVER: &str = "deleteOnServer";
 /// `delimiter` of a folder.
 pub const DELIMITER: &str = "delimiter";
+/// `details` of the audit.
+pub const DETAILS: &str = "details";
 /// `deviceUrl` of an OAuth app.
 pub const DEVICE_URL: &str = "deviceUrl";
 /// `enabled` of an account, a folder, a token and a webhook.
 pub const ENABLED: &str = "enabled";
+/// `entity` of the audit.
+pub const ENTITY: &str = "entity";
 /// `errorCode` of a message.
 pub const ERROR_CODE: &str = "errorCode";
 /// `errorText` of a message.
 pub const ERROR_TEXT: &str = "errorText";
+/// `event` of the audit.
+pub const EVENT: &str = "event";
 /// `events` of a webhook.
 pub const EVENTS: &str = "events";
 /// `expiresAt` of a token.
@@ -159,6 +181,8 @@ pub const PREVIEW: &str = "preview";
 pub const PRIVATE_KEY: &str = "privateKey";
 /// `profile_id` of an account.
 pub const PROFILE_ID: &str = "profile_id";
+/// `properties` of the audit.
+pub const PROPERTIES: &str = "properties";
 /// `provider` of an OAuth app.
 pub const PROVIDER: &str = "provider";
 /// `rawMessage` of a message.
@@ -189,6 +213,8 @@ pub const REFRESH_TOKEN: &str = "refreshToken";
 pub const REFUSED_APP_VERSION: &str = "refusedAppVersion";
 /// `replyTo` of an account and a message.
 pub const REPLY_TO: &str = "replyTo";
+/// `request` of the audit.
+pub const REQUEST: &str = "request";
 /// `retryFor` of a webhook.
 pub const RETRY_FOR: &str = "retryFor";
 /// `rights` of a token.
@@ -237,6 +263,8 @@ pub const SMTP_TOKEN_EXPIRES_AT: &str = "smtpTokenExpiresAt";
 pub const SMTP_TOKEN_REFUSAL: &str = "smtpTokenRefusal";
 /// `smtpTokenState` of an account.
 pub const SMTP_TOKEN_STATE: &str = "smtpTokenState";
+/// `source` of the audit.
+pub const SOURCE: &str = "source";
 /// `specialUse` of a folder.
 pub const SPECIAL_USE: &str = "specialUse";
 /// `state` of an account.

@@ -17,6 +17,7 @@ const README: &str = include_str!("../../../../README.md");
 const INTEGRATE: &str = include_str!("../../../../docs/integrate.md");
 const OAUTH: &str = include_str!("../../../../docs/oauth.md");
 
+const AUDIT: &str = include_str!("../../../../docs/audit.md");
 const CLAIMS: &str = include_str!("../../../../docs/claims.md");
 const EVENTS: &str = include_str!("../../../../docs/events.md");
 const OPERATE: &str = include_str!("../../../../docs/operate.md");
@@ -142,6 +143,24 @@ async fn the_code_of_the_page_integrate_runs() {
     let commands = [&[functions][..], &blocks(INTEGRATE, "sh")].concat().join("\n");
     let script = here(&commands, &sandbox, &postroom);
     run("bash", &["-euo", "pipefail", "-c", &script], (&sandbox, &postroom));
+}
+
+#[on_both(flavor = "multi_thread")]
+async fn the_commands_of_the_page_audit_do_what_it_says() {
+    if lacks(&["bash", "curl"]) {
+        return;
+    }
+    let (sandbox, postroom) = place().await;
+    let functions = blocks(README, "sh").into_iter().find(|block| block.contains("api()")).unwrap();
+    let commands = [&[functions][..], &blocks(AUDIT, "sh")].concat().join("\n");
+    let script = here(&commands, &sandbox, &postroom);
+    let output = run("bash", &["-euo", "pipefail", "-c", &script], (&sandbox, &postroom));
+    let out = String::from_utf8_lossy(&output.stdout);
+    for said in ["\"event\":\"token.use\"", "\"auditDays\":90"] {
+        assert!(out.contains(said), "{said} is not in {out}");
+    }
+    let told = postroom.get("/rest/v1/model/iam/Audit?order=-at&limit=1").await.unwrap();
+    assert_eq!(told[0]["event"], "configure");
 }
 
 #[on_both(flavor = "multi_thread")]

@@ -1,5 +1,8 @@
 //! The other work of the engine, and the work that the store does by itself.
 
+use crate::AuditEvent;
+use crate::AuditNotice;
+use crate::RequestOrigin;
 use crate::account::AccountReport;
 use crate::account::FolderReport;
 use crate::backup::backup_key;
@@ -250,6 +253,13 @@ pub(super) async fn sessions(world: &World) {
         store.session_begin(login).await.unwrap()
     };
     assert!(sign_in("wrong").await.is_none());
+    for event in [AuditEvent::LoginRefused, AuditEvent::TokenUse] {
+        let (bearer, login) = (None, Some("anna".to_owned()));
+        let (domain, origin) = (Domain::new("acme").ok(), RequestOrigin::default());
+        store.audit_notice(AuditNotice { event, bearer, domain, login, origin }).await;
+    }
+    world.engine.audit_keep(None);
+    world.engine.audit_trim().await.unwrap();
     for _ in 0..2 {
         let begun = sign_in(password).await.unwrap();
         let bearer = store.token_verify(begun.token.expose_secret()).await.unwrap().unwrap();
@@ -371,7 +381,7 @@ async fn erasure(world: &World) {
     while store.erasures(Some(entity.id)).await.unwrap()[0].ended.is_none() {
         world.engine.erase().await.unwrap();
     }
-    assert_eq!(store.erasures(None).await.unwrap()[0].classes.len(), 4);
+    assert_eq!(store.erasures(None).await.unwrap()[0].classes.len(), 5);
 }
 
 /// Messages expire.
