@@ -1,26 +1,46 @@
-//! The description of the interface, which is made once for each version of the classes.
+//! The description of the interface, which is made once for each version of the classes, and for
+//! each domain that adds something to them.
 
 use crate::problem::Problem;
 use bytes::Bytes;
+use postroom_model::Domain;
+use postroom_store::Classes;
 use postroom_store::Work;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
+/// How many descriptions are kept.
+const KEPT_MAX: usize = 8;
+
+/// The classes of a version, as a domain has them. `None`: as those have them that add nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DescribedClasses {
+    version: i64,
+    domain: Option<Domain>,
+}
+
+impl DescribedClasses {
+    #[must_use]
+    pub(crate) fn of(classes: &Classes) -> Self {
+        Self { version: classes.version(), domain: classes.domain().cloned() }
+    }
+}
+
 /// A description of the interface for one version of the classes.
 #[derive(Debug, Clone)]
 pub(crate) struct Description {
-    /// The version of the classes.
-    pub version: i64,
+    /// Which classes it describes.
+    pub of: DescribedClasses,
     /// The JSON.
     pub bytes: Bytes,
     /// A validator for it.
     pub tag: String,
 }
 
-/// The newest description. It is locked while one is made, because each takes much memory until it
-/// is text: all who ask meanwhile get the same one.
+/// The newest descriptions, the one that was made last at the end. They are locked while one is
+/// made, because each takes much memory until it is text: all who ask meanwhile get the same one.
 #[derive(Debug, Default)]
-pub struct Described(Arc<Mutex<Option<Description>>>);
+pub struct Described(Arc<Mutex<Vec<Description>>>);
 
 impl Described {
     /// The description of a version, which `make` makes if it is not kept. It is kept also if
@@ -31,18 +51,23 @@ impl Described {
     /// What `make` says; 500 when it panics.
     pub(crate) async fn of(
         &self,
-        version: i64,
+        of: DescribedClasses,
         work: Work,
         make: impl FnOnce() -> Result<Description, Problem> + Send + 'static,
     ) -> Result<Description, Problem> {
         let mut kept = Arc::clone(&self.0).lock_owned().await;
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.version == version) {
+        if let Some(kept) = kept.iter().find(|kept| kept.of == of) {
             return Ok(kept.clone());
         }
         let made = work.spawn(move || {
             let made = make()?;
-            if kept.as_ref().is_none_or(|kept| kept.version <= made.version) {
-                *kept = Some(made.clone());
+            let is_newer = |kept: &Description| kept.of.version > made.of.version;
+            if !kept.iter().any(is_newer) {
+                kept.retain(|kept| kept.of.version == made.of.version);
+                if kept.len() == KEPT_MAX {
+                    kept.remove(0);
+                }
+                kept.push(made.clone());
             }
             Ok(made)
         });
@@ -62,9 +87,11 @@ mod tests {
         let count = Arc::clone(count);
         let make = move || {
             count.fetch_add(1, Ordering::Relaxed);
-            Ok(Description { version, bytes: Bytes::new(), tag: version.to_string() })
+            let of = DescribedClasses { version, domain: None };
+            Ok(Description { of, bytes: Bytes::new(), tag: version.to_string() })
         };
-        described.of(version, Work::Threads, make).await.unwrap()
+        let of = DescribedClasses { version, domain: None };
+        described.of(of, Work::Threads, make).await.unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +106,7 @@ mod tests {
         assert_eq!(count.load(Ordering::Relaxed), 2);
         // An older one does not take the place of a newer one.
         for (version, makes) in [(1, 3), (2, 3)] {
-            assert_eq!(of(&described, version, &count).await.version, version);
+            assert_eq!(of(&described, version, &count).await.of.version, version);
             assert_eq!(count.load(Ordering::Relaxed), makes);
         }
     }

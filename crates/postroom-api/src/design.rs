@@ -1,7 +1,7 @@
 //! `/rest/v1/design/classes`: the classes. A class is named by its name, with slashes, or its id.
 //!
-//! Classes belong to all domains. Every token may read them. Only tokens of the domains `default`
-//! and `master` with the right `design` may change them.
+//! Every token may read the classes of its domain. What tokens of the domains `default` and
+//! `master` change is so in all domains. What a token of another domain changes is so in its own.
 
 use crate::app::App;
 use crate::body;
@@ -26,6 +26,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_model::Class;
 use postroom_model::ClassChange;
+use postroom_model::Domain;
 use postroom_model::Invalid;
 use postroom_model::Property;
 use postroom_model::RightAction;
@@ -119,16 +120,25 @@ pub(crate) async fn classes(
 }
 
 impl Asking {
+    /// The classes as the domain has them.
+    fn classes(&self) -> Classes {
+        self.store.classes().of(&self.bearer.domain)
+    }
+
+    /// Whether what it changes is so in all domains.
+    fn is_for_all(&self) -> bool {
+        Domain::of_the_start().contains(&self.bearer.domain)
+    }
+
     /// Checks that the token may change a class.
     fn designs(&self, classname: &str) -> Result<(), Problem> {
-        administrates(&self.bearer.domain, "the classes belong")?;
         Ok(self.bearer.rights.check(RightAction::Design, classname)?)
     }
 
     /// `GET` of all classes.
     fn list(&self) -> Result<Response, Problem> {
         parameters::of(&self.uri, &[])?;
-        let classes = self.store.classes();
+        let classes = self.classes();
         let classes: Vec<_> = classes.iter().map(|class| class.to_json()).collect();
         Ok(Json(classes).into_response())
     }
@@ -136,7 +146,7 @@ impl Asking {
     /// `GET` of one class.
     fn show(&self, name: &str) -> Result<Response, Problem> {
         parameters::of(&self.uri, &[])?;
-        let classes = self.store.classes();
+        let classes = self.classes();
         let class = find(&classes, name)?;
         let tag = etag::of_version(class.revision);
         if etag::is_known(&self.headers, &tag)? {
@@ -147,6 +157,7 @@ impl Asking {
 
     /// `POST` of a class.
     async fn create(&self, sent: &Value) -> Result<Response, Problem> {
+        administrates(&self.bearer.domain, "the classes that are not built in belong")?;
         parameters::of(&self.uri, &[])?;
         let sent = &with_class_ids(sent, &self.store.classes());
         let class = created(sent, self.store.clock().new_class_id())?;
@@ -184,30 +195,54 @@ impl Asking {
         body: Body,
         read: fn(&Class, &Value) -> Result<ClassChange, Vec<Invalid>>,
     ) -> Result<Response, Problem> {
-        administrates(&self.bearer.domain, "the classes belong")?;
         let confirm = confirm(&self.uri)?;
-        self.designs(&find(&self.store.classes(), name)?.classname)?;
+        let classes = self.classes();
+        let class = find(&classes, name)?;
+        if !class.is_extended() {
+            administrates(&self.bearer.domain, "this class belongs")?;
+        }
+        self.designs(&class.classname)?;
         let sent = body::json(&self.headers, body, app).await?;
         exact::refuse(&sent.document.rounded)?;
         for _ in 0..TRIES_MAX {
-            let classes = self.store.classes();
+            let classes = self.classes();
             let class = find(&classes, name)?;
             etag::check(&self.headers, class.revision)?;
+            let before = if self.is_for_all() { class.as_ref().clone() } else { class.extended() };
             let sent = with_class_ids(&sent.document.json, &classes);
-            let change = read(class, &sent)?;
+            let change = read(&before, &sent)?;
             self.designs(&class.classname)?;
             self.designs(&change.class.classname)?;
-            if change.class == **class && change.renamed.is_empty() {
+            if change.class == before && change.renamed.is_empty() {
                 return Ok(shown(StatusCode::OK, class));
             }
             let properties = change.class.properties.clone();
-            match self.store.class_change(&classes, change, confirm).await {
+            match self.changed(&classes, change, confirm).await {
                 Err(Error::Condition(Failed::OtherClasses)) => {}
                 Err(error) => return Err(placed(error, &properties, 0, &sent)),
-                Ok(changed) => return Ok(shown(StatusCode::OK, find(&changed, name)?)),
+                Ok(changed) => {
+                    let changed = changed.of(&self.bearer.domain);
+                    return Ok(shown(StatusCode::OK, find(&changed, name)?));
+                }
             }
         }
         Err(crowded())
+    }
+
+    /// Changes a class in all domains, or in the own one.
+    async fn changed(
+        &self,
+        former: &Classes,
+        change: ClassChange,
+        confirm: Option<u64>,
+    ) -> Result<Classes, Error> {
+        match self.is_for_all() {
+            true => self.store.class_change(former, change, confirm).await,
+            false => {
+                let domain = &self.bearer.domain;
+                Box::pin(self.store.class_extend(domain, former, change, confirm)).await
+            }
+        }
     }
 
     /// `DELETE` of a class with its entities.

@@ -91,6 +91,7 @@ fn is_stream(headers: &HeaderMap) -> bool {
 struct Follower {
     watch: TokenWatch,
     app: App,
+    domain: Domain,
     request: EventRequest,
     news: NewsFollower,
 }
@@ -113,7 +114,7 @@ impl Follower {
     ) -> Result<Self, Problem> {
         let after = request.after.ok_or_else(no_beginning)?;
         let news = follow(&app, domain, after).await?;
-        Ok(Self { watch, app, request, news })
+        Ok(Self { watch, app, domain: domain.clone(), request, news })
     }
 
     /// An answer with the next events. It waits for the first of them.
@@ -212,7 +213,7 @@ impl Follower {
         self.watch.check().await?;
         let share = self.app.held_news.share(NEWS_BYTES).await?;
         let ReadNews { news, is_full } = read(&mut self.news, limit).await?;
-        let classes = self.app.store.classes();
+        let classes = self.app.store.classes().of(&self.domain);
         let events: Vec<_> = news.iter().filter_map(self.request.events(&classes)).collect();
         let share = Some(share).filter(|_| !events.is_empty());
         Ok(EventPage { events, share, is_full })

@@ -17,7 +17,8 @@ mod bodies;
 mod document;
 
 use crate::app::App;
-use crate::caller::AnyToken;
+use crate::caller::Caller;
+use crate::described::DescribedClasses;
 use crate::described::Description;
 use crate::download;
 use crate::etag;
@@ -56,14 +57,14 @@ pub(crate) const OPENAPI: &str = "/rest/v1/openapi.json";
 /// 422 for any parameter.
 pub(crate) async fn show(
     State(app): State<App>,
-    _: AnyToken,
+    caller: Caller,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
     parameters::of(&uri, &[])?;
-    let classes = app.store.classes();
-    let (version, work) = (classes.version(), app.store.work());
-    let description = app.described.of(version, work, move || described(&classes)).await?;
+    let classes = app.store.classes().of(caller.domain());
+    let (of, work) = (DescribedClasses::of(&classes), app.store.work());
+    let description = app.described.of(of, work, move || described(&classes)).await?;
     if etag::is_known(&headers, &description.tag)? {
         return Ok(view::not_modified(&description.tag));
     }
@@ -77,5 +78,5 @@ fn described(classes: &Classes) -> Result<Description, Problem> {
     let document = document::document(classes);
     let document = document.map_err(|error| Problem::fault(error.to_string()))?;
     let bytes = Bytes::from(document.to_string());
-    Ok(Description { version: classes.version(), tag: download::tag_of(&bytes), bytes })
+    Ok(Description { of: DescribedClasses::of(classes), tag: download::tag_of(&bytes), bytes })
 }

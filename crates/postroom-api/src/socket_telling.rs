@@ -9,6 +9,7 @@ use crate::events::STREAMED_AT_ONCE;
 use crate::problem::Problem;
 use postroom_engine::NewsFollower;
 use postroom_engine::ShownEvent;
+use postroom_model::Domain;
 use postroom_model::PLATFORM_EVENT;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -36,6 +37,8 @@ impl SocketPage {
 /// Where a subscription tells its events.
 pub(crate) struct SocketTold {
     pub app: App,
+    /// The domain whose news they are.
+    pub domain: Domain,
     /// Takes the messages, page by page.
     pub tells: mpsc::Sender<SocketPage>,
     /// Held by the subscription that makes a page: of a connection, one is made at a time.
@@ -93,7 +96,7 @@ impl<F: Fn(&str, ShownEvent) -> Json> Telling<F> {
         let _turn = to.turn.lock().await;
         let share = to.app.held_news.share(NEWS_BYTES).await?;
         let page = events::read(&mut self.news, STREAMED_AT_ONCE).await?;
-        let classes = to.app.store.classes();
+        let classes = to.app.store.classes().of(&to.domain);
         let requests: Vec<_> = self.requests.iter().map(|one| one.events(&classes)).collect();
         let event = |news| requests.iter().find_map(|event| event(news));
         let events = page.news.iter().filter_map(event);

@@ -278,6 +278,7 @@ impl Conversation {
         self.subscriptions.insert(id.to_owned(), subscribed);
         let to = SocketTold {
             app: self.app.clone(),
+            domain: self.bearer.domain.clone(),
             tells: self.tells.clone(),
             turn: self.turn.clone(),
         };

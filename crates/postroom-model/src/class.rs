@@ -138,6 +138,7 @@ pub(crate) fn of_every_entity() -> [Property; 3] {
         items: vec![],
         caption: caption.to_owned(),
         opts: Map::new(),
+        column: None,
     };
     let id = property("id", DataType::Uuid, "The id. A client may choose that of a new entity.");
     let numbered = |name: &str, caption: &str| {

@@ -64,7 +64,9 @@ impl Class {
         {
             problems.push(Invalid::new("parent_id", reason));
         }
-        if self.properties.len() > PROPERTIES_MAX {
+        // Each domain has its own limit beside that of what all domains have.
+        let own = self.properties.iter().filter(|property| property.column.is_some()).count();
+        if own.max(self.properties.len() - own) > PROPERTIES_MAX {
             let reason = format!("a class has at most {PROPERTIES_MAX} properties");
             problems.push(Invalid::new("properties", reason));
         }

@@ -119,6 +119,7 @@ pub fn patched(class: &Class, json: &Json) -> Result<ClassChange, Vec<Invalid>> 
         }
     }
     limit_indexed(&mut change.class);
+    change.keep_columns(class);
     read.done(change)
 }
 
@@ -161,6 +162,7 @@ pub fn replaced(class: &Class, json: &Json) -> Result<ClassChange, Vec<Invalid>>
     change.class.fixed = fixed.len();
     change.class.properties = fixed.into_iter().chain(own).collect();
     limit_indexed(&mut change.class);
+    change.keep_columns(class);
     read.done(change)
 }
 
@@ -261,6 +263,15 @@ impl ClassChange {
         Ok(())
     }
 
+    /// Gives the properties of a class that stay the columns that they had.
+    fn keep_columns(&mut self, before: &Class) {
+        for property in &mut self.class.properties {
+            let former = self.renamed.iter().find(|renamed| renamed.to == property.name);
+            let former = former.map_or(&property.name, |renamed| &renamed.from);
+            property.column = before.property(former).and_then(|one| one.column.clone());
+        }
+    }
+
     /// Notes that a property has another name.
     fn rename(&mut self, sent: &Map<String, Json>, to: &str, place: &str) -> Result<(), Invalid> {
         let place = format!("{place}.{RENAMED_FROM}");
@@ -303,6 +314,7 @@ fn property(
         items: read.member("items", "a list of texts").unwrap_or_default(),
         caption: read.text("caption").unwrap_or_default(),
         opts: read.object("opts").unwrap_or_default(),
+        column: None,
     };
     if !sent.contains_key("name") {
         read.wrong("name", "is missing");

@@ -99,6 +99,8 @@ mod class_form;
 
 mod class_merge;
 
+mod class_extension;
+
 mod class_named;
 
 mod fold;
@@ -153,6 +155,7 @@ pub use class_change::Demand;
 pub use class_change::RenamedProperty;
 pub use class_change::class_steps;
 pub use class_change::demands;
+pub use class_extension::Extension;
 pub use class_form::ClassChange;
 pub use class_form::as_sent;
 pub use class_form::created;

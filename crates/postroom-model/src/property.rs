@@ -71,9 +71,19 @@ pub struct Property {
     /// `options`.
     #[serde(default)]
     pub opts: Map<String, Json>,
+    /// The column of its values in the table of the class. `None`: the one of its name. Only a
+    /// property that a domain adds to a class of all domains has another one.
+    #[serde(skip)]
+    pub column: Option<String>,
 }
 
 impl Property {
+    /// The column of its values in the table of the class.
+    #[must_use]
+    pub fn column(&self) -> &str {
+        self.column.as_deref().unwrap_or(&self.name)
+    }
+
     /// Whether only Postroom itself sets it.
     #[must_use]
     pub fn read_only(&self) -> bool {

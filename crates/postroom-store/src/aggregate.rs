@@ -56,7 +56,7 @@ impl Store {
         let dialect = self.inner.database.dialect();
         let rows = page::matching(dialect, &mut conditions, class, filter);
         let limit = conditions.bind(Value::Whole(i64::from(limit)));
-        let group: Vec<_> = aggregate.group.iter().map(|one| quoted(&one.name)).collect();
+        let group: Vec<_> = aggregate.group.iter().map(|one| quoted(one.column())).collect();
         let columns = group.iter().cloned().chain(aggregate.computed.iter().map(columns_of));
         let columns = columns.collect::<Vec<_>>().join(", ");
         let ascending = dialect.ascending();
@@ -79,7 +79,7 @@ fn columns_of(computed: &Computed) -> String {
     let Some(property) = &computed.property else {
         return "COUNT(*)".to_owned();
     };
-    let column = quoted(&property.name);
+    let column = quoted(property.column());
     match computed.function {
         Function::Count => format!("COUNT({column})"),
         Function::Min => format!("MIN({column})"),

@@ -339,6 +339,7 @@ impl Store {
             builtin::DOMAINS => {
                 let mut batch = self.domain_is_empty(domain, id).await?;
                 batch.extend(living_domain::is_not_erased(class, id));
+                batch.push(living_domain::adds_nothing(id));
                 Ok(batch)
             }
             builtin::FOLDERS => Ok(ledger_gone(FolderId::of(id)).into()),

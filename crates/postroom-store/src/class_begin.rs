@@ -6,6 +6,7 @@ use crate::class_tables::Tables;
 use crate::classes;
 use crate::classes::Classes;
 use crate::classes::KeptClass;
+use crate::classes::KeptClasses;
 use crate::database::Database;
 use crate::database::Room;
 use crate::database::Statement;
@@ -42,15 +43,17 @@ impl Begin<'_> {
     pub(crate) async fn begin(&self) -> Result<Classes, Error> {
         classes::check(self.built_in)?;
         loop {
-            let (version, former) = match classes::kept(self.database).await? {
-                Some(found) => found,
-                None => {
-                    let none = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('classes', 0)
+            let KeptClasses { version, classes: former, extensions } =
+                match classes::kept(self.database).await? {
+                    Some(found) => found,
+                    None => {
+                        let none =
+                            "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('classes', 0)
                         ON CONFLICT (\"name\") DO NOTHING";
-                    self.database.write(vec![Statement::new(none)], Room::Reserve).await?;
-                    (0, vec![])
-                }
-            };
+                        self.database.write(vec![Statement::new(none)], Room::Reserve).await?;
+                        KeptClasses { version: 0, classes: vec![], extensions: vec![] }
+                    }
+                };
             let begun = self.begun(&former, version + 1);
             let next: Vec<_> = begun.iter().map(|begun| begun.kept.clone()).collect();
             let is_same = next == former;
@@ -65,7 +68,11 @@ impl Begin<'_> {
                 done => done?,
             };
             let classes: Vec<_> = next.into_iter().map(|kept| kept.class).collect();
-            return Ok(Classes::new(if is_same { version } else { version + 1 }, &classes));
+            return Ok(Classes::new(
+                if is_same { version } else { version + 1 },
+                &classes,
+                extensions,
+            ));
         }
     }
 

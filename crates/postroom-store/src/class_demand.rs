@@ -18,6 +18,7 @@ use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::ClassStep;
 use postroom_model::Demand;
+use postroom_model::Domain;
 use postroom_model::EntityId;
 use postroom_model::Invalid;
 use postroom_model::Property;
@@ -65,6 +66,8 @@ pub(crate) struct Demands<'a> {
     store: &'a Store,
     /// The classes before the change.
     former: &'a Classes,
+    /// The domain whose entities are looked at. `None`: those of all.
+    domain: Option<&'a Domain>,
     /// The last change of an entity before the values were read.
     seq: i64,
     obstacles: Vec<Obstacle>,
@@ -77,14 +80,18 @@ pub(crate) struct Demands<'a> {
 impl<'a> Demands<'a> {
     /// Waits for running changes of entities. So the checks that follow see all of them, and each
     /// later change has a greater number in the feed.
-    pub(crate) async fn begin(store: &'a Store, former: &'a Classes) -> Result<Self, Error> {
+    pub(crate) async fn begin(
+        store: &'a Store,
+        former: &'a Classes,
+        domain: Option<&'a Domain>,
+    ) -> Result<Self, Error> {
         let none_runs = Statement::new("SELECT 1");
         let none_runs = none_runs.assert(Failed::OtherClasses, Lock::Name(CLASSES));
         let last = Statement::new("SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\"");
         let read = store.inner.database.write(vec![none_runs, last], Room::Reserve).await?;
         let row = read.last().and_then(|outcome| outcome.rows.first());
         let seq = row.and_then(|row| row.whole(0)).ok_or(Error::Damaged { what: "the feed" })?;
-        Ok(Self { store, former, seq, obstacles: vec![], lost: 0, what: "values" })
+        Ok(Self { store, former, domain, seq, obstacles: vec![], lost: 0, what: "values" })
     }
 
     /// Adds what a step demands of the entities of a class.
@@ -139,7 +146,7 @@ impl<'a> Demands<'a> {
         self.obstacles.push(Obstacle {
             class: class.classname.clone(),
             table: quoted(&class.table()),
-            condition,
+            condition: condition.of(self.domain),
             place: format!("properties.{}", property.name),
             at_most: reason.as_ref().map(|_| 0),
             reason,
@@ -272,7 +279,7 @@ fn has_value(class: &Class, property: &Property) -> SqlCondition {
         let stored = stored_property(class, &property.name);
         return SqlCondition { sql: sql.to_owned(), values: vec![Value::from(stored)] };
     }
-    SqlCondition::plain(format!("t.{} IS NOT NULL", quoted(&property.name)))
+    SqlCondition::plain(format!("t.{} IS NOT NULL", quoted(property.column())))
 }
 
 impl SqlCondition {
@@ -282,6 +289,15 @@ impl SqlCondition {
 
     fn with(sql: String, value: i64) -> Self {
         Self { sql, values: vec![Value::from(value)] }
+    }
+
+    /// The same for the entities of a domain.
+    fn of(mut self, domain: Option<&Domain>) -> Self {
+        if let Some(domain) = domain {
+            self.values.push(Value::from(domain.as_str()));
+            self.sql = format!("({}) AND t.\"domain\" = ${}", self.sql, self.values.len());
+        }
+        self
     }
 
     /// A condition with a list of texts in the place of `{}`.
@@ -298,7 +314,7 @@ fn refuted(
     demand: &Demand,
     all: &[Class],
 ) -> Refutation {
-    let column = format!("t.{}", quoted(&before.name));
+    let column = format!("t.{}", quoted(before.column()));
     let (condition, reason) = match demand {
         Demand::Filled => {
             let condition = SqlCondition::plain(format!("{column} IS NULL"));

@@ -310,6 +310,21 @@ pub(crate) fn column_emptied(
     Statement::new(sql).bind(behind).bind(last)
 }
 
+/// The same in the rows of a domain.
+pub(crate) fn values_unset(
+    domain: &str,
+    table: &str,
+    column: &str,
+    [behind, last]: [EntityId; 2],
+) -> Statement {
+    let (table, column) = (quoted(table), quoted(column));
+    let sql = format!(
+        "UPDATE {table} SET {column} = NULL WHERE \"domain\" = $1 AND \"id\" > $2
+           AND \"id\" <= $3 AND {column} IS NOT NULL"
+    );
+    Statement::new(sql).bind(domain).bind(behind).bind(last)
+}
+
 /// The statement that deletes some rows of a retired table.
 pub(crate) fn rows_deleted(table: &str, count: u32) -> Statement {
     let table = quoted(table);

@@ -31,6 +31,7 @@ use postroom_model::ClassChange;
 use postroom_model::ClassId;
 use postroom_model::Domain;
 use postroom_model::Invalid;
+use postroom_model::Property;
 use postroom_model::RenamedProperty;
 use postroom_model::Timestamp;
 use postroom_model::ancestors;
@@ -122,7 +123,8 @@ impl Store {
             *present = class;
         }
         let whole = self.checked(&next, id)?;
-        let mut demands = Demands::begin(self, former).await?;
+        added_by_domains(former, before, &whole)?;
+        let mut demands = Demands::begin(self, former, None).await?;
         for after in whole.iter().filter(|after| descends(after, id, &whole)) {
             let before = former.iter().find(|former| former.id == after.id);
             for step in before.map(|b| class_steps(b, after, &renamed)).unwrap_or_default() {
@@ -154,10 +156,12 @@ impl Store {
             let by = "Postroom: the class is built in".to_owned();
             return Err(Error::Condition(Failed::InUse { by }));
         }
-        if let Some(by) = user_of(class, former) {
+        let of_domain = || "a property that a domain added for itself".to_owned();
+        let by = user_of(class, former).or_else(|| former.is_referred(id).then(of_domain));
+        if let Some(by) = by {
             return Err(Error::Condition(Failed::InUse { by }));
         }
-        let mut demands = Demands::begin(self, former).await?;
+        let mut demands = Demands::begin(self, former, None).await?;
         demands.count_entities(class).await?;
         demands.confirmed(confirm)?;
         let asserts = demands.asserts();
@@ -167,7 +171,7 @@ impl Store {
     }
 
     /// The class with the time and the version of this change.
-    fn written(&self, mut class: Class, version: i64) -> Class {
+    pub(crate) fn written(&self, mut class: Class, version: i64) -> Class {
         let now = Timestamp::from_ms(self.clock().now_ms()).to_string();
         class.ext.insert("lwt".to_owned(), Json::from(now));
         class.revision = version;
@@ -229,7 +233,7 @@ impl Store {
         database.ring(Topic::Classes);
         self.classes_settle_soon();
         let classes: Vec<_> = kept.into_iter().map(|kept| kept.class).collect();
-        Ok(Classes::new(version, &classes))
+        Ok(Classes::new(version, &classes, former.extensions()))
     }
 
     /// The statements that tell in the audit which classes are created, changed and deleted.
@@ -258,7 +262,7 @@ impl Store {
     /// Writes a batch that changes or removes tables. The making of their indexes, which may take
     /// long, is ended meanwhile. So the batch does not wait for it, and nobody for the batch.
     /// What is still wanted is made again afterwards.
-    async fn write_unindexed(
+    pub(crate) async fn write_unindexed(
         &self,
         batch: Vec<Statement>,
         tables: &[String],
@@ -294,6 +298,21 @@ impl Store {
     }
 }
 
+/// Refuses new properties of a class whose names some domain uses already. The texts do not tell
+/// which one.
+fn added_by_domains(former: &Classes, before: &Class, whole: &[Class]) -> Result<(), Error> {
+    let after = whole.iter().find(|after| after.id == before.id);
+    let new = after.into_iter().flat_map(|after| &after.properties);
+    let new = new.filter(|property| before.property(&property.name).is_none());
+    let taken = new.filter(|property| former.is_added(before.id, &property.name));
+    let problem = |property: &Property| {
+        let reason = "cannot be used for this property: choose another name";
+        Invalid::new(format!("properties.{}.name", property.name), reason)
+    };
+    let problems: Vec<_> = taken.map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(invalid(problems)) }
+}
+
 /// Whether the definition of a class is the same.
 fn is_same(before: &Class, after: &Class) -> bool {
     let plain = |class: &Class| Class { version: 0, revision: 0, ..class.clone() };
@@ -318,6 +337,6 @@ fn user_of(class: &Class, all: &Classes) -> Option<String> {
     None
 }
 
-fn invalid(problems: Vec<Invalid>) -> Error {
+pub(crate) fn invalid(problems: Vec<Invalid>) -> Error {
     Error::Condition(Failed::Invalid { problems })
 }

@@ -55,9 +55,11 @@ pub(crate) async fn of_table(database: &dyn Database, table: &str) -> Result<Vec
 /// order. NULL stands for those that are not `shown`.
 pub(crate) fn column_list(class: &Class, shown: impl Fn(&str) -> bool) -> String {
     let leading = ["domain", "id", "version", SEQ].into_iter().map(quoted);
-    let names = class.columns().map(|property| property.name.as_str());
-    let names = names.map(|name| if shown(name) { quoted(name) } else { "NULL".to_owned() });
-    leading.chain(names).collect::<Vec<_>>().join(", ")
+    let columns = class.columns().map(|property| match shown(&property.name) {
+        true => quoted(property.column()),
+        false => "NULL".to_owned(),
+    });
+    leading.chain(columns).collect::<Vec<_>>().join(", ")
 }
 
 /// What the column of a property holds.

@@ -118,7 +118,7 @@ impl<'a> Conditions<'a> {
     /// The items of JSON as a table, and the name of an item.
     fn first_step(&mut self, of: &Subject) -> (Vec<String>, String) {
         let json = match of {
-            Subject::Property(name) => quoted(name),
+            Subject::Property(column) | Subject::Own { column, .. } => quoted(column),
             Subject::Item => self.dialect.json_of_item(&self.item),
         };
         // The column gets a name that no table of items has as a column.
@@ -136,7 +136,7 @@ impl<'a> Conditions<'a> {
     /// The condition that a property refers to an entity that matches a filter.
     fn refers(&mut self, reference: &Through, wanted: &Filter) -> String {
         let wanted = self.as_rows(wanted);
-        let (property, table) = (quoted(&reference.property), quoted(&reference.table));
+        let (property, table) = (quoted(&reference.column), quoted(&reference.table));
         self.or_false(format!(
             "{property} IN (SELECT \"id\" FROM {table} WHERE \"domain\" = $1 AND {wanted})"
         ))
@@ -165,18 +165,20 @@ impl<'a> Conditions<'a> {
     /// The SQL of an operand that is compared with a value of a kind.
     fn column(&self, operand: &Operand, kind: Option<ColumnKind>) -> String {
         match &operand.subject {
-            Subject::Property(name) => quoted(name),
+            Subject::Property(column) | Subject::Own { column, .. } => quoted(column),
             Subject::Item => self.dialect.json_item(&self.item, kind),
         }
     }
 
     fn is_null(&self, operand: &Operand) -> String {
         match &operand.subject {
-            Subject::Property(name) if operand.multi => {
-                let column = quoted(name);
+            Subject::Property(column) | Subject::Own { column, .. } if operand.multi => {
+                let column = quoted(column);
                 format!("({column} IS NULL OR {column} = {})", self.dialect.json_empty())
             }
-            Subject::Property(name) => format!("({} IS NULL)", quoted(name)),
+            Subject::Property(column) | Subject::Own { column, .. } => {
+                format!("({} IS NULL)", quoted(column))
+            }
             Subject::Item => format!("({})", self.dialect.json_is_null(&self.item)),
         }
     }

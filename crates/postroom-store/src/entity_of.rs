@@ -1,5 +1,6 @@
 //! Entities from the rows of their class table, and what is done if a row is damaged.
 
+use crate::classes;
 use crate::columns;
 use crate::columns::column_list;
 use crate::columns::quoted;
@@ -72,8 +73,9 @@ impl Store {
     /// The same with NULL in place of the properties that are not `shown`.
     pub(crate) fn select_some(class: &Class, shown: impl Fn(&str) -> bool) -> String {
         let (columns, end) = (column_list(class, shown), quoted(columns::END));
-        let revision =
-            format!("(SELECT \"revision\" FROM \"class\" WHERE \"name\" = '{}')", class.classname);
+        // Neither a name of a class nor one of a domain has quotes.
+        let domain = class.domain.as_ref().map(|domain| format!("'{domain}'"));
+        let revision = classes::revision(&format!("'{}'", class.classname), domain.as_deref());
         format!("SELECT {columns}, {revision}, {end} FROM {}", quoted(&class.table()))
     }
 }

@@ -10,6 +10,7 @@
 use crate::audit::AuditEntry;
 use crate::audit_event::AuditEvent;
 use crate::bell::Topic;
+use crate::classes;
 use crate::columns::quoted;
 use crate::database::Lock;
 use crate::database::Outcome;
@@ -49,7 +50,7 @@ const DAMAGED: Error = Error::Damaged { what: "the erasure of a domain" };
 
 /// The tables without entities that have rows of a domain, and what deletes some of them: those of
 /// the domain $1, at most $2.
-const OTHERS: [Other; 11] = [
+const OTHERS: [Other; 13] = [
     Other {
         table: "session",
         delete: "DELETE FROM \"session\" WHERE \"hash\" IN
@@ -95,6 +96,17 @@ const OTHERS: [Other; 11] = [
         table: "counter",
         delete: "DELETE FROM \"counter\" WHERE (\"domain\", \"class\", \"property\") IN
            (SELECT \"domain\", \"class\", \"property\" FROM \"counter\"
+            WHERE \"domain\" = $1 LIMIT $2)",
+    },
+    Other {
+        table: classes::OF_DOMAINS,
+        delete: "DELETE FROM \"domain class\" WHERE (\"domain\", \"name\") IN
+           (SELECT \"domain\", \"name\" FROM \"domain class\" WHERE \"domain\" = $1 LIMIT $2)",
+    },
+    Other {
+        table: "retired value",
+        delete: "DELETE FROM \"retired value\" WHERE (\"domain\", \"table\", \"column\") IN
+           (SELECT \"domain\", \"table\", \"column\" FROM \"retired value\"
             WHERE \"domain\" = $1 LIMIT $2)",
     },
     Other {
@@ -304,12 +316,19 @@ impl Store {
             loop {
                 let count = Statement::new(count.clone()).bind(erased.domain.as_str());
                 let count = count.bind(ROWS_AT_ONCE).bind(erased.id);
-                let batch = vec![erased.goes_on(), count, bound(delete)];
+                let mut batch = vec![erased.goes_on(), count];
+                if table == classes::OF_DOMAINS {
+                    batch.extend(classes::forgotten(&erased.domain));
+                }
+                batch.push(bound(delete));
                 if changed(&self.write_at_need(batch).await?) == 0 {
                     break;
                 }
             }
         }
+        // The next domain of this name has no part of them.
+        self.classes_refresh().await?;
+        self.inner.database.ring(Topic::Classes);
         let mut behind = Some(0);
         while let Some(from) = behind {
             let sql =

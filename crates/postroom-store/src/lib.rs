@@ -79,6 +79,8 @@ mod sqlite_directory;
 
 mod columns;
 
+mod shared_column;
+
 mod postgres;
 
 mod file_property;
@@ -348,6 +350,10 @@ mod class_deleted;
 mod class_write;
 
 mod retired;
+
+mod retired_value;
+
+mod class_extend;
 
 #[cfg(test)]
 mod tests;

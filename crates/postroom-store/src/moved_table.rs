@@ -30,6 +30,8 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("data key", &["number"]),
     ("erasure", &["id"]),
     ("usage", &["domain"]),
+    ("domain class", &["domain", "name"]),
+    ("retired value", &["domain", "table", "column"]),
     ("erased", &["erasure", "class", "part"]),
     ("job", &["id"]),
     ("job entity", &["job", "entity"]),

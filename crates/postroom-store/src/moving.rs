@@ -32,6 +32,7 @@ use crate::moved_value::is_equal;
 use crate::schema;
 use crate::seq;
 use crate::set_up;
+use crate::shared_column::with_shared;
 use postroom_model::Class;
 
 /// The row of `meta` that says that the data is, or will be, elsewhere. Its number is 1 if the move
@@ -297,7 +298,9 @@ impl Move<'_> {
                 continue;
             }
             let kept = references(self.from, &table).await?;
-            let made = schema::class_table_alone(self.to.dialect(), class, &kept);
+            let columns = columns::of_table(self.from, &table).await?;
+            let class = with_shared(class, &columns);
+            let made = schema::class_table_alone(self.to.dialect(), &class, &kept);
             self.to.write(vec![made], Room::Free).await?;
         }
         Ok(())

@@ -34,7 +34,7 @@ pub(crate) fn page(
     query: &Query,
 ) -> String {
     let domain = domain(dialect, class, query.filter.as_ref());
-    let steps = query.steps();
+    let steps = by_column(class, query.steps());
     let is_by_seq = steps.iter().any(|step| step.property == SEQ);
     let filter = query.filter.as_ref().map(|filter| conditions.filter(filter));
     let filter = filter.map(|filter| format!(" AND {filter}")).unwrap_or_default();
@@ -123,6 +123,15 @@ fn names_message_id(filter: &Filter) -> bool {
         | Filter::Match(_)
         | Filter::IsNull(_) => false,
     }
+}
+
+/// An order by the columns of its properties.
+fn by_column(class: &Class, steps: Vec<Order>) -> Vec<Order> {
+    let of = |step: Order| match class.property(&step.property) {
+        Some(property) => Order { property: property.column().to_owned(), ..step },
+        None => step,
+    };
+    steps.into_iter().map(of).collect()
 }
 
 pub(crate) fn ordered(dialect: &dyn Dialect, step: &Order) -> String {

@@ -291,7 +291,7 @@ impl Records<'_> {
             set.push("\"version\" = \"version\" + 1".to_owned());
         }
         for NewValue { property, value } in new {
-            let column = quoted(&property.name);
+            let column = quoted(property.column());
             values.push(value);
             set.push(format!("{column} = ${}", values.len() + BOUND));
             if property.write_only() {
@@ -402,12 +402,42 @@ mod tests {
     use crate::fixture::feed_settled;
     use crate::fixture::store;
     use postroom_model::builtin::MESSAGES;
+    use postroom_model::patched;
     use postroom_testkit::TestDatabase;
     use postroom_testkit::on_both;
     use serde_json::json;
 
     fn object(json: &Json) -> Map<String, Json> {
         json.as_object().unwrap().clone()
+    }
+
+    /// Who reads by the class of all domains does not know what a domain added.
+    #[on_both]
+    async fn a_row_of_the_feed_has_the_whole_entity_only_as_its_domain_has_it() {
+        let (_directory, store) = store().await;
+        let (domain, former) = (Domain::new("acme").unwrap(), store.classes());
+        let sent = json!({"properties": [{"name": "note", "data_type": "string"}]});
+        let change = patched(&former.get(MESSAGES).unwrap().extended(), &sent).unwrap();
+        store.class_extend(&domain, &former, change, None).await.unwrap();
+        let own = store.builtin_of(&domain, MESSAGES).unwrap();
+        let all = store.builtin(MESSAGES).unwrap();
+        let values = object(&json!({"messageDirection": "in", "note": "n"}));
+        let entity = Entity::new(store.clock().new_id(), values);
+        let row = store.entity_row(&domain, &own, &entity).unwrap();
+        store.write(store.records(&domain, &own).create(row)).await.unwrap();
+        let wholes = async |class: &Class| {
+            for number in 0..400 {
+                let read = store.entity_get(&domain, class, entity.id).await.unwrap().unwrap();
+                let told = object(&json!({"errorText": format!("{number} {}", read.seq)}));
+                let report = store.records(&domain, class).report(&read, &told).unwrap();
+                store.write(report).await.unwrap();
+            }
+            let rows = store.feed_of(&domain, &[entity.id], 0).await.unwrap();
+            let replaced = rows.into_iter().filter_map(|row| row.replaced);
+            replaced.filter(|replaced| replaced.contains_key("messageDirection")).count()
+        };
+        assert_eq!(wholes(&all).await, 0);
+        assert!(wholes(&own).await > 0);
     }
 
     #[on_both]

@@ -39,24 +39,24 @@ const DROPPED_BYTES_MAX: i64 = 8 << 20;
 const INDEX_ATTEMPTS: usize = 3;
 
 /// How many rows a step empties. Rows may be large, so this depends on how long earlier steps took.
-struct EmptyingStep {
+pub(crate) struct EmptyingStep {
     rows: u32,
     begun: Instant,
 }
 
 impl EmptyingStep {
-    fn first() -> Self {
+    pub(crate) fn first() -> Self {
         Self { rows: STEP_FIRST, begun: Instant::now() }
     }
 
     /// Begins a step. Returns how many rows it empties.
-    fn begin(&mut self) -> u32 {
+    pub(crate) fn begin(&mut self) -> u32 {
         self.begun = Instant::now();
         self.rows
     }
 
     /// Ends a step.
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.rows = next_step(self.rows, self.begun.elapsed());
     }
 }
@@ -86,7 +86,8 @@ impl Store {
         if let Err(error) = self.indexes_settle().await {
             tracing::error!(%error, "the indexes of a class were not made; it is tried again");
         }
-        if let Err(error) = self.retired_empty().await {
+        let emptied = self.retired_empty().await;
+        if let Err(error) = emptied.and(self.values_empty().await) {
             tracing::error!(
                 %error,
                 "the values of a removed property or class were not deleted; it is tried again"
@@ -102,7 +103,8 @@ impl Store {
     pub async fn classes_are_settled(&self) -> Result<bool, Error> {
         let left = Statement::new("SELECT 1 FROM \"retired\" LIMIT 1");
         let (_, missing) = self.indexes_differ().await?;
-        Ok(missing.is_empty() && self.read(left).await?.is_empty())
+        let is_empty = self.read(left).await?.is_empty() && !self.values_are_left().await?;
+        Ok(missing.is_empty() && is_empty)
     }
 
     /// The names of indexes that no class asks for, and those that are missing.

@@ -26,6 +26,7 @@ mod bulk_jobs;
 mod configurations;
 mod consents;
 mod device_consents;
+mod domain_classes;
 mod domain_keys;
 mod domain_limits;
 mod early;
@@ -100,7 +101,7 @@ const STEPS: &[&[&str]] = &[
     OWN,
     JOBS,
     ONCE,
-    ORIGINS,
+    early::ORIGINS,
     WAITS,
     early::SUMS,
     FORGOTTEN,
@@ -133,6 +134,7 @@ const STEPS: &[&[&str]] = &[
     domain_limits::STEP,
     unloaded::STEP,
     linked::STEP,
+    domain_classes::STEP,
 ];
 
 const OWN: &[&str] = &[
@@ -194,10 +196,6 @@ const ONCE: &[&str] = &[
 
 /// The MAILBOXID of the mailbox of a folder.
 const MAILBOX_IDS: &[&str] = &["ALTER TABLE \"origin\" ADD COLUMN \"mailbox_id\" {text}"];
-
-/// The server and the login at which the mailbox of a folder was read.
-const ORIGINS: &[&str] = &["CREATE TABLE \"origin\" (
-    \"folder\" {id} PRIMARY KEY, \"login\" {text} NOT NULL, \"moves\" {whole} NOT NULL)"];
 
 /// How long a delivery has waited between attempts, whether it waits for a time that the client
 /// set, and whether the outcome for a recipient is unknown (`doubt`).

@@ -1,5 +1,6 @@
 //! Sets up the tables of this version, and checks the key.
 
+use crate::columns;
 use crate::columns::quoted;
 use crate::database::Database;
 use crate::database::Lock;
@@ -10,6 +11,7 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::key::MasterKey;
 use crate::schema;
+use crate::shared_column::with_shared;
 use crate::wrapped_key;
 use postroom_model::Class;
 
@@ -177,6 +179,8 @@ async fn references(database: &dyn Database, classes: &[Class]) -> Result<(), Er
         if wanted.is_empty() {
             continue;
         }
+        let columns = columns::of_table(database, &class.table()).await?;
+        let class = &with_shared(class, &columns);
         let anew = schema::class_table_anew(dialect, classes, class);
         match if orphans > 0 { Ok(vec![]) } else { database.write(anew, Room::Free).await } {
             Ok(done) if !done.is_empty() => {}

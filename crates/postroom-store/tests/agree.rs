@@ -17,9 +17,11 @@ use postroom_model::EntityId;
 use postroom_model::Property;
 use postroom_model::Query;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::PROFILES;
 use postroom_model::created;
 use postroom_model::filter;
 use postroom_model::filter::Names;
+use postroom_model::patched;
 use postroom_model::validate;
 use postroom_store::*;
 use postroom_testkit::on_both;
@@ -76,7 +78,8 @@ const OPERATORS: [&str; 13] = [
     "any",
 ];
 
-struct Dice(TestRunner);
+/// Chance, and its seed.
+struct Dice(TestRunner, u64);
 
 impl Dice {
     fn below(&mut self, count: usize) -> usize {
@@ -252,11 +255,55 @@ async fn made(store: &Store, domain: &Domain, class: &Class, dice: &mut Dice) ->
     store.entity_list(domain, class, &Query::default()).await.unwrap()
 }
 
-#[on_both]
-async fn the_database_and_the_evaluator_agree_on_every_filter() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = directory::open(directory.path(), "a").await.unwrap();
-    let domain = Domain::default_domain();
+/// The rows of a class in a domain.
+struct Rows<'a> {
+    store: &'a Store,
+    domain: &'a Domain,
+    class: &'a Class,
+    all: &'a Classes,
+}
+
+impl Rows<'_> {
+    /// Asks with filters about the properties of `about`. Gives how many were asked, and how many
+    /// of them found some of the rows.
+    async fn agree(&self, entities: &[Entity], about: &Class, dice: &mut Dice) -> (usize, usize) {
+        let Rows { store, domain, class, all } = *self;
+        let (mut read, mut found_some) = (0, 0);
+        for _ in 0..FILTERS {
+            let json = dice.filter(about, 2);
+            let Ok(filter) = filter::parse(Names::among(class, all), &json) else {
+                continue;
+            };
+            let referred = |_: &filter::Through, id: EntityId| {
+                entities.iter().find(|entity| entity.id == id).cloned()
+            };
+            let wanted: Vec<_> =
+                entities.iter().filter(|one| filter::matches(&filter, one, &referred)).collect();
+            let query = Query { filter: Some(filter.clone()), ..Query::default() };
+            let found = store.entity_list(domain, class, &query).await;
+            let seed = dice.1;
+            assert!(found.is_ok(), "seed {seed}: {json}: {found:?}");
+            let found = found.unwrap();
+            let only = |these: &[&Entity], others: &[&Entity]| -> Vec<String> {
+                let there =
+                    these.iter().filter(|one| !others.iter().any(|other| other.id == one.id));
+                there.map(|one| one.to_json(class).to_string()).collect()
+            };
+            let found: Vec<_> = found.iter().collect();
+            assert_eq!(
+                (only(&found, &wanted), only(&wanted, &found)),
+                (vec![], vec![]),
+                "seed {seed}: {json}\nthe database alone has the first, the evaluator the second"
+            );
+            read += 1;
+            found_some += usize::from(!wanted.is_empty() && wanted.len() < ROWS);
+        }
+        (read, found_some)
+    }
+}
+
+/// Chance, and how many classes it makes.
+fn dice(store: &Store) -> (Dice, u32) {
     let mut config = Config::default();
     let seed = match config.rng_seed {
         RngSeed::Fixed(seed) => seed,
@@ -266,7 +313,55 @@ async fn the_database_and_the_evaluator_agree_on_every_filter() {
     };
     config.rng_seed = RngSeed::Fixed(seed);
     let classes = if config.cases == 256 { CLASSES } else { config.cases };
-    let mut dice = Dice(TestRunner::new(config));
+    (Dice(TestRunner::new(config), seed), classes)
+}
+
+/// Properties that domains add, under the same names, with types of their own.
+#[on_both]
+async fn they_agree_on_the_properties_that_domains_add_to_one_class() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory::open(directory.path(), "a").await.unwrap();
+    let (mut dice, count) = dice(&store);
+    let (mut read, mut found_some) = (0, 0);
+    for number in 0..count.div_ceil(3) {
+        let domain = Domain::new(&format!("d{number}")).unwrap();
+        let former = store.classes();
+        let before = former.of(&domain).get(PROFILES).unwrap().extended();
+        let mut properties: Vec<_> = NAMES.iter().map(|name| dice.property(name)).collect();
+        let id = before.id.to_string();
+        properties.push(json!({"name": "other", "data_type": "entity", "idclass": id}));
+        let change = patched(&before, &json!({"properties": properties})).unwrap();
+        let all = store.class_extend(&domain, &former, change, None).await.unwrap().of(&domain);
+        let class = Arc::clone(all.get(PROFILES).unwrap());
+        let mut added = class.as_ref().clone();
+        added.properties.retain(|property| property.column.is_some());
+        let mut ids = vec![];
+        for _ in 0..ROWS {
+            let mut values = dice.values(&added, &ids);
+            values["name"] = json!("p");
+            let checked = validate::create(&class, &values).unwrap();
+            let entity = Entity::new(store.clock().new_id(), checked.properties);
+            ids.push(entity.id);
+            let new = vec![NewEntity { entity, files: vec![] }];
+            store.entity_create(&domain, &class, new).await.unwrap();
+        }
+        let entities = store.entity_list(&domain, &class, &Query::default()).await.unwrap();
+        assert_eq!(entities.len(), ROWS);
+        let rows = Rows { store: &store, domain: &domain, class: &class, all: &all };
+        let (these, some) = rows.agree(&entities, &added, &mut dice).await;
+        read += these;
+        found_some += some;
+    }
+    let asked = FILTERS * usize::try_from(count.div_ceil(3)).unwrap();
+    assert!(read * 3 > asked && found_some * 8 > read, "{found_some} of {read} of {asked}");
+}
+
+#[on_both]
+async fn the_database_and_the_evaluator_agree_on_every_filter() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory::open(directory.path(), "a").await.unwrap();
+    let domain = Domain::default_domain();
+    let (mut dice, classes) = dice(&store);
     let (mut read, mut found_some) = (0, 0);
     for number in 0..classes {
         let id = store.clock().new_id();
@@ -280,33 +375,10 @@ async fn the_database_and_the_evaluator_agree_on_every_filter() {
         let class = Arc::clone(all.get(&name).unwrap());
         let entities = made(&store, &domain, &class, &mut dice).await;
         assert_eq!(entities.len(), ROWS);
-        for _ in 0..FILTERS {
-            let json = dice.filter(&class, 2);
-            let Ok(filter) = filter::parse(Names::among(&class, &all), &json) else {
-                continue;
-            };
-            let referred = |_: &filter::Through, id: EntityId| {
-                entities.iter().find(|entity| entity.id == id).cloned()
-            };
-            let wanted: Vec<_> =
-                entities.iter().filter(|one| filter::matches(&filter, one, &referred)).collect();
-            let query = Query { filter: Some(filter.clone()), ..Query::default() };
-            let found = store.entity_list(&domain, &class, &query).await;
-            let found = found.unwrap_or_else(|error| panic!("seed {seed}: {json}: {error:?}"));
-            let only = |these: &[&Entity], others: &[&Entity]| -> Vec<String> {
-                let there =
-                    these.iter().filter(|one| !others.iter().any(|other| other.id == one.id));
-                there.map(|one| one.to_json(&class).to_string()).collect()
-            };
-            let found: Vec<_> = found.iter().collect();
-            assert_eq!(
-                (only(&found, &wanted), only(&wanted, &found)),
-                (vec![], vec![]),
-                "seed {seed}: {json}\nthe database alone has the first, the evaluator the second"
-            );
-            read += 1;
-            found_some += usize::from(!wanted.is_empty() && wanted.len() < ROWS);
-        }
+        let rows = Rows { store: &store, domain: &domain, class: &class, all: &all };
+        let (these, some) = rows.agree(&entities, &class, &mut dice).await;
+        read += these;
+        found_some += some;
     }
     let asked = FILTERS * usize::try_from(classes).unwrap();
     assert!(read * 3 > asked && found_some * 8 > read, "{found_some} of {read} of {asked}");

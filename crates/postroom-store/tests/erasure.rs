@@ -30,6 +30,7 @@ use postroom_model::builtin::USERS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::created;
 use postroom_model::oauth::TokenSlot;
+use postroom_model::patched;
 use postroom_store::*;
 use postroom_testkit::TestDatabase;
 use postroom_testkit::on_both;
@@ -127,6 +128,17 @@ async fn fill(store: &Store, domain: &Domain, first: u128) {
     let code = SecretString::from("device code");
     store.device_ask(&device, &code, Timestamp::from_ms(7)).await.unwrap();
     store.job_create(domain, &class, None).await.unwrap();
+    if *domain == acme() {
+        extend(store, domain).await;
+    }
+}
+
+/// The domain adds a property to a class for itself.
+async fn extend(store: &Store, domain: &Domain) {
+    let seat = json!({"properties": [{"name": "seat", "data_type": "long"}]});
+    let former = store.classes();
+    let change = patched(&former.of(domain).get(PROFILES).unwrap().extended(), &seat).unwrap();
+    store.class_extend(domain, &former, change, None).await.unwrap();
 }
 
 async fn fill_all(store: &Store) {

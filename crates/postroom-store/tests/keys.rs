@@ -58,6 +58,8 @@ const EARLIER: &[&str] = &[
     "ALTER TABLE \"origin\" DROP COLUMN \"unloaded\"",
     "ALTER TABLE \"origin\" DROP COLUMN \"unloaded_keys\"",
     "ALTER TABLE \"receipt\" DROP COLUMN \"linked\"",
+    "DROP TABLE \"domain class\"",
+    "DROP TABLE \"retired value\"",
     "UPDATE \"meta\" SET \"number\" = 28 WHERE \"name\" IN ('schema', 'oldest schema')",
 ];
 

@@ -6,7 +6,7 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 
 /// The tables that are no class tables.
-const OWN: [&str; 33] = [
+const OWN: [&str; 35] = [
     // Of the failover suite.
     "audit",
     "class",
@@ -22,6 +22,7 @@ const OWN: [&str; 33] = [
     "chunk",
     "delivered",
     "delivery",
+    "domain class",
     "erased",
     "erasure",
     "file",
@@ -35,6 +36,7 @@ const OWN: [&str; 33] = [
     "once",
     "origin",
     "receipt",
+    "retired value",
     "root key",
     "session",
     "token",

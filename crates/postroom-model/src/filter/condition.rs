@@ -53,6 +53,13 @@ pub enum Literal {
 pub enum Subject {
     /// A property of the entity; `id` and `version` too.
     Property(String),
+    /// A property that a domain added to a class of all domains.
+    Own {
+        /// Its name.
+        name: String,
+        /// The column of its values.
+        column: String,
+    },
     /// The item that the innermost [`Filter::Some`] looks at.
     Item,
 }
@@ -85,6 +92,8 @@ pub struct Items {
 pub struct Through {
     /// The property.
     pub property: String,
+    /// The column of its values.
+    pub column: String,
     /// The class of the entity.
     pub class: ClassId,
     /// The table of that class.
@@ -190,7 +199,7 @@ impl Filter {
     #[must_use]
     pub fn names(&self, property: &str) -> bool {
         let is_it = |operand: &Operand| match &operand.subject {
-            Subject::Property(name) => name == property,
+            Subject::Property(name) | Subject::Own { name, .. } => name == property,
             Subject::Item => false,
         };
         match self {

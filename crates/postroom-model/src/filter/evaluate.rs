@@ -96,7 +96,7 @@ impl Here<'_> {
             }
             Subject::Property(name) if name == "version" => take(&Json::from(self.entity.version)),
             Subject::Property(name) if name == "seq" => take(&Json::from(self.entity.seq)),
-            Subject::Property(name) => take(self.entity.get(name)),
+            Subject::Property(name) | Subject::Own { name, .. } => take(self.entity.get(name)),
         }
     }
 

@@ -219,7 +219,10 @@ impl<'a> Way<'a> {
         if property.is_file() || property.write_only() {
             return Err(format!("`{name}` cannot be filtered by"));
         }
-        let of = Subject::Property(property.name.clone());
+        let of = match property.column.clone() {
+            Some(column) => Subject::Own { name: property.name.clone(), column },
+            None => Subject::Property(property.name.clone()),
+        };
         if path.is_empty() {
             let Property { data_type, multi, .. } = property;
             let operand = Operand { subject: of, data_type, multi };
@@ -275,7 +278,8 @@ impl<'a> Way<'a> {
             ));
         };
         let (name, table) = (property.name.clone(), class.table().into_owned());
-        self.references.push(Through { property: name, class: class.id, table });
+        let column = property.column().to_owned();
+        self.references.push(Through { property: name, column, class: class.id, table });
         Ok(class)
     }
 }

@@ -139,6 +139,7 @@ fn names_lead_through_references() {
     );
     let reference = |class: &Class, property: &str| Through {
         property: property.to_owned(),
+        column: property.to_owned(),
         class: class.id,
         table: class.table().into_owned(),
     };

@@ -19,3 +19,7 @@ pub(super) const MODIFIERS: &[&str] = &[
 pub(super) const UNSETTLED: &[&str] =
     &["CREATE INDEX \"receipt unsettled\" ON \"receipt\" (\"folder\", \"generation\")
        WHERE \"reason\" IS NOT NULL"];
+
+/// The server and the login at which the mailbox of a folder was read.
+pub(super) const ORIGINS: &[&str] = &["CREATE TABLE \"origin\" (
+    \"folder\" {id} PRIMARY KEY, \"login\" {text} NOT NULL, \"moves\" {whole} NOT NULL)"];

@@ -289,7 +289,23 @@ pub(super) async fn classes(world: &World) {
     store.class_delete(&classes, id, Some(1)).await.unwrap();
     store.classes_settle().await;
     assert!(store.classes_are_settled().await.unwrap());
+    extensions(world).await;
     store.classes_sync(std::time::Duration::ZERO).await.unwrap();
+}
+
+/// A domain adds a property to a class for itself, and removes it.
+async fn extensions(world: &World) {
+    let (store, domain) = (&world.store, &world.domain);
+    for sent in [
+        json!({"properties": [{"name": "seat", "data_type": "long"}]}),
+        json!({"properties": [{"name": "seat", "removed": true}]}),
+    ] {
+        let former = store.classes();
+        let change = patched(&former.of(domain).get(FOLDERS).unwrap().extended(), &sent).unwrap();
+        store.class_extend(domain, &former, change, None).await.unwrap();
+        store.classes_settle().await;
+    }
+    assert!(store.classes_are_settled().await.unwrap());
 }
 
 /// A webhook is deleted and made again under its id: it is another one.
