@@ -5,6 +5,8 @@
 //! nothing, and most changes alter no table. The values of a removed property are deleted later
 //! (`retired_value`).
 
+use crate::audit::AuditEntry;
+use crate::audit_event::AuditEvent;
 use crate::bell::Topic;
 use crate::class_demand::Demands;
 use crate::class_write::invalid;
@@ -19,6 +21,7 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::living_domain;
 use crate::retired_value;
+use crate::seq;
 use crate::shared_column;
 use crate::store::Store;
 use postroom_model::Class;
@@ -28,6 +31,7 @@ use postroom_model::Domain;
 use postroom_model::Extension;
 use postroom_model::Invalid;
 use postroom_model::class_steps;
+use serde_json::json;
 use std::sync::Arc;
 
 impl Store {
@@ -94,6 +98,10 @@ impl Store {
                 batch.push(retired_value::noted(domain, &of_all.table(), property.column()));
             }
         }
+        let entry = AuditEntry::of(AuditEvent::Design).of_class(&of_all.classname);
+        let details = json!({"operation": "change", "version": after.revision});
+        batch.extend(self.audited(domain, &entry.with(details)));
+        seq::numbered(dialect, &mut batch)?;
         let touched = if made.is_empty() { vec![] } else { vec![table] };
         let written = self.write_unindexed(batch, &touched).await;
         self.classes_refresh().await?;

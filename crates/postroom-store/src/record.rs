@@ -39,6 +39,7 @@ use postroom_model::EntityId;
 use postroom_model::Operation;
 use postroom_model::Property;
 use postroom_model::RightAction;
+use postroom_model::StorageMode;
 use postroom_model::builtin::MESSAGES;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -375,7 +376,8 @@ impl Records<'_> {
         self.store.feed_row(self.domain, self.class, told)
     }
 
-    /// The statements that tell in the audit what a client does with an entity.
+    /// The statements that tell in the audit what a client does with an entity. Those of a class of
+    /// history are so many that the feed alone tells it.
     fn audited(
         &self,
         event: AuditEvent,
@@ -383,6 +385,9 @@ impl Records<'_> {
         id: EntityId,
         properties: Vec<String>,
     ) -> Vec<Statement> {
+        if self.class.storage_mode == StorageMode::History {
+            return vec![];
+        }
         let entry = AuditEntry::of(event).at(&self.class.classname, id);
         self.store.audited(self.domain, &AuditEntry { properties, change, ..entry })
     }

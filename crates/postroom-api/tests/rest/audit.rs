@@ -6,6 +6,7 @@ use crate::server::Server;
 use crate::server::answer;
 use postroom_model::builtin::AUDIT;
 use postroom_model::builtin::DOMAINS;
+use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::TOKENS;
 use postroom_model::builtin::USERS;
@@ -71,8 +72,16 @@ async fn each_change_of_a_client_is_told_with_who_made_it_and_without_values() {
     assert_eq!(all[1]["properties"], json!(["imapPort", "proxyPassword"]));
     // It has the number of the change, by which the feed is found.
     assert_eq!((&all[0]["seq"], &all[1]["seq"]), (&made["seq"], &changed["seq"]));
-    // What Postroom does by itself is not told.
+    // What Postroom does by itself is not told, and what happens to messages is in the feed alone.
     let (account, folder) = server.account().await;
+    let draft = json!({"account_id": account, "messageDirection": "out", "subject": "a"});
+    let draft = server.send("POST", MESSAGES, &draft).await.expect(201);
+    let draft = draft["id"].as_str().unwrap();
+    server
+        .send("PATCH", &format!("{MESSAGES}/{draft}"), &json!({"subject": "b"}))
+        .await
+        .expect(200);
+    assert_eq!(entries(&server, &[("entity", draft)]).await, Vec::<Json>::new());
     let message = server.received(&account, &folder).await;
     assert_eq!(entries(&server, &[("entity", message.as_str())]).await, Vec::<Json>::new());
 }
