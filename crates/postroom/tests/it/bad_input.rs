@@ -58,7 +58,7 @@ async fn only_the_token_opens_and_health_needs_none() {
     let health = client.get(format!("{}/healthz", postroom.url())).send().await.unwrap();
     assert_eq!(health.status(), 200);
     let classes = postroom.get("/rest/v1/design/classes").await.unwrap();
-    assert_eq!(classes.as_array().unwrap().len(), 9);
+    assert_eq!(classes.as_array().unwrap().len(), 10);
 }
 
 /// Arguments and environment of a start, and what is said of it.
