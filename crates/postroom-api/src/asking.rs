@@ -79,6 +79,13 @@ impl AuditedRequest {
         RequestOrigin { source, request: self.request.as_deref().map(str::to_owned) }
     }
 
+    /// The same, with the network of an address of IPv6: who has that has as many addresses as it
+    /// likes.
+    fn origin_network(&self) -> RequestOrigin {
+        let source = self.source.map(|source| network(source).to_string());
+        RequestOrigin { source, ..self.origin() }
+    }
+
     /// The store for what this request does as its bearer.
     #[must_use]
     pub(crate) fn store(&self, app: &App, bearer: &Bearer) -> Store {
@@ -89,7 +96,7 @@ impl AuditedRequest {
     pub(crate) async fn used(&self, store: &Store, bearer: &Bearer) {
         if bearer.user.is_none() {
             let (event, bearer) = (AuditEvent::TokenUse, Some(bearer.clone()));
-            let origin = self.origin();
+            let origin = self.origin_network();
             let notice = AuditNotice { event, bearer, domain: None, login: None, origin };
             store.audit_notice(notice).await;
         }
@@ -115,9 +122,7 @@ impl AuditedRequest {
             _ => return None,
         };
         let (domain, login) = login.unzip();
-        // Who has a network of IPv6 has as many addresses as it likes.
-        let source = self.source.map(|source| network(source).to_string());
-        let origin = RequestOrigin { source, ..self.origin() };
+        let origin = self.origin_network();
         Some(AuditNotice { event, bearer, domain, login, origin })
     }
 }

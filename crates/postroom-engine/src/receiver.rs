@@ -86,7 +86,11 @@ pub(crate) async fn run<C: Connector>(
                 continue;
             }
             Ok(Ended::Idle(until)) => (GoesOn::At(until), true),
-            Err(Error::Superseded | Error::OtherClasses) => (GoesOn::later(CHANGED_AGAIN), false),
+            Err(Error::Superseded | Error::OtherClasses) => {
+                // A folder may have been left without its mailbox. A survey gives it back.
+                receiver.surveys.look_anew();
+                (GoesOn::later(CHANGED_AGAIN), false)
+            }
             Err(error) => (receiver.failed(&error.told_by(&account)).await, false),
         };
         loop {

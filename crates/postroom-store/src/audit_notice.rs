@@ -185,6 +185,40 @@ mod tests {
     }
 
     #[on_both]
+    async fn a_source_that_names_many_domains_takes_nothing_from_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let time = Arc::new(Time::default());
+        let store = store_in(directory.path(), time.clock(), Work::Inline).await;
+        let of = notice(AuditEvent::LoginRefused, "10.0.0.1", "anna");
+        for at in 0..1_100 {
+            let domain = Domain::new(&format!("d{at}")).ok();
+            store.audit_notice(AuditNotice { domain, ..of.clone() }).await;
+        }
+        store.audit_notice(notice(AuditEvent::LoginRefused, "10.0.0.2", "ben")).await;
+        store.notices_write().await;
+        let all = counts(&store).await;
+        assert!(all.len() < 30, "{}", all.len());
+        assert_eq!(all.iter().map(|(_, _, count)| count).sum::<i64>(), 1_101, "none is left out");
+        let ben = (Some("10.0.0.2".to_owned()), Some("ben".to_owned()), 1);
+        assert!(all.contains(&ben), "{all:?}");
+    }
+
+    #[on_both]
+    async fn a_token_is_told_with_so_many_addresses_and_others_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let time = Arc::new(Time::default());
+        let store = store_in(directory.path(), time.clock(), Work::Inline).await;
+        for at in 0..100 {
+            let source = format!("10.0.0.{at}");
+            store.audit_notice(notice(AuditEvent::TokenUse, &source, "anna")).await;
+        }
+        let sql = "SELECT \"source\" FROM \"iam/Audit\" WHERE \"event\" = 'token.use'";
+        let rows = store.read(Statement::new(sql)).await.unwrap();
+        assert_eq!(rows.len(), 21);
+        assert_eq!(rows.iter().filter(|row| row.text(0).is_none()).count(), 1);
+    }
+
+    #[on_both]
     async fn what_names_a_domain_that_does_not_exist_is_told_to_who_administers_all() {
         let directory = tempfile::tempdir().unwrap();
         let time = Arc::new(Time::default());

@@ -6,9 +6,10 @@
 //! ```
 //! The first of its kind is written at once. Further ones are counted in memory, and are written
 //! once a minute. The id of a row follows from what it tells, so all processes count in the same
-//! row. One source has at most [`OF_SOURCE_MAX`] rows of refusals in an hour, and all together have
-//! [`REFUSALS_MAX`] of each process. Beyond that a row tells no actor, and then no source. So
-//! nobody fills the disk. A process that is killed loses the counts of a minute.
+//! row. Beyond [`OF_SOURCE_MAX`] rows of refusals of one source in an hour, a row tells no actor, and
+//! beyond twice as many no domain. Beyond [`REFUSALS_MAX`] of a process it tells no source. A token
+//! has at most [`OF_TOKEN_MAX`] rows in a day that tell a source. So nobody fills the disk. A process
+//! that is killed loses the counts of a minute.
 
 use crate::audit_actor::AuditActor;
 use crate::audit_event::AuditEvent;
@@ -22,6 +23,8 @@ const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// How many rows the refusals of a source have in an hour.
 const OF_SOURCE_MAX: usize = 10;
+/// From how many addresses a token is told to be used in a day. Networks of IPv6 count as one.
+const OF_TOKEN_MAX: usize = 20;
 /// How many rows of refusals a process begins in an hour.
 const REFUSALS_MAX: usize = 1_000;
 /// How many rows of uses of tokens a process begins in a day.
@@ -136,15 +139,24 @@ fn within(key: NoticeKey, all: &HashMap<NoticeKey, NoticeCount>) -> NoticeKey {
     let same_time =
         |other: &&NoticeKey| other.begins_ms == key.begins_ms && other.is_use() == key.is_use();
     let at = all.keys().filter(same_time);
-    let (mut count, mut of_source) = (0, 0);
+    let (mut count, mut of_source, mut of_actor) = (0, 0, 0);
     for other in at {
         count += 1;
         of_source += usize::from(other.source == key.source);
+        of_actor += usize::from(other.actor == key.actor && other.domain == key.domain);
     }
     let (is_use, shared) = (key.is_use(), AuditActor::nobody(None));
     if count >= if is_use { USES_MAX } else { REFUSALS_MAX } {
         let domain = Domain::master();
         return NoticeKey { domain, affected: None, source: None, actor: shared, ..key };
+    }
+    if is_use && of_actor >= OF_TOKEN_MAX {
+        return NoticeKey { source: None, ..key };
+    }
+    // Who is refused names any number of domains, too.
+    if !is_use && of_source >= 2 * OF_SOURCE_MAX {
+        let domain = Domain::master();
+        return NoticeKey { domain, affected: None, actor: shared, ..key };
     }
     if !is_use && of_source >= OF_SOURCE_MAX {
         return NoticeKey { actor: shared, ..key };

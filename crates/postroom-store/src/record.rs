@@ -376,8 +376,7 @@ impl Records<'_> {
         self.store.feed_row(self.domain, self.class, told)
     }
 
-    /// The statements that tell in the audit what a client does with an entity. Those of a class of
-    /// history are so many that the feed alone tells it.
+    /// The audit of what a client does with an entity. The feed alone tells that of a history.
     fn audited(
         &self,
         event: AuditEvent,
@@ -385,11 +384,10 @@ impl Records<'_> {
         id: EntityId,
         properties: Vec<String>,
     ) -> Vec<Statement> {
-        if self.class.storage_mode == StorageMode::History {
-            return vec![];
-        }
         let entry = AuditEntry::of(event).at(&self.class.classname, id);
-        self.store.audited(self.domain, &AuditEntry { properties, change, ..entry })
+        let entry = AuditEntry { properties, change, ..entry };
+        let is_history = self.class.storage_mode == StorageMode::History;
+        if is_history { vec![] } else { self.store.audited(self.domain, &entry) }
     }
 }
 

@@ -80,7 +80,7 @@ pub(crate) async fn is_of<S: Source>(
     for (keys, care) in [(&some, Care::Much), (&both, Care::Little)] {
         let check = IdentityCheck { shared, source, epoch, unsteady, unloaded: &[] };
         let look = check.look(keys, care).await?;
-        if look.over.is_some() || look.same.is_empty() {
+        if look.over.is_some() || look.same.is_empty() || !look.is_whole {
             return Ok(false);
         }
     }

@@ -60,7 +60,8 @@ pub(crate) async fn settle<S: Source>(
 ) -> Result<NameOwner, Error> {
     let MonitoredMailbox { account, folder } = mailbox;
     let inbox = MailboxName::inbox();
-    if folder.mailbox == inbox {
+    let own = shared.store.origin(folder.id).await?.mailbox_id;
+    if folder.mailbox == inbox || own.is_some() && own == shown.opened.mailbox_id {
         return Ok(NameOwner::NoOther);
     }
     let others = account.monitored().filter(|other| other.id != folder.id);
@@ -147,18 +148,20 @@ async fn has_left<S: Source>(
         Err(error) => return Err(error),
     };
     let origin = shared.store.origin(folder.id).await?;
-    if identity::by_opened(&origin, &opened, &account.mailbox_origin()).is_some() {
-        return Ok(true);
-    }
-    let Some(epoch) = origin.epoch else {
-        return Ok(false);
-    };
     if origin.mailbox_id.is_some() && origin.mailbox_id == opened.mailbox_id {
         return Ok(false);
     }
     let listing = source.list(ListRange::All).await?;
     let shown = ShownMailbox { opened: &opened, keys: &listing.keys };
-    Ok(!returned::is_of(shared, source, epoch, shown, &mut Unsteady::default()).await?)
+    let unsteady = &mut Unsteady::default();
+    if identity::by_opened(&origin, &opened, &account.mailbox_origin()).is_some() {
+        // The name may stand for two stores, and shows the other one of the same mailbox now.
+        return Ok(returned::find(shared, source, folder.id, shown, unsteady).await?.is_none());
+    }
+    let Some(epoch) = origin.epoch else {
+        return Ok(false);
+    };
+    Ok(!returned::is_of(shared, source, epoch, shown, unsteady).await?)
 }
 
 fn is_lasting(error: &Error) -> bool {
