@@ -220,8 +220,7 @@ impl Records<'_> {
         let gone = if in_order.is_empty() { gone } else { gone.of_change(change) };
         let told = ToldChange::of(change, current.id, Operation::Delete);
         let audited = self.audited(AuditEvent::Delete, change, current.id, vec![]);
-        let gone = [gone, self.row(told)].into_iter().chain(self.forget(current.id));
-        let gone = gone.chain(audited);
+        let gone = [gone, self.row(told)].into_iter().chain(self.forget(current.id)).chain(audited);
         self.bounded(current.id, RightAction::Delete, gone.collect())
     }
 
