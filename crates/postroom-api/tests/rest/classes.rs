@@ -46,7 +46,7 @@ async fn classes_are_shown_with_all_their_keys_by_name_and_by_id() {
     let server = Server::start().await;
     let all = design(&server, "GET", "", &Json::Null).await.expect(200);
     let all = all.as_array().unwrap();
-    assert_eq!(all.len(), 9);
+    assert_eq!(all.len(), 10);
     for class in all {
         let keys: Vec<_> = class.as_object().unwrap().keys().map(String::as_str).collect();
         let want = [

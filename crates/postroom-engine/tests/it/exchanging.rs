@@ -128,3 +128,26 @@ async fn a_copy_of_a_mailbox_takes_no_name_from_it() {
     }
     engine.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_names_of_one_mailbox_exchange_nothing_when_it_is_numbered_anew() {
+    let (world, engine, folders) = working([2, 0, 1], true).await;
+    world.sandbox.edit(|state| {
+        let one = state.mailbox(ANNA, "One").unwrap().clone();
+        *state.mailbox_mut(ANNA, "Two").unwrap() = one;
+    });
+    world.until_messages(5).await;
+    world.sandbox.edit(|state| {
+        for name in ["One", "Two"] {
+            state.mailbox_mut(ANNA, name).unwrap().renumber(99, 1);
+        }
+    });
+    for name in ["One", "Two"] {
+        deliver(&world, name, "new");
+    }
+    world.until_messages(7).await;
+    for (folder, name) in folders.iter().zip(NAMES) {
+        world.until(FOLDERS, *folder, |it| it.text("name") == Some(name)).await;
+    }
+    engine.stop().await;
+}
