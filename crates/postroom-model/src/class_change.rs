@@ -18,6 +18,15 @@ pub struct RenamedProperty {
     pub to: String,
 }
 
+/// The former name of the property that has this name. `None`: it is new, because the property that
+/// had the name has another one now.
+pub(crate) fn former_name<'a>(renamed: &'a [RenamedProperty], name: &'a str) -> Option<&'a str> {
+    match renamed.iter().find(|renamed| renamed.to == name) {
+        Some(renamed) => Some(&renamed.from),
+        None => renamed.iter().all(|renamed| renamed.from != name).then_some(name),
+    }
+}
+
 /// One step from a definition to another.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClassStep<'a> {
@@ -73,19 +82,19 @@ pub fn class_steps<'a>(
     after: &'a Class,
     renamed: &[RenamedProperty],
 ) -> Vec<ClassStep<'a>> {
-    let former = |name: &'a str| {
-        let renamed = renamed.iter().find(|renamed| renamed.to == name);
-        renamed.map_or(name.to_owned(), |renamed| renamed.from.clone())
+    let former = |property: &'a Property| {
+        former_name(renamed, &property.name).and_then(|name| before.property(name))
     };
     let mut steps = vec![];
     for property in &before.properties {
-        let stays = after.properties.iter().any(|after| former(&after.name) == property.name);
+        let is_it = |former: &Property| former.name == property.name;
+        let stays = after.properties.iter().any(|after| former(after).is_some_and(is_it));
         if !stays {
             steps.push(ClassStep::Remove(property));
         }
     }
     for property in &after.properties {
-        steps.push(match before.property(&former(&property.name)) {
+        steps.push(match former(property) {
             Some(before) => ClassStep::Change { before, after: property },
             None => ClassStep::Add(property),
         });
@@ -106,12 +115,17 @@ impl Class {
     ) -> Vec<Invalid> {
         let mut problems = vec![];
         let fixed = self.properties.get(..self.fixed).unwrap_or_default();
-        for RenamedProperty { from, to } in renamed {
+        for (at, RenamedProperty { from, to }) in renamed.iter().enumerate() {
             let place = format!("properties.{to}");
+            let twin = renamed.iter().take(at).find(|other| other.from == *from);
             let same = |property: &&Property| property.name.eq_ignore_ascii_case(to);
             let other = self.properties.iter().find(same).filter(|other| other.name != *from);
             if self.property(from).is_none() {
                 let reason = format!("there is no property `{from}` to rename");
+                problems.push(Invalid::new(place, reason));
+            } else if let Some(twin) = twin {
+                let reason =
+                    format!("`{from}` is renamed to `{}` already: it has one name", twin.to);
                 problems.push(Invalid::new(place, reason));
             } else if let Some(other) = other {
                 let reason = format!("there is a property `{}` already", other.name);

@@ -40,6 +40,15 @@ impl Extension {
         Self { stored: only(class), base: only(all) }
     }
 
+    /// Whether the domain has the class as all domains have it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let texts = |class: &Class| [class.name.clone(), class.description.clone()];
+        self.stored.properties.is_empty()
+            && texts(&self.stored) == texts(&self.base)
+            && self.stored.opts == self.base.opts
+    }
+
     /// The class as the domain has it, from the present class of all domains. Its revision is the
     /// later one of both.
     #[must_use]
@@ -110,7 +119,10 @@ impl Class {
 mod tests {
     use super::*;
     use crate::builtin;
+    use crate::class_change::ClassStep;
+    use crate::class_change::class_steps;
     use crate::class_form::patched;
+    use crate::class_form::replaced;
     use serde_json::json;
 
     fn messages() -> Class {
@@ -204,5 +216,52 @@ mod tests {
         let tokens = tokens.iter().find(|class| class.classname == builtin::TOKENS).unwrap();
         let tokens = Class { fixed: tokens.properties.len(), ..tokens.clone() };
         assert_eq!(tokens.extension_problems(&tokens)[0].property, "classname");
+    }
+
+    #[test]
+    fn a_new_property_under_the_former_name_of_another_has_a_column_of_its_own() {
+        let all = messages();
+        let body = json!({"properties": [{"name": "note", "data_type": "string"}]});
+        let before = extension(&all, &body).applied(&all, &acme()).extended();
+        let both = json!([
+            {"name": "remark", "data_type": "string", "renamed_from": "note"},
+            {"name": "note", "data_type": "string"},
+        ]);
+        let mut whole = serde_json::to_value(&before.properties).unwrap();
+        let list = whole.as_array_mut().unwrap();
+        list.pop();
+        list.extend(both.as_array().unwrap().iter().cloned());
+        for change in [
+            patched(&before, &json!({"properties": both})).unwrap(),
+            replaced(&before, &json!({"properties": whole, "opts": before.opts})).unwrap(),
+        ] {
+            let column = |name: &str| change.class.property(name).unwrap().column.as_deref();
+            assert_eq!((column("remark"), column("note")), (Some("own note"), None));
+            let steps = class_steps(&before, &change.class, &change.renamed);
+            let named = |step: &ClassStep<'_>| match step {
+                ClassStep::Add(property) => format!("add {}", property.name),
+                ClassStep::Remove(property) => format!("remove {}", property.name),
+                ClassStep::Change { before, after } => format!("{} to {}", before.name, after.name),
+            };
+            let steps: Vec<_> = steps.iter().map(named).collect();
+            assert_eq!(steps, ["note to remark", "add note"]);
+            assert_eq!(before.refused(&change.class, &change.renamed, Some(&all)), vec![]);
+        }
+    }
+
+    #[test]
+    fn a_property_is_renamed_to_one_name() {
+        let all = messages();
+        let body = json!({"properties": [{"name": "note", "data_type": "string"}]});
+        let before = extension(&all, &body).applied(&all, &acme()).extended();
+        let body = json!({"properties": [
+            {"name": "remark", "data_type": "string", "renamed_from": "note"},
+            {"name": "memo", "data_type": "string", "renamed_from": "note"},
+        ]});
+        let change = patched(&before, &body).unwrap();
+        let problems = before.refused(&change.class, &change.renamed, Some(&all));
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        let reason = "properties.memo: `note` is renamed to `remark` already: it has one name";
+        assert_eq!(problems, [reason]);
     }
 }

@@ -8,6 +8,7 @@ use crate::class::Class;
 use crate::class::StorageMode;
 use crate::class::of_every_entity;
 use crate::class_change::RenamedProperty;
+use crate::class_change::former_name;
 use crate::class_members::Members;
 use crate::id::ClassId;
 use crate::invalid::Invalid;
@@ -266,9 +267,9 @@ impl ClassChange {
     /// Gives the properties of a class that stay the columns that they had.
     fn keep_columns(&mut self, before: &Class) {
         for property in &mut self.class.properties {
-            let former = self.renamed.iter().find(|renamed| renamed.to == property.name);
-            let former = former.map_or(&property.name, |renamed| &renamed.from);
-            property.column = before.property(former).and_then(|one| one.column.clone());
+            let former = former_name(&self.renamed, &property.name);
+            let former = former.and_then(|name| before.property(name));
+            property.column = former.and_then(|one| one.column.clone());
         }
     }
 
