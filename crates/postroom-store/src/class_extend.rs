@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::living_domain;
 use crate::retired_value;
+use crate::retired_value::RetiredValue;
 use crate::seq;
 use crate::shared_column;
 use crate::store::Store;
@@ -30,6 +31,7 @@ use postroom_model::ClassStep;
 use postroom_model::Domain;
 use postroom_model::Extension;
 use postroom_model::Invalid;
+use postroom_model::Property;
 use postroom_model::class_steps;
 use serde_json::json;
 use std::sync::Arc;
@@ -95,7 +97,13 @@ impl Store {
         }
         for step in &steps {
             if let ClassStep::Remove(property) = step {
-                batch.push(retired_value::noted(domain, &of_all.table(), property.column()));
+                let retired = RetiredValue {
+                    domain: domain.to_string(),
+                    table: of_all.table().into_owned(),
+                    column: property.column().to_owned(),
+                    revision: after.revision,
+                };
+                batch.push(retired.noted());
             }
         }
         let entry = AuditEntry::of(AuditEvent::Design).of_class(&of_all.classname);
@@ -138,8 +146,24 @@ impl Store {
             property.column = Some(name.clone());
             given.push((kind(property), name));
         }
-        Ok(given)
+        let problems = in_one_column(after);
+        if problems.is_empty() { Ok(given) } else { Err(invalid(problems)) }
     }
+}
+
+/// The properties of a class that would have the values of others.
+fn in_one_column(class: &Class) -> Vec<Invalid> {
+    let own = class.properties.iter().enumerate().filter(|(_, one)| one.column.is_some());
+    let problem = |(at, property): (usize, &Property)| {
+        let mut former = class.properties.iter().take(at);
+        let other = former.find(|former| former.column == property.column)?;
+        let reason = format!(
+            "would have the values of `{}` too: send the one and then the other, in two requests",
+            other.name
+        );
+        Some(Invalid::new(format!("properties.{}", property.name), reason))
+    };
+    own.filter_map(problem).collect()
 }
 
 /// What is refused of a step that would keep values in a column of another kind.

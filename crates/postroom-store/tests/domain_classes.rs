@@ -275,3 +275,52 @@ async fn what_domains_add_is_moved_to_another_database_with_its_values() {
     let moved = store.entity_get(&domain, &class, id).await.unwrap().unwrap();
     assert_eq!(moved.get("note"), &json!("n"));
 }
+
+#[on_both]
+async fn a_new_property_under_the_former_name_of_another_has_values_of_its_own() {
+    let (_directory, store, _other) = stores().await;
+    let acme = named("acme");
+    let a = extend(&store, &acme, PROFILES, &one("note", "string"), None).await.unwrap();
+    let id = create(&store, &acme, &a, json!({"name": "p", "note": "first"})).await;
+    let body = json!({"properties": [
+        {"name": "remark", "data_type": "string", "renamed_from": "note"},
+        {"name": "note", "data_type": "string"},
+    ]});
+    let a = extend(&store, &acme, PROFILES, &body, None).await.unwrap();
+    let get = async || store.entity_get(&acme, &a, id).await.unwrap().unwrap();
+    let got = get().await;
+    assert_eq!((got.get("remark"), got.get("note")), (&json!("first"), &Json::Null));
+    let changes = json!({"note": "second"}).as_object().unwrap().clone();
+    store.entity_update(EntityPlace::new(&acme, &a, id), &changes, None).await.unwrap();
+    let got = get().await;
+    assert_eq!((got.get("remark"), got.get("note")), (&json!("first"), &json!("second")));
+
+    // Two properties never have one column, whatever asks for it.
+    let mut class = a.extended();
+    let column = class.property("remark").unwrap().column.clone();
+    class.properties.last_mut().unwrap().column = column;
+    let change = postroom_model::ClassChange { class, renamed: vec![] };
+    let text = refused(store.class_extend(&acme, &store.classes(), change, None).await);
+    assert!(text.starts_with("properties.note: would have the values of `remark` too"), "{text}");
+}
+
+#[on_both]
+async fn a_property_of_all_under_the_former_name_of_another_is_another_one() {
+    let (_directory, store, _other) = stores().await;
+    let none = named("none");
+    let change = async |body: Json| {
+        let former = store.classes();
+        let change = patched(former.get(PROFILES).unwrap(), &body).unwrap();
+        store.class_change(&former, change, None).await.unwrap();
+        store.class(PROFILES).unwrap()
+    };
+    let class = change(one("note", "string")).await;
+    let id = create(&store, &none, &class, json!({"name": "p", "note": "first"})).await;
+    let class = change(json!({"properties": [
+        {"name": "remark", "data_type": "string", "renamed_from": "note"},
+        {"name": "note", "data_type": "long", "default": 7},
+    ]}))
+    .await;
+    let got = store.entity_get(&none, &class, id).await.unwrap().unwrap();
+    assert_eq!((got.get("remark"), got.get("note")), (&json!("first"), &json!(7)));
+}
