@@ -159,6 +159,19 @@ mod tests {
         assert_eq!(class.property("ticketId").unwrap().column(), "own ticketId");
         assert!(class.property("messageState").unwrap().items.contains(&"processed".to_owned()));
         assert_eq!(class.property("subject").unwrap().caption, "What it is about");
+        assert!(!extension.is_empty());
+        for class in [
+            all.clone(),
+            // Who changed it, and when, is not what a domain adds.
+            Class { revision: 7, ext: class.ext.clone(), domain: Some(acme()), ..all.clone() },
+        ] {
+            assert!(Extension::of(&all, &class).is_empty());
+        }
+        let described = Class { description: "Ours".to_owned(), ..all.clone() };
+        assert!(!Extension::of(&all, &described).is_empty());
+        let mut titled = all.clone();
+        titled.opts.insert("title".to_owned(), json!("Ours"));
+        assert!(!Extension::of(&all, &titled).is_empty());
         assert_eq!(
             Extension::of(&all, &class),
             Extension {

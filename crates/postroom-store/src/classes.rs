@@ -312,20 +312,23 @@ pub(crate) fn forgotten(domain: &Domain) -> [Statement; 2] {
     [alone, next]
 }
 
-/// The statement that keeps what a domain adds to a class.
+/// The statement that keeps what a domain adds to a class. It is kept also if it is nothing any
+/// more, so that the revision of the class never falls back to a former one.
 pub(crate) fn keep_extension(domain: &Domain, extension: &Extension) -> Result<Statement, Error> {
     let Extension { stored, base } = extension;
     let text = |class| serde_json::to_string(class).map_err(|_| DAMAGED);
     let columns = extension.own().map(|property| (property.name.as_str(), property.column()));
     let columns = serde_json::to_string(&columns.collect::<BTreeMap<_, _>>());
     let put = "INSERT INTO \"domain class\"
-        (\"domain\", \"name\", \"definition\", \"base\", \"columns\", \"revision\")
-        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (\"domain\", \"name\") DO UPDATE SET
+        (\"domain\", \"name\", \"definition\", \"base\", \"columns\", \"revision\", \"adds\")
+        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (\"domain\", \"name\") DO UPDATE SET
           \"definition\" = excluded.\"definition\", \"base\" = excluded.\"base\",
-          \"columns\" = excluded.\"columns\", \"revision\" = excluded.\"revision\"";
+          \"columns\" = excluded.\"columns\", \"revision\" = excluded.\"revision\",
+          \"adds\" = excluded.\"adds\"";
     let put = Statement::new(put).bind(domain.as_str()).bind(stored.classname.as_str());
     let put = put.bind(Value::Json(text(stored)?)).bind(Value::Json(text(base)?));
-    Ok(put.bind(Value::Json(columns.map_err(|_| DAMAGED)?)).bind(stored.revision))
+    let put = put.bind(Value::Json(columns.map_err(|_| DAMAGED)?)).bind(stored.revision);
+    Ok(put.bind(!extension.is_empty()))
 }
 
 /// The statements that make these the classes of the database. The batch fails if their version is

@@ -39,7 +39,7 @@ pub(crate) fn is_not_erased(class: &Class, id: EntityId) -> Option<Statement> {
 /// The condition that a domain adds nothing to classes, for a batch that deletes it.
 pub(crate) fn adds_nothing(id: EntityId) -> Statement {
     let sql = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"domain class\" c
-        JOIN \"iam/Domains\" d ON d.\"name\" = c.\"domain\" WHERE d.\"id\" = $1)";
+        JOIN \"iam/Domains\" d ON d.\"name\" = c.\"domain\" WHERE d.\"id\" = $1 AND c.\"adds\")";
     let by = "what this domain adds to classes: delete it with its name in `confirm`".to_owned();
     Statement::new(sql).bind(id).assert(Failed::InUse { by }, Lock::row(DOMAINS, id))
 }

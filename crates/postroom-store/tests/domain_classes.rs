@@ -10,6 +10,7 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Order;
 use postroom_model::Query;
+use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
 use postroom_model::created;
@@ -323,4 +324,43 @@ async fn a_property_of_all_under_the_former_name_of_another_is_another_one() {
     .await;
     let got = store.entity_get(&none, &class, id).await.unwrap().unwrap();
     assert_eq!((got.get("remark"), got.get("note")), (&json!("first"), &json!(7)));
+}
+
+#[on_both]
+async fn a_domain_that_took_all_back_is_deleted_plainly_and_who_is_late_writes_nothing() {
+    let (_directory, store, other) = stores().await;
+    let (acme, master) = (named("acme"), Domain::master());
+    let domains = store.class(DOMAINS).unwrap();
+    let id = create(&store, &master, &domains, json!({"name": "acme"})).await;
+    let body = json!({"name": "Own", "properties": [{"name": "note", "data_type": "string"}]});
+    extend(&store, &acme, PROFILES, &body, None).await.unwrap();
+    // The class of all has changed later than what the domain adds.
+    let former = store.classes();
+    let change = patched(former.get(PROFILES).unwrap(), &one("floor", "long")).unwrap();
+    store.class_change(&former, change, None).await.unwrap();
+    let late = store.class_of(&acme, PROFILES).unwrap();
+    let delete = async || store.entity_delete(EntityPlace::new(&master, &domains, id), None).await;
+    let deleted = delete().await;
+    let Err(Error::Condition(Failed::InUse { by })) = &deleted else { panic!("{deleted:?}") };
+    assert!(by.starts_with("what this domain adds to classes"), "{by}");
+
+    let name = &store.class(PROFILES).unwrap().name;
+    let body = json!({"name": name, "properties": [{"name": "note", "removed": true}]});
+    let back = extend(&store, &acme, PROFILES, &body, None).await.unwrap();
+    let all = store.class(PROFILES).unwrap();
+    assert_eq!((&back.name, &back.properties), (&all.name, &all.properties));
+    // Otherwise who has the former one would take it for the present one.
+    assert!(back.revision > late.revision, "{} {}", back.revision, late.revision);
+    let values = json!({"name": "p", "note": "x"}).as_object().unwrap().clone();
+    let new =
+        vec![NewEntity { entity: Entity::new(store.clock().new_id(), values), files: vec![] }];
+    let written = store.entity_create(&acme, &late, new).await;
+    assert!(matches!(written, Err(Error::Condition(Failed::OtherClasses))), "{written:?}");
+    other.classes_refresh().await.unwrap();
+    assert_eq!(other.class_of(&acme, PROFILES).unwrap(), back);
+    let now = create(&store, &acme, &back, json!({"name": "q"})).await;
+    let read = store.entity_get(&acme, &late, now).await;
+    assert!(matches!(read, Err(Error::Condition(Failed::OtherClasses))), "{read:?}");
+    store.entity_delete(EntityPlace::new(&acme, &back, now), None).await.unwrap();
+    delete().await.unwrap();
 }
