@@ -6,9 +6,9 @@
 //! ```
 //! The first of its kind is written at once. Further ones are counted in memory, and are written
 //! once a minute. The id of a row follows from what it tells, so all processes count in the same
-//! row. Beyond [`OF_SOURCE_MAX`] rows of refusals of one source in an hour, a row tells no actor, and
-//! beyond twice as many no domain. Beyond [`REFUSALS_MAX`] of a process it tells no source. A token
-//! has at most [`OF_TOKEN_MAX`] rows in a day that tell a source. So nobody fills the disk. A process
+//! row. Beyond [`OF_SOURCE_MAX`] rows of refusals of one source in an hour, a row has no actor, and
+//! beyond twice as many no domain. Beyond [`REFUSALS_MAX`] of a process it has no source. A token
+//! has at most [`OF_TOKEN_MAX`] rows in a day with a source. So nobody fills the disk. A process
 //! that is killed loses the counts of a minute.
 
 use crate::audit_actor::AuditActor;
