@@ -261,27 +261,10 @@ impl Error {
     /// nothing that is known.
     #[must_use]
     pub fn login_advice(&self) -> Option<&'static str> {
-        match self {
-            Self::Refused { code, text, .. } | Self::Bye { code, text } => {
-                login_advice::by_words(code.as_deref(), text)
-            }
-            Self::Connect(_)
-            | Self::Lost { .. }
-            | Self::Closed { .. }
-            | Self::Timeout { .. }
-            | Self::Stalled { .. }
-            | Self::NotImap { .. }
-            | Self::NoMechanism { .. }
-            | Self::Login(_)
-            | Self::StartTls { .. }
-            | Self::Protocol { .. }
-            | Self::Limit { .. }
-            | Self::TooManyFound { .. }
-            | Self::Unsupported { .. }
-            | Self::Unsendable { .. }
-            | Self::Ended
-            | Self::Abandoned => None,
-        }
+        let (Self::Refused { code, text, .. } | Self::Bye { code, text }) = self else {
+            return None;
+        };
+        login_advice::by_words(code.as_deref(), text)
     }
 
     /// Whether the connection can still be used for other commands.

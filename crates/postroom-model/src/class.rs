@@ -129,16 +129,8 @@ pub const OF_EVERY_ENTITY: [&str; 3] = ["id", "version", "seq"];
 #[must_use]
 pub(crate) fn of_every_entity() -> [Property; 3] {
     let property = |name: &str, data_type, caption: &str| Property {
-        name: name.to_owned(),
-        data_type,
-        multi: false,
-        required: false,
-        default: Json::Null,
-        idclass: None,
-        items: vec![],
         caption: caption.to_owned(),
-        opts: Map::new(),
-        column: None,
+        ..Property::plain(name, data_type)
     };
     let id = property("id", DataType::Uuid, "The id. A client may choose that of a new entity.");
     let numbered = |name: &str, caption: &str| {

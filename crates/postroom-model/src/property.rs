@@ -78,6 +78,23 @@ pub struct Property {
 }
 
 impl Property {
+    /// A property with one value, and without a default, a caption and options.
+    #[must_use]
+    pub fn plain(name: &str, data_type: DataType) -> Self {
+        Self {
+            name: name.to_owned(),
+            data_type,
+            multi: false,
+            required: false,
+            default: Json::Null,
+            idclass: None,
+            items: vec![],
+            caption: String::new(),
+            opts: Map::new(),
+            column: None,
+        }
+    }
+
     /// The column of its values in the table of the class.
     #[must_use]
     pub fn column(&self) -> &str {

@@ -25,8 +25,10 @@ use crate::modifier::Bearer;
 use crate::modifier::Modifier;
 use crate::seq::SEQ;
 use crate::store::Store;
+use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::EntityId;
+use postroom_model::StorageMode;
 use postroom_model::builtin::AUDIT;
 use postroom_model::builtin::names;
 use serde_json::Value as Json;
@@ -122,6 +124,13 @@ impl Store {
     pub fn of_origin(&self, origin: RequestOrigin) -> Self {
         let asker = Asker { actor: AuditActor::nobody(None), origin };
         Self { asker: Some(Arc::new(asker)), ..self.clone() }
+    }
+
+    /// Whether it tells what this store does with entities of a class: what clients do, but of a
+    /// class of history, where the feed alone tells it.
+    pub(crate) fn audits(&self, class: &Class) -> bool {
+        let is_client = matches!(self.modifier, Modifier::Client(_));
+        is_client && class.storage_mode != StorageMode::History
     }
 
     /// The statements that tell what a client does in a domain. There are none for what the engine

@@ -39,7 +39,6 @@ use postroom_model::EntityId;
 use postroom_model::Operation;
 use postroom_model::Property;
 use postroom_model::RightAction;
-use postroom_model::StorageMode;
 use postroom_model::builtin::MESSAGES;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -83,7 +82,8 @@ impl Records<'_> {
         let mut batch: Vec<_> = counted.map(|property| self.count(property)).collect();
         let values = self.class.columns().zip(row.values);
         let values: Vec<_> = values.filter(|(property, _)| !is_counted(property)).collect();
-        let set = values.iter().filter(|(_, value)| *value != Value::Null);
+        let audits = self.store.audits(self.class);
+        let set = values.iter().filter(|(_, value)| audits && *value != Value::Null);
         let set = set.map(|(property, _)| property.name.clone()).collect();
         let change = BatchChange::new();
         let insert = Statement::new(self.insert())
@@ -123,7 +123,8 @@ impl Records<'_> {
     ) -> Result<Vec<Statement>, Error> {
         let values = self.values_of(current.id, changes)?;
         let names = files.keys().chain(values.iter().map(|new| &new.property.name));
-        let names = names.cloned().collect();
+        let audits = self.store.audits(self.class);
+        let names = names.filter(|_| audits).cloned().collect();
         let mut grown: Vec<_> = self.grow(current, values, files)?.into();
         let change = grown.iter().find_map(|statement| statement.change);
         let audited =
@@ -375,7 +376,7 @@ impl Records<'_> {
         self.store.feed_row(self.domain, self.class, told)
     }
 
-    /// The audit of what a client does with an entity. The feed alone tells that of a history.
+    /// The statements that tell in the audit what a client does with an entity.
     fn audited(
         &self,
         event: AuditEvent,
@@ -385,8 +386,7 @@ impl Records<'_> {
     ) -> Vec<Statement> {
         let entry = AuditEntry::of(event).at(&self.class.classname, id);
         let entry = AuditEntry { properties, change, ..entry };
-        let is_history = self.class.storage_mode == StorageMode::History;
-        if is_history { vec![] } else { self.store.audited(self.domain, &entry) }
+        if self.store.audits(self.class) { self.store.audited(self.domain, &entry) } else { vec![] }
     }
 }
 

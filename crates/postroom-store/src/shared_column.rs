@@ -14,8 +14,6 @@ use crate::database::ColumnKind;
 use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::Property;
-use serde_json::Map;
-use serde_json::Value as Json;
 
 /// What the names of these columns begin with.
 const SHARED: &str = "own ";
@@ -30,25 +28,9 @@ const KINDS: [(DataType, &str, usize); 7] = [
     (DataType::Float, "float", 100),
 ];
 
-/// A property whose column has the name and the kind of a shared column.
-fn property(name: &str, data_type: DataType) -> Property {
-    Property {
-        name: name.to_owned(),
-        data_type,
-        multi: false,
-        required: false,
-        default: Json::Null,
-        idclass: None,
-        items: vec![],
-        caption: String::new(),
-        opts: Map::new(),
-        column: None,
-    }
-}
-
 /// The kind of value of a type in [`KINDS`].
 fn kind_of(data_type: DataType) -> ColumnKind {
-    kind(&property("", data_type))
+    kind(&Property::plain("", data_type))
 }
 
 /// The first column for values of a kind that is not in `taken`.
@@ -70,7 +52,7 @@ pub(crate) fn with_shared(class: &Class, columns: &[String]) -> Class {
     let shared = |name: &String| {
         let word = name.strip_prefix(SHARED)?.split(' ').next()?;
         let (data_type, ..) = KINDS.iter().find(|(_, known, _)| *known == word)?;
-        Some(property(name, *data_type))
+        Some(Property::plain(name, *data_type))
     };
     let mut class = class.clone();
     class.properties.extend(columns.iter().filter_map(shared));

@@ -60,8 +60,11 @@ pub(crate) async fn settle<S: Source>(
 ) -> Result<NameOwner, Error> {
     let MonitoredMailbox { account, folder } = mailbox;
     let inbox = MailboxName::inbox();
+    if folder.mailbox == inbox {
+        return Ok(NameOwner::NoOther);
+    }
     let own = shared.store.origin(folder.id).await?.mailbox_id;
-    if folder.mailbox == inbox || own.is_some() && own == shown.opened.mailbox_id {
+    if own.is_some() && own == shown.opened.mailbox_id {
         return Ok(NameOwner::NoOther);
     }
     let others = account.monitored().filter(|other| other.id != folder.id);
