@@ -24,9 +24,9 @@ pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(60);
 pub enum Topic {
     /// A profile, an account or a folder was changed by a client.
     Configuration,
-    /// An outgoing message of an account was changed by a client.
+    /// A message of an account that is to be sent was changed by a client.
     Outgoing(AccountId),
-    /// An outgoing message of any account, or of none, was changed by a client.
+    /// A message of any account, or of none, that is to be sent was changed by a client.
     AnyOutgoing,
     /// There is a new job.
     Jobs,

@@ -32,7 +32,18 @@ pub(crate) const END_MARK: i64 = 0x504F_5354;
 
 /// A quoted name. Quotes inside are doubled, though no name of a class may have any.
 pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    let mut quoted = String::with_capacity(name.len() + 2);
+    push_quoted(&mut quoted, name);
+    quoted
+}
+
+fn push_quoted(to: &mut String, name: &str) {
+    to.push('"');
+    for (at, piece) in name.split('"').enumerate() {
+        to.push_str(if at == 0 { "" } else { "\"\"" });
+        to.push_str(piece);
+    }
+    to.push('"');
 }
 
 /// `count` placeholders from `$first` on, with commas between them.
@@ -54,12 +65,19 @@ pub(crate) async fn of_table(database: &dyn Database, table: &str) -> Result<Vec
 /// `"domain", "id", "version", "seq"` and the columns of the properties, quoted, in the class's
 /// order. NULL stands for those that are not `shown`.
 pub(crate) fn column_list(class: &Class, shown: impl Fn(&str) -> bool) -> String {
-    let leading = ["domain", "id", "version", SEQ].into_iter().map(quoted);
-    let columns = class.columns().map(|property| match shown(&property.name) {
-        true => quoted(property.column()),
-        false => "NULL".to_owned(),
-    });
-    leading.chain(columns).collect::<Vec<_>>().join(", ")
+    let leading = ["domain", "id", "version", SEQ].into_iter().map(Some);
+    let shown = |property: &Property| shown(&property.name);
+    let columns = class.columns().map(|one| shown(one).then(|| one.column()));
+    // In one piece, because it is made for each read and each new entity.
+    let mut list = String::with_capacity(class.properties.len() * 24);
+    for (at, column) in leading.chain(columns).enumerate() {
+        list.push_str(if at == 0 { "" } else { ", " });
+        match column {
+            Some(name) => push_quoted(&mut list, name),
+            None => list.push_str("NULL"),
+        }
+    }
+    list
 }
 
 /// What the column of a property holds.

@@ -401,14 +401,17 @@ mod tests {
             Topic::Tokens,
         ];
         let mut listeners = topics.map(|topic| two.other.listen(topic));
-        let message = |direction: &str| {
-            let values = json!({"account_id": account.to_string(), "messageDirection": direction});
+        let message = |direction: &str, state: Option<&str>| {
+            let values = json!({"account_id": account.to_string(), "messageDirection": direction,
+                                "messageState": state});
             Entity::new(two.one.clock().new_id(), values.as_object().unwrap().clone())
         };
         let messages = two.one.builtin(MESSAGES).unwrap();
-        two.one.changed(&messages, &message("in"));
+        for (direction, state) in [("in", Some("received")), ("out", None), ("out", Some("sent"))] {
+            two.one.changed(&messages, &message(direction, state));
+        }
         heard(&mut listeners, &[false; 6]).await;
-        two.one.changed(&messages, &message("out"));
+        two.one.changed(&messages, &message("out", Some("sending")));
         heard(&mut listeners, &[false, true, false, true, false, false]).await;
         let profiles = two.one.builtin(PROFILES).unwrap();
         let values = json!({"name": "p"}).as_object().unwrap().clone();

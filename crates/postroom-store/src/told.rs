@@ -7,6 +7,7 @@ use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::MessageDirection;
+use postroom_model::MessageState;
 use postroom_model::builtin;
 use postroom_model::builtin::names;
 
@@ -17,7 +18,8 @@ impl Store {
         self.inner.database.listen(topic)
     }
 
-    /// Wakes those who wait for a client's change of an entity. A received message wakes nobody.
+    /// Wakes those who wait for a client's change of an entity. A message wakes nobody unless it is
+    /// to be sent: else each new message would make its account look for something to send.
     pub(crate) fn changed(&self, class: &Class, entity: &Entity) {
         if [builtin::TOKENS, builtin::USERS].contains(&class.classname.as_str()) {
             self.inner.database.ring(Topic::Tokens);
@@ -33,7 +35,7 @@ impl Store {
             }
             return;
         }
-        if !MessageDirection::Out.is_of(entity) {
+        if !MessageDirection::Out.is_of(entity) || !MessageState::Sending.is_of(entity) {
             return;
         }
         let account = entity.reference(names::ACCOUNT_ID).map(AccountId::of);

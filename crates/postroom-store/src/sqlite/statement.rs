@@ -17,7 +17,9 @@ use std::sync::Arc;
 /// Runs a statement. If it returns rows, `changed` is their number.
 pub(super) fn run(connection: &Connection, statement: &Statement) -> Result<Outcome, Error> {
     let mut prepared = connection.prepare_cached(&statement.sql).map_err(failed)?;
-    for (at, value) in statement.values.iter().enumerate() {
+    // The parameters of a statement from the cache are NULL.
+    let values = statement.values.iter().enumerate().filter(|(_, value)| **value != Value::Null);
+    for (at, value) in values {
         // `$3` is a name to SQLite: its index is that of its first place in the text.
         if let Some(index) = prepared.parameter_index(&name(at + 1)).map_err(failed)? {
             prepared.raw_bind_parameter(index, bound(value)).map_err(failed)?;
