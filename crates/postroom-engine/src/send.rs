@@ -13,6 +13,8 @@ pub(crate) mod settle;
 
 mod entries;
 
+pub(crate) mod enders;
+
 mod inline;
 
 mod thread;

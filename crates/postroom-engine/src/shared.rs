@@ -12,6 +12,7 @@ use crate::lanes::Lanes;
 use crate::oauth_credentials::OAuthCredentials;
 use crate::proxied::through_proxy;
 use crate::pulse::Pulse;
+use crate::send::enders::Enders;
 use crate::settings::CurrentDialing;
 use crate::settings::Dialing;
 use crate::settings::Redial;
@@ -51,6 +52,8 @@ pub struct Shared {
     connects: Mutex<HashMap<(String, u16), Arc<Semaphore>>>,
     /// The messages that are being sent now.
     pub under_way: UnderWay,
+    /// The recipients at whom a server ended the session.
+    pub(crate) enders: Enders,
     /// The health of the engine.
     pub pulse: Pulse,
     /// Where logins come from.
@@ -109,6 +112,7 @@ impl Shared {
             bytes_in_flight: Arc::new(Semaphore::new(settings.bytes_in_flight_max)),
             connects: Mutex::default(),
             under_way: UnderWay::default(),
+            enders: Enders::default(),
             pulse: Pulse::default(),
             long_surveys: Arc::new(Semaphore::new(1)),
             device_begun: Notify::new(),

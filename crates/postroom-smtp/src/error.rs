@@ -218,6 +218,24 @@ impl Error {
         }
     }
 
+    /// Whether the server ended the session, or fell silent, while recipients were named to it.
+    #[must_use]
+    pub fn ended_at_recipients(&self) -> bool {
+        let command = match self {
+            Self::Lost { command, .. } | Self::Timeout { command } => *command,
+            Self::Reply { command, reply } if reply.code == 421 => *command,
+            Self::Reply { .. }
+            | Self::Connect(_)
+            | Self::Credentials { .. }
+            | Self::Login(_)
+            | Self::Protocol { .. }
+            | Self::Unsupported { .. }
+            | Self::Abandoned { .. }
+            | Self::OutcomeUnknown { .. } => return false,
+        };
+        matches!(command, "RCPT" | "DATA")
+    }
+
     /// Whether the connection ended before any data of the message was sent, as an idle connection
     /// does. Then the message may be tried on another connection at once.
     #[must_use]

@@ -51,6 +51,7 @@ pub use reply::ReplyCollector;
 pub use reply::ReplyProgress;
 pub use silence::Awaited;
 pub use silence::Silence;
+pub use transaction::BrokenOff;
 pub use transaction::Envelope;
 pub use transaction::MessageSource;
 pub use transaction::RecipientReply;

@@ -53,6 +53,22 @@ pub struct TransactionReplies {
     pub data: Option<Reply>,
 }
 
+/// A transaction that broke off, and what the recipients were answered before.
+#[derive(Debug)]
+pub struct BrokenOff {
+    /// What ended it.
+    pub error: Error,
+    /// The answers to the first RCPT, in the order of the envelope. The next recipient, if there is
+    /// one, was not answered.
+    pub recipients: Vec<RecipientReply>,
+}
+
+impl From<Error> for BrokenOff {
+    fn from(error: Error) -> Self {
+        Self { error, recipients: vec![] }
+    }
+}
+
 /// Where the bytes of a message come from.
 pub trait MessageSource: Send {
     /// The next bytes; `None` at the end.
@@ -72,12 +88,14 @@ impl SmtpConnection {
     /// # Errors
     ///
     /// See [`Error::verdict`]. The outcome is unknown only if there was no answer to the final dot.
+    /// An end of the session, after which a recipient may still get the message, has the answers
+    /// before it.
     pub async fn send<S, D>(
         &mut self,
         envelope: &Envelope,
         source: &mut S,
         before_dot: D,
-    ) -> Result<TransactionReplies, Error>
+    ) -> Result<TransactionReplies, BrokenOff>
     where
         S: MessageSource,
         D: AsyncFnOnce() -> Result<(), String>,
@@ -85,23 +103,25 @@ impl SmtpConnection {
         self.check(envelope)?;
         if !self.is_reusable() {
             let reason = "the connection is still in use".to_owned();
-            return Err(Error::Protocol { reason });
+            return Err(Error::Protocol { reason }.into());
         }
         self.idle = false;
         // Whatever has arrived since the last answer, such as a 421, is not the answer to MAIL.
         if self.wire.has_arrived("MAIL").await? {
             let source = io::Error::other("the server sent a reply before it was asked");
-            return Err(Error::Lost { command: "MAIL", source });
+            return Err(Error::Lost { command: "MAIL", source }.into());
         }
-        let (recipients, data) = if self.extensions.pipelining {
-            self.wire.set_pipelined(true);
-            let answers = self.envelope_pipelined(envelope).await;
-            self.wire.set_pipelined(false);
-            answers?
-        } else {
-            self.envelope_in_turn(envelope).await?
-        };
+        let (mut recipients, paths_count) = (vec![], envelope.forward_paths.len());
+        let answered = self.envelope(envelope, &mut recipients).await;
         let any = recipients.iter().any(|recipient| recipient.reply.is_success());
+        let data = match answered {
+            Ok(data) => data,
+            // Nobody is left who could get the message, so the end of the session changes nothing.
+            Err(error) if error.was_stale() && !any && recipients.len() == paths_count => {
+                return replies(recipients, None);
+            }
+            Err(error) => return Err(BrokenOff { error, recipients }),
+        };
         let data = match data {
             Some(go) if go.is_go_on() && any => Some(self.data(source, before_dot).await?),
             Some(go) if go.is_go_on() => {
@@ -115,7 +135,7 @@ impl SmtpConnection {
                 if let Some(reply) = reply.filter(|reply| !is_in_step(reply)) {
                     let reason =
                         format!("it answered DATA with `{refusal}`, and RSET with `{reply}`");
-                    return Err(Error::Protocol { reason });
+                    return Err(Error::Protocol { reason }.into());
                 }
                 any.then_some(refusal)
             }
@@ -123,19 +143,14 @@ impl SmtpConnection {
             // assigned to a command.
             Some(other) => {
                 let reason = format!("it answered DATA with `{other}`, not with 354");
-                return Err(Error::Protocol { reason });
+                return Err(Error::Protocol { reason }.into());
             }
             None => {
                 self.reset().await;
                 None
             }
         };
-        let login = recipients.iter().find(|recipient| recipient.reply.wants_login());
-        let login = login.filter(|_| recipients.iter().all(|r| r.reply.wants_login()));
-        match login {
-            Some(wants) if !any => Err(Error::Credentials { reply: wants.reply.clone() }),
-            Some(_) | None => Ok(TransactionReplies { recipients, data }),
-        }
+        replies(recipients, data)
     }
 
     /// Whether the server accepts such an address. Letters outside ASCII need SMTPUTF8.
@@ -195,15 +210,32 @@ impl SmtpConnection {
         command::mail(&envelope.reverse_path, parameters)
     }
 
+    /// Sends the envelope, and adds the answers to each RCPT to `recipients`, also if an error
+    /// follows. Gives the answer to DATA. `None`: it was not sent, because no recipient was
+    /// accepted.
+    async fn envelope(
+        &mut self,
+        envelope: &Envelope,
+        recipients: &mut Vec<RecipientReply>,
+    ) -> Result<Option<Reply>, Error> {
+        if !self.extensions.pipelining {
+            return self.envelope_in_turn(envelope, recipients).await;
+        }
+        self.wire.set_pipelined(true);
+        let data = self.envelope_pipelined(envelope, recipients).await;
+        self.wire.set_pipelined(false);
+        data.map(Some)
+    }
+
     /// Sends MAIL, each RCPT and DATA together, and then reads their answers in order (RFC 2920).
     /// Many recipients go in groups, because otherwise both sides could block with full buffers
     /// (§3.1).
     async fn envelope_pipelined(
         &mut self,
         envelope: &Envelope,
-    ) -> Result<(Vec<RecipientReply>, Option<Reply>), Error> {
+        recipients: &mut Vec<RecipientReply>,
+    ) -> Result<Reply, Error> {
         let mut commands = self.mail(envelope);
-        let mut recipients = vec![];
         let mut groups = envelope.forward_paths.chunks(GROUP).peekable();
         while let Some(group) = groups.next() {
             let mail_is_open = recipients.is_empty();
@@ -230,7 +262,7 @@ impl SmtpConnection {
         }
         let data = self.wire.reply("DATA", self.deadlines.data).await?;
         still_there("DATA", &data)?;
-        Ok((recipients, Some(data)))
+        Ok(data)
     }
 
     /// Reads the answers to the commands that were sent after a refused MAIL. If the server answers
@@ -248,25 +280,25 @@ impl SmtpConnection {
     async fn envelope_in_turn(
         &mut self,
         envelope: &Envelope,
-    ) -> Result<(Vec<RecipientReply>, Option<Reply>), Error> {
+        recipients: &mut Vec<RecipientReply>,
+    ) -> Result<Option<Reply>, Error> {
         let mail = self.mail(envelope);
         let mail = self.command("MAIL", &mail).await?;
         if !mail.is_success() {
             self.reset().await;
             return Err(refused_mail(mail));
         }
-        let mut recipients = vec![];
         for path in &envelope.forward_paths {
             let reply = self.command("RCPT", &command::rcpt(path)).await?;
             recipients.push(RecipientReply { address: path.clone(), reply });
         }
         if !recipients.iter().any(|recipient| recipient.reply.is_success()) {
-            return Ok((recipients, None));
+            return Ok(None);
         }
         self.wire.write(b"DATA\r\n", "DATA", self.deadlines.command).await?;
         let data = self.wire.reply("DATA", self.deadlines.data).await?;
         still_there("DATA", &data)?;
-        Ok((recipients, Some(data)))
+        Ok(Some(data))
     }
 
     async fn data<S, D>(&mut self, source: &mut S, before_dot: D) -> Result<Reply, Error>
@@ -371,6 +403,20 @@ pub fn no_such_addresses(path: &str) -> String {
         "the server accepts no address with letters outside ASCII, such as {path} (no \
              SMTPUTF8)"
     )
+}
+
+/// The answers of a transaction. If all recipients are refused because a login is missing, that is
+/// the error.
+fn replies(
+    recipients: Vec<RecipientReply>,
+    data: Option<Reply>,
+) -> Result<TransactionReplies, BrokenOff> {
+    let login = recipients.iter().find(|recipient| recipient.reply.wants_login());
+    let login = login.filter(|_| recipients.iter().all(|r| r.reply.wants_login()));
+    match login {
+        Some(wants) => Err(Error::Credentials { reply: wants.reply.clone() }.into()),
+        None => Ok(TransactionReplies { recipients, data }),
+    }
 }
 
 fn refused_mail(reply: Reply) -> Error {

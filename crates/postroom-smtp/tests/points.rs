@@ -9,6 +9,7 @@ use postroom_net::Endpoint;
 use postroom_net::Secret;
 use postroom_net::Security;
 use postroom_net::Trust;
+use postroom_smtp::BrokenOff;
 use postroom_smtp::Envelope;
 use postroom_smtp::Error;
 use postroom_smtp::SmtpConnection;
@@ -150,7 +151,7 @@ fn envelope() -> Envelope {
 
 async fn send(connection: &mut SmtpConnection) -> Result<TransactionReplies, Error> {
     let mut body = Some(Bytes::from_static(b"Subject: x\r\n\r\n.\r\nbye\r\n"));
-    connection.send(&envelope(), &mut body, async || Ok(())).await
+    connection.send(&envelope(), &mut body, async || Ok(())).await.map_err(|broken| broken.error)
 }
 
 /// Opens, sends, and says how it ended: the codes of the recipients and of the data, or the verdict.
@@ -163,7 +164,7 @@ async fn attempt(server: &Server, point: &str) -> String {
                 server.acted.notified().await;
                 Ok(())
             };
-            connection.send(&envelope(), &mut body, acted).await
+            connection.send(&envelope(), &mut body, acted).await.map_err(|broken| broken.error)
         }
         Ok(mut connection) => send(&mut connection).await,
         Err(error) => Err(error),
@@ -204,6 +205,11 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("RCPT two", Say("550 x\r\n"),    "250,550 Some(250)"),
         ("RCPT two", Say("421 x\r\n"),    "Postpone"),
         ("RCPT two", Drop,                "Postpone"),
+        // A refusal of all holds although the session ends with it, also in the other form.
+        ("RCPT",     SayAndDrop("550 x\r\n550 y\r\n"), "550,550 None"),
+        ("RCPT",     Say("550 x\r\n550 y\r\n421 z\r\n"), "550,550 None"),
+        ("RCPT",     SayAndDrop("550 x\r\n450 y\r\n"), "550,450 None"),
+        ("RCPT",     SayAndDrop("550 x\r\n250 y\r\n"), "Postpone"),
         // Answers that are out of step refuse nobody.
         ("MAIL",     Say("250 ok\r\n250 ok\r\n"), "Postpone"),
         ("RCPT two", Say("250 ok\r\n550 x\r\n"), "Postpone"),
@@ -401,6 +407,25 @@ async fn many_recipients_do_not_fill_both_ways_at_once() {
 }
 
 #[tokio::test]
+async fn what_recipients_were_answered_before_the_session_ended_is_kept() {
+    for said in [Act::SayAndDrop("550 5.1.1 no\r\n"), Act::Say("550 5.1.1 no\r\n421 bye\r\n")] {
+        for in_turn in [false, true] {
+            let server = Server::start("RCPT two", said).await;
+            let mut connection = server.open().await.unwrap();
+            if in_turn {
+                connection.in_turn();
+            }
+            let mut body = Some(Bytes::from_static(b"x\r\n"));
+            let sent = connection.send(&envelope(), &mut body, async || Ok(())).await;
+            let BrokenOff { error, recipients } = sent.unwrap_err();
+            let codes: Vec<_> = recipients.iter().map(|it| it.reply.code).collect();
+            assert_eq!(codes, [250, 550], "{said:?} {in_turn}");
+            assert!(error.ended_at_recipients() && error.was_stale(), "{error:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_in_the_middle_of_a_message_is_heard() {
     let server = Server::start("body", Act::SayAndDrop("552 5.3.4 too big\r\n")).await;
     let mut connection = server.open().await.unwrap();
@@ -417,7 +442,7 @@ async fn a_login_that_rcpt_wants_is_no_fault_of_the_message() {
     let forward_paths = vec!["one@b.test".to_owned()];
     let envelope = Envelope { forward_paths, ..envelope() };
     let mut body = Some(Bytes::from_static(b"x\r\n"));
-    let error = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap_err();
+    let error = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap_err().error;
     assert_eq!(error.verdict(), SmtpVerdict::Credentials);
     assert!(connection.is_reusable());
 }
@@ -428,7 +453,7 @@ async fn a_withdrawn_message_gets_no_final_dot() {
     let mut connection = server.open().await.unwrap();
     let mut body = Some(Bytes::from_static(b"x\r\n"));
     let withdrawn = async || Err("withdrawn".to_owned());
-    let error = connection.send(&envelope(), &mut body, withdrawn).await.unwrap_err();
+    let error = connection.send(&envelope(), &mut body, withdrawn).await.unwrap_err().error;
     assert_eq!(error.verdict(), SmtpVerdict::Postpone);
     assert!(!connection.is_reusable());
     assert!(!server.told().iter().any(|line| line == "."));
@@ -447,7 +472,7 @@ async fn what_the_server_cannot_take_is_refused_before_a_word() {
     ];
     for envelope in broken {
         let mut body = Some(Bytes::from_static(b"x\r\n"));
-        let error = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap_err();
+        let error = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap_err().error;
         assert_eq!(error.verdict(), SmtpVerdict::Refuse, "{error}");
     }
     assert_eq!(server.told(), ["EHLO client.test"]);

@@ -199,11 +199,16 @@ impl Store {
     }
 
     /// Records durably that the final dot is about to be sent, if the message may still leave.
+    /// `named` are the places of the recipients that the transaction names.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_dot_sent(&self, message: MessageEntityId) -> Result<BeforeDot, Error> {
+    pub async fn delivery_dot_sent(
+        &self,
+        message: MessageEntityId,
+        named: &[usize],
+    ) -> Result<BeforeDot, Error> {
         let may_leave = sending::may_leave("\"delivery\"");
         let may_leave =
             format!("SELECT 1 FROM \"delivery\" WHERE \"message\" = $1 AND {may_leave}");
@@ -214,7 +219,8 @@ impl Store {
              AND EXISTS (SELECT 1 FROM \"email/Messages\" WHERE \"id\" = $1 AND {})",
             sending::is_sending("")
         );
-        let dot_sent = DeliveryStep::SendDot.taken(&whose).bind(message);
+        let dot_sent = DeliveryStep::SendDot.taken_with(", \"named\" = $2", &whose);
+        let dot_sent = dot_sent.bind(message).bind(json!(named).to_string());
         let dot_sent = dot_sent.must_change(Failed::NotSending);
         match self.write(vec![dot_sent, may_leave]).await {
             Ok(_) => Ok(BeforeDot::Send),
@@ -222,6 +228,22 @@ impl Store {
             Err(Error::Condition(Failed::MayNotSend)) => Ok(BeforeDot::Stopped),
             Err(error) => Err(error),
         }
+    }
+
+    /// The places of the recipients that the last transaction named whose final dot was sent, or
+    /// was about to be. `None`: an earlier version has sent it.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_named(
+        &self,
+        message: MessageEntityId,
+    ) -> Result<Option<Vec<usize>>, Error> {
+        let sql = "SELECT \"named\" FROM \"delivery\" WHERE \"message\" = $1";
+        let rows = self.read(Statement::new(sql).bind(message)).await?;
+        let named = rows.first().and_then(|row| row.text(0));
+        Ok(named.and_then(|json| serde_json::from_str(json).ok()))
     }
 
     /// Makes a claimed delivery due again. The attempt does not count, because it was not made.

@@ -34,6 +34,7 @@ mod erasures;
 mod extensions;
 mod full_text;
 mod linked;
+mod named;
 mod nodes;
 mod numbered;
 mod objects;
@@ -135,6 +136,7 @@ const STEPS: &[&[&str]] = &[
     unloaded::STEP,
     linked::STEP,
     domain_classes::STEP,
+    named::STEP,
 ];
 
 const OWN: &[&str] = &[

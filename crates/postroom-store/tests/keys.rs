@@ -58,6 +58,7 @@ const EARLIER: &[&str] = &[
     "ALTER TABLE \"origin\" DROP COLUMN \"unloaded\"",
     "ALTER TABLE \"origin\" DROP COLUMN \"unloaded_keys\"",
     "ALTER TABLE \"receipt\" DROP COLUMN \"linked\"",
+    "ALTER TABLE \"delivery\" DROP COLUMN \"named\"",
     "DROP TABLE \"domain class\"",
     "DROP TABLE \"retired value\"",
     "UPDATE \"meta\" SET \"number\" = 28 WHERE \"name\" IN ('schema', 'oldest schema')",

@@ -39,7 +39,8 @@ pub(crate) struct Landed {
 impl Landed {
     /// Whether the message is handed over again at once, on a new connection.
     pub(crate) fn is_repeated(&mut self) -> bool {
-        !self.is_new && transmit::is_repeated(&mut self.claimed, &self.ended)
+        let goes_on = self.ended.as_ref().is_ok_and(|handed_over| handed_over.goes_on);
+        (goes_on || !self.is_new) && transmit::is_repeated(&mut self.claimed, &self.ended)
     }
 }
 

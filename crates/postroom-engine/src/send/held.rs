@@ -70,6 +70,9 @@ impl Held {
             match self.shared.store.delivery_settle(claimed, verdict, *at).await {
                 Ok(recorded) => {
                     if let Some(recorded) = recorded {
+                        if !matches!(recorded, Verdict::Later { .. }) {
+                            self.shared.enders.forget(claimed.message);
+                        }
                         let account = Arc::clone(&self.setup.borrow());
                         journal::settled(Some(&account), claimed, &recorded, *at);
                     }
@@ -111,8 +114,13 @@ pub(crate) async fn settle_unknown_outcome(
     let none = Options::cascade([]);
     let options = account.map_or(&none, |account| &account.options);
     let reason = "Postroom was stopped before the answer came".to_owned();
+    let named = shared.store.delivery_named(claimed.message).await?.unwrap_or_default();
     let mut unknown = settle::waiting(&claimed.recipients, options.uncertain());
-    unknown.truncate(RECIPIENTS_MAX);
+    if unknown.iter().any(|place| named.contains(place)) {
+        unknown.retain(|place| named.contains(place));
+    } else {
+        unknown.truncate(RECIPIENTS_MAX);
+    }
     settle::put_all(&mut claimed.recipients, &unknown, RecipientState::Uncertain, &reason);
     // Without an account nothing more is sent.
     let left = if account.is_some() { claimed.recipients.as_slice() } else { &[] };

@@ -22,9 +22,10 @@ pub(crate) fn waiting(recipients: &[Json], uncertain: Uncertain) -> Vec<usize> {
 }
 
 /// Writes the answers into the entries of the named recipients, in their order: `sent`, `deferred`
-/// or `refused`, with the reply.
+/// or `refused`, with the reply. Recipients without an answer stay as they are.
 ///
-/// A recipient that was accepted shares the fate of the data (RFC 5321 §4.2.5).
+/// A recipient that was accepted shares the fate of the data (RFC 5321 §4.2.5). Without an answer
+/// to the data, it stays as it is.
 pub(crate) fn record(recipients: &mut [Json], named: &[usize], outcome: &TransactionReplies) {
     for (place, answer) in named.iter().zip(&outcome.recipients) {
         let Some(recipient) = recipients.get_mut(*place) else {
@@ -32,7 +33,8 @@ pub(crate) fn record(recipients: &mut [Json], named: &[usize], outcome: &Transac
         };
         let (decisive, may_pass) = match (&outcome.data, answer.reply.is_success()) {
             (Some(data), true) => (data, data.wants_login()),
-            (_, _) => (&answer.reply, answer.reply.is_too_many() || answer.reply.wants_login()),
+            (None, true) => continue,
+            (_, false) => (&answer.reply, answer.reply.is_too_many() || answer.reply.wants_login()),
         };
         let state = match (decisive.is_success(), decisive.is_permanent()) {
             (true, _) => RecipientState::Sent,

@@ -1,12 +1,14 @@
 //! Transmit: one attempt to send one delivery.
 
 use crate::error::Error;
+use crate::send::enders::ToName;
 use crate::send::entries::wire;
 use crate::send::settle;
 use crate::shared::Shared;
 use bytes::Bytes;
 use postroom_model::RecipientState;
 use postroom_model::Uncertain;
+use postroom_smtp::BrokenOff;
 use postroom_smtp::Envelope;
 use postroom_smtp::MessageSource;
 use postroom_smtp::Reply;
@@ -44,9 +46,21 @@ pub(crate) struct HandedOver {
     pub hint: Option<Reply>,
     /// The server's reply that refuses the sender for good.
     pub sender_refusal: Option<Reply>,
+    /// Whether the session ended with the refusal of a recipient, and others still wait. They may be
+    /// tried at once on another connection.
+    pub goes_on: bool,
     /// Why the final dot was not sent. Then the server does not have the message, and nothing more
     /// was tried.
     pub held_back: Option<HeldBack>,
+}
+
+impl HandedOver {
+    /// Takes what the replies of a transaction say about the account.
+    fn take_words(&mut self, outcome: &TransactionReplies) {
+        self.limit = settle::limit(outcome).cloned();
+        self.hint = settle::hint(outcome).cloned().or(self.hint.take());
+        self.sender_refusal = settle::sender_refusal(outcome).cloned();
+    }
 }
 
 /// Why Postroom did not send the final dot, though the server waited for it.
@@ -81,14 +95,18 @@ pub(crate) async fn hand_over(
     claimed: &mut Claimed,
     uncertain: Uncertain,
 ) -> Result<HandedOver, postroom_smtp::Error> {
-    let mut left = settle::waiting(&claimed.recipients, uncertain);
+    let waiting = settle::waiting(&claimed.recipients, uncertain);
+    let mut left = shared.enders.order(claimed.message, waiting);
     if !connection.takes_utf8() && !claimed.smtp_utf8 {
         left.retain(|place| !refuse_beyond_ascii(&mut claimed.recipients, *place));
     }
     let mut handed_over = HandedOver::default();
     let mut group_max = RECIPIENTS_MAX;
-    while !left.is_empty() {
-        let group: Vec<_> = left.drain(..left.len().min(group_max)).collect();
+    loop {
+        let group = left.next(group_max);
+        if group.is_empty() {
+            break;
+        }
         let mut held_back = None;
         let outcome = match one(shared, connection, claimed, &group, &mut held_back).await {
             Ok(outcome) => outcome,
@@ -96,9 +114,9 @@ pub(crate) async fn hand_over(
                 handed_over.held_back = held_back;
                 break;
             }
-            Err(error) => {
-                failed(&mut claimed.recipients, &group, &left, &error);
-                return Err(error);
+            Err(broken_off) => {
+                let named = Named { group: &group, left: &left };
+                return broke_off(shared, claimed, named, broken_off, handed_over);
             }
         };
         settle::record(&mut claimed.recipients, &group, &outcome);
@@ -107,17 +125,15 @@ pub(crate) async fn hand_over(
         }
         let is_accepted = outcome.data.as_ref().is_some_and(Reply::is_success);
         handed_over.was_accepted |= is_accepted;
-        handed_over.limit = settle::limit(&outcome).cloned();
-        handed_over.hint = settle::hint(&outcome).cloned().or(handed_over.hint);
-        handed_over.sender_refusal = settle::sender_refusal(&outcome).cloned();
+        handed_over.take_words(&outcome);
         if is_accepted && handed_over.limit.is_none() {
             let again = too_many(&group, &outcome);
             if !again.is_empty() {
                 group_max = group.len().saturating_sub(again.len()).clamp(1, RECIPIENTS_MAX);
-                left.splice(0..0, again);
+                left.put_first(again);
             }
         }
-        if handed_over.limit.is_some() || left.is_empty() {
+        if handed_over.limit.is_some() || left.places().is_empty() {
             break;
         }
         let kept = shared.store.delivery_part(claimed.message, &claimed.recipients).await;
@@ -130,6 +146,61 @@ pub(crate) async fn hand_over(
         }
     }
     Ok(handed_over)
+}
+
+/// The recipients of a transaction that broke off, and those that were to follow.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    group: &'a [usize],
+    left: &'a ToName,
+}
+
+/// Records what is known after a transaction that broke off.
+///
+/// Some servers end the session with the refusal of a recipient, or in place of one. Such a
+/// recipient must not keep the message from the others. A refusal before the end holds, and the
+/// others are tried again at once. Otherwise the recipient is named last the next time, and alone.
+/// What ends the session then is about this recipient and not about the account.
+fn broke_off(
+    shared: &Shared,
+    claimed: &mut Claimed,
+    Named { group, left }: Named<'_>,
+    BrokenOff { error, recipients }: BrokenOff,
+    mut handed_over: HandedOver,
+) -> Result<HandedOver, postroom_smtp::Error> {
+    let (answered, message) = (recipients.len(), claimed.message);
+    let outcome = TransactionReplies { recipients, data: None };
+    let mut open = group.to_vec();
+    if error.was_stale() {
+        settle::record(&mut claimed.recipients, group, &outcome);
+        let is_refused = |place| claimed.recipients.get(place).is_some_and(refused);
+        open.retain(|place| !is_refused(*place));
+        if open.len() < group.len() {
+            handed_over.take_words(&outcome);
+            handed_over.goes_on = !open.is_empty() || !left.places().is_empty();
+            return Ok(handed_over);
+        }
+    }
+    if !error.ended_at_recipients() {
+        failed(&mut claimed.recipients, &open, left.places(), &error);
+        return Err(error);
+    }
+    let last = outcome.recipients.last().filter(|last| !last.reply.is_success());
+    let last = last.and(answered.checked_sub(1)).and_then(|at| group.get(at));
+    let next = group.get(answered);
+    let unanswered = group.get(answered..).unwrap_or_default();
+    // If there were too many, each of the others may be the one at whom the session ends next.
+    let too_many = error.reply().is_some_and(Reply::is_too_many);
+    let count = if too_many { unanswered.len() } else { 1 };
+    let enders = last.into_iter().chain(unanswered.iter().take(count));
+    shared.enders.note(message, enders.copied());
+    failed(&mut claimed.recipients, next.map_or(group, std::slice::from_ref), &[], &error);
+    let is_known = matches!(group, [one] if left.is_ender(*one));
+    if is_known { Ok(handed_over) } else { Err(error) }
+}
+
+fn refused(recipient: &Json) -> bool {
+    RecipientState::Refused.is_of(recipient)
 }
 
 /// The recipients of a group that the server refused because there were too many. The next
@@ -168,8 +239,10 @@ pub(crate) fn is_repeated(
     claimed: &mut Claimed,
     ended: &Result<HandedOver, postroom_smtp::Error>,
 ) -> bool {
-    let Some(error) = ended.as_ref().err().filter(|error| error.may_be_of_session()) else {
-        return false;
+    let error = match ended {
+        Ok(handed_over) => return handed_over.goes_on && handed_over.limit.is_none(),
+        Err(error) if error.may_be_of_session() => error,
+        Err(_) => return false,
     };
     if let Some(reply) = error.reply() {
         wait_again(claimed, reply);
@@ -210,7 +283,7 @@ async fn one(
     claimed: &Claimed,
     places: &[usize],
     held_back: &mut Option<HeldBack>,
-) -> Result<TransactionReplies, postroom_smtp::Error> {
+) -> Result<TransactionReplies, BrokenOff> {
     let forward_paths: Vec<_> =
         places.iter().map(|place| wire_of(&claimed.recipients, *place)).collect();
     let smtp_utf8 = claimed.smtp_utf8 || forward_paths.iter().any(|path| !path.is_ascii());
@@ -225,7 +298,7 @@ async fn one(
     let reader = shared.store.blob_read(claimed.blob, 0..claimed.size_bytes);
     let mut source = Stored { reader };
     let (store, message) = (shared.store.clone(), claimed.message);
-    let before_dot = async || match store.delivery_dot_sent(message).await {
+    let before_dot = async || match store.delivery_dot_sent(message, places).await {
         Ok(BeforeDot::Send) => Ok(()),
         Ok(BeforeDot::Withdrawn) => Err("the message was withdrawn".to_owned()),
         Ok(BeforeDot::Stopped) => {

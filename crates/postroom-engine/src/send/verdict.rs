@@ -140,7 +140,8 @@ fn by_recipients(recipients: &[Json], tried: Tried, options: &Options) -> Verdic
     let reason = if count(RecipientState::Deferred) > 0 {
         replies(recipients, RecipientState::Deferred)
     } else {
-        "the connection ended before all recipients were named".to_owned()
+        let waiting = replies(recipients, RecipientState::Waiting);
+        format!("the connection ended before these recipients were answered: {waiting}")
     };
     later(reason, tried, options)
 }
@@ -246,8 +247,8 @@ pub(crate) fn outcome_unknown(
     if options.uncertain() == Uncertain::Hold && left > 0 {
         let others = recipients.len() - left;
         let reason = format!(
-            "the server may have the message for some of the first {others} recipients, because \
-             {reason}; Postroom goes on with the other {left}"
+            "the server may have the message for some of {others} recipients, because {reason}; \
+             Postroom goes on with the other {left}"
         );
         return later(reason, tried, options);
     }

@@ -32,6 +32,7 @@ const CARL: &str = "carl@else.test";
 const MAIL: Point = Point::SmtpCommand(SmtpCommand::Mail);
 const RCPT: Point = Point::SmtpCommand(SmtpCommand::Rcpt);
 const DATA: Point = Point::SmtpCommand(SmtpCommand::Data);
+const EHLO: Point = Point::SmtpCommand(SmtpCommand::Ehlo);
 
 /// An account with these options, and an engine that runs.
 async fn running(options: Json) -> (World, Supervisor, EntityId) {
@@ -103,6 +104,83 @@ async fn a_recipient_that_is_refused_costs_no_other_one() {
     assert!(why.contains("carl@else.test: 550 5.1.1 no such user"), "{why}");
     assert_eq!(states(&ended), ["refused", "sent"]);
     assert_eq!(accepted(&world), [[BEN]]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recipient_whose_refusal_ends_the_session_costs_no_other_one() {
+    let refusals =
+        ["550 5.1.1 no such user", "550 5.1.1 no such user\r\n421 4.7.0 too many errors"];
+    for (pipelining, refusal) in [(true, refusals[0]), (true, refusals[1]), (false, refusals[0])] {
+        let (world, engine, account) = running(json!({"retry_first": 1})).await;
+        if !pipelining {
+            script(&world, EHLO, When::Always, Action::line("250 mx.test"));
+        }
+        script(&world, RCPT, When::For(CARL.to_owned()), Action::farewell(refusal));
+        let to = [BEN, CARL, "dora@else.test"];
+        let id = message(&world, account, json!({"to": to})).await;
+        let ended = until_is(&world, id, "error").await;
+        assert_eq!(states(&ended), ["sent", "refused", "sent"]);
+        assert_eq!(ended.text("errorCode"), Some("refused"));
+        assert_eq!(ended.number("attempts"), Some(1), "it is tried again at once");
+        let reply = ended.get("recipients")[1]["reply"].as_str().unwrap_or_default().to_owned();
+        assert!(reply.starts_with("550 5.1.1"), "{reply}");
+        assert_eq!(accepted(&world), [[BEN, "dora@else.test"]]);
+        world.until(ACCOUNTS, account, |it| it.text("state") == Some("ready")).await;
+        // Alone, too.
+        let id = message(&world, account, json!({"to": [CARL]})).await;
+        let ended = until_is(&world, id, "error").await;
+        assert_eq!((states(&ended), ended.text("errorCode")), (vec!["refused"], Some("refused")));
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recipient_at_whom_the_session_ends_keeps_the_message_from_nobody() {
+    let ends = [
+        Action::farewell("421 4.7.0 not this one"),
+        Action::farewell("450 4.2.1 not now"),
+        Action::End(Ending::Close),
+        Action::End(Ending::Stall),
+    ];
+    for (to, act) in
+        ends.into_iter().flat_map(|act| [([BEN, CARL], act.clone()), ([CARL, BEN], act)])
+    {
+        let (world, engine, account) = running(json!({"retry_for": 60, "retry_first": 10})).await;
+        script(&world, RCPT, When::For(CARL.to_owned()), act.clone());
+        let id = message(&world, account, json!({"to": to})).await;
+        let ben_has_it = |it: &Entity| {
+            let all = it.get("recipients").as_array().cloned().unwrap_or_default();
+            all.iter().any(|one| one["address"] == BEN && one["state"] == "sent")
+        };
+        world.until(MESSAGES, id, ben_has_it).await;
+        assert_eq!(accepted(&world), [[BEN]], "{act:?}");
+        let other = message(&world, account, json!({"to": [BEN]})).await;
+        until_is(&world, other, "sent").await;
+        let ended = until_is(&world, id, "error").await;
+        assert_eq!(ended.text("errorCode"), Some("gave_up"), "{act:?}");
+        assert!(ended.text("errorText").unwrap().contains(CARL), "{act:?} {ended:?}");
+        assert_eq!(accepted(&world).len(), 2, "{act:?}");
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_at_the_dot_of_a_later_transaction_makes_no_second_copy() {
+    let (world, engine, account) = running(json!({})).await;
+    let many: Vec<_> = (0..150).map(|at| format!("r{at}@else.test")).collect();
+    for address in &many[..100] {
+        script(&world, RCPT, When::NthFor(1, address.clone()), Action::line("450 4.2.1 later"));
+    }
+    script(&world, Point::SmtpAccepted, When::Nth(1), Action::Hold);
+    let id = message(&world, account, json!({"to": many})).await;
+    let taken = |state: &postroom_sandbox::SandboxState| state.accepted().len() == 1;
+    world.sandbox.wait_for(taken, Duration::from_secs(60)).await.unwrap();
+    engine.stop().await;
+    let engine = world.start(world.settings()).await;
+    let ended = until_is(&world, id, "error").await;
+    assert_eq!(states(&ended), [vec!["sent"; 100], vec!["uncertain"; 50]].concat());
+    assert_eq!(accepted(&world), [&many[100..], &many[..100]]);
     engine.stop().await;
 }
 
@@ -548,6 +626,23 @@ async fn those_that_are_too_many_for_a_server_are_named_in_the_next_transaction(
     let sent = until_is(&world, id, "sent").await;
     assert_eq!(sent.number("attempts"), Some(1));
     assert_eq!(accepted(&world), [&many[..6], &many[6..]]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_are_too_many_for_a_session_are_named_one_by_one() {
+    let (world, engine, account) = running(json!({})).await;
+    let many: Vec<_> = (0..10).map(|at| format!("r{at}@else.test")).collect();
+    // As a server that ends each session in which more than six go together.
+    for address in &many[6..] {
+        let act = Action::farewell("421 4.5.3 too many recipients");
+        script(&world, RCPT, When::NthFor(1, address.clone()), act);
+    }
+    let id = message(&world, account, json!({"to": many})).await;
+    let sent = until_is(&world, id, "sent").await;
+    assert_eq!(states(&sent), ["sent"; 10]);
+    let named: Vec<_> = accepted(&world).iter().map(Vec::len).collect();
+    assert_eq!(named, [6, 1, 1, 1, 1]);
     engine.stop().await;
 }
 
