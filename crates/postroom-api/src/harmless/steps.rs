@@ -5,6 +5,9 @@
 //! follow. And each tag in a deep nest is compared with all open elements. In both cases, the
 //! parser calls functions of this file, so counting the calls is enough.
 //!
+//! The writer takes steps too: at each character that it escapes, it looks through the rest of the
+//! text or of the attribute, up to the next bracket. And the parser keeps each of its errors.
+//!
 //! Standards: the WHATWG's HTML §13.2.6.
 
 use html5ever::Attribute;
@@ -30,6 +33,10 @@ use std::rc::Rc;
 const ELEMENTS_MAX: u64 = 200_000;
 /// How many times the parser may look at an open element.
 const LOOKS_MAX: u64 = 20_000_000;
+/// How many bytes the writer may look at.
+const WRITTEN_MAX: u64 = 10_000_000_000;
+/// How many errors the parser may find. Each takes some bytes of memory.
+const ERRORS_MAX: u64 = 1_000_000;
 /// After how many bytes the counts are compared with the limits.
 const PIECE_BYTES: usize = 512;
 
@@ -58,11 +65,33 @@ pub(crate) fn are_few(html: &str) -> bool {
 struct Counts {
     elements: Cell<u64>,
     looks: Cell<u64>,
+    errors: Cell<u64>,
+    written: Cell<u64>,
+    /// The characters of the present text that the writer escapes.
+    escaped: Cell<u64>,
 }
 
 impl Counts {
     fn are_few(&self) -> bool {
-        self.elements.get() <= ELEMENTS_MAX && self.looks.get() <= LOOKS_MAX
+        self.elements.get() <= ELEMENTS_MAX
+            && self.looks.get() <= LOOKS_MAX
+            && self.errors.get() <= ERRORS_MAX
+            && self.written.get() <= WRITTEN_MAX
+    }
+
+    /// A text goes on with this piece.
+    fn text(&self, piece: &str) {
+        let (escaped, length) = (self.escaped.get(), piece.len() as u64);
+        // From each escaped character before, and from half of those in the piece, to its end.
+        let here = piece.bytes().filter(|byte| matches!(byte, b'&' | 0xC2)).count() as u64;
+        let looked = (escaped + here / 2).saturating_mul(length);
+        self.written.set(self.written.get().saturating_add(looked));
+        self.escaped.set(escaped + here);
+    }
+
+    /// The text has ended.
+    fn text_ends(&self) {
+        self.escaped.set(0);
     }
 }
 
@@ -120,7 +149,9 @@ impl TreeSink for Counting {
 
     fn finish(self) {}
 
-    fn parse_error(&self, _: Cow<'static, str>) {}
+    fn parse_error(&self, _: Cow<'static, str>) {
+        self.counts.errors.set(self.counts.errors.get() + 1);
+    }
 
     fn get_document(&self) -> Node {
         Node { number: 0, name: Rc::new(QualName::new(None, ns!(), local_name!(""))) }
@@ -131,7 +162,12 @@ impl TreeSink for Counting {
         NodeName(&target.name)
     }
 
-    fn create_element(&self, name: QualName, _: Vec<Attribute>, _: ElementFlags) -> Node {
+    fn create_element(&self, name: QualName, attributes: Vec<Attribute>, _: ElementFlags) -> Node {
+        for attribute in &attributes {
+            self.counts.text_ends();
+            self.counts.text(&attribute.value);
+        }
+        self.counts.text_ends();
         self.node(name)
     }
 
@@ -143,9 +179,16 @@ impl TreeSink for Counting {
         self.unnamed()
     }
 
-    fn append(&self, _: &Node, _: NodeOrText<Node>) {}
+    fn append(&self, _: &Node, child: NodeOrText<Node>) {
+        match child {
+            NodeOrText::AppendText(piece) => self.counts.text(&piece),
+            NodeOrText::AppendNode(_) => self.counts.text_ends(),
+        }
+    }
 
-    fn append_based_on_parent_node(&self, _: &Node, _: &Node, _: NodeOrText<Node>) {}
+    fn append_based_on_parent_node(&self, parent: &Node, _: &Node, child: NodeOrText<Node>) {
+        self.append(parent, child);
+    }
 
     fn append_doctype_to_document(&self, _: StrTendril, _: StrTendril, _: StrTendril) {}
 
@@ -160,7 +203,9 @@ impl TreeSink for Counting {
 
     fn set_quirks_mode(&self, _: QuirksMode) {}
 
-    fn append_before_sibling(&self, _: &Node, _: NodeOrText<Node>) {}
+    fn append_before_sibling(&self, sibling: &Node, child: NodeOrText<Node>) {
+        self.append(sibling, child);
+    }
 
     fn add_attrs_if_missing(&self, _: &Node, _: Vec<Attribute>) {}
 

@@ -115,11 +115,16 @@ fn html_that_becomes_far_more_than_it_is_is_refused() {
         write!(fonts, "<font color={number}>").unwrap();
     }
     let blown_up = format!("{fonts}{}", "<p>x".repeat(10_000));
-    for html in [blown_up, "<div>".repeat(1_000_000), "<b><p>".repeat(300_000)] {
+    let link = format!("<a href=\"?{}\">", "&b=2".repeat(500_000));
+    let long = ["&".repeat(5_000_000), "a & b ".repeat(1_000_000), "<".repeat(5_000_000), link];
+    let nested = [blown_up, "<div>".repeat(1_000_000), "<b><p>".repeat(300_000)];
+    for html in nested.into_iter().chain(long) {
         let refused = clean(&html, false).unwrap_err();
         assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     }
-    for html in ["<p>x".repeat(20_000), "x".repeat(1_000_000), "<div>".repeat(2000)] {
+    let usual = ["<p>a & b &nbsp; c".repeat(50_000), "a & b ".repeat(50_000)];
+    let short = ["<p>x".repeat(20_000), "x".repeat(1_000_000), "<div>".repeat(2000)];
+    for html in short.into_iter().chain(usual) {
         assert!(clean(&html, false).is_ok(), "{}", html.len());
     }
 }
