@@ -270,6 +270,9 @@ fn summary(calendar: &Calendar) -> Json {
     json!({
         "method": calendar.method, "uid": calendar.uid, "summary": calendar.summary,
         "start": calendar.start.as_ref().map(moment), "end": calendar.end.as_ref().map(moment),
+        "sequence": calendar.sequence, "status": calendar.status,
+        "recurrence": calendar.recurrence,
+        "recurrenceId": calendar.recurrence_id.as_ref().map(moment),
         "organizer": calendar.organizer.as_ref().map(|who| who.address.clone()),
         "attendees": calendar.attendees.iter().map(attendee).collect::<Vec<_>>(),
     })

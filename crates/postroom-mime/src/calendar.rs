@@ -1,7 +1,8 @@
 //! The summary of a calendar part (`text/calendar`).
 //!
-//! The first event counts. If there is none, the first task, journal or free-busy time counts. The
-//! part itself stays an attachment. The summary is for showing and answering invitations.
+//! The first event counts, unless it is one instance of a series that follows: then the series
+//! counts. If there is no event, the first task, journal or free-busy time counts. The part itself
+//! stays an attachment. The summary is for showing and answering invitations.
 //!
 //! Standards: RFC 5545 (iCalendar), RFC 5546 (iTIP).
 
@@ -86,11 +87,14 @@ pub fn summarise(text: &str) -> Option<Calendar> {
 #[derive(Default)]
 struct CalendarReader {
     zones: DefinedZones,
+    method: Option<String>,
+    /// The component that counts, so far.
     calendar: Calendar,
     /// How many components are open.
     depth: usize,
-    /// Whether the open component is the one that counts.
-    active: bool,
+    /// The component that is open.
+    open: Calendar,
+    /// How long it takes.
     duration: Option<String>,
 }
 
@@ -100,37 +104,52 @@ impl CalendarReader {
             ("BEGIN", depth) => {
                 self.depth += 1;
                 if depth == 1 {
+                    self.end();
                     self.begin(line.value.trim().to_ascii_uppercase());
                 }
             }
             ("END", depth) => {
                 self.depth = depth.saturating_sub(1);
-                self.active &= self.depth > 1;
+                if self.depth <= 1 {
+                    self.end();
+                }
             }
-            ("METHOD", 1) => set(&mut self.calendar.method, upper(line)),
-            (_, 2) if self.active => self.property(line),
+            ("METHOD", 1) => set(&mut self.method, upper(line)),
+            (_, 2) if self.open.component.is_some() => self.property(line),
             _ => {}
         }
     }
 
     fn begin(&mut self, component: String) {
         const KINDS: [&str; 4] = ["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY"];
-        let is_kind = KINDS.contains(&component.as_str());
-        let better = match self.calendar.component.as_deref() {
-            None => true,
-            Some(present) => present != "VEVENT" && component == "VEVENT",
-        };
-        if is_kind && better {
-            let method = self.calendar.method.take();
-            self.calendar = Calendar { method, ..Calendar::default() };
-            self.calendar.component = Some(component);
-            self.duration = None;
-            self.active = true;
+        if KINDS.contains(&component.as_str()) {
+            self.open.component = Some(component);
+        }
+    }
+
+    /// Takes the open component, if it says more than the one before.
+    fn end(&mut self) {
+        let mut ended = std::mem::take(&mut self.open);
+        if let (Some(start), Some(duration), None) =
+            (&ended.start, self.duration.take(), &ended.end)
+        {
+            ended.end = duration_end(start, &duration, &self.zones);
+        }
+        let present = &self.calendar;
+        let is_event = |it: &Calendar| it.component.as_deref() == Some("VEVENT");
+        let is_series = is_event(&ended)
+            && present.recurrence_id.is_some()
+            && ended.recurrence_id.is_none()
+            && ended.uid == present.uid;
+        let is_better =
+            present.component.is_none() || is_event(&ended) && (!is_event(present) || is_series);
+        if ended.component.is_some() && is_better {
+            self.calendar = ended;
         }
     }
 
     fn property(&mut self, line: &ContentLine) {
-        let calendar = &mut self.calendar;
+        let calendar = &mut self.open;
         match line.name.as_str() {
             "UID" => set(&mut calendar.uid, text(line)),
             "SEQUENCE" => set(&mut calendar.sequence, line.value.trim().parse().ok()),
@@ -153,12 +172,9 @@ impl CalendarReader {
     }
 
     fn finish(mut self) -> Calendar {
-        if let (Some(start), Some(duration), None) =
-            (&self.calendar.start, &self.duration, &self.calendar.end)
-        {
-            self.calendar.end = duration_end(start, duration, &self.zones);
-        }
-        self.calendar
+        // A text that was cut off may have no end of its component.
+        self.end();
+        Calendar { method: self.method, ..self.calendar }
     }
 }
 

@@ -65,6 +65,32 @@ fn an_invitation() {
 }
 
 #[test]
+fn a_series_counts_before_an_instance_of_it() {
+    let event = |lines: &str| format!("BEGIN:VEVENT\n{lines}\nEND:VEVENT\n");
+    let instance = event("UID:1\nRECURRENCE-ID:20260725T080000Z\nSUMMARY:moved\nDURATION:PT1H");
+    let series = event("UID:1\nRRULE:FREQ=DAILY\nSUMMARY:series\nDTSTART:20260724T080000Z");
+    let other = event("UID:2\nSUMMARY:other");
+    #[rustfmt::skip]
+    let table = [
+        (format!("{instance}{series}"),        "series"),
+        (format!("{series}{instance}"),        "series"),
+        (format!("{instance}{other}"),         "moved"),
+        (format!("{instance}{other}{series}"), "series"),
+        (instance.clone(),                     "moved"),
+        (instance.replace("END:VEVENT", ""),   "moved"),
+    ];
+    for (events, want) in table {
+        let text = format!("BEGIN:VCALENDAR\nMETHOD:CANCEL\n{events}END:VCALENDAR");
+        let calendar = summarise(&text).unwrap();
+        assert_eq!(calendar.summary.as_deref(), Some(want), "{events}");
+        assert_eq!(calendar.method.as_deref(), Some("CANCEL"));
+        assert_eq!(calendar.recurrence_id.is_some(), want == "moved");
+        // A duration is that of its own component.
+        assert_eq!(calendar.end, None);
+    }
+}
+
+#[test]
 fn moments() {
     let start = |line: &str| event(line).start;
     assert_eq!(start("DTSTART;VALUE=DATE:20260725"), moment("2026-07-25", None, None));
