@@ -141,7 +141,11 @@ pub(crate) async fn hand_over(
             let message = claimed.message;
             tracing::error!(%message, %error, "the results of the recipients were not written");
         }
-        if kept.is_err() || !connection.is_reusable() {
+        if kept.is_err() {
+            break;
+        }
+        if !connection.is_reusable() {
+            shared.enders.note(claimed.message, group.last().copied());
             break;
         }
     }
