@@ -53,6 +53,7 @@ impl From<Failed> for Problem {
             | Failed::Queued
             | Failed::NotQueued
             | Failed::PartOfOriginal { .. }
+            | Failed::BeingDeleted { .. }
             | Failed::Crowded => Self::conflict("busy", text),
         }
     }

@@ -98,9 +98,3 @@ pub(crate) fn forget(class: &Class, id: EntityId) -> Statement {
     let sql = "DELETE FROM \"work claim\" WHERE \"class\" = $1 AND \"entity\" = $2";
     Statement::new(sql).bind(class.classname.as_str()).bind(id)
 }
-
-/// The statement that forgets the claims of all entities of a class.
-pub(crate) fn gone_of_class(class: &Class) -> Statement {
-    let sql = "DELETE FROM \"work claim\" WHERE \"class\" = $1";
-    Statement::new(sql).bind(class.classname.as_str())
-}

@@ -5,8 +5,8 @@
 //!                            the database returns the default
 //!   renamed property         RENAME COLUMN
 //!   other type               a new column, filled from the former one
-//!   deleted class            the table gets a name that no class can have. `retired` empties it
-//!                            later, in small steps
+//!   deleted class            the table gets a name that no class can have. `class_deleted` empties
+//!                            it later, in small steps
 //!   removed property         a row of the table `retired` names its column. `retired` renames and
 //!                            empties it later
 //! ```
@@ -125,17 +125,12 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Adds the statements that retire the table of a deleted class.
-    pub(crate) fn drop(&mut self, class: &Class) {
+    /// Adds the statements that retire the table of a deleted class. Returns its new name.
+    pub(crate) fn drop(&mut self, class: &Class) -> String {
         let table = class.table();
-        for property in class.properties.iter().filter(|property| property.is_file()) {
-            self.remove(class, property);
-        }
         for index in own_indexes(self.database.dialect(), class) {
             self.run(format!("DROP INDEX IF EXISTS {}", quoted(&index.name)));
         }
-        let gone = "DELETE FROM \"once\" WHERE \"class\" = $1";
-        self.batch.push(Statement::new(gone).bind(class.classname.as_str()));
         let gone = "DELETE FROM \"counter\" WHERE \"class\" = $1";
         self.batch.push(Statement::new(gone).bind(class.id.to_string()));
         // The columns of removed properties are deleted with the table.
@@ -143,7 +138,7 @@ impl<'a> Tables<'a> {
         self.batch.push(Statement::new(gone).bind(table.as_ref()));
         let name = self.retire("table");
         self.run(format!("ALTER TABLE {} RENAME TO {}", quoted(&table), quoted(&name)));
-        self.batch.push(retired(&name, ""));
+        name
     }
 
     /// Adds the statements that make the table of a class, or its missing columns and indexes.

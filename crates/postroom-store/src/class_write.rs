@@ -3,8 +3,8 @@
 //! ```text
 //!   check the definition ─► check the stored values ─► one batch ─► bell
 //!                           (before the batch, which      └─► then in steps: indexes are made,
-//!                           asserts the same of entities      removed values are deleted
-//!                           that changed since)
+//!                           asserts the same of entities      removed values and the entities
+//!                           that changed since)               of deleted classes are deleted
 //! ```
 //! The stored values are checked before the batch, because that may take long and must not keep
 //! others from writing.
@@ -12,6 +12,7 @@
 use crate::audit::AuditEntry;
 use crate::audit_event::AuditEvent;
 use crate::bell::Topic;
+use crate::class_deleted;
 use crate::class_demand::Demands;
 use crate::class_tables::TableChange;
 use crate::class_tables::Tables;
@@ -62,6 +63,7 @@ impl Store {
     /// # Errors
     ///
     /// [`Failed::Invalid`] with the place of each problem; [`Failed::Exists`] for its name or id;
+    /// [`Failed::BeingDeleted`] while the entities of a former class of its name or id are deleted;
     /// [`Failed::OtherClasses`] when the classes are no longer `former`.
     pub async fn class_create(&self, former: &Classes, class: Class) -> Result<Classes, Error> {
         let same = |other: &&Arc<Class>| {
@@ -84,11 +86,11 @@ impl Store {
         }
         let mut class = self.written(class, former.version() + 1);
         class.ext.insert("ct".to_owned(), class.ext.get("lwt").cloned().unwrap_or_default());
-        let id = class.id;
+        let (id, is_gone) = (class.id, class_deleted::is_gone(&class));
         let mut next = former.own();
         next.push(class);
         self.checked(&next, id)?;
-        self.replace(former, next, None, vec![]).await
+        self.replace(former, next, None, vec![is_gone]).await
     }
 
     /// Changes a class. `confirm` is how many values the client agrees to lose.
@@ -138,7 +140,8 @@ impl Store {
     }
 
     /// Deletes a class of a client with all its entities. `confirm` is how many entities the client
-    /// agrees to lose.
+    /// agrees to lose. The class is gone when this returns. If it had more than 500 entities, they
+    /// are deleted afterwards, in steps.
     ///
     /// # Errors
     ///
@@ -167,7 +170,9 @@ impl Store {
         let asserts = demands.asserts();
         let mut next = former.own();
         next.retain(|other| other.id != id);
-        self.replace(former, next, None, asserts).await
+        let classes = self.replace(former, next, None, asserts).await?;
+        self.deleted_at_once(id, confirm.unwrap_or(0)).await;
+        Ok(classes)
     }
 
     /// The class with the time and the version of this change.
@@ -215,8 +220,8 @@ impl Store {
         }
         let mut gone = vec![];
         for class in former.iter().filter(|class| next.iter().all(|next| next.id != class.id)) {
-            gone.extend(self.all_deleted(class));
-            tables.drop(class);
+            let renamed_to = tables.drop(class);
+            gone.extend(self.class_deleted(class, &renamed_to));
             touched.push(quoted(&class.table()));
         }
         let kept: Vec<_> =
@@ -231,6 +236,7 @@ impl Store {
         self.classes_refresh().await?;
         written?;
         database.ring(Topic::Classes);
+        database.ring(Topic::News);
         self.classes_settle_soon();
         let classes: Vec<_> = kept.into_iter().map(|kept| kept.class).collect();
         Ok(Classes::new(version, &classes, former.extensions()))

@@ -1,6 +1,7 @@
 //! Domains: which of them are suspended, and which are empty.
 
 use crate::audit_trim;
+use crate::class_deleted;
 use crate::columns::quoted;
 use crate::database::Lock;
 use crate::database::Statement;
@@ -50,10 +51,22 @@ impl Store {
             let lock = Lock::row(DOMAINS, id);
             Statement::new(sql).bind(name.as_str()).assert(Failed::InUse { by }, lock)
         };
+        let deleted = self.deleted_classes().await?;
+        for class in &deleted {
+            if self.deleted_has(class, &name).await? {
+                let by = format!(
+                    "entities of {} in this domain, which is being deleted: try again in a moment",
+                    class.name
+                );
+                return Err(Error::Condition(Failed::InUse { by }));
+            }
+        }
+        let no_others = class_deleted::no_others(&deleted, Failed::Stale, Lock::row(DOMAINS, id));
         // What clients did in the domain goes with it.
         let classes = self.classes();
         let kept = classes.iter().filter(|class| class.classname != AUDIT);
-        Ok(kept.map(|class| is_empty(class)).chain([audit_trim::gone(&name)]).collect())
+        let empty = kept.map(|class| is_empty(class));
+        Ok(empty.chain([no_others, audit_trim::gone(&name)]).collect())
     }
 }
 

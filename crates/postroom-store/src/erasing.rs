@@ -10,6 +10,7 @@
 use crate::audit::AuditEntry;
 use crate::audit_event::AuditEvent;
 use crate::bell::Topic;
+use crate::class_deleted;
 use crate::classes;
 use crate::columns::quoted;
 use crate::database::Lock;
@@ -229,6 +230,8 @@ impl Store {
                 return Ok(());
             }
         }
+        // Their deletions are told in the feed, which is erased then.
+        self.deleted_empty().await?;
         self.erase_others(erased).await?;
         self.erase_end(erased).await
     }
@@ -358,6 +361,9 @@ impl Store {
         batch.extend(classes.iter().map(|class| empty(&class.table())));
         batch.extend(OTHERS.iter().map(|other| empty(other.table)));
         batch.extend(WITH_ENTITIES.into_iter().map(empty));
+        let by = "a class that is being deleted".to_owned();
+        let lock = Lock::Name(ERASURE);
+        batch.push(class_deleted::no_others(&[], Failed::InUse { by }, lock));
         batch.extend(self.records(&master, &class).delete(&entity));
         let ended = "UPDATE \"erasure\" SET \"ended\" = $2 WHERE \"id\" = $1";
         let now = Value::Moment(self.clock().now_ms());

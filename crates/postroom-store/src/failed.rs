@@ -95,6 +95,11 @@ pub enum Failed {
     Crowded,
     /// The classes changed since the batch was built.
     OtherClasses,
+    /// A class of this name or id was deleted, and its entities are still being deleted.
+    BeingDeleted {
+        /// The name of the class that is to be made.
+        class: String,
+    },
     /// A change of a class would delete values or entities, and the client did not confirm how
     /// many.
     Unconfirmed {
@@ -208,6 +213,14 @@ impl fmt::Display for Failed {
                 return write!(f, "`{name}` is part of the original message");
             }
             Self::OtherClasses => OTHER_CLASSES,
+            Self::BeingDeleted { class } => {
+                return write!(
+                    f,
+                    "a class of the name or the id of {class} is still being deleted with its \
+                     entities: try again when SYNC of the classes is answered, or use another name \
+                     and id"
+                );
+            }
             Self::Unconfirmed { count, what } => {
                 return write!(
                     f,

@@ -58,6 +58,8 @@ mod room;
 
 mod scan_meter;
 
+mod emptying_step;
+
 mod full_text_dialect;
 
 mod dialect;
@@ -198,6 +200,8 @@ mod record;
 mod record_tell;
 
 mod untold;
+
+mod class_deleted;
 
 mod integrity;
 
@@ -344,8 +348,6 @@ mod token_rotate;
 mod overview;
 
 mod class_demand;
-
-mod class_deleted;
 
 mod class_write;
 

@@ -2,7 +2,9 @@
 
 use crate::columns::places;
 use crate::columns::quoted;
+use crate::database::ColumnKind;
 use crate::database::Database;
+use crate::database::Dialect;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
@@ -21,6 +23,7 @@ const BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
 pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("token", &["hash"]),
     ("retired", &["table", "column"]),
+    ("deleted class", &["table"]),
     ("counter", &["domain", "class", "property"]),
     ("origin", &["folder"]),
     ("purge", &["account"]),
@@ -71,6 +74,12 @@ pub(crate) struct MovedTable {
 }
 
 impl MovedTable {
+    /// The table of a class that is being deleted: which entities it has, without their values.
+    pub(crate) fn of_deleted(name: String) -> Self {
+        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Self { name, key: own(&["id"]), columns: own(&["domain", "id"]), late: vec![] }
+    }
+
     fn list(names: &[String]) -> String {
         names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
     }
@@ -133,6 +142,26 @@ impl MovedTable {
         let place = |name: &String| self.columns.iter().position(|column| column == name);
         names.iter().filter_map(place).map(|at| row.value(at).clone()).collect()
     }
+}
+
+/// The tables of the classes that are being deleted.
+///
+/// # Errors
+///
+/// When the database fails.
+pub(crate) async fn deleted(database: &dyn Database) -> Result<Vec<String>, Error> {
+    let all = "SELECT \"table\" FROM \"deleted class\" ORDER BY \"table\"";
+    let rows = database.read(Statement::new(all)).await?;
+    Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
+}
+
+/// Makes the table of a class that is being deleted, for entities without values.
+pub(crate) fn deleted_table(dialect: &dyn Dialect, table: &str) -> Statement {
+    let [text, id] = [ColumnKind::Text, ColumnKind::Id].map(|kind| dialect.column_type(kind));
+    let table = quoted(table);
+    Statement::new(format!(
+        "CREATE TABLE {table} (\"domain\" {text} NOT NULL, \"id\" {id} PRIMARY KEY)"
+    ))
 }
 
 /// A class in the order of a move.

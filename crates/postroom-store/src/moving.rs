@@ -257,6 +257,7 @@ impl Move<'_> {
         self.to.write(known.collect(), Room::Free).await?;
         self.copy(&self.table(CLASS.0, CLASS.1).await?).await?;
         self.class_tables(&classes).await?;
+        self.deleted_tables().await?;
         self.classes(self.to).await?;
         Ok(classes)
     }
@@ -281,10 +282,25 @@ impl Move<'_> {
             moved.late = late.filter(|name| kept.contains(name)).collect();
             tables.push(moved);
         }
+        for name in moved_table::deleted(self.from).await? {
+            tables.push(MovedTable::of_deleted(name));
+        }
         for (name, key) in TABLES {
             tables.push(self.table(name, key).await?);
         }
         Ok(tables)
+    }
+
+    /// Makes the tables of classes that are being deleted in the target, which goes on with the
+    /// deletion. Only what the feed tells of their entities is moved.
+    async fn deleted_tables(&self) -> Result<(), Error> {
+        for table in moved_table::deleted(self.from).await? {
+            if columns::of_table(self.to, &table).await?.is_empty() {
+                let made = moved_table::deleted_table(self.to.dialect(), &table);
+                self.to.write(vec![made], Room::Free).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the missing tables of classes in the target, without the columns that refer to other

@@ -17,19 +17,12 @@ use crate::class_tables::rows_deleted;
 use crate::columns;
 use crate::columns::quoted;
 use crate::database::Statement;
+use crate::emptying_step::EmptyingStep;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::store::Store;
 use postroom_model::EntityId;
-use std::time::Duration;
-use tokio::time::Instant;
 
-/// How many rows a step empties at most.
-const STEP_MAX: u32 = 500;
-/// How many rows the first step empties.
-const STEP_FIRST: u32 = 50;
-/// How long a step should take. Others who write wait for so long.
-const STEP_GOAL: Duration = Duration::from_millis(100);
 /// A column of a table with at most so many rows, and so many bytes in them, is dropped, which may
 /// write the table anew. In a greater one it stays, empty.
 const DROPPED_ROWS_MAX: i64 = 10_000;
@@ -37,40 +30,6 @@ const DROPPED_BYTES_MAX: i64 = 8 << 20;
 
 /// How often indexes are tried, because the classes change or others lock the table meanwhile.
 const INDEX_ATTEMPTS: usize = 3;
-
-/// How many rows a step empties. Rows may be large, so this depends on how long earlier steps took.
-pub(crate) struct EmptyingStep {
-    rows: u32,
-    begun: Instant,
-}
-
-impl EmptyingStep {
-    pub(crate) fn first() -> Self {
-        Self { rows: STEP_FIRST, begun: Instant::now() }
-    }
-
-    /// Begins a step. Returns how many rows it empties.
-    pub(crate) fn begin(&mut self) -> u32 {
-        self.begun = Instant::now();
-        self.rows
-    }
-
-    /// Ends a step.
-    pub(crate) fn end(&mut self) {
-        self.rows = next_step(self.rows, self.begun.elapsed());
-    }
-}
-
-/// How many rows the next step empties, after a step of `rows` took so long.
-fn next_step(rows: u32, took: Duration) -> u32 {
-    if took > STEP_GOAL {
-        (rows / 2).max(1)
-    } else if took < STEP_GOAL / 4 {
-        (rows * 2).min(STEP_MAX)
-    } else {
-        rows
-    }
-}
 
 impl Store {
     /// Begins the work that follows a change of the classes: indexes are made, and removed data is
@@ -82,6 +41,17 @@ impl Store {
 
     /// Does the work that follows changes of the classes. If it fails, the next sweep tries again.
     pub(crate) async fn classes_settle(&self) {
+        self.definitions_settle().await;
+        // Others make indexes meanwhile.
+        if let Err(error) = self.deleted_empty().await {
+            tracing::error!(
+                %error,
+                "the entities of a deleted class were not deleted; it is tried again"
+            );
+        }
+    }
+
+    async fn definitions_settle(&self) {
         let _one_settles = self.inner.settling.lock().await;
         if let Err(error) = self.indexes_settle().await {
             tracing::error!(%error, "the indexes of a class were not made; it is tried again");
@@ -95,13 +65,15 @@ impl Store {
         }
     }
 
-    /// Whether all indexes exist that the classes ask for, and no removed data is left.
+    /// Whether all indexes exist that the classes ask for, and no removed data is left, also of
+    /// deleted classes.
     ///
     /// # Errors
     ///
     /// When the store fails.
     pub async fn classes_are_settled(&self) -> Result<bool, Error> {
-        let left = Statement::new("SELECT 1 FROM \"retired\" LIMIT 1");
+        let left = "SELECT 1 FROM \"retired\" UNION ALL SELECT 1 FROM \"deleted class\" LIMIT 1";
+        let left = Statement::new(left);
         let (_, missing) = self.indexes_differ().await?;
         let is_empty = self.read(left).await?.is_empty() && !self.values_are_left().await?;
         Ok(missing.is_empty() && is_empty)
@@ -187,6 +159,7 @@ impl Store {
         }
     }
 
+    /// Empties the table of a class that an earlier version deleted.
     async fn table_emptied(&self, table: &str) -> Result<(), Error> {
         // A move leaves such a table behind.
         if columns::of_table(self.inner.database.as_ref(), table).await?.is_empty() {
@@ -260,26 +233,4 @@ impl Store {
 fn done(table: &str, column: &str) -> Statement {
     let sql = "DELETE FROM \"retired\" WHERE \"table\" = $1 AND \"column\" = $2";
     Statement::new(sql).bind(table).bind(column)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_takes_about_as_long_as_it_is_to_take() {
-        let ms = Duration::from_millis;
-        #[rustfmt::skip]
-        let table = [
-            (50,  ms(1),    100),
-            (400, ms(1),    500),
-            (500, ms(1),    500),
-            (100, ms(60),   100),
-            (100, ms(101),  50),
-            (1,   ms(5000), 1),
-        ];
-        for (rows, took, want) in table {
-            assert_eq!(next_step(rows, took), want, "{rows} {took:?}");
-        }
-    }
 }

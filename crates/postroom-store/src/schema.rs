@@ -25,6 +25,7 @@ mod bounded_jobs;
 mod bulk_jobs;
 mod configurations;
 mod consents;
+mod deleted_classes;
 mod device_consents;
 mod domain_classes;
 mod domain_keys;
@@ -137,6 +138,7 @@ const STEPS: &[&[&str]] = &[
     linked::STEP,
     domain_classes::STEP,
     named::STEP,
+    deleted_classes::STEP,
 ];
 
 const OWN: &[&str] = &[

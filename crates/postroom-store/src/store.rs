@@ -143,6 +143,8 @@ pub(crate) struct Inner {
     pub dates_seen: DatesSeen,
     /// Held by the one who makes indexes and deletes values after a change of the classes.
     pub settling: tokio::sync::Mutex<()>,
+    /// Held by the one who deletes the entities of deleted classes.
+    pub emptying: tokio::sync::Mutex<()>,
 }
 
 impl Store {
@@ -202,6 +204,7 @@ impl Store {
                 expiry_clock: tokio::sync::Mutex::default(),
                 dates_seen: DatesSeen::default(),
                 settling: tokio::sync::Mutex::default(),
+                emptying: tokio::sync::Mutex::default(),
             }),
             modifier: Modifier::System,
             lease: None,

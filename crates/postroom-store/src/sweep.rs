@@ -117,7 +117,8 @@ impl Store {
         if let Err(error) = own.classes_refresh().await {
             tracing::error!(%error, "the classes were not read again");
         }
-        own.classes_settle().await;
+        // The entities of a deleted class may take minutes.
+        own.classes_settle_soon();
         own.tidy().await;
     }
 

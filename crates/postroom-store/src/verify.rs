@@ -227,12 +227,15 @@ impl<F: FnMut(&str)> Verification<'_, F> {
         Ok(())
     }
 
-    /// Checks that every file belongs to an entity, and that its content exists. Files of removed
-    /// properties and classes are left out, because they are being deleted.
+    /// Checks that every file belongs to an entity, also of a class that is being deleted, and that
+    /// its content exists. Files of removed properties are left out, because they are being
+    /// deleted.
     async fn files(&mut self, sizes: &HashMap<i64, u64>) -> Result<(), Error> {
-        let owners = self.store.classes();
-        let owners = owners.iter().map(|class| {
-            let table = quoted(&class.table());
+        let (present, deleted) = (self.store.classes(), self.store.deleted_classes().await?);
+        let tables = present.iter().map(|class| class.table().into_owned());
+        let tables = tables.chain(deleted.into_iter().map(|class| class.table));
+        let owners = tables.map(|table| {
+            let table = quoted(&table);
             format!("EXISTS (SELECT 1 FROM {table} e WHERE e.\"id\" = f.\"entity\")")
         });
         let owners = owners.collect::<Vec<_>>().join(" OR ");

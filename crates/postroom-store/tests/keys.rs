@@ -61,6 +61,7 @@ const EARLIER: &[&str] = &[
     "ALTER TABLE \"delivery\" DROP COLUMN \"named\"",
     "DROP TABLE \"domain class\"",
     "DROP TABLE \"retired value\"",
+    "DROP TABLE \"deleted class\"",
     "UPDATE \"meta\" SET \"number\" = 28 WHERE \"name\" IN ('schema', 'oldest schema')",
 ];
 

@@ -1435,7 +1435,7 @@ async fn an_older_schema_is_brought_forward() {
     // As the first step left it, before jobs and before a property was added.
     let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
     let older = "DROP TABLE \"job\"; DROP TABLE \"job entity\"; DROP TABLE \"once\"; DROP TABLE \"origin\"; DROP INDEX \"receipt unsettled\";
-        DROP TABLE \"retired\"; DROP TABLE \"retired value\"; DROP TABLE \"domain class\"; DROP TABLE \"counter\"; DROP INDEX \"file by property\";
+        DROP TABLE \"retired\"; DROP TABLE \"retired value\"; DROP TABLE \"deleted class\"; DROP TABLE \"domain class\"; DROP TABLE \"counter\"; DROP INDEX \"file by property\";
         DROP TABLE \"purge\"; DROP INDEX \"receipt wish of message\"; DROP TABLE \"class\"; DELETE FROM \"meta\" WHERE \"name\" = 'classes';
         DROP TABLE \"work claim\"; DROP TABLE \"consent\"; DROP TABLE \"device consent\"; DROP TABLE \"configuration\"; DROP TABLE \"root key\"; DROP TABLE \"data key\"; DROP TABLE \"session\"; DROP TABLE \"erasure\"; DROP TABLE \"erased\"; DROP TABLE \"usage\"; DROP INDEX \"delivery in order\"; DROP INDEX \"delivery under way\";
         DROP TABLE \"lease\"; DROP TABLE \"owner\"; ALTER TABLE \"delivery\" DROP COLUMN \"epoch\";

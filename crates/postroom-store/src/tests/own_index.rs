@@ -67,7 +67,8 @@ async fn an_index_of_a_client_is_used_also_after_its_class_was_made_again() {
     // A fifth of the entities belong to the other domain, and they count too.
     let count = count.unwrap() * 5 / 4;
     store.class_delete(&store.classes(), id, Some(count)).await.unwrap();
-    // The rest of the former class is still being deleted.
+    settled(&store).await;
+    // The index of the former class had the same name.
     let class = made(&store, id).await;
     is_used(&store, &class).await;
 }

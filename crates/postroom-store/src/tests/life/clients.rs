@@ -7,6 +7,7 @@ use crate::bulk::BulkWork;
 use crate::change::ChangeTerms;
 use crate::claim_row::ClaimStep;
 use crate::claim_row::ClaimThen;
+use crate::database::Statement;
 use crate::entity::NewEntity;
 use crate::entity::Terms;
 use crate::entity_place::EntityPlace;
@@ -287,6 +288,13 @@ pub(super) async fn classes(world: &World) {
     let classes = store.class_create(&store.classes(), gone).await.unwrap();
     world.create(DELETED_CLASS, json!({"title": "t"})).await;
     store.class_delete(&classes, id, Some(1)).await.unwrap();
+    // What an earlier version left of a class.
+    let left = [
+        "CREATE TABLE \"retired table 0 1\" (\"id\" INTEGER PRIMARY KEY)",
+        "INSERT INTO \"retired table 0 1\" (\"id\") VALUES (7)",
+        "INSERT INTO \"retired\" (\"table\", \"column\") VALUES ('retired table 0 1', '')",
+    ];
+    store.write(left.map(Statement::new).into()).await.unwrap();
     store.classes_settle().await;
     assert!(store.classes_are_settled().await.unwrap());
     extensions(world).await;
