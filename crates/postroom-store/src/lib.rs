@@ -355,6 +355,8 @@ mod retired;
 
 mod retired_value;
 
+mod verify_added;
+
 mod class_extend;
 
 #[cfg(test)]

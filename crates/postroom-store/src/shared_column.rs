@@ -47,6 +47,11 @@ pub(crate) fn free(of: ColumnKind, taken: &[String]) -> Result<String, usize> {
     names.find(|name| !taken.contains(name)).ok_or(*most)
 }
 
+/// Whether a column is one of these.
+pub(crate) fn is_shared(column: &str) -> bool {
+    column.starts_with(SHARED)
+}
+
 /// The class with the columns of its table that domains share, as if they were properties.
 pub(crate) fn with_shared(class: &Class, columns: &[String]) -> Class {
     let shared = |name: &String| {

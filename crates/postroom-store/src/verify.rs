@@ -1,5 +1,5 @@
-//! Verifies a store: every row of an entity, every reference, every file with its content, every
-//! chunk, the ledger against the messages, and the queue.
+//! Verifies a store: every row of an entity, every reference, what domains added to the classes,
+//! every file with its content, every chunk, the ledger against the messages, and the queue.
 //!
 //! It reads everything once, in parts, and changes nothing. For each content it takes about 40
 //! bytes of memory.
@@ -68,6 +68,7 @@ impl Store {
             verification.references(class, &classes).await?;
             verification.claims(class).await?;
         }
+        verification.added().await?;
         let sizes = verification.chunks().await?;
         verification.files(&sizes).await?;
         verification.ledger().await?;
@@ -151,6 +152,16 @@ impl<F: FnMut(&str)> Verification<'_, F> {
             }
         }
         Ok(())
+    }
+
+    /// Checks what domains added to the classes for themselves.
+    async fn added(&mut self) -> Result<(), Error> {
+        let Self { store, tell, verified } = self;
+        let damaged = |what: &str| {
+            verified.damaged += 1;
+            tell(what);
+        };
+        store.verify_added(damaged).await
     }
 
     /// Checks that the entities of work claims exist.

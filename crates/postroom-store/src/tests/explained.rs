@@ -35,6 +35,7 @@ const EXCEPTED: &[(&str, &str)] = &[
     ("rotation.rs", "a command, and there are few processes and master keys"),
     ("reseal.rs", "once after an upgrade, page by page, behind a key"),
     ("verify.rs", "a command that reads everything"),
+    ("verify_added.rs", "a command that reads everything"),
     ("built_in_index.rs", "makes indexes"),
     ("class_tables.rs", "a change of the classes by a client"),
     ("class_demand.rs", "a change of the classes by a client, checked against all values"),
