@@ -90,6 +90,37 @@ async fn each_worker_gets_other_entities_in_their_order() {
 }
 
 #[on_both]
+async fn entities_are_claimed_by_what_the_domain_added_to_their_class() {
+    let server = Server::start().await;
+    let send = async |method: &str, path: &str, body: &Json| {
+        answer(server.anonymous(method, path).bearer_auth(OTHER_TOKEN).json(body)).await
+    };
+    let added = json!({"properties": [
+        {"name": "ticketId", "data_type": "long"},
+        {"name": "messageState", "items": ["filed"]},
+    ]});
+    send("PATCH", &format!("{CLASSES}/{MESSAGES}"), &added).await.expect(200);
+    for ticket in [Json::Null, json!(3), json!(8), json!(7)] {
+        let values = json!({"messageDirection": "in", "ticketId": ticket});
+        send("POST", MESSAGES, &values).await.expect(201);
+    }
+    let body = json!({"filter": [">", ["property", "ticketId"], 5], "order": "-ticketId",
+                      "limit": 1, "lease": 60});
+    let claim = async || send("CLAIM", MESSAGES, &body).await.expect(200);
+    let first = claim().await;
+    assert_eq!(first[0]["ticketId"], 8, "{first}");
+    let path = format!("{MESSAGES}/{}", first[0]["id"].as_str().unwrap());
+    let done = server.anonymous("PATCH", &path).bearer_auth(OTHER_TOKEN);
+    let done = done.header("Claim-Token", first[0]["claimToken"].as_str().unwrap());
+    let done = answer(done.json(&json!({"ticketId": 1, "messageState": "filed"}))).await;
+    let done = done.expect(200);
+    assert_eq!((&done["ticketId"], &done["messageState"]), (&json!(1), &json!("filed")));
+    assert_eq!(claim().await[0]["ticketId"], 7);
+    assert_eq!(claim().await, json!([]));
+    server.send("CLAIM", MESSAGES, &body).await.expect(422);
+}
+
+#[on_both]
 async fn a_patch_with_the_token_ends_the_claim_and_may_be_repeated() {
     let server = tasks(&["new"]).await;
     let body = json!({"filter": new(), "lease": 60});

@@ -1,6 +1,7 @@
 //! What lists show beside properties: the entities that are referred to, files, sums; and whole
 //! collections as lines and as comma-separated values.
 
+use crate::server::OTHER_TOKEN;
 use crate::server::Server;
 use crate::server::answer;
 use postroom_api::Limits;
@@ -264,6 +265,47 @@ async fn a_whole_collection_streams_as_lines_and_as_comma_separated_values() {
         let all = export(server, "text/csv", "limit=0").await;
         assert!(all.starts_with("id,") && all.ends_with(",version,seq\r\n"), "{all}");
     }
+}
+
+#[on_both]
+async fn lines_and_comma_separated_values_have_what_the_domain_added() {
+    let server = Server::start().await;
+    let send = async |method: &str, path: &str, body: &Json| {
+        answer(server.anonymous(method, path).bearer_auth(OTHER_TOKEN).json(body)).await
+    };
+    let added = json!({"properties": [
+        {"name": "ticketId", "data_type": "long"},
+        {"name": "labels", "data_type": "string", "multi": true},
+    ]});
+    send("PATCH", &format!("{CLASSES}/{PROFILES}"), &added).await.expect(200);
+    let values = json!({"name": "p", "ticketId": 7, "labels": ["x", "y"]});
+    send("POST", PROFILES, &values).await.expect(201);
+    send("POST", PROFILES, &json!({"name": "q"})).await.expect(201);
+    server.create(PROFILES, &json!({"name": "r"})).await;
+    let export = async |token: &str, accept: &str, query: &str| {
+        let request = server.anonymous("GET", &format!("{PROFILES}?{query}"));
+        let answered = answer(request.bearer_auth(token).header("accept", accept)).await;
+        assert_eq!(answered.status, 200, "{:?}", answered.bytes);
+        String::from_utf8(answered.bytes.to_vec()).unwrap()
+    };
+    let (csv, lines) = ("text/csv", "application/x-ndjson");
+    let mask = "mask=name,ticketId,labels&order=-ticketId,name";
+    assert_eq!(
+        export(OTHER_TOKEN, csv, mask).await,
+        "name,ticketId,labels\r\np,7,\"[\"\"x\"\",\"\"y\"\"]\"\r\nq,,[]\r\n"
+    );
+    let of_mask = export(OTHER_TOKEN, lines, &format!("{mask}&ticketId=7")).await;
+    let of_mask: Vec<Json> =
+        of_mask.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(of_mask, [json!({"name": "p", "ticketId": 7, "labels": ["x", "y"]})]);
+    // Without a mask, each domain has the columns of its own class.
+    let head = async |token: &str| {
+        let all = export(token, csv, "order=name").await;
+        all.lines().next().unwrap().split(',').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (own, others) = (head(OTHER_TOKEN).await, head(crate::server::TOKEN).await);
+    let more: Vec<_> = own.iter().filter(|name| !others.contains(name)).collect();
+    assert_eq!(more, ["ticketId", "labels"]);
 }
 
 #[on_both]

@@ -126,6 +126,46 @@ async fn events_are_followed_from_a_number_on() {
 }
 
 #[on_both]
+async fn a_property_that_a_domain_added_is_known_to_its_streams_and_to_no_others() {
+    let server = Server::start().await;
+    let send = async |method: &str, path: &str, body: &Json| {
+        answer(server.anonymous(method, path).bearer_auth(OTHER_TOKEN).json(body)).await
+    };
+    let added = json!({"properties": [{"name": "ticketId", "data_type": "long"}]});
+    let class = format!("/rest/v1/design/classes/{PROFILES}");
+    let follow = json!(["follow", {"id": "a", "after": "first", "class": PROFILES,
+        "filter": [">", ["property", "ticketId"], 5], "mask": ["ticketId"]}]);
+    let mut client = Client::with(server.connect().await, OTHER_TOKEN).await;
+    assert_eq!(client.asks(&follow).await.0, "error");
+    send("PATCH", &class, &added).await.expect(200);
+    assert_eq!(client.asks(&follow).await.0, "follow");
+    let mut made = vec![];
+    for ticket in [7, 3] {
+        let values = json!({"name": "p", "ticketId": ticket});
+        made.push(send("POST", PROFILES, &values).await.expect(201));
+    }
+    let path = format!("{PROFILES}/{}", made[1]["id"].as_str().unwrap());
+    send("PATCH", &path, &json!({"ticketId": 9})).await.expect(200);
+    for (operation, ticket) in [("create", 7), ("create", 9)] {
+        let (_, told) = client.heard().await;
+        assert_eq!(
+            (&told["event"]["operation"], &told["event"]["entity"]),
+            (&json!(operation), &json!({"ticketId": ticket}))
+        );
+    }
+    let subscribe = json!(["subscribe", {"id": "s", "events": ["modelevents.data_changed"],
+        "objects": [PROFILES], "expires": 3600}]);
+    assert_eq!(client.asks(&subscribe).await.0, "subscribe");
+    send("PATCH", &path, &json!({"ticketId": 2})).await.expect(200);
+    let mut heard = vec![client.heard().await, client.heard().await];
+    heard.sort_by_key(|(method, _)| method == "event");
+    assert_eq!(heard[0].1["entity"]["ticketId"], 2, "{heard:?}");
+    assert_eq!(heard[1].1["event"]["operation"], "delete", "{heard:?}");
+    let mut stranger = Client::open(&server).await;
+    assert_eq!(stranger.asks(&follow).await.0, "error");
+}
+
+#[on_both]
 async fn changes_are_told_as_the_platform_does() {
     let server = Server::start().await;
     let mut client = Client::open(&server).await;
