@@ -43,6 +43,8 @@ pub(crate) enum WhoAsks {
     Stranger,
     /// Somebody wants to sign in.
     Login(Domain, String),
+    /// Somebody wants to sign in, knows the password, and sent no code.
+    LoginWithoutCode(Domain, String),
     /// Somebody has a token.
     Bearer(Box<Bearer>),
 }
@@ -115,6 +117,9 @@ impl AuditedRequest {
             }
             (StatusCode::UNAUTHORIZED, WhoAsks::Login(domain, login)) => {
                 (AuditEvent::LoginRefused, None, Some((domain, login)))
+            }
+            (StatusCode::UNAUTHORIZED, WhoAsks::LoginWithoutCode(domain, login)) => {
+                (AuditEvent::LoginCodeAsked, None, Some((domain, login)))
             }
             (StatusCode::TOO_MANY_REQUESTS, WhoAsks::Login(domain, login)) => {
                 (AuditEvent::LoginLockedOut, None, Some((domain, login)))

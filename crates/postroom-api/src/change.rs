@@ -25,6 +25,8 @@ use postroom_model::EntityId;
 use postroom_model::RightAction;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::USERS;
+use postroom_model::builtin::names;
 use postroom_model::client;
 use postroom_store::ChangeTerms;
 use postroom_store::ClaimState;
@@ -208,9 +210,12 @@ fn names_mailbox(changes: &Map<String, Json>) -> bool {
     ["account_id", "name", "title"].into_iter().any(|name| changes.contains_key(name))
 }
 
-/// Adds the properties that a replacement leaves out, unset or with their default.
+/// Adds the properties that a replacement leaves out, unset or with their default. A user keeps the
+/// second factor, as other secrets stay.
 fn fill(class: &Class, members: &mut Map<String, Json>) {
+    let stays = |name: &str| class.classname == USERS && name == names::SECOND_FACTOR;
     let settable = class.columns().filter(|p| !p.read_only() && !p.write_only());
+    let settable = settable.filter(|property| !stays(&property.name));
     for property in settable {
         if !members.contains_key(&property.name) {
             members.insert(property.name.clone(), property.default.clone());

@@ -7,6 +7,7 @@
 //!   /versions         who changed what; a version with its differences; back to a version
 //!   /tokens           the tokens of the domain (`console_tokens`)
 //!   /domains          the domains (`console_domains`)
+//!   /second-factor    that of the user (`console_second_factor`)
 //! ```
 //! The application is a client of the REST interface (`console_client`). What a token may not do
 //! there, nobody does here. Who signs in gets a session, whose token is in a cookie that only these
@@ -34,6 +35,7 @@ use crate::console_form::FIELDS;
 use crate::console_form::visible;
 use crate::console_page;
 use crate::console_page::value;
+use crate::console_second_factor;
 use crate::console_sign_in;
 use crate::console_sign_in::Unknown;
 use crate::console_tokens;
@@ -70,6 +72,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/console.css", get(style))
         .merge(console_tokens::routes())
         .merge(console_domains::routes())
+        .merge(console_second_factor::routes())
 }
 
 /// The style sheet.
@@ -124,7 +127,15 @@ async fn sign_in(State(app): State<App>, request: Request) -> Result<Response, P
     let (parts, sent) = form(&app, request).await?;
     match console_sign_in::session_of(&parts, &sent).await? {
         Ok(token) => Ok(to("/", console_client::cookie(&parts, Some(&token)))),
-        Err(Unknown { status, detail }) => Ok(html(status, console_page::sign_in(Some(&detail)))),
+        Err(Unknown { status, is_of_code: true, .. }) => {
+            // The first page has no field for a code, so it was not wrong there.
+            let is_wrong = !field(&sent, "code").trim().is_empty();
+            let (domain, login) = (field(&sent, "domain"), field(&sent, "login"));
+            Ok(html(status, console_page::sign_in_with_code(domain, login, is_wrong)))
+        }
+        Err(Unknown { status, detail, .. }) => {
+            Ok(html(status, console_page::sign_in(Some(&detail))))
+        }
     }
 }
 

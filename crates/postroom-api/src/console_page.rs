@@ -16,7 +16,8 @@ pub(crate) fn page(title: &str, is_signed_in: bool, content: &str) -> String {
     let menu = if is_signed_in {
         "<a href=\"/\">Overview</a>\n<a href=\"/configuration\">Configuration</a>\n\
          <a href=\"/versions\">Versions</a>\n<a href=\"/tokens\">Tokens</a>\n\
-         <a href=\"/domains\">Domains</a>\n<a href=\"/rest/v1/docs\">Reference</a>\n\
+         <a href=\"/domains\">Domains</a>\n<a href=\"/second-factor\">Second factor</a>\n\
+         <a href=\"/rest/v1/docs\">Reference</a>\n\
          <form method=\"post\" action=\"/sign-out\">\
          <button class=\"plain\">Sign out</button></form>"
     } else {
@@ -81,6 +82,35 @@ pub(crate) fn sign_in(problem: Option<&str>) -> String {
          required></p>\n<p><button>Sign in</button></p>\n</form>\n</section>\n"
     );
     page("Sign in", false, &content)
+}
+
+/// The page that asks for the code of a second factor. The password is not kept in it, so it is
+/// entered again, or the browser knows it.
+#[must_use]
+pub(crate) fn sign_in_with_code(domain: &str, login: &str, is_wrong: bool) -> String {
+    let said = if is_wrong {
+        told("The code is wrong, or was used before. Enter the next one.", true)
+    } else {
+        told("This user has a second factor. Enter the password again, and the code.", false)
+    };
+    let content = format!(
+        "<section class=\"alone\">\n<h1>Sign in with a code</h1>\n{said}\
+         <form method=\"post\" action=\"/sign-in\">\n\
+         <p><label for=\"domain\">Domain</label>\n\
+         <input id=\"domain\" name=\"domain\" value=\"{}\" required></p>\n\
+         <p><label for=\"login\">Login</label>\n\
+         <input id=\"login\" name=\"login\" autocomplete=\"username\" value=\"{}\" required></p>\n\
+         <p><label for=\"pwd\">Password</label>\n\
+         <input id=\"pwd\" name=\"pwd\" type=\"password\" autocomplete=\"current-password\" \
+         required autofocus></p>\n\
+         <p><label for=\"code\">Code of the app, or a recovery code</label>\n\
+         <input id=\"code\" name=\"code\" autocomplete=\"one-time-code\" required></p>\n\
+         <p><button>Sign in</button></p>\n</form>\n\
+         <p><a href=\"/\">Sign in as somebody else</a></p>\n</section>\n",
+        escaped(domain),
+        escaped(login)
+    );
+    page("Sign in with a code", false, &content)
 }
 
 /// A table. Each row has a cell for each column.

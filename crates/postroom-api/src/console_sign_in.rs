@@ -4,6 +4,7 @@
 use crate::console_answer::field;
 use crate::console_client::ConsoleClient;
 use crate::problem::Problem;
+use crate::session::SECOND_FACTOR;
 use crate::session::SESSIONS;
 use axum::http::Method;
 use axum::http::StatusCode;
@@ -17,6 +18,8 @@ pub(crate) struct Unknown {
     pub status: StatusCode,
     /// The reason, for people.
     pub detail: String,
+    /// Whether the password is right, and a code is missing or wrong.
+    pub is_of_code: bool,
 }
 
 /// The token of a new session of who signs in.
@@ -36,25 +39,30 @@ pub(crate) async fn session_of(
     let wanted = match (login.is_empty(), token.is_empty()) {
         (false, _) => {
             let domain = field(sent, "domain").trim();
-            json!({"domain": domain, "login": login, "pwd": field(sent, "pwd")})
+            let code = Some(field(sent, "code").trim()).filter(|code| !code.is_empty());
+            json!({"domain": domain, "login": login, "pwd": field(sent, "pwd"), "code": code})
         }
         (true, false) => json!({"token": token}),
         (true, true) => {
             let detail = "enter a login and a password, or a token".to_owned();
-            return Ok(Err(Unknown { status: StatusCode::UNPROCESSABLE_ENTITY, detail }));
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return Ok(Err(Unknown { status, detail, is_of_code: false }));
         }
     };
     let begun = client(String::new())?.send(Method::POST, SESSIONS, None, Some(&wanted)).await?;
     let token = begun.json.get("token").and_then(Json::as_str).map(str::to_owned);
     let Some(token) = token.filter(|_| begun.status.is_success()) else {
-        return Ok(Err(Unknown { status: begun.status, detail: begun.detail() }));
+        let kind = begun.json.get("type").and_then(Json::as_str).unwrap_or_default();
+        let is_of_code = kind.rsplit(':').next() == Some(SECOND_FACTOR);
+        return Ok(Err(Unknown { status: begun.status, detail: begun.detail(), is_of_code }));
     };
     let client = client(token.clone())?;
     let asked = client.get("/rest/v1/config/trimmed").await?;
     if !asked.status.is_success() {
         // It is of no use here, so nobody keeps it.
         client.send(Method::DELETE, SESSIONS, None, None).await?;
-        return Ok(Err(Unknown { status: asked.status, detail: asked.detail() }));
+        let (status, detail) = (asked.status, asked.detail());
+        return Ok(Err(Unknown { status, detail, is_of_code: false }));
     }
     Ok(Ok(token))
 }

@@ -181,6 +181,7 @@ mod health;
 mod sending;
 
 mod session;
+mod totp;
 
 mod node;
 
@@ -201,6 +202,7 @@ mod console_answer;
 mod console_tokens;
 
 mod console_domains;
+mod console_second_factor;
 
 mod console_sign_in;
 

@@ -70,6 +70,12 @@ impl Problem {
             .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
+    /// The same with another code for programs.
+    #[must_use]
+    pub(crate) fn of_kind(self, kind: &'static str) -> Self {
+        Self { kind, ..self }
+    }
+
     /// 503: the classes were changed at the same moment.
     pub(crate) fn of_other_classes(text: &str) -> Self {
         Self { kind: OTHER_CLASSES, ..Self::later(StatusCode::SERVICE_UNAVAILABLE, text, text) }

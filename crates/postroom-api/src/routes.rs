@@ -48,6 +48,7 @@ use crate::rotate;
 use crate::scans::ListedBy;
 use crate::sending;
 use crate::session;
+use crate::totp;
 use crate::trace;
 use crate::try_now;
 use crate::verb;
@@ -138,6 +139,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         (CONSENT_CALLBACK, get(oauth::callback)),
         (CONSENT_DEVICE, get(oauth_device::show).post(oauth_device::start)),
         (session::SESSIONS, post(session::begin).delete(session::end)),
+        (totp::TOTP, get(totp::show).post(totp::set_up).delete(totp::remove)),
         (job::JOBS, get(job::list)),
         ("/rest/v1/jobs/{id}", get(job::show).delete(job::delete)),
         (node::NODES, get(node::list)),

@@ -1,15 +1,16 @@
 //! `/rest/v1/iam/sessions`: people sign in by a login and a password, or with a token, and out.
 //!
 //! ```text
-//!   POST   {"domain", "login", "pwd"}                    201 {"token", "expiresAt", …}
+//!   POST   {"domain", "login", "pwd", "code"}            201 {"token", "expiresAt", …}
 //!   POST   {"token"}                                     201, for a browser that keeps no token
 //!   POST   … "cookie": true                              201, and the token is in a cookie
 //!   DELETE                                               204: the session that sent it has ended
 //! ```
 //! Five failures within three minutes lock a source out, and a login for that source. So nobody
 //! locks others out: who signs in from elsewhere is not concerned. An unknown login is answered as
-//! a wrong password is, and takes as long. What is locked out costs no hash of a password. Tokens
-//! are locked out as everywhere.
+//! a wrong password is, and takes as long. Only who knows the password hears that a code is
+//! missing or wrong, and a wrong code is a failure as a wrong password is. What is locked out costs
+//! no hash of a password. Tokens are locked out as everywhere.
 //!
 //! Standards: RFC 6265 (cookies), RFC 6750.
 
@@ -37,6 +38,7 @@ use axum::response::Response;
 use postroom_model::Domain;
 use postroom_model::Invalid;
 use postroom_store::BegunSession;
+use postroom_store::LoginOutcome;
 use postroom_store::OfferedLogin;
 use postroom_store::SESSION_IDLE_MS;
 use secrecy::ExposeSecret;
@@ -52,8 +54,12 @@ const BYTES_MAX: u64 = 16 * 1024;
 /// How many characters of a hash stand for a login.
 const LOGIN_HASH_CHARS: usize = 8;
 /// The members of a body with a login, and of one with a token.
-const BY_LOGIN: &[&str] = &["domain", "login", "pwd", "cookie"];
+const BY_LOGIN: &[&str] = &["domain", "login", "pwd", "code", "cookie"];
 const BY_TOKEN: &[&str] = &["token", "cookie"];
+/// How long a code is right, at least.
+const CODE_MS: i64 = 30_000;
+/// The kind of the problem that a code is missing or wrong, and the password is right.
+pub(crate) const SECOND_FACTOR: &str = "second-factor";
 /// The challenge to who is not known.
 const CHALLENGE: &str = "Bearer realm=\"postroom\"";
 
@@ -76,13 +82,15 @@ struct UserLogin {
     domain: Domain,
     login: String,
     password: SecretString,
+    code: Option<SecretString>,
 }
 
 /// `POST`: begins a session.
 ///
 /// # Errors
 ///
-/// 401 for an unknown login, a wrong password, a user who is disabled and a wrong token; 403 for a
+/// 401 for an unknown login, a wrong password, a user who is disabled and a wrong token; 401 of the
+/// kind `second-factor` for a code that is missing or wrong beside the right password; 403 for a
 /// page of another site that asks for a cookie, because it would sign the browser in as somebody
 /// else; 422 for another body; 429 for a source that failed too often.
 pub(crate) async fn begin(State(app): State<App>, request: Request) -> Result<Response, Problem> {
@@ -149,27 +157,55 @@ impl UserLogin {
         if let Some(wait) = app.logins.refused_login(shown, now) {
             return Err(locked_out(wait.as_secs() + 1));
         }
-        let Self { domain, login, password } = self;
-        let login = OfferedLogin { domain: &domain, login: &login, password };
+        let Self { domain, login, password, code } = self;
+        let guess = code.as_ref().map(|code| guess(shown.token, code, app));
+        let offered = OfferedLogin { domain: &domain, login: &login, password, code };
         let store = app.store.of_origin(asking.origin());
-        let Some(begun) = store.session_begin(login).await? else {
-            app.logins.failed(shown, Instant::now());
-            let detail = "the login or the password is wrong, or the user may not sign in";
-            return Err(Problem::unauthenticated(CHALLENGE, detail));
+        let detail = match store.session_begin(offered).await? {
+            LoginOutcome::Begun(begun) => {
+                app.logins.accepted(shown, Instant::now());
+                return Ok(begun);
+            }
+            LoginOutcome::Refused => {
+                app.logins.failed(shown, Instant::now());
+                let detail = "the login or the password is wrong, or the user may not sign in";
+                return Err(Problem::unauthenticated(CHALLENGE, detail));
+            }
+            LoginOutcome::CodeWrong => {
+                let token = guess.as_deref().unwrap_or(shown.token);
+                app.logins.failed(ShownToken { source, token }, Instant::now());
+                "the code is wrong, or was used before: send the next one as `code`, or a recovery \
+                 code"
+            }
+            LoginOutcome::CodeMissing => {
+                asking.is_by(WhoAsks::LoginWithoutCode(domain.clone(), login.clone()));
+                "this user has a second factor: send all of it again with the code of the app as \
+                 `code`, or a recovery code"
+            }
         };
-        app.logins.accepted(shown, Instant::now());
-        Ok(begun)
+        Err(Problem::unauthenticated(CHALLENGE, detail).of_kind(SECOND_FACTOR))
     }
 
     /// What stands for the login and the password where failures are counted: those of one login
     /// begin alike.
     fn shown(&self) -> String {
-        let login = blake3::hash(format!("{}\n{}", self.domain.as_str(), self.login).as_bytes());
         let password = blake3::hash(self.password.expose_secret().as_bytes());
-        let login = login.to_hex();
-        let login = login.get(..LOGIN_HASH_CHARS).unwrap_or_default();
-        format!("{login}{}", password.to_hex())
+        format!("{}{}", login_shown(&self.domain, &self.login), password.to_hex())
     }
+}
+
+/// What stands for a login where failures are counted: how those of it begin.
+pub(crate) fn login_shown(domain: &Domain, login: &str) -> String {
+    let login = blake3::hash(format!("{}\n{login}", domain.as_str()).as_bytes());
+    login.to_hex().chars().take(LOGIN_HASH_CHARS).collect()
+}
+
+/// What stands for a login with a code where failures are counted. The same code counts again in
+/// the next time, because it may be right then.
+pub(crate) fn guess(shown: &str, code: &SecretString, app: &App) -> String {
+    let time = app.store.clock().now_ms().div_euclid(CODE_MS);
+    let code = blake3::hash(format!("{shown}\n{time}\n{}", code.expose_secret()).as_bytes());
+    format!("{}{}", shown.get(..LOGIN_HASH_CHARS).unwrap_or_default(), code.to_hex())
 }
 
 impl SignIn {
@@ -206,6 +242,8 @@ impl SignIn {
         }
         let domain = text("domain", Some(Domain::default_domain().as_str()));
         let (login, password) = (text("login", None), SecretString::from(text("pwd", None)));
+        let has_code = members.get("code").is_some_and(|code| !code.is_null());
+        let code = has_code.then(|| SecretString::from(text("code", None)));
         let login = login.trim().to_lowercase();
         let domain = Domain::new(&domain);
         if let Err(problem) = &domain {
@@ -213,7 +251,7 @@ impl SignIn {
         }
         match domain {
             Ok(domain) if problems.is_empty() => {
-                let who = SignsIn::User(UserLogin { domain, login, password });
+                let who = SignsIn::User(UserLogin { domain, login, password, code });
                 Ok(Self { who, by_cookie })
             }
             Ok(_) | Err(_) => Err(problems.into()),
@@ -235,7 +273,7 @@ fn cookie(token: Option<&SecretString>, is_https: bool) -> Option<HeaderValue> {
     Some(field)
 }
 
-fn locked_out(seconds: u64) -> Problem {
+pub(crate) fn locked_out(seconds: u64) -> Problem {
     let detail =
         format!("too many failures to sign in from this address; try again in {seconds} s");
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "locked-out", detail)

@@ -49,6 +49,9 @@ pub fn create_problems(class: &Class, new: &Entity) -> Vec<Invalid> {
     if class.classname == MESSAGES {
         problems.extend(state_problem(None, new));
     }
+    if class.classname == USERS {
+        problems.extend(right_holder::factor_problem(None, &new.properties));
+    }
     let name = new.text(names::NAME).filter(|_| class.classname == DOMAINS);
     if name.is_some_and(|name| Domain::of_the_start().iter().any(|one| one.as_str() == name)) {
         problems.push(Invalid::new(names::NAME, "is that of a domain that exists from the start"));
@@ -87,6 +90,9 @@ pub fn changed(
         let reason =
             "never changes, because all that the domain has is known by it: change `title`";
         problems.push(Invalid::new(names::NAME, reason));
+    }
+    if class.classname == USERS {
+        problems.extend(right_holder::factor_problem(Some(before), &changes));
     }
     if class.classname == WEBHOOKS && changes.get(names::SECRET).is_some_and(Json::is_null) {
         let reason = "cannot be unset, because each request is signed; give another one";

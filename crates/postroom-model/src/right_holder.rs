@@ -7,6 +7,8 @@ use crate::rights::ADMINISTRATOR;
 use crate::rights::Rights;
 use crate::rights::TokenRole;
 use crate::rights::USER;
+use serde_json::Map;
+use serde_json::Value as Json;
 
 /// How many characters a login has.
 const LOGIN_CHARS_MAX: usize = 100;
@@ -46,6 +48,15 @@ pub(crate) fn token_problems(token: &Entity) -> Vec<Invalid> {
     }
     problems.extend(accounts_problem(token));
     problems
+}
+
+/// Why a client may not give a user this `secondFactor`: only the user knows the key of the codes.
+pub(crate) fn factor_problem(before: Option<&Entity>, sent: &Map<String, Json>) -> Option<Invalid> {
+    let is_given = sent.get(names::SECOND_FACTOR).and_then(Json::as_bool) == Some(true);
+    let has_one = before.is_some_and(|user| *user.get(names::SECOND_FACTOR) == Json::Bool(true));
+    let reason = "is set when the user confirms a code at /rest/v1/iam/totp: only `false` can be \
+                  sent, which removes the second factor";
+    (is_given && !has_one).then(|| Invalid::new(names::SECOND_FACTOR, reason))
 }
 
 /// Why a token or a user may not name accounts.

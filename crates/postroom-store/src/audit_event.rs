@@ -15,6 +15,8 @@ pub enum AuditEvent {
     LoginRefused,
     /// Somebody was not even looked at, after too many failures.
     LoginLockedOut,
+    /// The password of a user was right, and the code of the second factor was missing.
+    LoginCodeAsked,
     /// A session was ended by who had it.
     Logout,
     /// A token was used from an address for the first time of a day.
@@ -35,17 +37,24 @@ pub enum AuditEvent {
     KeyRotate,
     /// The sending of a copy was resumed.
     SendingResume,
+    /// A user set a second factor up.
+    TotpEnrol,
+    /// The second factor of a user was removed.
+    TotpRemove,
+    /// A recovery code was used in place of a code.
+    TotpRecover,
 }
 
 impl AuditEvent {
     /// All events.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Create,
         Self::Change,
         Self::Delete,
         Self::Login,
         Self::LoginRefused,
         Self::LoginLockedOut,
+        Self::LoginCodeAsked,
         Self::Logout,
         Self::TokenUse,
         Self::TokenRefused,
@@ -56,6 +65,9 @@ impl AuditEvent {
         Self::Erased,
         Self::KeyRotate,
         Self::SendingResume,
+        Self::TotpEnrol,
+        Self::TotpRemove,
+        Self::TotpRecover,
     ];
 
     /// Its word in `event`.
@@ -68,6 +80,7 @@ impl AuditEvent {
             Self::Login => "login",
             Self::LoginRefused => "login.refused",
             Self::LoginLockedOut => "login.locked-out",
+            Self::LoginCodeAsked => "login.code-asked",
             Self::Logout => "logout",
             Self::TokenUse => "token.use",
             Self::TokenRefused => "token.refused",
@@ -78,6 +91,9 @@ impl AuditEvent {
             Self::Erased => "erased",
             Self::KeyRotate => "key.rotate",
             Self::SendingResume => "sending.resume",
+            Self::TotpEnrol => "totp.enrol",
+            Self::TotpRemove => "totp.remove",
+            Self::TotpRecover => "totp.recover",
         }
     }
 }

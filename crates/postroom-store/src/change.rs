@@ -136,6 +136,7 @@ impl Store {
             after.properties.retain(|name, _| !is_secret(class, name));
             batch.extend(also.cloned());
             batch.extend(session::ended(class, id, &changes));
+            batch.extend(self.factor_removed(place, &changes));
             batch.extend(self.note_put(domain, class, &after, once));
             batch.extend(integrity::has_sender(domain, class, &after));
             if ["account_id", "name", "title"].iter().any(|name| changes.contains_key(*name)) {

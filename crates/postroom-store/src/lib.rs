@@ -36,6 +36,10 @@ mod key_bytes;
 
 mod key;
 
+mod totp;
+
+mod kept_factor;
+
 mod keyring;
 
 mod sealed;
@@ -270,6 +274,10 @@ mod reseal;
 mod rotation;
 
 mod session;
+
+mod second_factor;
+
+mod sign_in;
 
 mod change;
 
@@ -514,9 +522,13 @@ pub use retention::ExpiryPage;
 pub use scan_meter::ScanMeter;
 pub use sealed::Sealed;
 pub use sealed::SecretMark;
+pub use second_factor::NewTotpKey;
+pub use second_factor::TotpRefusal;
+pub use second_factor::TotpState;
 pub use session::BegunSession;
-pub use session::OfferedLogin;
 pub use session::SESSION_IDLE_MS;
+pub use sign_in::LoginOutcome;
+pub use sign_in::OfferedLogin;
 pub use source_key::SourceKey;
 pub use sqlite_directory::SqliteDirectory;
 pub use store::Store;

@@ -1,9 +1,9 @@
 //! Sessions of those who have signed in: as a user, or with a token, which a browser need not keep.
 //!
 //! ```text
-//!   login + password ─┬─► row of `session` ──► token_verify, as for tokens
-//!   token ────────────┘     ends: DELETE, the user is disabled, deleted or gets another password,
-//!                                 the token ends, 30 minutes without a request, 12 hours
+//!   login + password (+ code) ─┬─► row of `session` ──► token_verify, as for tokens
+//!   token ─────────────────────┘     ends: DELETE, the user is disabled, deleted or gets another
+//!                                    password, the token ends, 30 minutes idle, 12 hours
 //! ```
 //! The database has a keyed hash of what the client shows. When a session was used is in memory,
 //! and is written once a minute.
@@ -14,8 +14,6 @@ use crate::audit_actor::AuditActor;
 use crate::audit_event::AuditEvent;
 use crate::bell::Topic;
 use crate::columns;
-use crate::columns::secret_place;
-use crate::database::Lock;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
@@ -25,9 +23,7 @@ use crate::made::Made;
 use crate::modifier::Bearer;
 use crate::modifier::KnownToken;
 use crate::modifier::TokenHash;
-use crate::sealed::Sealed;
 use crate::store::Store;
-use crate::untold;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::EntityId;
@@ -51,17 +47,6 @@ const SESSIONS_MAX: u32 = 50;
 /// The uses of how many sessions are written in one transaction.
 const USES_AT_ONCE: usize = 100;
 
-/// Who wants to sign in.
-#[derive(Debug)]
-pub struct OfferedLogin<'a> {
-    /// The domain of the user.
-    pub domain: &'a Domain,
-    /// The login of the user.
-    pub login: &'a str,
-    /// The password.
-    pub password: SecretString,
-}
-
 /// A session that has begun.
 #[derive(Debug)]
 pub struct BegunSession {
@@ -72,61 +57,13 @@ pub struct BegunSession {
 }
 
 /// Whose session it is.
-enum SessionHolder {
+pub(crate) enum SessionHolder {
     User(EntityId),
     /// The hash of a token.
     Token(TokenHash),
 }
 
-/// A user as the row has it.
-struct KnownUser {
-    id: EntityId,
-    /// The password as it is encrypted. It differs for each saving.
-    sealed: Vec<u8>,
-}
-
 impl Store {
-    /// Begins a session. `None`: there is no such user, it is disabled, or the password is another
-    /// one. All of this takes equally long.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Crowded`] if too many sign in at this moment; when the store fails.
-    pub async fn session_begin(
-        &self,
-        login: OfferedLogin<'_>,
-    ) -> Result<Option<BegunSession>, Error> {
-        let OfferedLogin { domain, login, password } = login;
-        let class = self.builtin(USERS)?;
-        let known = self.user_find(domain, login).await?;
-        let sealed = known.as_ref().map(|user| {
-            let place = secret_place(&class, user.id, names::PASSWORD);
-            Sealed::new(&self.inner.keys, place, &user.sealed)
-        });
-        let hash = sealed.map(|sealed| sealed.open()).transpose()?;
-        let is_right = self.password_is(password, hash).await?;
-        let Some(user) = known.filter(|_| is_right) else {
-            return Ok(None);
-        };
-        let same = "SELECT 1 FROM \"iam/Users\"
-            WHERE \"id\" = $1 AND \"domain\" = $2 AND \"enabled\" AND \"password\" = $3";
-        let same = Statement::new(same).bind(user.id).bind(domain.as_str()).bind(user.sealed);
-        let at = vec![(names::LAST_LOGIN_AT, Value::Moment(self.clock().now_ms()))];
-        let noted = untold::set(&class, user.id, at);
-        let same = same.assert(Failed::Stale, Lock::Found);
-        let name = user_name(login);
-        let (kind, name, id, of) = ("user", Some(name), Some(user.id), Some(domain.clone()));
-        let actor = AuditActor { kind, name, id, domain: of };
-        let mut batch = vec![same, noted];
-        batch.extend(self.session_told(domain, actor, AuditEvent::Login));
-        match self.session_write(domain, SessionHolder::User(user.id), batch).await {
-            Ok(begun) => Ok(Some(begun)),
-            // The user was disabled, or got another password, at this moment.
-            Err(Error::Condition(Failed::Stale)) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Begins a session that stands for a token, and ends with it. `None`: it is not valid, or is
     /// that of a session itself.
     ///
@@ -144,12 +81,12 @@ impl Store {
         };
         let (holder, domain) = (SessionHolder::Token(hash), &known.bearer.domain);
         let actor = AuditActor::of(&known.bearer);
-        let told = self.session_told(domain, actor, AuditEvent::Login);
+        let told = self.session_told(domain, actor, &AuditEntry::of(AuditEvent::Login));
         self.session_write(domain, holder, told).await.map(Some)
     }
 
     /// Writes a new session behind other statements, and ends the oldest of its holder.
-    async fn session_write(
+    pub(crate) async fn session_write(
         &self,
         domain: &Domain,
         holder: SessionHolder,
@@ -203,7 +140,7 @@ impl Store {
         let end = Statement::new(sql).bind(hash.to_vec()).must_change(Failed::Stale);
         let (domain, actor) = (&known.bearer.domain, AuditActor::of(&known.bearer));
         let mut batch = vec![end];
-        batch.extend(self.session_told(domain, actor, AuditEvent::Logout));
+        batch.extend(self.session_told(domain, actor, &AuditEntry::of(AuditEvent::Logout)));
         match self.write_at_need(batch).await {
             Ok(_) => {}
             // Somebody else has ended it.
@@ -216,26 +153,14 @@ impl Store {
 
     /// The statements that tell in the audit what becomes of a session. They are in its batch: who
     /// is not told does not get in.
-    fn session_told(
+    pub(crate) fn session_told(
         &self,
         domain: &Domain,
         actor: AuditActor,
-        event: AuditEvent,
+        entry: &AuditEntry<'_>,
     ) -> Vec<Statement> {
         let origin = self.asker.as_ref().map(|asker| asker.origin.clone()).unwrap_or_default();
-        self.audited_by(domain, &Asker { actor, origin }, &AuditEntry::of(event))
-    }
-
-    async fn user_find(&self, domain: &Domain, login: &str) -> Result<Option<KnownUser>, Error> {
-        let sql = "SELECT \"id\", \"password\" FROM \"iam/Users\"
-            WHERE \"domain\" = $1 AND \"login\" = $2 AND \"enabled\"
-              AND \"password\" IS NOT NULL";
-        let rows = self.read(Statement::new(sql).bind(domain.as_str()).bind(login)).await?;
-        self.keys_learn(&rows).await?;
-        let known = rows
-            .first()
-            .and_then(|row| Some(KnownUser { id: row.id(0)?, sealed: row.bytes(1)?.to_vec() }));
-        Ok(known)
+        self.audited_by(domain, &Asker { actor, origin }, entry)
     }
 
     /// The session of a hash, whether it has ended or not.
@@ -343,6 +268,8 @@ mod tests {
     use crate::entity::NewEntity;
     use crate::fixture::Time;
     use crate::fixture::store_in;
+    use crate::sign_in::LoginOutcome;
+    use crate::sign_in::OfferedLogin;
     use postroom_model::Entity;
     use postroom_model::builtin::TOKENS;
     use postroom_testkit::on_both;
@@ -361,10 +288,12 @@ mod tests {
     }
 
     async fn sign_in(store: &Store) -> String {
-        let domain = &Domain::default_domain();
-        let password = SecretString::from(PASSWORD);
-        let begun = store.session_begin(OfferedLogin { domain, login: "anna", password }).await;
-        begun.unwrap().unwrap().token.expose_secret().to_owned()
+        let (domain, password) = (&Domain::default_domain(), SecretString::from(PASSWORD));
+        let login = OfferedLogin { domain, login: "anna", password, code: None };
+        match store.session_begin(login).await.unwrap() {
+            LoginOutcome::Begun(begun) => begun.token.expose_secret().to_owned(),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[on_both]

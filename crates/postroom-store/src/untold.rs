@@ -4,6 +4,7 @@
 use crate::columns::quoted;
 use crate::database::Statement;
 use crate::database::Value;
+use crate::failed::Failed;
 use postroom_model::Class;
 use postroom_model::EntityId;
 use postroom_model::Operation;
@@ -37,6 +38,28 @@ pub(crate) fn set_of(
     .into();
     let statement = statement.bind(seq).bind(class.classname.as_str());
     statement.bind(Operation::Create.number())
+}
+
+/// A secret that takes the place of the one that was read.
+pub(crate) struct SecretSwap<'a> {
+    /// The name of its property.
+    pub property: &'a str,
+    /// The bytes that were read. Null: there were none.
+    pub former: Value,
+    /// The bytes that take their place. Null: none.
+    pub now: Value,
+}
+
+/// The statement that gives an entity another secret. The batch fails as stale if the secret was
+/// changed since it was read. So of several batches that read the same one, one is written.
+pub(crate) fn swap(class: &Class, id: EntityId, swap: SecretSwap<'_>) -> Statement {
+    let (table, column) = (quoted(&class.table()), quoted(swap.property));
+    let sql = format!(
+        "UPDATE {table} SET {column} = $3
+         WHERE \"id\" = $1 AND {column} IS NOT DISTINCT FROM $2"
+    );
+    let swapped = Statement::new(sql).bind(id).bind(swap.former).bind(swap.now);
+    swapped.of_class(class).must_change(Failed::Stale)
 }
 
 /// Other bytes for the same secret of an entity.

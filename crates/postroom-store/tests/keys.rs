@@ -27,7 +27,9 @@ use postroom_model::builtin::USERS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::oauth::TokenSlot;
 use postroom_store::*;
+use postroom_testkit::TOTP_STEP_MS;
 use postroom_testkit::on_both;
+use postroom_testkit::totp_code;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use serde_json::Value as Json;
@@ -324,6 +326,37 @@ async fn a_master_key_is_replaced_whenever_a_kill_ends_it() {
     }
 }
 
+/// What becomes of a login.
+async fn tried(store: &Store, code: Option<&str>) -> LoginOutcome {
+    let login = OfferedLogin {
+        domain: &acme(),
+        login: "anna",
+        password: SecretString::from("correct horse battery"),
+        code: code.map(SecretString::from),
+    };
+    store.session_begin(login).await.unwrap()
+}
+
+async fn begun(store: &Store, code: Option<&str>) -> BegunSession {
+    let outcome = tried(store, code).await;
+    let LoginOutcome::Begun(begun) = outcome else { unreachable!("{outcome:?}") };
+    begun
+}
+
+/// A second factor that is set up at two processes. A code that was used at one is used at the
+/// other. Gives a recovery code.
+async fn second_factor_of_both(former: &Store, next: &Store) -> SecretString {
+    let waits = next.totp_begin(&acme(), USER).await.unwrap().unwrap();
+    let at_ms = next.clock().now_ms();
+    let code = |steps: i64| totp_code(waits.key.expose_secret(), at_ms + steps * TOTP_STEP_MS);
+    let first = SecretString::from(code(0));
+    let mut recovery = former.totp_activate(&acme(), USER, &first).await.unwrap().unwrap();
+    begun(former, Some(&code(1))).await;
+    let again = tried(next, Some(&code(1))).await;
+    assert!(matches!(again, LoginOutcome::CodeWrong), "{again:?}");
+    recovery.remove(0)
+}
+
 #[on_both]
 async fn while_two_master_keys_are_accepted_processes_work_with_either() {
     let directory = tempfile::tempdir().unwrap();
@@ -350,16 +383,10 @@ async fn while_two_master_keys_are_accepted_processes_work_with_either() {
     let text = refused.to_string();
     assert!(matches!(refused, Error::MasterInUse { .. }) && text.contains("postroom"), "{text}");
     // A user who signed in at one process is known at the other, also when the former key is gone.
-    let domain = acme();
-    let login = || OfferedLogin {
-        domain: &domain,
-        login: "anna",
-        password: SecretString::from("correct horse battery"),
-    };
     let values = json!({"login": "anna", "role": "reader", "enabled": true, "password": "correct horse battery"});
     create(&former, &acme(), USERS, USER, values).await;
     let sessions = [
-        next.session_begin(login()).await.unwrap().unwrap().token,
+        begun(&next, None).await.token,
         former.session_begin_with(READER).await.unwrap().unwrap().token,
     ];
     let goes_on = async |store: &Store| {
@@ -371,12 +398,15 @@ async fn while_two_master_keys_are_accepted_processes_work_with_either() {
     };
     goes_on(&former).await;
     goes_on(&next).await;
+    let recovery = second_factor_of_both(&former, &next).await;
     assert_open(&former).await;
     former.close().await.unwrap();
     next.master_alone().await.unwrap();
     assert_open(&next).await;
     goes_on(&next).await;
-    next.session_begin(login()).await.unwrap().unwrap();
+    let missing = tried(&next, None).await;
+    assert!(matches!(missing, LoginOutcome::CodeMissing), "{missing:?}");
+    begun(&next, Some(recovery.expose_secret())).await;
     assert!(matches!(beside(&database, "a").await, Err(Error::KeyDiffers { .. })));
     let reopened = beside(&database, "b").await.unwrap();
     goes_on(&reopened).await;

@@ -18,6 +18,7 @@ mod access_tokens;
 mod authority;
 mod corpus;
 mod imap;
+mod totp;
 
 mod postgres;
 mod test_database;
@@ -93,3 +94,5 @@ pub use refresh_loop::TokenLoopResult;
 pub use s3::S3;
 pub use scram::ScramServer;
 pub use test_database::TestDatabase;
+pub use totp::TOTP_STEP_MS;
+pub use totp::totp_code;

@@ -2,8 +2,21 @@
 // and says what it saw.
 "use strict";
 
+const { createHmac } = require("node:crypto");
 const { chromium } = require("playwright-core");
-const { CHROMIUM, SERVER, TOKEN, SHOTS } = process.env;
+const { CHROMIUM, SERVER, TOKEN, PASSWORD, SHOTS } = process.env;
+
+// The app of a user: the code of a key in base32 at a time step.
+function codeOf(key, step) {
+  const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  const bits = [...key].map((letter) => letters.indexOf(letter).toString(2).padStart(5, "0")).join("");
+  const bytes = bits.match(/.{8}/g).map((byte) => parseInt(byte, 2));
+  const counter = Buffer.alloc(8);
+  counter.writeBigInt64BE(BigInt(step));
+  const tag = createHmac("sha1", Buffer.from(bytes)).update(counter).digest();
+  const number = tag.readUInt32BE(tag[19] & 15) & 0x7fffffff;
+  return String(number % 1_000_000).padStart(6, "0");
+}
 
 async function main() {
   const browser = await chromium.launch({
@@ -184,6 +197,49 @@ async function main() {
   await reach("header form button");
   await sent();
   await page.waitForSelector("#token");
+
+  // A user sets a second factor up, and signs in with it, on the screen of a telephone again.
+  await page.setViewportSize({ width: 360, height: 740 });
+  const signIn = async () => {
+    await reach("#login");
+    await type("anna");
+    await key("Tab");
+    await type(PASSWORD);
+    await sent();
+  };
+  await signIn();
+  await page.waitForSelector("h1:text('Overview')");
+  await reach("a[href='/second-factor']");
+  await sent();
+  await looked("second-factor");
+  await reach("button[value='begin']");
+  await sent();
+  const secret = await page.locator("#secret").inputValue();
+  await looked("second-factor-key");
+  const step = Math.floor(Date.now() / 30_000);
+  await reach("#code");
+  await type(codeOf(secret, step));
+  await sent();
+  seen.recoveryCodes = await page.locator(".codes code").count();
+  await looked("second-factor-codes");
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await looked("wide-second-factor-codes");
+  await page.setViewportSize({ width: 360, height: 740 });
+  await reach("main a[href='/second-factor']");
+  await sent();
+  await page.waitForSelector("button[value='remove']");
+  await looked("second-factor-on");
+  await reach("header form button");
+  await sent();
+  await signIn();
+  await page.waitForSelector("h1:text('Sign in with a code')");
+  await looked("sign-in-code");
+  // The focus is on the password, which is entered again.
+  await type(PASSWORD);
+  await key("Tab");
+  await type(codeOf(secret, step + 1));
+  await sent();
+  await page.waitForSelector("h1:text('Overview')");
   await browser.close();
   console.log(JSON.stringify(seen));
 }

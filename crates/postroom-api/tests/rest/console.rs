@@ -6,15 +6,18 @@ use crate::server::Server;
 use crate::server::TOKEN;
 use crate::server::answer;
 use postroom_testkit::Need;
+use postroom_testkit::TOTP_STEP_MS;
 use postroom_testkit::chromium;
 use postroom_testkit::node_modules;
 use postroom_testkit::on_both;
 use postroom_testkit::require;
+use postroom_testkit::totp_code;
 use serde_json::Value as Json;
 use serde_json::json;
 use tokio::process::Command;
 
 const CONFIG: &str = "/rest/v1/config";
+const PASSWORD: &str = "correct horse battery";
 /// No instance can have this name.
 const LONG: &str = "<e1>-----------------------------------------------------------------";
 
@@ -55,7 +58,15 @@ async fn nobody_sees_anything_without_a_token_of_an_administrator() {
     assert!(text(&first).contains("Token of an administrator"));
     let policy = first.header("content-security-policy");
     assert!(policy.starts_with("default-src 'none'; style-src 'self';"), "{policy}");
-    for path in ["/configuration", "/versions", "/versions/1", "/tokens", "/tokens/x", "/domains"] {
+    for path in [
+        "/configuration",
+        "/versions",
+        "/versions/1",
+        "/tokens",
+        "/tokens/x",
+        "/domains",
+        "/second-factor",
+    ] {
         let shown = answer(server.anonymous("GET", path)).await;
         assert!(text(&shown).contains("Token of an administrator"), "{path}");
     }
@@ -260,10 +271,12 @@ async fn a_browser_signs_in_changes_and_goes_back_by_keyboard_on_a_narrow_screen
     let role =
         json!({"name": "im1", "roletype": "im", "iface": "eth0", "group": 11330, "order": 1});
     server.send("PATCH", CONFIG, &json!({"roles": [role]})).await.expect(200);
+    let anna = json!({"login": "anna", "role": "admin", "password": PASSWORD});
+    server.create("iam/Users", &anna).await;
     let mut command = Command::new("node");
     command.args(["--eval", include_str!("console.cjs")]).kill_on_drop(true);
     command.env("NODE_PATH", node_modules()).env("CHROMIUM", chromium().unwrap());
-    command.env("SERVER", server.url("")).env("TOKEN", TOKEN);
+    command.env("SERVER", server.url("")).env("TOKEN", TOKEN).env("PASSWORD", PASSWORD);
     let ran = command.output().await.unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let seen: Json = serde_json::from_slice(&ran.stdout).unwrap();
@@ -280,6 +293,7 @@ async fn a_browser_signs_in_changes_and_goes_back_by_keyboard_on_a_narrow_screen
     assert_eq!(seen["back"], json!(["/versions", "/tokens"]), "{seen}");
     assert!(seen["value"].as_str().unwrap().len() > 20, "{seen}");
     assert!(seen["stays"].as_str().unwrap().contains("iam/Tokens"), "{seen}");
+    assert_eq!(seen["recoveryCodes"], 10, "{seen}");
     let domains = server.get("iam/Domains").await.expect(200);
     let domain = (&domains[0]["name"], &domains[0]["title"], &domains[0]["suspended"]);
     assert_eq!(domain, (&json!("acme"), &json!("Acme"), &json!(false)));
@@ -330,6 +344,60 @@ async fn the_browser_keeps_a_session_and_not_the_token_that_was_entered() {
     ask("POST", "/sign-out").await;
     assert_eq!(ask("GET", "/").await.status, 401, "the session has ended");
     server.get(CONFIG).await.expect(200);
+}
+
+/// Sends a form by the session of a cookie.
+async fn send_as(server: &Server, cookie: &str, path: &str, form: &[(&str, &str)]) -> Answer {
+    let own = server.anonymous("POST", path).header("cookie", cookie);
+    answer(own.header("sec-fetch-site", "same-origin").body(encoded(form))).await
+}
+
+#[on_both]
+async fn a_user_sets_a_second_factor_up_and_signs_in_with_it_on_a_second_page() {
+    let server = Server::start().await;
+    let values = json!({"login": "anna", "role": "admin", "password": "correct horse battery"});
+    server.create("iam/Users", &values).await;
+    let who = [("domain", "default"), ("login", "anna"), ("pwd", "correct horse battery")];
+    let with_code = |code| [&who[..], &[("code", code)]].concat();
+    let cookie = signed_in(&server, &who).await;
+    let at = "/second-factor";
+    let ask = async || text(&answer(server.anonymous("GET", at).header("cookie", &cookie)).await);
+    assert!(ask().await.contains("You have none"));
+    let begun = text(&send_as(&server, &cookie, at, &[("do", "begin")]).await);
+    let key = behind(&begun, "readonly value=\"").to_owned();
+    assert!(begun.contains(&format!("secret={key}&amp;issuer=Postroom")), "{begun}");
+    let wrong = send_as(&server, &cookie, at, &[("do", "activate"), ("code", "wrong")]).await;
+    assert_eq!(wrong.status, 422);
+    assert!(text(&wrong).contains("aria-invalid") && !text(&wrong).contains(&key));
+    let now_ms = server.store.clock().now_ms();
+    let code = totp_code(&key, now_ms);
+    let made = send_as(&server, &cookie, at, &[("do", "activate"), ("code", &code)]).await;
+    assert_eq!(made.header("cache-control"), "no-store");
+    let made = text(&made);
+    let codes: Vec<_> = made.split("<code>").skip(1).map(|rest| &rest[..19]).collect();
+    assert_eq!(codes.len(), 10, "{made}");
+    assert!(ask().await.contains("10 are left"));
+    // The password alone leads to the second page, which does not have it.
+    let second = send(&server, "/sign-in", &who).await;
+    assert_eq!((second.status, second.header("set-cookie")), (401, ""));
+    let second = text(&second);
+    assert!(second.contains("name=\"code\"") && second.contains("value=\"anna\""), "{second}");
+    assert!(!second.contains("correct horse battery"), "{second}");
+    let wrong = send(&server, "/sign-in", &with_code(&code)).await;
+    assert!(wrong.status == 401 && text(&wrong).contains("used before"), "{}", text(&wrong));
+    let next = totp_code(&key, now_ms + TOTP_STEP_MS);
+    let again = signed_in(&server, &with_code(&next)).await;
+    assert_ne!(again, cookie);
+    signed_in(&server, &with_code(codes[0])).await;
+    let wrong = send_as(&server, &cookie, at, &[("do", "remove"), ("code", codes[0])]).await;
+    assert_eq!(wrong.status, 422);
+    send_as(&server, &cookie, at, &[("do", "remove"), ("code", codes[1])]).await;
+    assert!(ask().await.contains("You have none"));
+    signed_in(&server, &who).await;
+    // Who signed in with a token is told why there is nothing to set up.
+    let of_token = signed_in(&server, &[("token", TOKEN)]).await;
+    let refused = answer(server.anonymous("GET", at).header("cookie", of_token)).await;
+    assert!(refused.status == 404 && text(&refused).contains("only a user"), "{refused:?}");
 }
 
 /// The cookie that the application gives to who sends this form. A browser would follow at once.

@@ -39,6 +39,7 @@ mod once;
 mod openapi;
 mod reach;
 mod schemathesis;
+mod second_factor;
 mod sessions;
 mod shown;
 mod tls;

@@ -223,6 +223,8 @@ pub const RIGHTS: &str = "rights";
 pub const ROLE: &str = "role";
 /// `scopes` of an OAuth app.
 pub const SCOPES: &str = "scopes";
+/// `secondFactor` of a user.
+pub const SECOND_FACTOR: &str = "secondFactor";
 /// `secondSecret` of a webhook.
 pub const SECOND_SECRET: &str = "secondSecret";
 /// `secret` of a webhook.
@@ -301,6 +303,8 @@ pub const TOKEN_REFUSAL: &str = "tokenRefusal";
 pub const TOKEN_STATE: &str = "tokenState";
 /// `tokenUrl` of an OAuth app.
 pub const TOKEN_URL: &str = "tokenUrl";
+/// `totp` of a user.
+pub const TOTP: &str = "totp";
 /// `tokensMax` of a domain.
 pub const TOKENS_MAX: &str = "tokensMax";
 /// `tryRequestedAt` of an account.

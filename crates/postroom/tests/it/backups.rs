@@ -1,5 +1,6 @@
 //! Backups: the whole state in one file, made while mail flows, restored and verified.
 
+use crate::people;
 use crate::world::*;
 use postroom_sandbox::Sandbox;
 use postroom_testkit::Postroom;
@@ -56,6 +57,7 @@ async fn a_backup_is_made_while_mail_flows_and_sends_nothing_until_somebody_says
         account_of(&postroom, profile, json!({"address": ANNA, "password": "secret"})).await;
     let waiting =
         id(&postroom.post("email/Messages", &outgoing(&sends, "in doubt")).await.unwrap());
+    let codes = people::with_second_factor(&postroom, "anna").await;
 
     let place = tempfile::tempdir().unwrap();
     let (file, data) = (place.path().join("all.backup"), place.path().join("data"));
@@ -84,6 +86,7 @@ async fn a_backup_is_made_while_mail_flows_and_sends_nothing_until_somebody_says
     let postroom = postroom_on(place.path(), &sandbox);
     let raw = format!("email/Messages/{}/rawMessage", id(&stored[0]));
     assert_eq!(postroom.bytes(&raw).await.unwrap(), MAIL);
+    people::needs_code(&postroom, "anna", &codes[0]).await;
     let profile = postroom.get(&format!("email/Accounts/{sends}")).await.unwrap();
     let profile = profile["profile_id"].as_str().unwrap().to_owned();
     let right = json!({"smtpPort": sandbox.smtps().port()});

@@ -31,6 +31,7 @@ mod backups;
 mod moving;
 mod objects;
 mod operations;
+mod people;
 mod redecompose;
 mod rotate_key;
 

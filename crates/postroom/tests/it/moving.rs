@@ -1,5 +1,6 @@
 //! Moves: all data from SQLite into PostgreSQL and back, interrupted and gone on with.
 
+use crate::people;
 use crate::world::*;
 use postroom_sandbox::Sandbox;
 use postroom_testkit::Need;
@@ -89,6 +90,7 @@ async fn everything_moves_to_another_database_and_back() {
     let ticket = format!("email/Messages/{}", id(&messages[7]));
     first.patch(&ticket, &json!({"ticketId": "T-7 привет"})).await.unwrap();
     let before = all(&first, &folder, COUNT).await;
+    let codes = people::with_second_factor(&first, "anna").await;
     let data = first.data_directory();
     let data = data.to_str().unwrap();
     let from = format!("sqlite:{data}");
@@ -116,6 +118,7 @@ async fn everything_moves_to_another_database_and_back() {
     // The password of the account and the ledger are there: new mail comes, and nothing twice.
     let mut second = on(place.path(), Some(&url), &sandbox);
     assert_eq!(all(&second, &folder, COUNT).await, before);
+    people::needs_code(&second, "anna", &codes[0]).await;
     refused(&["verify", "--data", data, "--database", &url], "stop Postroom");
     sandbox.deliver(ANNA, "INBOX", mail("one more")).unwrap();
     let after = all(&second, &folder, COUNT + 1).await;
@@ -132,6 +135,7 @@ async fn everything_moves_to_another_database_and_back() {
     done(&["verify", "--data", directory.to_str().unwrap()]);
     let third = on(back.path(), None, &sandbox);
     assert_eq!(all(&third, &folder, COUNT + 1).await, after);
+    people::needs_code(&third, "anna", &codes[1]).await;
     let goes_on = third.get(&format!("/rest/v1/events?after={read}")).await.unwrap();
     let mut told = goes_on["events"].as_array().unwrap().iter();
     assert!(told.all(|event| event["seq"].as_i64() > read.as_i64()), "whoever has read goes on");

@@ -1,5 +1,6 @@
 //! The master key is replaced: while Postroom is stopped, and node by node while it runs.
 
+use crate::people;
 use crate::world::*;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
@@ -58,6 +59,7 @@ async fn a_new_key_takes_the_place_of_the_one_in_the_directory() {
         begun["token"].as_str().unwrap().to_owned()
     };
     let session = sign_in(postroom.url()).await;
+    let codes = people::with_second_factor(&postroom, "ben").await;
     let data = postroom.data_directory();
     let former = read(&data, "key");
     postroom.stop().unwrap();
@@ -69,8 +71,9 @@ async fn a_new_key_takes_the_place_of_the_one_in_the_directory() {
     postroom.restart().unwrap();
     sandbox.deliver(ANNA, "INBOX", mail("after")).unwrap();
     messages(&postroom, &folder, 2).await;
-    // So is that of a user, and who had signed in goes on.
+    // So are those of users with their second factors, and who had signed in goes on.
     sign_in(postroom.url()).await;
+    people::needs_code(&postroom, "ben", &codes[0]).await;
     let profiles = format!("{}/rest/v1/model/email/Profiles", postroom.url());
     let asked = reqwest::Client::new().get(profiles).bearer_auth(&session).send().await.unwrap();
     assert_eq!(asked.status(), 200);

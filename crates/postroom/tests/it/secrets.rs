@@ -1,6 +1,7 @@
 //! Secrets appear nowhere: not in the log at its most verbose, not in the data directory, not in
 //! what the API answers.
 
+use crate::people;
 use crate::world::*;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -15,6 +16,7 @@ use postroom_testkit::TestDatabase;
 use postroom_testkit::on_both;
 use postroom_testkit::skipped;
 use postroom_testkit::wait_until;
+use reqwest::Method;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::fs::Permissions;
@@ -288,8 +290,37 @@ async fn a_user_signs_in(postroom: &Postroom) -> Vec<String> {
         assert!(!answer.text().await.unwrap().contains(token));
     }
     secrets.extend(shown);
+    secrets.extend(a_user_needs_codes(postroom, &secrets[0], &secrets[2]).await);
     let hidden: Vec<_> = secrets.iter().map(String::as_str).collect();
     for answer in [user, refused, told, by_cookie] {
+        assert_without(&hidden, "an answer", answer.to_string().as_bytes());
+    }
+    secrets
+}
+
+/// The user sets a second factor up, and signs in with it. Gives the key, its address, and the
+/// recovery codes as they are shown and as they are compared.
+async fn a_user_needs_codes(postroom: &Postroom, password: &str, session: &str) -> Vec<String> {
+    let (waits, codes) = people::enrol(postroom, session).await;
+    let [key, uri] = ["secret", "uri"].map(|name| waits[name].as_str().unwrap().to_owned());
+    let totp = async |method: Method, sent: Json| {
+        people::iam(postroom, method, "totp", session, &sent).await
+    };
+    let mut answers = vec![totp(Method::GET, Json::Null).await];
+    answers.push(totp(Method::POST, json!({"code": codes[9]})).await);
+    answers.push(totp(Method::DELETE, json!({"code": [codes[9]]})).await);
+    let mut want = vec![200, 409, 422];
+    for (code, status) in [(json!(codes[0]), 201), (json!(codes[0]), 401), (json!([codes[1]]), 422)]
+    {
+        let sent = json!({"login": "anna", "pwd": password, "code": code});
+        answers.push(people::iam(postroom, Method::POST, "sessions", "", &sent).await);
+        want.push(status);
+    }
+    assert_eq!(answers.iter().map(|(status, _)| *status).collect::<Vec<_>>(), want);
+    let compared: Vec<_> = codes.iter().map(|code| code.replace('-', "")).collect();
+    let secrets: Vec<_> = [key, uri].into_iter().chain(codes).chain(compared).collect();
+    let hidden: Vec<_> = secrets.iter().map(String::as_str).collect();
+    for (_, answer) in answers {
         assert_without(&hidden, "an answer", answer.to_string().as_bytes());
     }
     secrets

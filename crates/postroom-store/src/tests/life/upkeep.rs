@@ -29,7 +29,9 @@ use crate::rename::NamedMailbox;
 use crate::rename::Renamed;
 use crate::retention::Expiring;
 use crate::retention::ExpiryPage;
-use crate::session::OfferedLogin;
+use crate::session::BegunSession;
+use crate::sign_in::LoginOutcome;
+use crate::sign_in::OfferedLogin;
 use crate::store::Store;
 use crate::surveyed::Survey;
 use crate::surveyed::SurveyedFolder;
@@ -44,6 +46,7 @@ use crate::webhook::WebhookProgress;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::FolderId;
 use postroom_model::OAuthAppId;
 use postroom_model::ProfileId;
@@ -62,6 +65,8 @@ use postroom_model::builtin::USERS;
 use postroom_model::builtin::WEBHOOKS;
 use postroom_model::oauth::TokenSlot;
 use postroom_model::oauth_device::DeviceState;
+use postroom_testkit::TOTP_STEP_MS;
+use postroom_testkit::totp_code;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use serde_json::json;
@@ -233,6 +238,31 @@ pub(super) async fn rights(world: &World) {
     assert!(used.text("lastUsedAt").is_some() && used.version == token.version, "{used:?}");
 }
 
+async fn signed_in(world: &World, password: &str, code: Option<String>) -> Option<BegunSession> {
+    let (password, code) = (SecretString::from(password), code.map(SecretString::from));
+    let login = OfferedLogin { domain: &world.domain, login: "anna", password, code };
+    match world.store.session_begin(login).await.unwrap() {
+        LoginOutcome::Begun(begun) => Some(begun),
+        LoginOutcome::Refused | LoginOutcome::CodeMissing | LoginOutcome::CodeWrong => None,
+    }
+}
+
+/// A user sets a second factor up, uses it, and gives it up.
+async fn second_factor(world: &World, user: EntityId, password: &str) {
+    let (store, domain) = (&world.store, &world.domain);
+    let key = store.totp_begin(domain, user).await.unwrap().unwrap().key;
+    let code =
+        |steps: i64| totp_code(key.expose_secret(), store.clock().now_ms() + steps * TOTP_STEP_MS);
+    let first = SecretString::from(code(-1));
+    let recovery = store.totp_activate(domain, user, &first).await.unwrap().unwrap();
+    assert!(store.totp_state(user).await.unwrap().unwrap().is_active);
+    assert!(signed_in(world, password, None).await.is_none());
+    assert!(signed_in(world, password, Some(code(0))).await.is_some());
+    let spare = recovery[0].expose_secret().to_owned();
+    assert!(signed_in(world, password, Some(spare)).await.is_some());
+    store.totp_remove(domain, user, &SecretString::from(code(1))).await.unwrap().unwrap();
+}
+
 /// A token gets another value, and a user signs in and out.
 pub(super) async fn sessions(world: &World) {
     let (store, domain) = (&world.store, &world.domain);
@@ -248,10 +278,7 @@ pub(super) async fn sessions(world: &World) {
     let password = "correct horse battery";
     let values = json!({"login": "anna", "role": "reader", "enabled": true, "password": password});
     let user = world.create(USERS, values).await;
-    let sign_in = async |password: &str| {
-        let login = OfferedLogin { domain, login: "anna", password: SecretString::from(password) };
-        store.session_begin(login).await.unwrap()
-    };
+    let sign_in = async |password: &str| signed_in(world, password, None).await;
     assert!(sign_in("wrong").await.is_none());
     for event in [AuditEvent::LoginRefused, AuditEvent::TokenUse] {
         let (bearer, login) = (None, Some("anna".to_owned()));
@@ -267,6 +294,7 @@ pub(super) async fn sessions(world: &World) {
         store.session_uses_write().await.unwrap();
         assert!(store.session_end(begun.token.expose_secret()).await.unwrap());
     }
+    second_factor(world, user.id, password).await;
     let begun = store.session_begin_with(second).await.unwrap().unwrap();
     let bearer = store.token_verify(begun.token.expose_secret()).await.unwrap().unwrap();
     assert_eq!((bearer.user, bearer.token), (None, Some(token.id)));
