@@ -7,6 +7,8 @@
 //!   /versions         who changed what; a version with its differences; back to a version
 //!   /tokens           the tokens of the domain (`console_tokens`)
 //!   /domains          the domains (`console_domains`)
+//!   /users            the users of the domain (`console_users`)
+//!   /audit            who did what (`console_audit`)
 //!   /second-factor    that of the user (`console_second_factor`)
 //! ```
 //! The application is a client of the REST interface (`console_client`). What a token may not do
@@ -24,6 +26,7 @@ use crate::console_answer::html;
 use crate::console_answer::refused;
 use crate::console_answer::safe;
 use crate::console_answer::to;
+use crate::console_audit;
 use crate::console_client;
 use crate::console_client::ConsoleClient;
 use crate::console_client::FieldProblem;
@@ -39,6 +42,7 @@ use crate::console_second_factor;
 use crate::console_sign_in;
 use crate::console_sign_in::Unknown;
 use crate::console_tokens;
+use crate::console_users;
 use crate::escaped::escaped;
 use crate::parameters;
 use crate::problem::Problem;
@@ -72,7 +76,9 @@ pub(crate) fn routes() -> Router<App> {
         .route("/console.css", get(style))
         .merge(console_tokens::routes())
         .merge(console_domains::routes())
+        .merge(console_users::routes())
         .merge(console_second_factor::routes())
+        .merge(console_audit::routes())
 }
 
 /// The style sheet.
@@ -172,6 +178,7 @@ async fn change(SignedForm { client, sent }: SignedForm) -> Result<Response, Pro
         RestAnswer {
             status: StatusCode::PRECONDITION_FAILED,
             version: String::new(),
+            next: String::new(),
             json: json!({}),
         }
     };

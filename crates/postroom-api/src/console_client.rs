@@ -3,6 +3,7 @@
 
 use crate::asking::AuditedRequest;
 use crate::caller::IsHttps;
+use crate::parameters;
 use crate::problem::Problem;
 use axum::Router;
 use axum::body::Body;
@@ -51,6 +52,8 @@ pub(crate) struct RestAnswer {
     pub status: StatusCode,
     /// The version that the ETag names. Empty: there is none.
     pub version: String,
+    /// Where the next page of a list begins, for `after`. Empty: there is none.
+    pub next: String,
     /// The body.
     pub json: Json,
 }
@@ -141,12 +144,21 @@ impl ConsoleClient {
         let bytes = bytes.map_err(|error| Problem::fault(error.to_string()))?;
         let json = if bytes.is_empty() { Ok(Json::Null) } else { serde_json::from_slice(&bytes) };
         let tag = parts.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
+        let link = parts.headers.get(header::LINK).and_then(|link| link.to_str().ok());
         Ok(RestAnswer {
             status: parts.status,
             version: tag.unwrap_or_default().trim_matches('"').to_owned(),
+            next: link.and_then(behind).unwrap_or_default(),
             json: json.map_err(|error| Problem::fault(error.to_string()))?,
         })
     }
+}
+
+/// The `after` of the address in a header field `Link`.
+fn behind(link: &str) -> Option<String> {
+    let address = link.strip_prefix('<')?.split_once('>')?.0;
+    let pairs = parameters::all(&address.parse().ok()?).ok()?;
+    pairs.into_iter().find(|(name, _)| name == "after").map(|(_, after)| after)
 }
 
 /// The token in the cookie of a request.

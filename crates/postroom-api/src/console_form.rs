@@ -19,6 +19,10 @@ pub(crate) enum FieldKind {
     Number,
     /// A day.
     Date,
+    /// The login of a user.
+    Login,
+    /// A new password, which nobody sees.
+    Password,
     /// Yes, no, or as the arguments say.
     Flag,
     /// One of these words.
@@ -197,7 +201,9 @@ impl ConfigurationForm {
                 _ if text.is_empty() => Json::Null,
                 FieldKind::Number => number(text),
                 FieldKind::Flag => flag(text),
-                FieldKind::Date | FieldKind::Word(_) => text.as_str().into(),
+                FieldKind::Date | FieldKind::Login | FieldKind::Password | FieldKind::Word(_) => {
+                    text.as_str().into()
+                }
             };
             let section = patch.entry(field.section).or_insert_with(|| json!({}));
             if let Some(members) = section.as_object_mut() {

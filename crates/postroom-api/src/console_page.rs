@@ -16,7 +16,8 @@ pub(crate) fn page(title: &str, is_signed_in: bool, content: &str) -> String {
     let menu = if is_signed_in {
         "<a href=\"/\">Overview</a>\n<a href=\"/configuration\">Configuration</a>\n\
          <a href=\"/versions\">Versions</a>\n<a href=\"/tokens\">Tokens</a>\n\
-         <a href=\"/domains\">Domains</a>\n<a href=\"/second-factor\">Second factor</a>\n\
+         <a href=\"/users\">Users</a>\n<a href=\"/domains\">Domains</a>\n\
+         <a href=\"/audit\">Audit</a>\n<a href=\"/second-factor\">Second factor</a>\n\
          <a href=\"/rest/v1/docs\">Reference</a>\n\
          <form method=\"post\" action=\"/sign-out\">\
          <button class=\"plain\">Sign out</button></form>"
@@ -298,7 +299,11 @@ impl Input<'_> {
                 let words = words.iter().map(|word| option(word, word));
                 std::iter::once(option("", "–")).chain(words).collect()
             }
-            FieldKind::Number | FieldKind::Date | FieldKind::Word(_) => String::new(),
+            FieldKind::Number
+            | FieldKind::Date
+            | FieldKind::Login
+            | FieldKind::Password
+            | FieldKind::Word(_) => String::new(),
         };
         if !options.is_empty() {
             return format!("<select id=\"{id}\" name=\"{name}\"{marks}>{options}</select>");
@@ -306,6 +311,8 @@ impl Input<'_> {
         let mode = match self.kind {
             FieldKind::Number => " inputmode=\"numeric\"",
             FieldKind::Date => " type=\"date\"",
+            FieldKind::Login => " autocomplete=\"username\"",
+            FieldKind::Password => " type=\"password\" autocomplete=\"new-password\"",
             FieldKind::Flag | FieldKind::Word(_) => "",
         };
         let value = escaped(self.value);

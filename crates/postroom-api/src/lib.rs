@@ -201,8 +201,10 @@ mod console_answer;
 
 mod console_tokens;
 
+mod console_audit;
 mod console_domains;
 mod console_second_factor;
+mod console_users;
 
 mod console_sign_in;
 

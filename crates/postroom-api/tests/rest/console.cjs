@@ -187,9 +187,54 @@ async function main() {
   seen.stays = await page.locator("[role=alert]").innerText();
   await looked("domain-stays");
 
+  // Users: made, given another password, refused and let in again.
+  await reach("a[href='/users']");
+  await sent();
+  await looked("users");
+  await reach("#login");
+  await type("ben");
+  await key("Tab");
+  await type("Ben");
+  await key("Tab");
+  await type("reader");
+  await key("Tab");
+  await type("short");
+  await reach("button[value='make']");
+  await sent();
+  await page.waitForSelector("[aria-invalid]#password");
+  await looked("user-refused");
+  await reach("#password");
+  await type(PASSWORD);
+  await reach("button[value='make']");
+  await sent();
+  await page.waitForSelector("h1:text('User ben')");
+  await looked("user");
+  await reach("#password");
+  await type("another horse battery");
+  await sent();
+  await reach("button[value='disable']");
+  await sent();
+  await page.waitForSelector("button[value='enable']");
+  const user = new URL(page.url()).pathname;
+
+  // The audit: a filter, and the way to an entity.
+  await reach("a[href='/audit']");
+  await sent();
+  await looked("audit");
+  await reach("#event");
+  await type("changed");
+  await reach("main form button");
+  await sent();
+  await page.waitForSelector("td:text('changed')");
+  await looked("audit-changes");
+  await reach(`main td a[href='${user}']`);
+  await sent();
+  await page.waitForSelector("h1:text('User ben')");
+
   // The same pages on a wide screen.
   await page.setViewportSize({ width: 1280, height: 800 });
-  for (const path of ["/", "/configuration", "/versions", "/versions/2", "/tokens", "/domains"]) {
+  const wide = ["/", "/configuration", "/versions", "/versions/2", "/tokens", "/domains", "/users", user, "/audit"];
+  for (const path of wide) {
     await page.goto(`${SERVER}${path}`);
     await looked(`wide${path.replaceAll("/", "-")}`);
   }

@@ -65,6 +65,9 @@ async fn nobody_sees_anything_without_a_token_of_an_administrator() {
         "/tokens",
         "/tokens/x",
         "/domains",
+        "/users",
+        "/users/x",
+        "/audit",
         "/second-factor",
     ] {
         let shown = answer(server.anonymous("GET", path)).await;
@@ -294,6 +297,9 @@ async fn a_browser_signs_in_changes_and_goes_back_by_keyboard_on_a_narrow_screen
     assert!(seen["value"].as_str().unwrap().len() > 20, "{seen}");
     assert!(seen["stays"].as_str().unwrap().contains("iam/Tokens"), "{seen}");
     assert_eq!(seen["recoveryCodes"], 10, "{seen}");
+    let ben = &server.get("iam/Users?login=ben").await.expect(200)[0];
+    let ben = (&ben["title"], &ben["role"], &ben["enabled"]);
+    assert_eq!(ben, (&json!("Ben"), &json!("reader"), &json!(false)));
     let domains = server.get("iam/Domains").await.expect(200);
     let domain = (&domains[0]["name"], &domains[0]["title"], &domains[0]["suspended"]);
     assert_eq!(domain, (&json!("acme"), &json!("Acme"), &json!(false)));
@@ -344,6 +350,92 @@ async fn the_browser_keeps_a_session_and_not_the_token_that_was_entered() {
     ask("POST", "/sign-out").await;
     assert_eq!(ask("GET", "/").await.status, 401, "the session has ended");
     server.get(CONFIG).await.expect(200);
+}
+
+#[on_both]
+async fn a_user_is_made_refused_given_another_password_and_freed_by_the_pages() {
+    let server = Server::start().await;
+    let made = |login, password| {
+        [("login", login), ("title", ""), ("role", "admin"), ("password", password), ("do", "make")]
+    };
+    let odd = send(&server, "/users", &made("Anna B", "short")).await;
+    assert_eq!(odd.status, 422);
+    assert!(text(&odd).contains("value=\"Anna B\"") && text(&odd).contains("aria-invalid"));
+    assert!(!text(&odd).contains("short\""), "a password is in no page");
+    assert_eq!(send(&server, "/users", &made("anna", PASSWORD)).await.status, 200);
+    let list = page(&server, "/users").await;
+    let at = format!("/users/{}", behind(&list, "<a href=\"/users/"));
+    let user = async || server.get("iam/Users").await.expect(200)[0].clone();
+    let signs_in = async |password: &str, code: &str| {
+        let form = [("domain", "default"), ("login", "anna"), ("pwd", password), ("code", code)];
+        send(&server, "/sign-in", &form).await
+    };
+    let changed = [("do", "rename"), ("title", "Anna <b>"), ("role", "")];
+    send(&server, &at, &changed).await;
+    assert_eq!(
+        (&user().await["title"], &user().await["role"]),
+        (&json!("Anna <b>"), &json!("admin"))
+    );
+    assert!(page(&server, &at).await.contains("Anna &lt;b&gt;"));
+    send(&server, &at, &[("do", "disable")]).await;
+    assert_eq!(user().await["enabled"], false);
+    assert_eq!(signs_in(PASSWORD, "").await.status, 401);
+    send(&server, &at, &[("do", "enable")]).await;
+    let odd = send(&server, &at, &[("do", "password"), ("password", "short")]).await;
+    assert!(odd.status == 422 && text(&odd).contains("aria-invalid"), "{}", text(&odd));
+    let second = "another horse battery";
+    send(&server, &at, &[("do", "password"), ("password", second)]).await;
+    assert_eq!(signs_in(PASSWORD, "").await.status, 401);
+    let who = [("domain", "default"), ("login", "anna"), ("pwd", second)];
+    let cookie = signed_in(&server, &who).await;
+    assert!(!page(&server, &at).await.contains("Remove the second factor"));
+    let begun = text(&send_as(&server, &cookie, "/second-factor", &[("do", "begin")]).await);
+    let code = totp_code(behind(&begun, "readonly value=\""), server.store.clock().now_ms());
+    let form = [("do", "activate"), ("code", code.as_str())];
+    send_as(&server, &cookie, "/second-factor", &form).await;
+    assert_eq!(user().await["secondFactor"], true);
+    assert!(text(&signs_in(second, "").await).contains("Sign in with a code"));
+    assert!(page(&server, &at).await.contains("Remove the second factor"));
+    send(&server, &at, &[("do", "remove-factor")]).await;
+    assert_eq!(user().await["secondFactor"], false);
+    signed_in(&server, &who).await;
+}
+
+#[on_both]
+async fn the_audit_is_shown_by_pages_and_filters() {
+    let server = Server::start().await;
+    for at in 0..60 {
+        server.create("email/Profiles", &json!({"name": format!("p{at}")})).await;
+    }
+    let anna = json!({"login": "anna", "role": "admin", "password": PASSWORD});
+    let anna = server.create("iam/Users", &anna).await;
+    let form = [("domain", "default"), ("login", "anna"), ("pwd", PASSWORD)];
+    signed_in(&server, &form).await;
+    let rows = |page: &str| page.matches("<tr>").count() - 1;
+    let first = page(&server, "/audit").await;
+    assert_eq!(rows(&first), 50, "{first}");
+    assert!(first.find("signed in").unwrap() < first.find("email/Profiles").unwrap(), "{first}");
+    assert!(first.contains(&format!("iam/Users <a href=\"/users/{anna}\">")), "{first}");
+    assert!(!first.contains("The newest"));
+    let older = behind(&first, "<a href=\"/audit?").replace("&amp;", "&");
+    let second = page(&server, &format!("/audit?{older}")).await;
+    assert!(rows(&second) >= 13 && !second.contains("Older entries"), "{second}");
+    assert!(second.contains("<a href=\"/audit?\">The newest</a>"), "{second}");
+    let login =
+        page(&server, "/audit?event=login&actor=anna&from=2026-01-01&until=9999-12-31").await;
+    assert_eq!(rows(&login), 1, "{login}");
+    assert!(login.contains("<option value=\"login\" selected>"), "{login}");
+    assert!(login.contains("value=\"9999-12-31\""), "{login}");
+    let none = page(&server, "/audit?event=login&actor=anna&until=2020-01-01").await;
+    assert!(none.contains("There are no such entries"), "{none}");
+    let admin = page(&server, "/audit?event=create&actor=admin").await;
+    assert_eq!(rows(&admin), 50);
+    assert!(behind(&admin, "<a href=\"/audit?event=create&amp;actor=admin&amp;after=").len() > 5);
+    for (query, status) in [("?from=yesterday", 422), ("?event=nothing", 422), ("?nope=1", 422)] {
+        let path = format!("/audit{query}");
+        let odd = answer(server.anonymous("GET", &path).header("cookie", cookie())).await;
+        assert_eq!(odd.status, status, "{query}");
+    }
 }
 
 /// Sends a form by the session of a cookie.
