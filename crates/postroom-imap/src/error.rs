@@ -44,11 +44,11 @@ pub enum Error {
         waited: Duration,
     },
     /// The server said BYE (RFC 3501 §7.1.5).
-    #[error("the server ended the session: {text}")]
+    #[error("the server ended the session{}", reason(text))]
     Bye {
         /// The response code, without its arguments.
         code: Option<String>,
-        /// The server's words.
+        /// The server's words. If it has none: how it refused the command before.
         text: String,
     },
     /// The other side does not speak IMAP.
@@ -291,6 +291,10 @@ impl Error {
             | Self::Abandoned => false,
         }
     }
+}
+
+fn reason(text: &str) -> String {
+    if text.is_empty() { " without saying why".to_owned() } else { format!(": {text}") }
 }
 
 fn refused(command: &str, code: Option<&str>, text: &str) -> ImapVerdict {

@@ -115,6 +115,9 @@ pub struct Session {
     parts: VecDeque<CommandPart>,
     go_ahead: bool,
     capabilities: Arc<Capabilities>,
+    /// What was said of the last command, if it was refused and its words hold no secret. They are
+    /// the reason of a BYE without words.
+    refused: Option<String>,
 }
 
 impl Session {
@@ -129,6 +132,7 @@ impl Session {
             parts: VecDeque::new(),
             go_ahead: false,
             capabilities: Arc::default(),
+            refused: None,
         }
     }
 
@@ -255,7 +259,9 @@ impl Session {
                 self.learn(line.code.as_ref());
                 if line.state == StatusKind::Bye && self.running() != "LOGOUT" {
                     let code = line.code.as_ref().map(|code| code.name.clone());
-                    return Err(Error::Bye { code, text: line.text.clone() });
+                    let words = Some(line.text.trim()).filter(|words| !words.is_empty());
+                    let text = words.map(str::to_owned).or_else(|| self.refused.take());
+                    return Err(Error::Bye { code, text: text.unwrap_or_default() });
                 }
             }
             Response::Fetch(fetched) => {
@@ -312,6 +318,7 @@ impl Session {
             StatusKind::Bad | StatusKind::Bye => Err(Refusal::Bad),
         };
         running.may_end(result)?;
+        let name = running.name;
         self.learn(code.as_ref());
         let running = self.running.take();
         if let Some(words) = running.and_then(|running| running.token_refusal)
@@ -322,7 +329,12 @@ impl Session {
             *refusal = Refusal::No;
         }
         self.parts.clear();
-        Ok(Some(SessionEvent::Completed(Completion { result, code, text })))
+        let completion = Completion { result, code, text };
+        // The words about a login may repeat the secret.
+        let refused = completion.clone().refused(name).err();
+        let refused = refused.filter(|_| !matches!(name, "LOGIN" | "AUTHENTICATE"));
+        self.refused = refused.map(|refused| refused.to_string());
+        Ok(Some(SessionEvent::Completed(completion)))
     }
 }
 

@@ -134,7 +134,8 @@ impl SmtpConnection {
         let is_known = !matches!(reply.code, 500 | 502);
         if reply.is_permanent() && is_known && name != literal {
             name = &literal;
-            reply = self.command("EHLO", &format!("EHLO {name}\r\n")).await?;
+            let again = self.command("EHLO", &format!("EHLO {name}\r\n")).await;
+            reply = again.map_err(|error| unless_lost(error, reply))?;
         }
         if reply.is_success() {
             self.extensions = Extensions::from_reply(&reply);
@@ -142,8 +143,8 @@ impl SmtpConnection {
             return Ok(());
         }
         self.extensions = Extensions::default();
-        let reply = self.command("HELO", &format!("HELO {name}\r\n")).await?;
-        accepted("HELO", reply).map(drop)
+        let again = self.command("HELO", &format!("HELO {name}\r\n")).await;
+        accepted("HELO", again.map_err(|error| unless_lost(error, reply))?).map(drop)
     }
 
     async fn start_tls(&mut self, dialer: &Dialer, endpoint: &Endpoint) -> Result<(), Error> {
@@ -216,6 +217,13 @@ impl SmtpConnection {
         still_there(name, &reply)?;
         Ok(reply)
     }
+}
+
+/// What is wrong with a server that has refused EHLO, and then failed otherwise. If it has closed
+/// the connection, its refusal is the reason.
+fn unless_lost(error: Error, reply: Reply) -> Error {
+    let is_lost = matches!(error, Error::Lost { .. });
+    if is_lost { Error::Reply { command: "EHLO", reply } } else { error }
 }
 
 /// 421 can come at any time, and ends the connection (RFC 5321 §3.8).

@@ -33,10 +33,9 @@ const LIMIT_WORDS: [&str; 21] = [
     "unusual rate",
 ];
 
-/// Words for what an account sends. They mean a sending limit whatever the enhanced code is.
-const SENDING_WORDS: [&str; 7] = [
+/// Words for a sending limit whatever the enhanced code is.
+const SENDING_WORDS: [&str; 6] = [
     "unusual sending",
-    "in this session",
     "sending limit",
     "sending quota",
     "sending rate",
@@ -44,12 +43,62 @@ const SENDING_WORDS: [&str; 7] = [
     "submission limit",
 ];
 
+/// Words for who sends, and for all that it sends. They mean a sending limit whatever the enhanced
+/// code is, if one of [`AMOUNT_WORDS`] is there too.
+const SENT_WORDS: [&str; 13] = [
+    "outgoing m",
+    "outgoing e",
+    "outbound m",
+    "outbound e",
+    "submission",
+    "relay quota",
+    "relay limit",
+    "sender over",
+    "sender quota",
+    "sender limit",
+    "sender thread",
+    "sender exceed",
+    "sender has exceed",
+];
+
+/// The same, but servers say them of the mail that a recipient has too. So they count only if the
+/// enhanced code is about something else.
+const NUMBER_WORDS: [&str; 8] = [
+    "number of messages",
+    "number of emails",
+    "number of e-mails",
+    "number of mails",
+    "allowed messages",
+    "allowed emails",
+    "allowed mails",
+    "tenant",
+];
+
+/// Words for one session. They mean a limit that ends with it if one of [`AMOUNT_WORDS`] and one of
+/// [`MAIL_WORDS`] are there too.
+const SESSION_WORDS: [&str; 8] = [
+    "in this session",
+    "per session",
+    "a session",
+    "one session",
+    "on this connection",
+    "per connection",
+    "a connection",
+    "one connection",
+];
+
+/// Words for what is sent in a session.
+const MAIL_WORDS: [&str; 4] = ["messages", "mails", "transactions", "deliveries"];
+
 /// Words for a period of time. They mean a sending limit if one of [`AMOUNT_WORDS`] is there too.
 const SPAN_WORDS: [&str; 8] =
     ["per second", "per minute", "per hour", "per day", "hourly", "daily", "last hour", "24 hours"];
 
 /// Words for an amount.
 const AMOUNT_WORDS: [&str; 6] = ["limit", "quota", "exceed", "too many", "maximum", "reached"];
+
+/// Words for who sends. They mean a sending limit if a threshold is exceeded.
+const THRESHOLD_OF_WORDS: [&str; 4] = ["account", "tenant", "sender", "sending"];
 
 /// Words that may mean a sending limit in a 4yz reply. They are said of recipients too.
 const PASSING_LIMIT_WORDS: [&str; 5] =
@@ -61,7 +110,8 @@ const OTHER_WORDS: [&str; 20] = [
     "graylist",
     "grey-list",
     "gray-list",
-    "hop",
+    " hops",
+    "hop count",
     "received header",
     "size",
     "too large",
@@ -72,7 +122,6 @@ const OTHER_WORDS: [&str; 20] = [
     "recipient is",
     "recipient's",
     "the recipient",
-    "relay",
     "spam",
     "virus",
     "content",
@@ -137,10 +186,12 @@ impl Reply {
             // QUIRK(Gmail): "550 5.4.5 Daily user sending limit exceeded".
             // QUIRK(Exchange Online): "550 5.1.90" when the recipients of a day are used up.
             Some((_, 4, 5) | (_, 1, 90)) => true,
+            // The size of a message.
+            Some((_, 3, 4)) => false,
             // QUIRK(Zoho): "550 5.4.6 Unusual sending activity detected".
-            Some(_) if self.code >= 400 && self.speaks_of(&SENDING_WORDS) => true,
-            // Addresses, mailboxes, sizes, loops, too many recipients.
-            Some((_, 1 | 2 | 6, 1..) | (_, 3, 4) | (_, 4, 6) | (_, 5, 3)) => false,
+            Some(_) | None if self.is_of_the_sender() || self.is_limit_of_session() => true,
+            // Addresses, mailboxes, loops, too many recipients.
+            Some((_, 1 | 2 | 6, 1..) | (_, 4, 6) | (_, 5, 3)) => false,
             Some(_) | None => self.code == 421 || self.has_limit_words(),
         }
     }
@@ -148,7 +199,9 @@ impl Reply {
     /// Whether another session helps at once.
     #[must_use]
     pub fn is_about_session(&self) -> bool {
-        self.code == 421 || self.says_any(&["session", "this connection"])
+        self.code == 421
+            || self.says_any(&["session", "this connection"])
+            || self.is_limit_of_session()
     }
 
     /// Whether it may be about the account: its code suggests that, or words that are said of
@@ -157,9 +210,7 @@ impl Reply {
     pub fn hints_at_limit(&self) -> bool {
         let by_words = (400..500).contains(&self.code) && self.speaks_of(&PASSING_LIMIT_WORDS);
         match (self.code, self.enhanced) {
-            (451, Some((_, 7, _))) | (454, None | Some((_, 0 | 3 | 7, _))) => {
-                !self.says_any(&OTHER_WORDS)
-            }
+            (451, Some((_, 7, _))) | (454, None | Some((_, 0 | 3 | 7, _))) => !self.is_of_other(),
             (_, Some((_, 1 | 2 | 6, 1..) | (_, 3, 4) | (_, 4, 6))) => false,
             (_, _) => by_words && !self.is_too_many(),
         }
@@ -184,13 +235,35 @@ impl Reply {
 
     fn has_limit_words(&self) -> bool {
         let of_a_span = self.says_any(&SPAN_WORDS) && self.says_any(&AMOUNT_WORDS);
-        let said = self.says_any(&LIMIT_WORDS) || of_a_span;
-        let is_other = self.says_any(&OTHER_WORDS) || self.is_too_many();
-        self.code >= 400 && said && !is_other
+        let of_a_number = self.says_any(&NUMBER_WORDS) && self.says_any(&AMOUNT_WORDS);
+        let of_a_threshold = self.says_any(&THRESHOLD_OF_WORDS)
+            && self.says_any(&["threshold"])
+            && self.says_any(&["exceed", "reached"]);
+        let said = self.says_any(&LIMIT_WORDS) || of_a_span || of_a_number || of_a_threshold;
+        self.code >= 400 && said && !self.is_of_other() && !self.is_too_many()
+    }
+
+    /// Whether it names a limit of what the sender may send.
+    fn is_of_the_sender(&self) -> bool {
+        let is_sent = self.says_any(&SENT_WORDS) && self.says_any(&AMOUNT_WORDS);
+        self.code >= 400 && (is_sent || self.says_any(&SENDING_WORDS)) && !self.is_of_other()
+    }
+
+    /// Whether it says that a session had its number of messages. The next one has another.
+    fn is_limit_of_session(&self) -> bool {
+        let all = [&SESSION_WORDS[..], &AMOUNT_WORDS, &MAIL_WORDS];
+        let is_other = self.is_of_other() || self.says_any(&["recipient", "rcpt", "error"]);
+        self.code >= 400 && all.iter().all(|words| self.says_any(words)) && !is_other
+    }
+
+    /// Whether it is about a recipient, a text or a refused relay.
+    fn is_of_other(&self) -> bool {
+        let is_relay = self.says_any(&["relay"]) && !self.says_any(&["quota", "limit"]);
+        is_relay || self.says_any(&OTHER_WORDS)
     }
 
     fn speaks_of(&self, words: &[&str]) -> bool {
-        self.says_any(words) && !self.says_any(&OTHER_WORDS)
+        self.says_any(words) && !self.is_of_other()
     }
 
     /// Whether it refuses a command because the client is not logged in (RFC 4954 §6).
@@ -350,12 +423,45 @@ mod tests {
             ("554 5.7.1 spam: the daily deal",                          true,  false, false),
             ("550 5.7.1 spam: too many links",                          true,  false, false),
             ("552 5.7.0 message size exceeds the daily maximum",        true,  false, false),
+            // What the sender may send: a number, a quota, a threshold.
+            ("554 5.7.0 Your message could not be sent. The limit on the number of allowed \
+              outgoing messages was exceeded. Try again later.",        false, true,  false),
+            ("550 5.7.705 Access denied, tenant has exceeded threshold", false, true, false),
+            ("554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed \
+              to process message due to a permanent exception",         false, true,  false),
+            ("432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded", false, true, false),
+            ("550 5.7.0 Mail relay quota exceeded",                     false, true,  false),
+            ("550 Daily SMTP relay limit exceeded",                     false, true,  false),
+            ("552 5.2.2 Sender over quota",                             false, true,  false),
+            ("550 5.7.1 account has exceeded the threshold",            false, true,  false),
+            ("550 Domain shop.test has exceeded the max emails per hour", false, true, false),
+            ("550 5.7.1 Maximum number of emails reached",              false, true,  false),
+            ("552 5.2.2 mailbox over quota",                            true,  false, false),
+            ("552 5.2.2 <a@b.test>: account is over quota",             true,  false, false),
+            ("550 5.2.2 maximum number of messages of the user exceeded", true, false, false),
+            ("552 5.2.2 The recipient's tenant has exceeded its quota", true,  false, false),
+            ("552 5.3.4 message exceeds the submission limit",          true,  false, false),
+            ("550 5.7.1 the score exceeded the threshold",              true,  false, false),
+            ("550 5.7.1 number of attachments exceeds maximum",         true,  false, false),
+            ("554 5.4.6 Hop count exceeded, possible mail loop",        true,  false, false),
+            ("550 5.7.1 relaying denied: too many messages",            true,  false, false),
+            // A new session may send as much again.
+            ("550 maximum allowed messages per session",                false, true,  false),
+            ("550 5.7.1 Number of messages exceeds maximum per connection", false, true, false),
+            ("452 4.5.3 Too many messages per session",                 false, true,  true),
+            ("451 4.5.3 too many recipients per session",               false, false, true),
+            ("550 5.5.1 too many errors per connection, send no more mails", true, false, false),
+            ("554 5.7.1 spam: a limit of outgoing messages is reached", true,  false, false),
         ];
         for (line, permanent, limit, too_many) in table {
             let got = reply(line);
             let got = (got.is_permanent(), got.is_over_limit(), got.is_too_many());
             assert_eq!(got, (permanent, limit, too_many), "{line}");
         }
+        for line in ["421 bye", "550 5.7.1 Number of messages exceeds maximum per connection"] {
+            assert!(reply(line).is_about_session(), "{line}");
+        }
+        assert!(!reply("550 5.7.1 Maximum number of emails reached").is_about_session());
         for line in [
             "451 4.7.1 please try again later",
             "454 4.7.0 not now",

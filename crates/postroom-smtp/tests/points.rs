@@ -558,6 +558,15 @@ async fn a_name_that_nobody_knows_or_likes_gives_way_to_our_address() {
     assert_eq!(server.told(), ["EHLO client.test", "EHLO [127.0.0.1]", "HELO [127.0.0.1]"]);
 }
 
+#[tokio::test]
+async fn a_server_that_refuses_ehlo_and_leaves_has_told_the_reason() {
+    for name in ["client.test", "my_host"] {
+        let server = Server::start("EHLO", Act::SayAndDrop("554 5.7.1 blocked\r\n")).await;
+        let told = server.open_as(name).await.unwrap_err().to_string();
+        assert_eq!(told, "the server answered EHLO with 554 5.7.1 blocked");
+    }
+}
+
 /// A server that answers STARTTLS and sends something more before the handshake, or offers none.
 async fn starttls(ehlo: &'static str, answer: &'static str) -> Error {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

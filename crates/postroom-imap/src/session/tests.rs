@@ -173,6 +173,30 @@ fn the_first_bye_is_the_end() {
 }
 
 #[test]
+fn a_bye_without_words_has_the_reason_of_the_refusal_before_it() {
+    let after = |command: Command, answers: &'static [u8]| {
+        let mut session = session(|_| {});
+        session.start(command);
+        events(&mut session, &[answers]).pop().unwrap()
+    };
+    let none = Capabilities::default();
+    let select = || {
+        let (mode, form) = (crate::Mode::Examine, crate::encoder::NameForm::Safe);
+        Command::select(&none, b"a", mode, form).unwrap()
+    };
+    let got = after(select(), b"P1 NO [CANNOT] mailbox is corrupt\r\n* BYE\r\n");
+    let want = "the server ended the session: EXAMINE was answered NO: mailbox is corrupt";
+    assert_eq!(got, want);
+    let got = after(select(), b"P1 NO [CANNOT] mailbox is corrupt\r\n* BYE too many\r\n");
+    assert_eq!(got, "the server ended the session: too many");
+    let without = "the server ended the session without saying why";
+    assert_eq!(after(select(), b"P1 OK done\r\n* BYE \r\n"), without);
+    // What it says of a login may have the password in it.
+    let login = Command::login(&none, "anna", &"secret".to_owned().into()).unwrap();
+    assert_eq!(after(login, b"P1 NO no secret\r\n* BYE\r\n"), without);
+}
+
+#[test]
 fn a_message_whose_end_nobody_knows_ends_the_session() {
     for tail in ["0UID 5)\r\n", "* 2 FETCH (UID 6)\r\nP1 OK\r\n"] {
         let bytes = [b"* 1 FETCH (UID 5 BODY[] {2}\r\nab", tail.as_bytes()].concat();
