@@ -127,9 +127,10 @@ pub(crate) async fn check(database: &dyn Database, now_ms: i64) -> Result<(), Er
         tracing::warn!(
             former,
             present,
-            "{}, which does not know what was sent after it was made, so nothing is sent. Withdraw \
-             the messages in `sending` that were sent since (messageState null), then let the \
-             others go: POST /rest/v1/sending:resume",
+            "{}, which does not know what was sent after it was made, so nothing is sent, and \
+             nothing is deleted or marked at mail servers. Withdraw the messages in `sending` that \
+             were sent since (messageState null) and stop the original, then let the others go: \
+             POST /rest/v1/sending:resume",
             Suspended::Copied.as_str()
         );
     }

@@ -501,6 +501,7 @@ pub use postgres::Securing;
 pub use prepared::PrepareEnd;
 pub use prepared::Prepared;
 pub use receipt::Ledger;
+pub use receipt::OpenActions;
 pub use receipt::Oversized;
 pub use receipt::Pending;
 pub use receipt::ServerAction;

@@ -9,6 +9,7 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::origin::MailboxEpoch;
+use crate::sending::IS_SUSPENDED;
 use crate::source_key::SourceKey;
 use crate::store::Store;
 use crate::unloaded;
@@ -51,6 +52,16 @@ impl ServerAction {
         let all = [Self::Seen, Self::Delete, Self::AwaitAcknowledged, Self::DeleteAcknowledged];
         all.into_iter().find(|action| action.number() == number)
     }
+}
+
+/// Some of the open actions of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenActions {
+    /// The actions, in the order of keys.
+    pub actions: Vec<(SourceKey, ServerAction)>,
+    /// Whether none of them may be carried out now, because the database is a copy of which nobody
+    /// has said that the original does not use the mail servers any more.
+    pub are_suspended: bool,
 }
 
 /// A receipt without a message.
@@ -262,8 +273,8 @@ impl Store {
         self.write(keys.iter().map(forget).collect()).await.map(drop)
     }
 
-    /// The open actions of a folder after the key `after`, in the order of keys, at most `limit`.
-    /// Deletions that wait for an acknowledgement are left out.
+    /// The open actions of a folder after the key `after`, in the order of keys, at most `limit`,
+    /// and whether they are suspended. Deletions that wait for an acknowledgement are left out.
     ///
     /// # Errors
     ///
@@ -273,17 +284,22 @@ impl Store {
         epoch: MailboxEpoch,
         after: SourceKey,
         limit: u32,
-    ) -> Result<Vec<(SourceKey, ServerAction)>, Error> {
-        let sql = "SELECT \"key\", \"wish\" FROM \"receipt\" WHERE \"folder\" = $1
-            AND \"epoch\" = $2 AND \"wish\" IN (1, 2, 4) AND \"key\" > $3
-            ORDER BY \"key\" LIMIT $4";
+    ) -> Result<OpenActions, Error> {
+        let sql = format!(
+            "SELECT \"key\", \"wish\", {IS_SUSPENDED}
+             FROM \"receipt\" WHERE \"folder\" = $1
+               AND \"epoch\" = $2 AND \"wish\" IN (1, 2, 4) AND \"key\" > $3
+             ORDER BY \"key\" LIMIT $4"
+        );
         let statement = Statement::new(sql).bind(epoch.folder).bind(epoch.number);
         let action = |row: Row| {
             let key = SourceKey::of_stored(row.whole(0)?)?;
             Some((key, ServerAction::from_number(row.whole(1)?)?))
         };
         let rows = self.read(statement.bind(after.number()).bind(limit)).await?;
-        Ok(rows.into_iter().filter_map(action).collect())
+        let are_suspended = rows.first().is_some_and(|row| row.whole(2) == Some(1));
+        let actions = rows.into_iter().filter_map(action).collect();
+        Ok(OpenActions { actions, are_suspended })
     }
 
     /// Drops the deletions that wait for an acknowledgement.

@@ -30,6 +30,11 @@ pub(crate) fn is_in_index(of: &str) -> String {
     format!("{} AND {}", is_sending(of), in_direction(of, MessageDirection::Out))
 }
 
+/// Whether sending is suspended, because the database is a copy. Until somebody resumes, a copy
+/// sends nothing, and changes nothing at mail servers, because the original may use both.
+pub(crate) const IS_SUSPENDED: &str =
+    "EXISTS (SELECT 1 FROM \"meta\" WHERE \"name\" = 'sending suspended')";
+
 /// Whether the account of a delivery may send now: it is there and enabled, its profile has a
 /// server, and sending is not suspended. `of`: the name of the table `delivery` in the query.
 ///
@@ -41,6 +46,6 @@ pub(crate) fn may_leave(of: &str) -> String {
            JOIN \"email/Profiles\" AS p ON p.\"id\" = a.\"profile_id\"
            WHERE a.\"id\" = {of}.\"account\" AND a.\"enabled\"
              AND TRIM(COALESCE(p.\"smtpHost\", '')) <> '')
-         AND NOT EXISTS (SELECT 1 FROM \"meta\" WHERE \"name\" = 'sending suspended')"
+         AND NOT {IS_SUSPENDED}"
     )
 }

@@ -513,6 +513,10 @@ async fn bytes_are_known_by_the_messages_that_are_stored_with_them_in_the_same_e
     assert_eq!(found, [known(1, b"former")]);
 }
 
+async fn open_actions(store: &Store, epoch: MailboxEpoch) -> Vec<(SourceKey, ServerAction)> {
+    store.action_list(epoch, SourceKey::FIRST, 10).await.unwrap().actions
+}
+
 #[on_both]
 async fn actions_stay_until_they_are_done() {
     let fixture = fixture().await;
@@ -520,21 +524,28 @@ async fn actions_stay_until_they_are_done() {
     fixture
         .receive(folder, 7, vec![fixture.received(1, b"one"), fixture.received(2, b"two")])
         .await;
-    let actions = fixture
-        .store
-        .action_list(MailboxEpoch { folder, number: 7 }, SourceKey::FIRST, 10)
-        .await
-        .unwrap();
-    assert_eq!(actions, [(SourceKey::of_uid(1), ServerAction::Delete)]);
-    fixture.store.action_done(MailboxEpoch { folder, number: 7 }, &keys([1])).await.unwrap();
-    assert!(
-        fixture
-            .store
-            .action_list(MailboxEpoch { folder, number: 7 }, SourceKey::FIRST, 10)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let (store, epoch) = (&fixture.store, MailboxEpoch { folder, number: 7 });
+    assert_eq!(open_actions(store, epoch).await, [(SourceKey::of_uid(1), ServerAction::Delete)]);
+    store.action_done(epoch, &keys([1])).await.unwrap();
+    assert_eq!(open_actions(store, epoch).await, []);
+}
+
+#[on_both]
+async fn the_actions_of_a_copy_stay_open_and_are_suspended_until_somebody_resumes() {
+    let fixture = fixture().await;
+    let (_, folder) = fixture.account().await;
+    fixture.receive(folder, 7, vec![fixture.received(1, b"one")]).await;
+    let (store, epoch) = (&fixture.store, MailboxEpoch { folder, number: 7 });
+    let are_suspended = async || {
+        let open = store.action_list(epoch, SourceKey::FIRST, 10).await.unwrap();
+        assert_eq!(open.actions, [(SourceKey::of_uid(1), ServerAction::Delete)]);
+        open.are_suspended
+    };
+    assert!(!are_suspended().await);
+    store.backup_mark(false).await.unwrap();
+    assert!(are_suspended().await);
+    store.sending_resume().await.unwrap();
+    assert!(!are_suspended().await);
 }
 
 #[on_both]
@@ -557,14 +568,11 @@ async fn a_new_epoch_of_a_mailbox_voids_what_was_to_be_done_in_the_former() {
     let who =
         |epoch, uid_validity| MissedAt { domain: &fixture.domain, account, epoch, uid_validity };
     store.receive_missed(who(first, 1), &[miss], |_| 60_000).await.unwrap();
-    assert_eq!(
-        store.action_list(first, SourceKey::FIRST, 10).await.unwrap(),
-        [(SourceKey::of_uid(1), ServerAction::Delete)]
-    );
+    assert_eq!(open_actions(store, first).await, [(SourceKey::of_uid(1), ServerAction::Delete)]);
     let second = store.epoch_begin(folder, begin(1_764_000_999_999)).await.unwrap();
     let back = store.epoch_begin(folder, begin(1_764_000_000_000)).await.unwrap();
     assert!(first != second && second != back && first != back);
-    assert!(store.action_list(first, SourceKey::FIRST, 10).await.unwrap().is_empty());
+    assert_eq!(open_actions(store, first).await, []);
     assert_eq!(
         store.ledger(first).await.unwrap().recorded,
         keys([1]),
@@ -648,7 +656,7 @@ async fn in_a_new_epoch_only_messages_that_had_an_action_have_it_again() {
         (SourceKey::of_uid(3), ServerAction::Delete),
         (SourceKey::of_uid(5), ServerAction::Delete),
     ];
-    assert_eq!(store.action_list(last, SourceKey::FIRST, 10).await.unwrap(), deleted);
+    assert_eq!(open_actions(store, last).await, deleted);
 }
 
 #[on_both]
@@ -673,7 +681,7 @@ async fn an_epoch_that_comes_back_has_its_receipts_and_no_message_is_linked_twic
     assert!(back.number > second.number);
     assert_eq!(store.former_epochs(folder, 7).await.unwrap(), []);
     assert_eq!(store.ledger(back).await.unwrap().recorded, keys([1, 2]));
-    let open = store.action_list(back, SourceKey::FIRST, 10).await.unwrap();
+    let open = open_actions(store, back).await;
     let delete_again = [1, 2].map(|uid| (SourceKey::of_uid(uid), ServerAction::Delete));
     assert_eq!(open, delete_again);
     // The third of the other epoch is recognised, and the fourth is new.
@@ -1496,7 +1504,7 @@ async fn an_older_schema_is_brought_forward() {
     let both = keys([300, 4_294_967_296]);
     assert_eq!(store.ledger(epoch).await.unwrap().recorded, both);
     let open = both.map(|key| (key, ServerAction::Delete));
-    assert_eq!(store.action_list(epoch, SourceKey::FIRST, 10).await.unwrap(), open);
+    assert_eq!(open_actions(&store, epoch).await, open);
     // Tools that read the database find what they know.
     let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
     let sql = "SELECT \"uid\" FROM \"receipt\" WHERE \"uid_validity\" = 7 ORDER BY 1 LIMIT 1";

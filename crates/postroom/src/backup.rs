@@ -199,8 +199,14 @@ async fn tell_objects(store: &Store, take_objects: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lists what waits to be sent.
+/// Says what waits until sending is resumed, and lists what waits to be sent.
 async fn tell_sending(store: &Store, send: bool) -> anyhow::Result<()> {
+    if !send {
+        say(
+            "mail is received, but until POST /rest/v1/sending:resume nothing is sent, and nothing \
+             is deleted or marked at mail servers, so no mail is taken away from the original",
+        );
+    }
     let waiting = store.sending_list(LISTED).await?;
     if waiting.is_empty() {
         return Ok(());

@@ -114,8 +114,8 @@ pub(crate) enum CliCommand {
     /// Copies all data into one file, also while Postroom runs, and verifies the copy.
     #[command(after_help = BACKUP_HELP)]
     Backup(BackupArguments),
-    /// Makes a data directory of a backup, or makes ready what pg_restore has filled. Sending is
-    /// suspended until you resume it.
+    /// Makes a data directory of a backup, or makes ready what pg_restore has filled. It
+    /// sends nothing, and deletes and marks nothing at mail servers, until you resume sending.
     #[command(after_help = RESTORE_HELP)]
     Restore(RestoreArguments),
     /// Verifies every entity, file, reference and receipt of a data directory, while Postroom is
@@ -336,7 +336,8 @@ pub(crate) struct RestoreArguments {
     /// The directory to make. It has no data yet, but with --database it has the key.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Send what the backup has in `sending`, though it may have been sent since.
+    /// Send what the backup has in `sending`, though it may have been sent since, and delete and
+    /// mark at mail servers what folders demand.
     #[arg(long)]
     pub send: bool,
     /// Take the objects in the bucket over, because the database that the backup is of is gone for

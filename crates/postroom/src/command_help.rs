@@ -22,8 +22,9 @@ Example:
 /// The end of the help of `restore`.
 pub(crate) const RESTORE_HELP: &str = "\
 A backup does not know what was sent after it was made. So nothing is sent from the restored
-data until POST /rest/v1/sending:resume, and messages that wait say so. Webhooks rest too. With
---send it is sent.
+data until POST /rest/v1/sending:resume, and messages that wait say so. Webhooks rest too, and
+nothing is deleted or marked at mail servers, because the original may use the same mailboxes. With
+--send nothing waits.
 
 Environment:
   POSTROOM_MASTER_KEY  the key, for a backup without it

@@ -107,7 +107,8 @@ impl ServerActions {
         }
         let waits = demanded == Some(ServerAction::AwaitAcknowledged);
         if waits && !self.are_open {
-            self.are_open = !store.action_list(epoch, SourceKey::FIRST, 1).await?.is_empty();
+            let open = store.action_list(epoch, SourceKey::FIRST, 1).await?;
+            self.are_open = !open.actions.is_empty();
         }
         Ok(())
     }

@@ -4,7 +4,8 @@
 //! until a listing lacks the message. So a crash, a lost answer, or a server that says OK and does
 //! nothing loses no message and hides none. Before a deletion, the facts about the message are
 //! compared with the recorded ones. If the configuration of the folder changes, its open actions
-//! are dropped. A refusal delays only the actions, not the mail.
+//! are dropped. A refusal delays only the actions, not the mail. In a copy of the data, of which
+//! sending is suspended, the actions stay open until somebody resumes.
 
 use crate::account::Folder;
 use crate::counted::counted;
@@ -68,6 +69,7 @@ pub(crate) async fn carry_out<S: Source>(
     let waits = actions.due.is_some_and(|due| due > Instant::now());
     let mut job = ActionRun { shared, source, at, unsteady, tried, stuck, waits };
     let result = job.all().await;
+    let waits = job.waits;
     (actions.tried, actions.stuck) = (job.tried, job.stuck);
     if let (true, Ok(ActionResult { are_open: true, .. })) = (waits, &result) {
         return Ok(None);
@@ -131,14 +133,14 @@ impl<S: Source> ActionRun<'_, S> {
             self.shared.store.action_drop_waiting(epoch).await?;
         }
         loop {
-            let actions = self.shared.store.action_list(epoch, after, PORTION).await?;
-            let Some((last, _)) = actions.last() else {
+            let open = self.shared.store.action_list(epoch, after, PORTION).await?;
+            let Some((last, _)) = open.actions.last() else {
                 return Ok(done);
             };
-            after = *last;
+            (after, self.waits) = (*last, self.waits || open.are_suspended);
             for action in OPEN {
                 let of = |(key, is): &(SourceKey, ServerAction)| (*is == action).then_some(*key);
-                let keys: Vec<_> = actions.iter().filter_map(of).collect();
+                let keys: Vec<_> = open.actions.iter().filter_map(of).collect();
                 self.some(action, &keys, &mut done).await?;
                 if done.over.is_some() {
                     return Ok(done);

@@ -17,9 +17,14 @@ use crate::source::contract::Source;
 use crate::source_error::SourceFailure;
 use postroom_imap::MailboxName;
 use postroom_store::Origin;
+use postroom_store::Suspended;
 
 /// If MAILBOXID alone ends more epochs than this, the server is assumed to make it up.
 const REPLACED_MAX: u32 = 2;
+
+/// What suspended sending means for the mail at the server. The text follows the reason.
+const REST: &str = ", and the original may use the same mailbox, so received messages are not \
+    marked or deleted at the server; that waits for POST /rest/v1/sending:resume";
 
 /// What is known about opening the mailbox of a folder.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +38,8 @@ pub(crate) struct Opening {
     replaced: u32,
     /// Why the server does not let it be opened for changes, although it can be read.
     reads_only: Option<String>,
+    /// Why the folder changes nothing at the server, although it demands it.
+    suspended: Option<Suspended>,
 }
 
 /// The mailbox to open.
@@ -71,7 +78,12 @@ impl Opening {
         asked: &OpeningMailbox<'_>,
     ) -> Result<OpenMailbox, Error> {
         let (folder, origin) = (asked.mailbox.folder, asked.origin);
-        let changes = action_state::demanded(folder).is_some();
+        let is_demanded = action_state::demanded(folder).is_some();
+        self.suspended = match is_demanded {
+            true => shared.store.sending_suspended().await?,
+            false => None,
+        };
+        let changes = is_demanded && self.suspended.is_none();
         let access =
             if changes || self.for_changes { MailboxAccess::Change } else { MailboxAccess::Read };
         let OpenMailbox { mut opened, mut access } =
@@ -124,10 +136,13 @@ impl Opening {
         }
     }
 
-    /// What the folder says of a mailbox that can only be read. `None`: it can be changed, or need
-    /// not be.
+    /// What the folder says of a mailbox that is only read. `None`: it can be changed, or need not
+    /// be.
     #[must_use]
     pub(crate) fn trouble(&self) -> Option<String> {
+        if let Some(why) = self.suspended {
+            return Some(format!("{}{REST}", why.as_str()));
+        }
         let why = self.reads_only.as_ref()?;
         Some(format!(
             "the server lets Postroom only read the mailbox, so received messages are not marked \

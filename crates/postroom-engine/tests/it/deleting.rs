@@ -335,3 +335,86 @@ async fn messages_are_marked_as_read_once_they_are_stored_where_the_folder_wants
     assert!(!is_seen(0), "it was stored before");
     engine.stop().await;
 }
+
+/// Whether the commands show that the mailbox was only read.
+fn only_read(world: &World) -> bool {
+    [" STORE ", "EXPUNGE", " SELECT "].iter().all(|command| commands(world, command) == 0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_the_data_receives_and_changes_nothing_at_the_server_until_somebody_resumes() {
+    let deletes = json!({"deleteOnServer": true});
+    for values in [deletes, json!({"options": {"keep_unseen": false}})] {
+        let is_to_go = values["deleteOnServer"] == true;
+        let world = World::new().await;
+        world.store.backup_mark(false).await.unwrap();
+        deliver(&world, "a");
+        world.account(json!({"address": ANNA, "password": PASSWORD})).await;
+        let engine = world.start(world.settings()).await;
+        let folder = world.monitor("INBOX", values).await;
+        until_says(&world, folder, "that waits for POST /rest/v1/sending:resume").await;
+        world.until_messages(1).await;
+        deliver(&world, "b");
+        world.until_messages(2).await;
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert!(only_read(&world), "{:?}", world.sandbox.transcript());
+        assert_eq!(uids(&world), [1, 2]);
+        let account = world.list(ACCOUNTS).await.remove(0);
+        assert_eq!(account.text("state"), Some("ready"), "{account:?}");
+        // What was received meanwhile is not forgotten.
+        world.store.sending_resume().await.unwrap();
+        let is_done = move |state: &postroom_sandbox::SandboxState| {
+            let mailbox = state.mailbox(ANNA, "INBOX").unwrap();
+            let mut messages = mailbox.messages();
+            if is_to_go {
+                messages.next().is_none()
+            } else {
+                messages.all(|one| one.has_flag("\\Seen"))
+            }
+        };
+        world.sandbox.wait_for(is_done, Duration::from_secs(7200)).await.unwrap();
+        until_says(&world, folder, "").await;
+        assert_eq!(world.subjects().await, ["a", "b"]);
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_forgets_what_its_folder_no_longer_demands_before_somebody_resumes() {
+    let world = World::new().await;
+    world.store.backup_mark(false).await.unwrap();
+    deliver(&world, "a");
+    world.account(json!({"address": ANNA, "password": PASSWORD})).await;
+    let engine = world.start(world.settings()).await;
+    let folder = world.monitor("INBOX", json!({"deleteOnServer": true})).await;
+    until_says(&world, folder, "sending:resume").await;
+    world.until_messages(1).await;
+    world.change(FOLDERS, folder, json!({"deleteOnServer": false})).await;
+    until_says(&world, folder, "").await;
+    world.change(FOLDERS, folder, json!({"deleteOnServer": true})).await;
+    until_says(&world, folder, "sending:resume").await;
+    world.store.sending_resume().await.unwrap();
+    deliver(&world, "b");
+    until_left(&world, &[1]).await;
+    assert_eq!(world.subjects().await, ["a", "b"]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_suspended_during_a_poll_is_not_deleted_by_it() {
+    let (world, engine, _) = with_one_kept(&[]).await;
+    // The mailbox is open for changes by then.
+    let fetch = Point::ImapCommand(ImapCommand::Fetch);
+    deliver(&world, "a");
+    let rule = script(&world, fetch, When::Nth(1), Action::Hold);
+    let acted = |state: &postroom_sandbox::SandboxState| state.acted_count(rule) == 1;
+    world.sandbox.wait_for(acted, Duration::from_secs(3600)).await.unwrap();
+    world.store.backup_mark(false).await.unwrap();
+    world.sandbox.unscript(rule);
+    world.until_messages(2).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!((commands(&world, " STORE "), uids(&world)), (0, vec![1, 2]));
+    world.store.sending_resume().await.unwrap();
+    until_left(&world, &[1]).await;
+    engine.stop().await;
+}

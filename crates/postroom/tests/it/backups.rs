@@ -3,6 +3,7 @@
 use crate::people;
 use crate::world::*;
 use postroom_sandbox::Sandbox;
+use postroom_sandbox::SandboxState;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
 use reqwest::Method;
@@ -48,6 +49,8 @@ async fn a_backup_is_made_while_mail_flows_and_sends_nothing_until_somebody_says
     sandbox.deliver(ANNA, "INBOX", MAIL).unwrap();
     let folder = enable(&postroom, &account, "INBOX", json!({})).await;
     let stored = messages(&postroom, &folder, 1).await;
+    let deletes = json!({"deleteOnServer": true});
+    postroom.patch(&format!("email/Folders/{folder}"), &deletes).await.unwrap();
     // Nobody listens on this port, so the message waits.
     let closed = TcpSocket::new_v4().unwrap();
     closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -99,12 +102,16 @@ async fn a_backup_is_made_while_mail_flows_and_sends_nothing_until_somebody_says
     .await;
     assert_eq!(postroom.get("/healthz").await.unwrap()["queue"]["suspended"], true);
     assert!(sandbox.accepted().is_empty(), "nothing is sent from a restored backup");
-    // New mail is received as before, and nothing is loaded twice.
+    // New mail is received as before, and nothing is loaded twice. It stays at the server.
     sandbox.deliver(ANNA, "INBOX", MAIL).unwrap();
     assert_eq!(messages(&postroom, &folder, 2).await.len(), 2);
+    stays_until_resumed(&postroom, &folder).await;
+    assert_eq!(sandbox.messages(ANNA, "INBOX").len(), 2);
     let resume = postroom.request(Method::POST, "/rest/v1/sending:resume", None).await.unwrap();
     assert_eq!(resume.json::<serde_json::Value>().await.unwrap(), json!({"suspended": false}));
     assert_eq!(settled(&postroom, &waiting).await["messageState"], "sent");
+    let is_deleted = |state: &SandboxState| state.mailbox(ANNA, "INBOX").unwrap().len() == 1;
+    sandbox.wait_for(is_deleted, PATIENCE).await.unwrap();
 }
 
 // SQLite alone: PostgreSQL has backups of its own.

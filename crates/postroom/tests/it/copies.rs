@@ -2,6 +2,7 @@
 
 use crate::world::*;
 use postroom_sandbox::Sandbox;
+use postroom_sandbox::SandboxState;
 use postroom_testkit::Need;
 use postroom_testkit::Postgres;
 use postroom_testkit::PostgresOptions;
@@ -53,7 +54,8 @@ async fn a_dump_that_was_restored_by_other_means_sends_nothing_that_was_sent_sin
         database: Some(all.clone()),
         ..PostroomOptions::default()
     };
-    let (sandbox, mut postroom, _) = sandbox_with(json!({}), options).await;
+    let quickly = json!({"after_read_timeout": 0.2});
+    let (sandbox, mut postroom, receives) = sandbox_with(quickly, options).await;
     // Nobody listens on this port, so the message waits until the dump is made.
     let closed = TcpSocket::new_v4().unwrap();
     closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -63,6 +65,8 @@ async fn a_dump_that_was_restored_by_other_means_sends_nothing_that_was_sent_sin
     let account = json!({"address": ANNA, "password": "secret", "options": options});
     let account = account_of(&postroom, profile, account).await;
     let sent = id(&postroom.post("email/Messages", &outgoing(&account, "once")).await.unwrap());
+    let folder = enable(&postroom, &receives, "INBOX", json!({"deleteOnServer": true})).await;
+    polls(&postroom, &folder, 1).await;
     let dump = server.dump("all").unwrap();
     let profile = postroom.get(&format!("email/Accounts/{account}")).await.unwrap();
     let profile = format!("email/Profiles/{}", profile["profile_id"].as_str().unwrap());
@@ -79,9 +83,14 @@ async fn a_dump_that_was_restored_by_other_means_sends_nothing_that_was_sent_sin
     // In another database, and in place of what was there.
     server.fill("copy", &dump, &[]).unwrap();
     server.fill("all", &dump, &["--clean"]).unwrap();
-    for database in [&copy, &all] {
+    for (database, count) in [(&copy, 1), (&all, 2)] {
         let mut postroom = on(place.path(), database, &sandbox);
         assert!(is_suspended(&postroom).await);
+        // It receives, and the mail stays at the server.
+        sandbox.deliver(ANNA, "INBOX", &b"Subject: new\r\n\r\nHello\r\n"[..]).unwrap();
+        messages(&postroom, &folder, count).await;
+        stays_until_resumed(&postroom, &folder).await;
+        assert_eq!(sandbox.messages(ANNA, "INBOX").len(), count);
         postroom.patch(&profile, &right).await.unwrap();
         until(&postroom, &format!("email/Messages/{sent}"), "the reason why it waits", |message| {
             let text = message["errorText"].as_str().unwrap_or_default();
@@ -101,6 +110,8 @@ async fn a_dump_that_was_restored_by_other_means_sends_nothing_that_was_sent_sin
     let resume = postroom.request(Method::POST, "/rest/v1/sending:resume", None).await.unwrap();
     assert_eq!(resume.json::<serde_json::Value>().await.unwrap(), json!({"suspended": false}));
     assert_eq!(settled(&postroom, &sent).await["messageState"], "sent");
+    let is_empty = |state: &SandboxState| state.mailbox(ANNA, "INBOX").unwrap().is_empty();
+    sandbox.wait_for(is_empty, PATIENCE).await.unwrap();
     postroom.stop().unwrap();
     assert!(!is_suspended(&on(place.path(), &copy, &sandbox)).await);
 }

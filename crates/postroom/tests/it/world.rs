@@ -137,6 +137,17 @@ pub async fn polls(postroom: &Postroom, folder: &str, count: usize) {
     }
 }
 
+/// Waits until a folder says that its mail stays at the server until sending is resumed, and until
+/// it was polled once more.
+pub async fn stays_until_resumed(postroom: &Postroom, folder: &str) {
+    until(postroom, &format!("email/Folders/{folder}"), "why the mail stays", |folder| {
+        let text = folder["statusText"].as_str().unwrap_or_default();
+        text.contains("that waits for POST /rest/v1/sending:resume").then_some(())
+    })
+    .await;
+    polls(postroom, folder, 1).await;
+}
+
 /// Waits until a message is no longer `sending`; gives it.
 pub async fn settled(postroom: &Postroom, message: &str) -> Json {
     let path = format!("email/Messages/{message}");

@@ -141,7 +141,7 @@ pub(super) async fn receive(world: &World) {
     store.remembered_newest(epoch, 5).await.unwrap();
     store.recorded_hashes(epoch).await.unwrap();
     store.recorded_keys(epoch, &[hash(1), hash(2)]).await.unwrap();
-    assert_eq!(store.action_list(epoch, SourceKey::FIRST, 9).await.unwrap().len(), 2);
+    assert_eq!(store.action_list(epoch, SourceKey::FIRST, 9).await.unwrap().actions.len(), 2);
     store.action_done(epoch, &keys([1])).await.unwrap();
     store.action_drop_waiting(epoch).await.unwrap();
 }
