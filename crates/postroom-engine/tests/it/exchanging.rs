@@ -8,6 +8,7 @@ use postroom_model::EntityId;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::names;
+use serde_json::Value as Json;
 use serde_json::json;
 use std::time::Duration;
 
@@ -132,6 +133,7 @@ async fn a_copy_of_a_mailbox_takes_no_name_from_it() {
 #[tokio::test(start_paused = true)]
 async fn two_names_of_one_mailbox_exchange_nothing_when_it_is_numbered_anew() {
     let (world, engine, folders) = working([2, 0, 1], true).await;
+    let before = world.store.feed_bounds().await.unwrap().newest;
     world.sandbox.edit(|state| {
         let one = state.mailbox(ANNA, "One").unwrap().clone();
         *state.mailbox_mut(ANNA, "Two").unwrap() = one;
@@ -146,6 +148,11 @@ async fn two_names_of_one_mailbox_exchange_nothing_when_it_is_numbered_anew() {
         deliver(&world, name, "new");
     }
     world.until_messages(7).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let feed = world.store.feed_list(&world.domain, before, 10_000).await.unwrap();
+    let renamed = feed.iter().filter(|row| row.class == FOLDERS);
+    let renamed = renamed.filter_map(|row| row.replaced.as_ref()?.get(names::NAME));
+    assert_eq!(renamed.collect::<Vec<_>>(), Vec::<&Json>::new(), "they change their names again");
     for (folder, name) in folders.iter().zip(NAMES) {
         world.until(FOLDERS, *folder, |it| it.text("name") == Some(name)).await;
     }

@@ -8,6 +8,7 @@ use postroom_model::EntityId;
 use postroom_model::WebhookId;
 use postroom_model::builtin::PROFILES;
 use postroom_model::builtin::WEBHOOKS;
+use postroom_model::patched;
 use postroom_net::Dialed;
 use postroom_net::Dialer;
 use postroom_net::Network;
@@ -448,6 +449,45 @@ async fn a_webhook_whose_filter_does_not_fit_its_class_any_more_stops_and_says_s
     want.push(create("state").await);
     until("the events since", || net.taken("fits.test").len() == want.len()).await;
     assert_eq!(net.taken("fits.test"), want);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_of_a_domain_knows_what_the_domain_added() {
+    let (mut world, net, settings) = place().await;
+    let add = |of_type: &str| json!({"properties": [{"name": "ticketId", "data_type": of_type}]});
+    let [acme, emca] = ["acme", "emca"].map(|name| Domain::new(name).unwrap());
+    for (domain, of_type) in [(&acme, "long"), (&emca, "string")] {
+        let former = world.store.classes();
+        let class = former.of(domain).get(PROFILES).unwrap().extended();
+        let change = patched(&class, &add(of_type)).unwrap();
+        world.store.class_extend(domain, &former, change, None).await.unwrap();
+    }
+    let above = |least: Json| {
+        json!({"classes": [PROFILES], "mask": "ticketId",
+               "filter": [">", ["property", "ticketId"], least]})
+    };
+    world.domain = acme.clone();
+    webhook(&world, "acme.test", above(json!(5))).await;
+    world.domain = emca.clone();
+    webhook(&world, "emca.test", above(json!("t5"))).await;
+    let engine = world.start(settings).await;
+    for (domain, tickets) in
+        [(acme, [json!(3), json!(70), json!(7)]), (emca, [json!("t9"), json!("t1"), json!("t6")])]
+    {
+        world.domain = domain;
+        for ticket in tickets {
+            world.create(PROFILES, json!({"name": "p", "ticketId": ticket})).await;
+        }
+    }
+    for (host, want) in
+        [("acme.test", [json!(70), json!(7)]), ("emca.test", [json!("t9"), json!("t6")])]
+    {
+        until("the events", || net.heard(host).len() == want.len()).await;
+        let told = net.heard(host).into_iter().map(|one| one.json()["data"]["entity"].clone());
+        let want: Vec<_> = want.iter().map(|ticket| json!({"ticketId": ticket})).collect();
+        assert_eq!(told.collect::<Vec<_>>(), want);
+    }
     engine.stop().await;
 }
 

@@ -210,7 +210,7 @@ impl World {
 
     /// Creates an entity.
     pub async fn create(&self, class: &'static str, values: Json) -> EntityId {
-        let class = self.store.builtin(class).unwrap();
+        let class = self.store.builtin_of(&self.domain, class).unwrap();
         let checked = validate::create(&class, &values).unwrap();
         let id = checked.id.unwrap_or_else(|| self.store.clock().new_id());
         let new = NewEntity { entity: Entity::new(id, checked.properties), files: vec![] };
@@ -220,7 +220,7 @@ impl World {
 
     /// Changes an entity.
     pub async fn change(&self, class: &'static str, id: EntityId, values: Json) {
-        let class = self.store.builtin(class).unwrap();
+        let class = self.store.builtin_of(&self.domain, class).unwrap();
         let place = EntityPlace::new(&self.domain, &class, id);
         let Json::Object(values) = values else { panic!("no object") };
         self.store.entity_update(place, &values, None).await.unwrap();
@@ -228,14 +228,14 @@ impl World {
 
     /// Deletes an entity.
     pub async fn delete(&self, class: &'static str, id: EntityId) {
-        let class = self.store.builtin(class).unwrap();
+        let class = self.store.builtin_of(&self.domain, class).unwrap();
         let place = EntityPlace::new(&self.domain, &class, id);
         self.store.entity_delete(place, None).await.unwrap();
     }
 
     /// All entities of a class.
     pub async fn list(&self, class: &'static str) -> Vec<Entity> {
-        let class = self.store.builtin(class).unwrap();
+        let class = self.store.builtin_of(&self.domain, class).unwrap();
         let query = Query { limit: 1000, ..Query::default() };
         self.store.entity_list(&self.domain, &class, &query).await.unwrap()
     }
