@@ -171,7 +171,7 @@ impl Store {
         let mut next = former.own();
         next.retain(|other| other.id != id);
         let classes = self.replace(former, next, None, asserts).await?;
-        self.deleted_at_once(id, confirm.unwrap_or(0)).await;
+        Box::pin(self.deleted_at_once(id, confirm.unwrap_or(0))).await;
         Ok(classes)
     }
 

@@ -198,6 +198,11 @@ mod tests {
         extend(&store, &acme, json!({"name": "memo", "removed": true})).await;
         store.write_at_need(vec![late.done()]).await.unwrap();
         assert!(store.values_are_left().await.unwrap());
+        // And it leaves them to those who know of the later one.
+        store.values_emptied(&late).await.unwrap();
+        let column = quoted(&late.column);
+        let sql = format!("SELECT 1 FROM \"email/Profiles\" WHERE {column} IS NOT NULL");
+        assert_eq!(store.read(Statement::new(sql)).await.unwrap().len(), 1);
         drop(settling);
         store.classes_settle().await;
         let class = extend(&store, &acme, note).await;
