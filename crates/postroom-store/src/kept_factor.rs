@@ -17,6 +17,13 @@ const RECOVERY_BYTES: usize = 10;
 /// How many letters of a recovery code stand together.
 const GROUP_CHARS: usize = 4;
 
+/// So many wrong codes bar the codes of the app.
+const WRONG_MAX: u32 = 5;
+/// For how long first.
+const BARRED_FIRST_MS: i64 = 30_000;
+/// For how long at most.
+const BARRED_LONGEST_MS: i64 = 15 * 60_000;
+
 /// The second factor of a user as it is kept.
 #[derive(Default)]
 pub(crate) struct KeptFactor {
@@ -24,6 +31,10 @@ pub(crate) struct KeptFactor {
     pub key: Option<Zeroizing<Vec<u8>>>,
     /// The time step of the last code that was used.
     pub step: i64,
+    /// How many wrong codes were given since a right one.
+    pub wrong: u32,
+    /// Until when no code of an app is taken, because too many were wrong.
+    pub barred_ms: i64,
     /// The hashes of the recovery codes that are left, in hexadecimal digits.
     pub recovery: Vec<String>,
     /// The key that waits for its first code.
@@ -65,6 +76,8 @@ impl KeptFactor {
         Some(Self {
             key: own,
             step: json.get("step")?.as_i64()?,
+            wrong: json.get("wrong")?.as_u64().and_then(|count| count.try_into().ok())?,
+            barred_ms: json.get("barred")?.as_i64()?,
             recovery: recovery.collect::<Option<_>>()?,
             waiting,
         })
@@ -77,15 +90,34 @@ impl KeptFactor {
         let waiting = waiting.map(|one| json!({"key": text(&one.key), "until": one.until_ms}));
         let kept = json!({
             "key": self.key.as_ref().map(text), "step": self.step, "recovery": self.recovery,
-            "waiting": waiting,
+            "waiting": waiting, "wrong": self.wrong, "barred": self.barred_ms,
         });
         Zeroizing::new(kept.to_string())
     }
 
-    /// How a code is right. `given` has no spaces and no hyphens.
+    /// Notes a wrong code. Of six digits so many can be guessed, from many addresses, that codes
+    /// must be barred for the user (RFC 4226 §7.3). `false`: there is nothing to note, because no
+    /// code is taken now, or it was a guess of a recovery code.
+    pub(crate) fn note_wrong(&mut self, given: &str, now_ms: i64) -> bool {
+        if !totp::is_code(given) || now_ms < self.barred_ms {
+            return false;
+        }
+        self.wrong = self.wrong.saturating_add(1);
+        if let Some(beyond) = self.wrong.checked_sub(WRONG_MAX) {
+            let wait_ms = BARRED_FIRST_MS << beyond.min(16);
+            self.barred_ms = now_ms.saturating_add(wait_ms.min(BARRED_LONGEST_MS));
+        }
+        true
+    }
+
+    /// How a code is right. `given` has no spaces and no hyphens. While codes of the app are
+    /// barred, recovery codes are right.
     pub(crate) fn proof(&self, given: &str, hash: &str, now_ms: i64) -> Option<RightCode> {
         let key = self.key.as_ref()?;
         if totp::is_code(given) {
+            if now_ms < self.barred_ms {
+                return None;
+            }
             return totp::accepted(key, given, now_ms, self.step).map(RightCode::Step);
         }
         let hash = blake3::hash(hash.as_bytes());

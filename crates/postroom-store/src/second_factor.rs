@@ -86,8 +86,11 @@ pub(crate) enum CodeCheck {
     },
     /// None was given, and the user has a second factor.
     Missing,
-    /// It is not right, or was used.
-    Wrong,
+    /// It is not right, or was used, or too many were wrong.
+    Wrong {
+        /// What notes it. It fails with [`Failed::Stale`] if the second factor changed meanwhile.
+        noted: Option<Statement>,
+    },
 }
 
 /// The second factor of a user, with the bytes from which it was read.
@@ -136,14 +139,8 @@ impl Store {
             let waiting = Some(WaitingKey { key, until_ms });
             let kept = KeptFactor { waiting, ..kept };
             let place = EntityPlace::new(domain, &class, user);
-            match self.write(vec![self.factor_swap(place, bytes, Some(&kept))]).await {
-                Ok(_) => {
-                    let until = Timestamp::from_ms(until_ms);
-                    return Ok(Ok(NewTotpKey { key: shown, until }));
-                }
-                // Somebody was faster: look again.
-                Err(Error::Condition(Failed::Stale)) => {}
-                Err(error) => return Err(error),
+            if self.is_done(self.factor_swap(place, bytes, Some(&kept))).await? {
+                return Ok(Ok(NewTotpKey { key: shown, until: Timestamp::from_ms(until_ms) }));
             }
         }
         Err(Error::Condition(Failed::Crowded))
@@ -186,7 +183,7 @@ impl Store {
                 key: Some(waiting.key),
                 step,
                 recovery: recovery.collect(),
-                waiting: None,
+                ..KeptFactor::default()
             };
             let swap = self.factor_swap(place, bytes, Some(&kept));
             if self.factor_turned(place, true, swap).await? {
@@ -210,16 +207,21 @@ impl Store {
         let class = self.builtin(USERS)?;
         let place = EntityPlace::new(domain, &class, user);
         for _ in 0..ATTEMPTS {
-            let Some(ReadFactor { kept, bytes }) = self.factor_read(&class, user).await? else {
+            let Some(ReadFactor { mut kept, bytes }) = self.factor_read(&class, user).await? else {
                 return Ok(Err(TotpRefusal::NoUser));
             };
             if kept.key.is_none() {
                 return Ok(Err(TotpRefusal::HasNone));
             }
-            let given = plain(code);
+            let (given, now_ms) = (plain(code), self.clock().now_ms());
             let hash = self.recovery_hash(user, &given);
-            if kept.proof(&given, &hash, self.clock().now_ms()).is_none() {
-                return Ok(Err(TotpRefusal::WrongCode));
+            if kept.proof(&given, &hash, now_ms).is_none() {
+                if !kept.note_wrong(&given, now_ms)
+                    || self.is_done(self.factor_swap(place, bytes, Some(&kept))).await?
+                {
+                    return Ok(Err(TotpRefusal::WrongCode));
+                }
+                continue;
             }
             let swap = self.factor_swap(place, bytes, None);
             if self.factor_turned(place, false, swap).await? {
@@ -246,9 +248,13 @@ impl Store {
         };
         let hash = self.recovery_hash(place.id, &given);
         let left = match kept.proof(&given, &hash, self.clock().now_ms()) {
-            None => return Ok(CodeCheck::Wrong),
+            None => {
+                let is_noted = kept.note_wrong(&given, self.clock().now_ms());
+                let swap = || self.factor_swap(place, sealed.clone(), Some(&kept));
+                return Ok(CodeCheck::Wrong { noted: is_noted.then(swap) });
+            }
             Some(RightCode::Step(step)) => {
-                kept.step = step;
+                (kept.step, kept.wrong) = (step, 0);
                 None
             }
             Some(RightCode::Recovery(at)) => {
@@ -295,6 +301,15 @@ impl Store {
         let event = if is_active { AuditEvent::TotpEnrol } else { AuditEvent::TotpRemove };
         batch.extend(self.audited(domain, &AuditEntry::of(event).at(USERS, id)));
         match self.write_numbered(batch).await {
+            Ok(_) => Ok(true),
+            Err(Error::Condition(Failed::Stale)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes another second factor. `false`: somebody was faster.
+    pub(crate) async fn is_done(&self, swap: Statement) -> Result<bool, Error> {
+        match self.write(vec![swap]).await {
             Ok(_) => Ok(true),
             Err(Error::Condition(Failed::Stale)) => Ok(false),
             Err(error) => Err(error),

@@ -129,7 +129,13 @@ impl Store {
         let (used, left) = match self.code_checked(place, &user.factor, login.code.as_ref())? {
             CodeCheck::Right { used, left } => (used, left),
             CodeCheck::Missing => return Ok(LoginOutcome::CodeMissing),
-            CodeCheck::Wrong => return Ok(LoginOutcome::CodeWrong),
+            CodeCheck::Wrong { noted } => {
+                // A guess counts before it is answered, so of many at once few are looked at.
+                if let Some(noted) = noted {
+                    self.write(vec![noted]).await?;
+                }
+                return Ok(LoginOutcome::CodeWrong);
+            }
         };
         let same = "SELECT 1 FROM \"iam/Users\"
             WHERE \"id\" = $1 AND \"domain\" = $2 AND \"enabled\" AND \"password\" = $3
@@ -272,6 +278,39 @@ mod tests {
             let wrong = all.iter().filter(|one| matches!(one, LoginOutcome::CodeWrong)).count();
             assert_eq!(wrong, 15, "{all:?}");
         }
+    }
+
+    #[on_both]
+    async fn too_many_wrong_codes_bar_the_codes_of_the_app() {
+        let directory = tempfile::tempdir().unwrap();
+        let time = Arc::new(Time::default());
+        let store = store_in(directory.path(), time.clock(), Work::Threads).await;
+        let (user, key, recovery) = with_second_factor(&store, &time).await;
+        let domain = &Domain::default_domain();
+        let code = |step: i64| totp_code(&key, step * TOTP_STEP_MS);
+        let wrong = code(1000);
+        let first = 10 * TOTP_STEP_MS;
+        time.set(first);
+        for _ in 0..4 {
+            assert!(matches!(signed_in(&store, Some(&wrong)).await, LoginOutcome::CodeWrong));
+        }
+        assert!(is_begun(&signed_in(&store, Some(&code(10))).await), "a right one begins anew");
+        let all = (0..16).map(|_| signed_in(&store, Some(&wrong)));
+        futures_util::future::join_all(all).await;
+        time.set(first + 29_999);
+        assert!(!is_begun(&signed_in(&store, Some(&code(11))).await), "codes are barred");
+        let at_removal = SecretString::from(code(11));
+        let removed = store.totp_remove(domain, user, &at_removal).await.unwrap();
+        assert_eq!(removed, Err(TotpRefusal::WrongCode));
+        assert!(is_begun(&signed_in(&store, Some(&recovery[0])).await), "no recovery code is");
+        time.set(first + 30_000);
+        let again = SecretString::from(wrong.as_str());
+        let removed = store.totp_remove(domain, user, &again).await.unwrap();
+        assert_eq!(removed, Err(TotpRefusal::WrongCode));
+        time.set(first + 30_000 + 59_999);
+        assert!(!is_begun(&signed_in(&store, Some(&code(12))).await), "each time for longer");
+        time.set(first + 30_000 + 60_000);
+        assert!(is_begun(&signed_in(&store, Some(&code(13))).await));
     }
 
     #[on_both]

@@ -32,6 +32,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// How many times a message goes on at once over another connection.
+const REPEATS_MAX: u32 = 10;
+
 /// What an account sends with, and what is known of its server.
 pub(crate) struct Outbound {
     shared: Arc<Shared>,
@@ -97,7 +100,7 @@ impl Outbound {
             self.kept.keep(ready.connection);
             return Ok(());
         }
-        loop {
+        for repeats in 0.. {
             let mut flight = Flight::begin(&self.shared, account, ready, claimed);
             let mut landed = match self.follow(account, &mut flight).await {
                 Ok(landed) => landed,
@@ -108,7 +111,7 @@ impl Outbound {
                     return Ok(());
                 }
             };
-            if !landed.is_repeated() {
+            if repeats == REPEATS_MAX || !landed.is_repeated() {
                 self.kept.keep(landed.connection);
                 return self.ended(account, landed.claimed, landed.ended).await;
             }
@@ -118,6 +121,7 @@ impl Outbound {
                 Err(error) => return self.no_connection(account, claimed, error).await,
             };
         }
+        Ok(())
     }
 
     /// Goes on with an attempt, and settles others that end meanwhile. What these say of the
@@ -151,7 +155,8 @@ impl Outbound {
             self.is_recovered = false;
             return Ok(());
         };
-        if landed.is_repeated() {
+        // What was refused before the end is settled, because it would be lost otherwise.
+        if landed.ended.is_err() && landed.is_repeated() {
             return Ok(self.shared.store.delivery_release(landed.claimed.message).await?);
         }
         landed.connection.quit().await;

@@ -55,6 +55,12 @@ pub(crate) struct HandedOver {
 }
 
 impl HandedOver {
+    /// Whether the others may be tried at once: what was refused is not about the account.
+    fn may_go_on(&self) -> bool {
+        let words = [&self.limit, &self.hint, &self.sender_refusal];
+        self.goes_on && words.into_iter().all(Option::is_none)
+    }
+
     /// Takes what the replies of a transaction say about the account.
     fn take_words(&mut self, outcome: &TransactionReplies) {
         self.limit = settle::limit(outcome).cloned();
@@ -244,7 +250,7 @@ pub(crate) fn is_repeated(
     ended: &Result<HandedOver, postroom_smtp::Error>,
 ) -> bool {
     let error = match ended {
-        Ok(handed_over) => return handed_over.goes_on && handed_over.limit.is_none(),
+        Ok(handed_over) => return handed_over.may_go_on(),
         Err(error) if error.may_be_of_session() => error,
         Err(_) => return false,
     };
