@@ -280,6 +280,36 @@ mod tests {
         }
     }
 
+    /// As they are at several processes: all have seen the password and the same second factor.
+    #[on_both(flavor = "multi_thread")]
+    async fn of_many_batches_with_one_code_one_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let time = Arc::new(Time::default());
+        let store = store_in(directory.path(), time.clock(), Work::Threads).await;
+        let (_, key, _) = with_second_factor(&store, &time).await;
+        let domain = Domain::default_domain();
+        for step in 5..10 {
+            time.set(step * TOTP_STEP_MS);
+            let login = OfferedLogin {
+                domain: &domain,
+                login: "anna",
+                password: SecretString::from(PASSWORD),
+                code: Some(SecretString::from(totp_code(&key, step * TOTP_STEP_MS))),
+            };
+            let mut users = vec![];
+            for _ in 0..16 {
+                users.push(store.user_find(&domain, "anna").await.unwrap().unwrap());
+            }
+            let all = users.into_iter().map(|user| store.session_try(&login, user));
+            let all = futures_util::future::join_all(all).await;
+            let begun = all.iter().filter(|one| matches!(one, Ok(LoginOutcome::Begun(_)))).count();
+            let stale = Error::Condition(Failed::Stale).to_string();
+            let is_stale =
+                |one: &&Result<_, Error>| one.as_ref().is_err_and(|it| it.to_string() == stale);
+            assert_eq!((begun, all.iter().filter(is_stale).count()), (1, 15), "{all:?}");
+        }
+    }
+
     #[on_both]
     async fn too_many_wrong_codes_bar_the_codes_of_the_app() {
         let directory = tempfile::tempdir().unwrap();
