@@ -187,7 +187,7 @@ impl Reply {
             // QUIRK(Exchange Online): "550 5.1.90" when the recipients of a day are used up.
             Some((_, 4, 5) | (_, 1, 90)) => true,
             // The size of a message.
-            Some((_, 3, 4)) => false,
+            Some((_, 3, 4) | (_, 2, 3)) => false,
             // QUIRK(Zoho): "550 5.4.6 Unusual sending activity detected".
             Some(_) | None if self.is_of_the_sender() || self.is_limit_of_session() => true,
             // Addresses, mailboxes, loops, too many recipients.
@@ -246,6 +246,9 @@ impl Reply {
     /// Whether it names a limit of what the sender may send.
     fn is_of_the_sender(&self) -> bool {
         let is_sent = self.says_any(&SENT_WORDS) && self.says_any(&AMOUNT_WORDS);
+        let of_recipients = matches!(self.enhanced, Some((_, 5, 3)))
+            || self.says_any(&["too many recipients", "too many rcpt"]);
+        let is_sent = is_sent && !of_recipients;
         self.code >= 400 && (is_sent || self.says_any(&SENDING_WORDS)) && !self.is_of_other()
     }
 
@@ -328,8 +331,11 @@ impl Reply {
         }
     }
 
+    /// Whether it has one of these words. Addresses in it are no words: everybody may be called so.
     fn says_any(&self, words: &[&str]) -> bool {
         let said = self.lines.join(" ").to_lowercase();
+        let said: Vec<_> = said.split(' ').filter(|word| !word.contains('@')).collect();
+        let said = said.join(" ");
         words.iter().any(|word| said.contains(word))
     }
 }
@@ -441,6 +447,10 @@ mod tests {
             ("550 5.2.2 maximum number of messages of the user exceeded", true, false, false),
             ("552 5.2.2 The recipient's tenant has exceeded its quota", true,  false, false),
             ("552 5.3.4 message exceeds the submission limit",          true,  false, false),
+            ("552 5.2.3 message exceeds the submission limit",          true,  false, false),
+            ("552 5.2.2 <submissions@journal.test>: user is over quota", true, false, false),
+            ("550 5.1.1 <submission@limited.test>: no such user",       true,  false, false),
+            ("452 4.5.3 too many recipients for outgoing mail, limit 50", false, false, true),
             ("550 5.7.1 the score exceeded the threshold",              true,  false, false),
             ("550 5.7.1 number of attachments exceeds maximum",         true,  false, false),
             ("554 5.4.6 Hop count exceeded, possible mail loop",        true,  false, false),
