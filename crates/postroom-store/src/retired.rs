@@ -51,6 +51,15 @@ impl Store {
         }
     }
 
+    /// The same without waiting for the entities of deleted classes, which may take minutes.
+    pub(crate) async fn classes_settle_on(&self) {
+        self.definitions_settle().await;
+        let is_done = self.deleted_classes().await.is_ok_and(|all| all.is_empty());
+        if !is_done {
+            self.classes_settle_soon();
+        }
+    }
+
     async fn definitions_settle(&self) {
         let _one_settles = self.inner.settling.lock().await;
         if let Err(error) = self.indexes_settle().await {

@@ -117,8 +117,7 @@ impl Store {
         if let Err(error) = own.classes_refresh().await {
             tracing::error!(%error, "the classes were not read again");
         }
-        // The entities of a deleted class may take minutes.
-        own.classes_settle_soon();
+        own.classes_settle_on().await;
         own.tidy().await;
     }
 
