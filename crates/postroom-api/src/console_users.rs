@@ -86,6 +86,8 @@ async fn list_page(
     let columns = ["Login", "Name", "Rights", "May sign in", "Second factor", "Last login"];
     let none = "<p>There are none yet.</p>\n";
     let table = if rows.is_empty() { none.into() } else { console_page::table(&columns, &rows) };
+    let more = format!("<p>There are more: only the first {SHOWN_MAX} are shown.</p>\n");
+    let more = if rows.len() < SHOWN_MAX { "" } else { more.as_str() };
     let list = console_page::problem_list(problems);
     let new = |name, label, kind| {
         let kept = if kind == FieldKind::Password { "" } else { field(sent, name) };
@@ -98,7 +100,7 @@ async fn list_page(
         new(names::PASSWORD, "Password (12 characters at least)", FieldKind::Password),
     ];
     let content = format!(
-        "<h1>Users</h1>\n{list}{table}<h2>New user</h2>\n\
+        "<h1>Users</h1>\n{list}{table}{more}<h2>New user</h2>\n\
          <p>A user of this domain. Other rights than those of a role are given by REST \
          (<a href=\"/rest/v1/docs/chapters/users\">Users and sessions</a>).</p>\n{}",
         small_form("/users", &button("make", "Make a user", false), &fields.concat())

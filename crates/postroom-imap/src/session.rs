@@ -151,6 +151,8 @@ impl Session {
     /// Begins a command; [`Self::take_output`] then gives what is to be sent.
     pub fn start(&mut self, command: Command) {
         self.tag_count = self.tag_count.wrapping_add(1);
+        // Its words are not about what comes now.
+        self.refused = None;
         let tag = format!("P{}", self.tag_count);
         tracing::trace!(tag, command = command.name, "command");
         self.parts = VecDeque::from(command.parts);

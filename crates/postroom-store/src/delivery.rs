@@ -199,7 +199,7 @@ impl Store {
     }
 
     /// Records durably that the final dot is about to be sent, if the message may still leave.
-    /// `named` are the places of the recipients that the transaction names.
+    /// `named` are the places of the recipients that the transaction names in this attempt.
     ///
     /// # Errors
     ///
@@ -207,6 +207,7 @@ impl Store {
     pub async fn delivery_dot_sent(
         &self,
         message: MessageEntityId,
+        attempt: u32,
         named: &[usize],
     ) -> Result<BeforeDot, Error> {
         let may_leave = sending::may_leave("\"delivery\"");
@@ -220,7 +221,8 @@ impl Store {
             sending::is_sending("")
         );
         let dot_sent = DeliveryStep::SendDot.taken_with(", \"named\" = $2", &whose);
-        let dot_sent = dot_sent.bind(message).bind(json!(named).to_string());
+        let dot_sent =
+            dot_sent.bind(message).bind(json!({"attempt": attempt, "places": named}).to_string());
         let dot_sent = dot_sent.must_change(Failed::NotSending);
         match self.write(vec![dot_sent, may_leave]).await {
             Ok(_) => Ok(BeforeDot::Send),
@@ -230,8 +232,8 @@ impl Store {
         }
     }
 
-    /// The places of the recipients that the last transaction named whose final dot was sent, or
-    /// was about to be. `None`: an earlier version has sent it.
+    /// The places of the recipients that the last transaction of an attempt named whose final dot
+    /// was sent, or was about to be. `None`: an earlier version has sent it.
     ///
     /// # Errors
     ///
@@ -239,11 +241,15 @@ impl Store {
     pub async fn delivery_named(
         &self,
         message: MessageEntityId,
+        attempt: u32,
     ) -> Result<Option<Vec<usize>>, Error> {
         let sql = "SELECT \"named\" FROM \"delivery\" WHERE \"message\" = $1";
         let rows = self.read(Statement::new(sql).bind(message)).await?;
         let named = rows.first().and_then(|row| row.text(0));
-        Ok(named.and_then(|json| serde_json::from_str(json).ok()))
+        let named: Option<Json> = named.and_then(|json| serde_json::from_str(json).ok());
+        // A process of an earlier version leaves what was written in an earlier attempt.
+        let named = named.filter(|named| named["attempt"] == json!(attempt));
+        Ok(named.and_then(|named| serde_json::from_value(named["places"].clone()).ok()))
     }
 
     /// Makes a claimed delivery due again. The attempt does not count, because it was not made.

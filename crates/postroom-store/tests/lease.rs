@@ -123,13 +123,13 @@ async fn the_late_batches_of_a_former_leader_are_refused_and_its_claims_are_reco
     let (claimed, dotted) = (one.queued(account).await, one.queued(account).await);
     let mut taken = former.store.delivery_claim(account, DUE, 9).await.unwrap();
     assert_eq!(taken.len(), 2);
-    assert_eq!(former.store.delivery_dot_sent(dotted, &[0]).await.unwrap(), BeforeDot::Send);
+    assert_eq!(former.store.delivery_dot_sent(dotted, 1, &[0]).await.unwrap(), BeforeDot::Send);
     former.receive(folder, 1).await.unwrap();
 
     let leader = other.lead().await;
     let late = taken.remove(0);
     assert!(is_deposed(&former.store.delivery_settle(&late, &Verdict::Sent, at()).await));
-    assert!(is_deposed(&former.store.delivery_dot_sent(claimed, &[0]).await));
+    assert!(is_deposed(&former.store.delivery_dot_sent(claimed, 1, &[0]).await));
     assert!(is_deposed(&former.store.delivery_release(claimed).await));
     assert!(is_deposed(&former.store.delivery_part(claimed, &[]).await));
     assert!(is_deposed(&former.store.delivery_recover(None).await));

@@ -141,7 +141,7 @@ impl Track {
     async fn send(&self, account: AccountId) -> Result<bool, Error> {
         let mut sent = false;
         for mut claimed in self.store.delivery_claim(account, DUE, 9).await? {
-            if self.store.delivery_dot_sent(claimed.message, &[0]).await? != BeforeDot::Send {
+            if self.store.delivery_dot_sent(claimed.message, 1, &[0]).await? != BeforeDot::Send {
                 self.store.delivery_release(claimed.message).await?;
                 continue;
             }
@@ -312,7 +312,7 @@ async fn nothing_leaves_once_the_account_may_not_send() {
                         assert!(!is_last, "claimed after the answer");
                         let was_stopped = is_stopped.load(Ordering::SeqCst);
                         let before_dot =
-                            track.store.delivery_dot_sent(claimed.message, &[0]).await?;
+                            track.store.delivery_dot_sent(claimed.message, 1, &[0]).await?;
                         let leaves = before_dot == BeforeDot::Send;
                         assert!(!(leaves && was_stopped), "left after the answer");
                     }

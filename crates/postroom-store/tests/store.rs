@@ -824,7 +824,8 @@ async fn a_delivery_goes_from_due_to_sent() {
     assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), Some(50));
     claimed = fixture.claim(account, 50, 9_000).await;
     assert_eq!(claimed[0].attempts, 2);
-    let before_dot = fixture.store.delivery_dot_sent(MessageEntityId::of(message.id), &[0]).await;
+    let before_dot =
+        fixture.store.delivery_dot_sent(MessageEntityId::of(message.id), 1, &[0]).await;
     assert_eq!(before_dot.unwrap(), BeforeDot::Send);
     let at = Timestamp::from_ms(60);
     fixture.store.delivery_settle(&claimed[0], &Verdict::Sent, at).await.unwrap();
@@ -864,14 +865,14 @@ async fn a_step_that_a_delivery_cannot_take_is_refused_and_changes_nothing() {
     assert!(fixture.prepare(account, &message).await);
     // It is due: nobody has claimed it, so there is no attempt to give back, and none to continue.
     is_refused(fixture.store.delivery_release(id).await);
-    assert_eq!(fixture.store.delivery_dot_sent(id, &[0]).await.unwrap(), BeforeDot::Withdrawn);
+    assert_eq!(fixture.store.delivery_dot_sent(id, 1, &[0]).await.unwrap(), BeforeDot::Withdrawn);
     let has_it = [json!({"address": "x@b.test", "state": "sent", "reply": "250"})];
     is_refused(fixture.store.delivery_part(id, &has_it).await);
     let delivered = fixture.store.delivery_delivered(id).await.unwrap();
     assert!(delivered.has("x@b.test"), "the server has the message, whatever the queue says");
     let claimed = fixture.claim(account, 9, 9_000).await;
     assert_eq!((claimed.len(), claimed[0].attempts), (1, 1));
-    assert_eq!(fixture.store.delivery_dot_sent(id, &[0]).await.unwrap(), BeforeDot::Send);
+    assert_eq!(fixture.store.delivery_dot_sent(id, 1, &[0]).await.unwrap(), BeforeDot::Send);
     // After the final dot it is no longer untried.
     is_refused(fixture.store.delivery_release(id).await);
     assert!(
@@ -941,14 +942,14 @@ async fn a_message_leaves_only_while_its_account_may_send() {
         // Between the claim and the dot it counts too.
         assert_eq!(fixture.claim(account, 9, 9_000).await.len(), 1, "{off}");
         change(class, of, off.clone()).await;
-        let before_dot = fixture.store.delivery_dot_sent(id, &[0]).await.unwrap();
+        let before_dot = fixture.store.delivery_dot_sent(id, 1, &[0]).await.unwrap();
         assert_eq!(before_dot, BeforeDot::Stopped, "{off}");
         // It was not tried, so it is given back.
         fixture.store.delivery_release(id).await.unwrap();
         change(class, of, on).await;
     }
     assert_eq!(fixture.claim(account, 9, 9_000).await.len(), 1);
-    assert_eq!(fixture.store.delivery_dot_sent(id, &[0]).await.unwrap(), BeforeDot::Send);
+    assert_eq!(fixture.store.delivery_dot_sent(id, 1, &[0]).await.unwrap(), BeforeDot::Send);
 }
 
 #[on_both]
@@ -961,7 +962,7 @@ async fn a_restart_makes_claims_due_again_and_outcomes_after_dots_unknown() {
         assert!(fixture.prepare(account, &message).await);
     }
     let claimed = fixture.claim(account, 9, 9_000).await;
-    fixture.store.delivery_dot_sent(claimed[1].message, &[0]).await.unwrap();
+    fixture.store.delivery_dot_sent(claimed[1].message, 1, &[0]).await.unwrap();
     fixture.store.delivery_recover(Some(account)).await.unwrap();
     let unknown = fixture.store.delivery_outcome_unknown(account).await.unwrap();
     assert_eq!(unknown.len(), 1);

@@ -114,7 +114,8 @@ pub(crate) async fn settle_unknown_outcome(
     let none = Options::cascade([]);
     let options = account.map_or(&none, |account| &account.options);
     let reason = "Postroom was stopped before the answer came".to_owned();
-    let named = shared.store.delivery_named(claimed.message).await?.unwrap_or_default();
+    let named = shared.store.delivery_named(claimed.message, claimed.attempts).await?;
+    let named = named.unwrap_or_default();
     let mut unknown = settle::waiting(&claimed.recipients, options.uncertain());
     if unknown.iter().any(|place| named.contains(place)) {
         unknown.retain(|place| named.contains(place));

@@ -214,6 +214,7 @@ impl Outbound {
         self.held.settle(claimed, verdict).await?;
         match ended {
             Ok(_) | Err(_) if is_hint => Ok(()),
+            Ok(handed_over) if handed_over.ended_at_ender && !handed_over.was_accepted => Ok(()),
             Ok(_) => {
                 self.suspect.clear();
                 self.well().await;

@@ -49,6 +49,9 @@ pub(crate) struct HandedOver {
     /// Whether the session ended with the refusal of a recipient, and others still wait. They may be
     /// tried at once on another connection.
     pub goes_on: bool,
+    /// Whether the session ended at a recipient at whom one had ended before. It says nothing of the
+    /// account.
+    pub ended_at_ender: bool,
     /// Why the final dot was not sent. Then the server does not have the message, and nothing more
     /// was tried.
     pub held_back: Option<HeldBack>,
@@ -205,8 +208,11 @@ fn broke_off(
     let enders = last.into_iter().chain(unanswered.iter().take(count));
     shared.enders.note(message, enders.copied());
     failed(&mut claimed.recipients, next.map_or(group, std::slice::from_ref), &[], &error);
-    let is_known = matches!(group, [one] if left.is_ender(*one));
-    if is_known { Ok(handed_over) } else { Err(error) }
+    if !matches!(group, [one] if left.is_ender(*one)) {
+        return Err(error);
+    }
+    handed_over.ended_at_ender = true;
+    Ok(handed_over)
 }
 
 fn refused(recipient: &Json) -> bool {
@@ -308,7 +314,8 @@ async fn one(
     let reader = shared.store.blob_read(claimed.blob, 0..claimed.size_bytes);
     let mut source = Stored { reader };
     let (store, message) = (shared.store.clone(), claimed.message);
-    let before_dot = async || match store.delivery_dot_sent(message, places).await {
+    let attempt = claimed.attempts;
+    let before_dot = async || match store.delivery_dot_sent(message, attempt, places).await {
         Ok(BeforeDot::Send) => Ok(()),
         Ok(BeforeDot::Withdrawn) => Err("the message was withdrawn".to_owned()),
         Ok(BeforeDot::Stopped) => {

@@ -213,7 +213,7 @@ pub(super) async fn send(world: &World) {
     let [again] = claim(world).await.try_into().unwrap();
     store.delivery_part(again.message, &[state_of("sent")]).await.unwrap();
     store.delivery_delivered(again.message).await.unwrap();
-    store.delivery_dot_sent(again.message, &[0]).await.unwrap();
+    store.delivery_dot_sent(again.message, 1, &[0]).await.unwrap();
     store.delivery_outcome_unknown(world.account).await.unwrap();
     store.delivery_settle(&again, &Verdict::Sent, at).await.unwrap();
     assert_eq!(world.get(MESSAGES, &sent).await.text("messageState"), Some("sent"));
