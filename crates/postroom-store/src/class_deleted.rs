@@ -477,27 +477,36 @@ mod tests {
                               "idclass": customers.to_string()});
         let class = json!({"classname": "crm/Tickets", "properties": [customer]});
         let tickets = made(&store, &class).await;
-        let create = async |class: &str, id: u128, values: Json| {
+        // So many that they do not go with their class.
+        let count = u64::from(TOLD_AT_ONCE) + 1;
+        let create = async |class: &str, first: u64, values: Json| {
             let class = store.class(class).unwrap();
-            let values = values.as_object().unwrap().clone();
-            let entity = Entity::new(EntityId::from_u128(id), values);
-            let new = vec![NewEntity { entity, files: vec![] }];
+            let new = |id: u64| NewEntity {
+                entity: Entity::new(
+                    EntityId::from_u128(id.into()),
+                    values.as_object().unwrap().clone(),
+                ),
+                files: vec![],
+            };
+            let new = (first..first + count).map(new).collect();
             store.entity_create(&domain, &class, new).await.unwrap();
         };
         create("crm/Customers", 1, json!({})).await;
         let customer = EntityId::from_u128(1).to_string();
-        create("crm/Tickets", 2, json!({"customer": customer})).await;
+        create("crm/Tickets", 1_000, json!({"customer": customer})).await;
         // The number of the second deletion has one digit more.
         while store.classes().version() < 8 {
             made(&store, &json!({"classname": format!("a/B{}", store.classes().version())})).await;
         }
         let held = store.inner.emptying.lock().await;
         for class in [tickets, customers] {
-            store.class_delete(&store.classes(), class, Some(1)).await.unwrap();
+            store.class_delete(&store.classes(), class, Some(count)).await.unwrap();
         }
         assert_eq!(store.classes().version(), 10);
+        for class in store.deleted_classes().await.unwrap() {
+            store.deleted_emptied(&class.table).await.unwrap();
+        }
         drop(held);
-        store.deleted_empty().await.unwrap();
         assert!(store.classes_are_settled().await.unwrap());
     }
 }
