@@ -61,9 +61,9 @@ const PICTURES: [&str; 7] = ["png", "jpeg", "jpg", "gif", "webp", "bmp", "avif"]
 /// 422 for html that takes a parser too many steps.
 pub(crate) fn clean(html: &str, remote: bool) -> Result<String, Problem> {
     if !steps::are_few(html) {
-        let detail = "the html of this message is nested so deeply or so often, or has so much text \
-                      in one piece, that it cannot be made safe: read it without `safe`, or read \
-                      `text`";
+        let detail = "the html of this message is nested so deeply or so often, or has so much \
+                      text in one piece, that it cannot be made safe: read it without `safe`, or \
+                      read `text`";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too-intricate", detail));
     }
     Ok(builder(remote).clean(html).to_string())

@@ -44,6 +44,8 @@ mod oauth_credentials;
 
 mod under_way;
 
+mod enders;
+
 mod news_board;
 
 mod news_event;

@@ -13,8 +13,6 @@ pub(crate) mod settle;
 
 mod entries;
 
-pub(crate) mod enders;
-
 mod inline;
 
 mod thread;

@@ -34,6 +34,8 @@ mod connection;
 
 mod login;
 
+mod replies;
+
 mod transaction;
 
 pub use connection::SmtpConnection;
@@ -45,15 +47,15 @@ pub use error::SmtpVerdict;
 pub use extensions::Extensions;
 pub use login_forms::LoginForms;
 pub use meaning::LoginRefusal;
+pub use replies::BrokenOff;
+pub use replies::RecipientReply;
+pub use replies::TransactionReplies;
 pub use reply::LINES_MAX as REPLY_LINES_MAX;
 pub use reply::Reply;
 pub use reply::ReplyCollector;
 pub use reply::ReplyProgress;
 pub use silence::Awaited;
 pub use silence::Silence;
-pub use transaction::BrokenOff;
 pub use transaction::Envelope;
 pub use transaction::MessageSource;
-pub use transaction::RecipientReply;
-pub use transaction::TransactionReplies;
 pub use transaction::no_such_addresses;

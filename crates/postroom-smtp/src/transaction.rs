@@ -10,6 +10,10 @@ use crate::connection::SmtpConnection;
 use crate::connection::still_there;
 use crate::dot::DotStuffer;
 use crate::error::Error;
+use crate::replies::BrokenOff;
+use crate::replies::RecipientReply;
+use crate::replies::TransactionReplies;
+use crate::replies::replies;
 use crate::reply::Reply;
 use bytes::Bytes;
 use postroom_net::cause;
@@ -33,40 +37,6 @@ pub struct Envelope {
     pub eight_bit: bool,
     /// The size of the message in bytes, before stuffing.
     pub size_bytes: u64,
-}
-
-/// What the server said of one recipient.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecipientReply {
-    /// The forward path.
-    pub address: String,
-    /// The answer to RCPT.
-    pub reply: Reply,
-}
-
-/// How a transaction ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TransactionReplies {
-    /// The answers to each RCPT, in the order of the envelope.
-    pub recipients: Vec<RecipientReply>,
-    /// The answer to the message. `None`: no recipient was accepted, so the message was not sent.
-    pub data: Option<Reply>,
-}
-
-/// A transaction that broke off, and what the recipients were answered before.
-#[derive(Debug)]
-pub struct BrokenOff {
-    /// What ended it.
-    pub error: Error,
-    /// The answers to the first RCPT, in the order of the envelope. The next recipient, if there is
-    /// one, was not answered.
-    pub recipients: Vec<RecipientReply>,
-}
-
-impl From<Error> for BrokenOff {
-    fn from(error: Error) -> Self {
-        Self { error, recipients: vec![] }
-    }
 }
 
 /// Where the bytes of a message come from.
@@ -403,20 +373,6 @@ pub fn no_such_addresses(path: &str) -> String {
         "the server accepts no address with letters outside ASCII, such as {path} (no \
              SMTPUTF8)"
     )
-}
-
-/// The answers of a transaction. If all recipients are refused because a login is missing, that is
-/// the error.
-fn replies(
-    recipients: Vec<RecipientReply>,
-    data: Option<Reply>,
-) -> Result<TransactionReplies, BrokenOff> {
-    let login = recipients.iter().find(|recipient| recipient.reply.wants_login());
-    let login = login.filter(|_| recipients.iter().all(|r| r.reply.wants_login()));
-    match login {
-        Some(wants) => Err(Error::Credentials { reply: wants.reply.clone() }.into()),
-        None => Ok(TransactionReplies { recipients, data }),
-    }
 }
 
 fn refused_mail(reply: Reply) -> Error {

@@ -321,6 +321,7 @@ mod outcome;
 
 mod verdict;
 
+mod before_dot;
 mod delivery;
 
 mod unsendable;
@@ -382,6 +383,7 @@ pub use audit_notice::AuditNotice;
 pub use backup::ToBeSent;
 pub use backup::backup_key;
 pub use backup::copy_database;
+pub use before_dot::BeforeDot;
 pub use bell::Listener;
 pub use bell::Topic;
 pub use blob::BlobWriter;
@@ -419,7 +421,6 @@ pub use database::Value;
 pub use database_front::DatabaseFront;
 pub use delivered::Delivered;
 pub use delivered::Earlier;
-pub use delivery::BeforeDot;
 pub use delivery::Claimed;
 pub use delivery::DueAt;
 pub use device_consent::DevicePending;

@@ -110,7 +110,7 @@ const STEPS: &[&[&str]] = &[
     EPOCHS,
     early::MODIFIERS,
     early::UNSETTLED,
-    MAILBOX_IDS,
+    early::MAILBOX_IDS,
     LEASES,
     SOURCE_KEYS,
     CLASSES,
@@ -197,9 +197,6 @@ const ONCE: &[&str] = &[
        PRIMARY KEY (\"domain\", \"class\", \"key\"))",
     "CREATE INDEX \"once by time\" ON \"once\" (\"at\")",
 ];
-
-/// The MAILBOXID of the mailbox of a folder.
-const MAILBOX_IDS: &[&str] = &["ALTER TABLE \"origin\" ADD COLUMN \"mailbox_id\" {text}"];
 
 /// How long a delivery has waited between attempts, whether it waits for a time that the client
 /// set, and whether the outcome for a recipient is unknown (`doubt`).

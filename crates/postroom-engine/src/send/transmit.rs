@@ -1,7 +1,7 @@
 //! Transmit: one attempt to send one delivery.
 
+use crate::enders::ToName;
 use crate::error::Error;
-use crate::send::enders::ToName;
 use crate::send::entries::wire;
 use crate::send::settle;
 use crate::shared::Shared;
@@ -46,11 +46,11 @@ pub(crate) struct HandedOver {
     pub hint: Option<Reply>,
     /// The server's reply that refuses the sender for good.
     pub sender_refusal: Option<Reply>,
-    /// Whether the session ended with the refusal of a recipient, and others still wait. They may be
-    /// tried at once on another connection.
+    /// Whether the session ended with the refusal of a recipient, and others still wait. They may
+    /// be tried at once on another connection.
     pub goes_on: bool,
-    /// Whether the session ended at a recipient at whom one had ended before. It says nothing of the
-    /// account.
+    /// Whether the session ended at a recipient at whom one had ended before. It says nothing of
+    /// the account.
     pub ended_at_ender: bool,
     /// Why the final dot was not sent. Then the server does not have the message, and nothing more
     /// was tried.
@@ -124,7 +124,7 @@ pub(crate) async fn hand_over(
                 break;
             }
             Err(broken_off) => {
-                let named = Named { group: &group, left: &left };
+                let named = NamedRecipients { group: &group, left: &left };
                 return broke_off(shared, claimed, named, broken_off, handed_over);
             }
         };
@@ -163,7 +163,7 @@ pub(crate) async fn hand_over(
 
 /// The recipients of a transaction that broke off, and those that were to follow.
 #[derive(Clone, Copy)]
-struct Named<'a> {
+struct NamedRecipients<'a> {
     group: &'a [usize],
     left: &'a ToName,
 }
@@ -177,7 +177,7 @@ struct Named<'a> {
 fn broke_off(
     shared: &Shared,
     claimed: &mut Claimed,
-    Named { group, left }: Named<'_>,
+    NamedRecipients { group, left }: NamedRecipients<'_>,
     BrokenOff { error, recipients }: BrokenOff,
     mut handed_over: HandedOver,
 ) -> Result<HandedOver, postroom_smtp::Error> {

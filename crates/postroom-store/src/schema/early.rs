@@ -23,3 +23,7 @@ pub(super) const UNSETTLED: &[&str] =
 /// The server and the login at which the mailbox of a folder was read.
 pub(super) const ORIGINS: &[&str] = &["CREATE TABLE \"origin\" (
     \"folder\" {id} PRIMARY KEY, \"login\" {text} NOT NULL, \"moves\" {whole} NOT NULL)"];
+
+/// The MAILBOXID of the mailbox of a folder.
+pub(super) const MAILBOX_IDS: &[&str] =
+    &["ALTER TABLE \"origin\" ADD COLUMN \"mailbox_id\" {text}"];

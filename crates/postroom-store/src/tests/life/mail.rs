@@ -214,6 +214,8 @@ pub(super) async fn send(world: &World) {
     store.delivery_part(again.message, &[state_of("sent")]).await.unwrap();
     store.delivery_delivered(again.message).await.unwrap();
     store.delivery_dot_sent(again.message, 1, &[0]).await.unwrap();
+    assert_eq!(store.delivery_named(again.message, 1).await.unwrap(), Some(vec![0]));
+    assert_eq!(store.delivery_named(again.message, 2).await.unwrap(), None);
     store.delivery_outcome_unknown(world.account).await.unwrap();
     store.delivery_settle(&again, &Verdict::Sent, at).await.unwrap();
     assert_eq!(world.get(MESSAGES, &sent).await.text("messageState"), Some("sent"));
