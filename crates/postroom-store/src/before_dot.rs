@@ -73,7 +73,8 @@ impl Store {
         let named = rows.first().and_then(|row| row.text(0));
         let named: Option<Json> = named.and_then(|json| serde_json::from_str(json).ok());
         // A process of an earlier version leaves what was written in an earlier attempt.
-        let named = named.filter(|named| named["attempt"] == json!(attempt));
-        Ok(named.and_then(|named| serde_json::from_value(named["places"].clone()).ok()))
+        let named = named.filter(|named| named.get("attempt") == Some(&json!(attempt)));
+        let places = named.and_then(|named| named.get("places").cloned());
+        Ok(places.and_then(|places| serde_json::from_value(places).ok()))
     }
 }

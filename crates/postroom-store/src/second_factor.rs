@@ -89,7 +89,7 @@ pub(crate) enum CodeCheck {
     /// It is not right, or was used, or too many were wrong.
     Wrong {
         /// What notes it. It fails with [`Failed::Stale`] if the second factor changed meanwhile.
-        noted: Option<Statement>,
+        noted: Vec<Statement>,
     },
 }
 
@@ -251,7 +251,7 @@ impl Store {
             None => {
                 let is_noted = kept.note_wrong(&given, self.clock().now_ms());
                 let swap = || self.factor_swap(place, sealed.clone(), Some(&kept));
-                return Ok(CodeCheck::Wrong { noted: is_noted.then(swap) });
+                return Ok(CodeCheck::Wrong { noted: is_noted.then(swap).into_iter().collect() });
             }
             Some(RightCode::Step(step)) => {
                 (kept.step, kept.wrong) = (step, 0);

@@ -131,8 +131,8 @@ impl Store {
             CodeCheck::Missing => return Ok(LoginOutcome::CodeMissing),
             CodeCheck::Wrong { noted } => {
                 // A guess counts before it is answered, so of many at once few are looked at.
-                if let Some(noted) = noted {
-                    self.write(vec![noted]).await?;
+                if !noted.is_empty() {
+                    self.write(noted).await?;
                 }
                 return Ok(LoginOutcome::CodeWrong);
             }
