@@ -258,7 +258,7 @@ async fn entity(
 ) -> Result<NewEntity, Problem> {
     let (class, app) = (&asked.class, &asked.app);
     let enclosed = enclosed::take(class, &mut json);
-    let draft = validate::create(class, &json);
+    let draft = validate::create(class, &posted::without_odd_ids(class, &json));
     let (enclosed, draft) = match (enclosed, draft) {
         (Ok(enclosed), Ok(draft)) => (enclosed, draft),
         (enclosed, draft) => {

@@ -35,8 +35,10 @@ const ROW: [&str; 5] = ["kind", "name", "address", "state", "reply"];
 /// The properties that place a message in a thread.
 pub const THREAD: [&str; 2] = ["inReplyTo", "references"];
 /// The reason for refusing a text that is not a message id.
-const NO_MESSAGE_ID: &str = "is not a message id (RFC 5322 §3.6.4): use ASCII such as id@host, \
-                             without blanks; an id without `@` needs angle brackets";
+const NO_MESSAGE_ID: &str = "is not a message id (RFC 5322 §3.6.4): give one id without blanks, \
+                             such as id@host, or several with angle brackets around each";
+/// What separates words. No id that Postroom shows of a received message has it.
+pub(crate) const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// One recipient of an outgoing message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,11 +135,30 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
 /// The message ids in a text, without angle brackets: one, or several separated by blanks or
 /// commas. Words outside brackets are ignored (RFC 5322 §4.5.4: `Your mail <id@host>`). `None`:
 /// there is no id, or something else.
+///
+/// One word is an id whatever its characters are, because a received message may have such an id.
+/// If no header field can carry it, composing leaves it out.
 #[must_use]
 pub fn message_ids(text: &str) -> Option<Vec<String>> {
+    let text = text.trim_matches(BLANKS);
+    if text.is_empty() || text.contains('<') || text.contains(BLANKS) {
+        return several_ids(text).or_else(|| {
+            let is_word = !text.is_empty() && !text.starts_with('<') && !text.contains(BLANKS);
+            is_word.then(|| vec![text.to_owned()])
+        });
+    }
+    let parts: Vec<_> = text.split(',').filter(|part| !part.is_empty()).collect();
+    // A comma may be part of an id.
+    let are_ids = !parts.is_empty() && parts.iter().all(|part| part.contains('@'));
+    let ids = if are_ids { parts } else { vec![text] };
+    Some(ids.into_iter().map(str::to_owned).collect())
+}
+
+/// The message ids in a text of several words, or with angle brackets.
+fn several_ids(text: &str) -> Option<Vec<String>> {
     let mut found = vec![];
     let has_brackets = text.contains('<');
-    let mut rest = text.trim();
+    let mut rest = text;
     while !rest.is_empty() {
         let (id, behind) = match rest.strip_prefix('<') {
             Some(inner) => {
@@ -153,8 +174,9 @@ pub fn message_ids(text: &str) -> Option<Vec<String>> {
         };
         if let Some(id) = id {
             let is_bare = !rest.starts_with('<');
-            let good = message_id(id).filter(|plain| *plain == id);
-            found.push(good.filter(|id| !is_bare || id.contains('@'))?.to_owned());
+            let is_word = !id.is_empty() && !id.contains(BLANKS) && !id.contains(['<', '>']);
+            let is_id = is_word && (!is_bare || id.contains('@'));
+            found.push(Some(id).filter(|_| is_id)?.to_owned());
         }
         rest = behind.trim_start_matches([' ', '\t', ',']);
     }
@@ -384,7 +406,7 @@ mod tests {
             (json!({"to": ["\u{200b}a@b.test"]}), "to[0]: has an invisible character"),
             (json!({"to": ["a@b.test"], "from": "Me <m@b.test>"}), "from: takes an address only; the name goes into `fromDisplayName`"),
             (json!({"to": ["a@b.test"], "inReplyTo": ["Your mail"]}), "inReplyTo[0]: is not a message id"),
-            (json!({"to": ["a@b.test"], "references": ["a@b", "nonsense"]}), "references[1]: is not a message id"),
+            (json!({"to": ["a@b.test"], "references": ["a@b", "no sense"]}), "references[1]: is not a message id"),
             (json!({"to": ["a@b.test"], "headers": [["List-Unsubscribe", "click here"]]}), "headers[0]: has a value for List-Unsubscribe that has `clickhere`, which is not a URL"),
             (json!({"to": ["a@b.test"], "headers": [["X-A", "b\r\nc"]]}), "headers[0]: has a value with"),
             (json!({"to": ["a@b.test"], "headers": [["Subject", "x"]]}), "headers[0]: is a field that"),
@@ -408,14 +430,24 @@ mod tests {
             ("<a@b.test><c@d.test>",         Some(&["a@b.test", "c@d.test"])),
             ("a@b.test, c@d.test",           Some(&["a@b.test", "c@d.test"])),
             ("<20260101.no-host>",           Some(&["20260101.no-host"])),
-            ("20260101.no-host",             None),
+            ("20260101.no-host",             Some(&["20260101.no-host"])),
+            // As received messages have them.
+            ("a,b@x.test",                   Some(&["a,b@x.test"])),
+            ("a@b.test,c@d.test",            Some(&["a@b.test", "c@d.test"])),
+            ("<a,b@x.test>",                 Some(&["a,b@x.test"])),
+            ("a\u{1}b@x.test",               Some(&["a\u{1}b@x.test"])),
+            ("a>b@x.test",                   Some(&["a>b@x.test"])),
+            ("a><>b",                        Some(&["a><>b"])),
+            (",",                            Some(&[","])),
+            ("日本@x.test <c@d.test>",       Some(&["日本@x.test", "c@d.test"])),
             ("Your mail of today <c@d.test>", Some(&["c@d.test"])),
             ("Your mail of today",           None),
             ("Your mail <>",                 None),
             ("<a@b.test",                    None),
             ("<a b@c.test>",                 None),
             ("<>",                           None),
-            ("日本@x.test",                  None),
+            ("日本@x.test",                  Some(&["日本@x.test"])),
+            ("<日本@x.test>",                Some(&["日本@x.test"])),
             ("",                             None),
         ];
         for (text, want) in table {

@@ -52,6 +52,51 @@ async fn an_answer_continues_the_thread_of_what_it_answers() {
 }
 
 #[on_both(flavor = "multi_thread")]
+async fn an_answer_may_name_each_id_that_a_received_message_shows() {
+    let (sandbox, postroom, account) = sandbox(json!({"after_read_timeout": 0.2})).await;
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    let long = format!("{}@x.test", "x".repeat(1100));
+    // What is written of it. `None`: no header field can carry it.
+    let odd = [
+        ("abc", Some("<abc>")),
+        ("urn:uuid:1234", Some("<urn:uuid:1234>")),
+        ("a,b@x.test", Some("<a,b@x.test>")),
+        ("\u{e4}@x.test", None),
+        ("a\u{1}b@x.test", None),
+        (&long, None),
+    ];
+    for (at, (odd, _)) in odd.iter().enumerate() {
+        let mail = format!(
+            "Message-ID: <{odd}>\r\nReferences: <first@x.test> <{odd}>\r\nSubject: {at}\r\n\r\nx\r\n"
+        );
+        sandbox.deliver(ANNA, "INBOX", mail.into_bytes()).unwrap();
+    }
+    for (at, received) in messages(&postroom, &folder, odd.len()).await.iter().enumerate() {
+        let ((shown, written), references) = (odd[at], &received["references"]);
+        assert_eq!(received["messageId"], shown);
+        let is_kept = shown.len() < 998 && !shown.contains(char::is_control);
+        let mut answer = outgoing(&account, "Re: odd");
+        answer["inReplyTo"] = json!([received["messageId"]]);
+        for given in [references, &json!([])] {
+            if !is_kept && *given == json!([]) {
+                continue;
+            }
+            answer["references"] = given.clone();
+            let got = sent(&postroom, &answer).await;
+            let ids = if is_kept { answer["inReplyTo"].clone() } else { json!([]) };
+            assert_eq!(got["inReplyTo"], ids);
+            let wire = last(&sandbox);
+            let own = written.map(|id| format!(" {id}")).unwrap_or_default();
+            let field = format!("\r\nReferences: <first@x.test>{own}\r\n");
+            assert!(wire.contains(&field), "{received:#} {wire}");
+            let field = format!("\r\nIn-Reply-To:{own}\r\n");
+            assert_eq!(wire.contains(&field), written.is_some(), "{wire}");
+            assert_eq!(wire.contains("In-Reply-To"), written.is_some(), "{wire}");
+        }
+    }
+}
+
+#[on_both(flavor = "multi_thread")]
 async fn answers_go_where_the_client_says() {
     let (sandbox, postroom, account) = sandbox(json!({})).await;
     let mut message = outgoing(&account, "answers");
