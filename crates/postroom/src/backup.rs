@@ -5,7 +5,8 @@
 //!   restore:  FILE ──► DIR/restoring/postroom.db ──► verified ──► DIR/postroom.db, DIR/key
 //! ```
 //! A file or a data directory gets its name when all of it is there, so an interrupted command
-//! leaves nothing that looks whole.
+//! leaves nothing that looks whole. Every command refuses a data directory in which a restore was
+//! interrupted, and the same restore starts anew.
 
 use crate::cli::BackupArguments;
 use crate::cli::RestoreArguments;
@@ -22,10 +23,12 @@ use anyhow::ensure;
 use postroom_store::Clock;
 use postroom_store::DATABASE_FILE;
 use postroom_store::KEY_FILE;
+use postroom_store::MasterKey;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::backup_key;
 use postroom_store::copy_database;
+use secrecy::SecretString;
 use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
@@ -88,16 +91,14 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
         return made_ready(stopped.store, send, take_objects).await;
     };
     ensure!(from.is_file(), "{} is not there: --from takes the file of a backup", from.display());
-    for file in [DATABASE_FILE, KEY_FILE] {
-        let there = data.join(file);
-        ensure!(
-            !there.exists(),
-            "{} is there already, and nothing is overwritten; give another directory",
-            there.display()
-        );
+    // An interrupted restore may have written the key already.
+    let is_begun = data::is_half_restored(&data);
+    check_absent(&data.join(DATABASE_FILE))?;
+    if !is_begun {
+        check_absent(&data.join(KEY_FILE))?;
     }
-    data::make(&data)?;
-    let work = WorkDirectory::make(data.join("restoring"))?;
+    data::make_directory(&data)?;
+    let work = WorkDirectory::make(data.join(data::RESTORING))?;
     std::fs::copy(&from, work.path.join(DATABASE_FILE))
         .with_context(|| format!("copying {}", from.display()))?;
     let carried = {
@@ -118,6 +119,9 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
             from.display()
         ),
     };
+    if is_begun && is_own {
+        check_own_key(&data, &key)?;
+    }
     let store =
         data::open(&work.path, Some(&key), OpenedBy::command(), Contents::LeftAlone).await?;
     check_sound(&store).await.context("the backup; nothing was restored")?;
@@ -129,11 +133,31 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
     tell_objects(&store, take_objects).await?;
     store.close().await?;
     if is_own {
-        data::write_secret(&data.join(KEY_FILE), &key)?;
+        data::write_secret(&work.path.join(KEY_FILE), &key)?;
+        work.hand_over(KEY_FILE, &data.join(KEY_FILE))?;
     }
     work.hand_over(DATABASE_FILE, &data.join(DATABASE_FILE))?;
     say(&format!("{} holds what was in {}", data.display(), from.display()));
     Ok(())
+}
+
+/// Checks that a file is not there.
+fn check_absent(file: &Path) -> anyhow::Result<()> {
+    ensure!(
+        !file.exists(),
+        "{} is there already, and nothing is overwritten; give another directory",
+        file.display()
+    );
+    Ok(())
+}
+
+/// Checks that the key in a directory, if there is one, is that of the backup: an interrupted
+/// restore has written it.
+fn check_own_key(data: &Path, key: &SecretString) -> anyhow::Result<()> {
+    let file = data.join(KEY_FILE);
+    let is_same =
+        || anyhow::Ok(MasterKey::from_hex(key)?.mark() == data::key_of(data, None)?.mark());
+    if file.exists() && !is_same()? { check_absent(&file) } else { Ok(()) }
 }
 
 /// Makes a database that `pg_restore` has filled a restored one.
@@ -166,6 +190,7 @@ pub(crate) async fn verify(arguments: VerifyArguments) -> anyhow::Result<()> {
 }
 
 fn check_there(data: &Path) -> anyhow::Result<()> {
+    data::check_restored(data)?;
     ensure!(data.join(DATABASE_FILE).is_file(), "{} holds no data", data.display());
     Ok(())
 }
@@ -247,7 +272,7 @@ impl WorkDirectory {
     }
 
     /// Gives a file of the directory its place, durably.
-    fn hand_over(self, name: &str, to: &Path) -> anyhow::Result<()> {
+    fn hand_over(&self, name: &str, to: &Path) -> anyhow::Result<()> {
         let at = || format!("writing {}", to.display());
         let made = self.path.join(name);
         std::fs::File::open(&made).and_then(|file| file.sync_all()).with_context(at)?;

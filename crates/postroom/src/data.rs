@@ -87,8 +87,34 @@ impl OpenedBy {
 /// How many threads read the database.
 const READERS: usize = 4;
 
+/// The directory within a data directory in which `restore` works, until all of it is there.
+pub(crate) const RESTORING: &str = "restoring";
+
 /// Makes the data directory if it is missing. Only its owner can read it.
 pub(crate) fn make(data: &Path) -> anyhow::Result<()> {
+    check_restored(data)?;
+    make_directory(data)
+}
+
+/// Whether a restore into a data directory has begun and was not finished.
+pub(crate) fn is_half_restored(data: &Path) -> bool {
+    data.join(RESTORING).exists() && !data.join(DATABASE_FILE).exists()
+}
+
+/// Checks that a data directory is not half a restored one, which would look like a new, empty one.
+pub(crate) fn check_restored(data: &Path) -> anyhow::Result<()> {
+    ensure!(
+        !is_half_restored(data),
+        "the restore into {0} is not finished, so the data of the backup is not there. If no \
+         restore runs any more, give the same `postroom restore` again: it starts anew. Or delete \
+         {0} and restore into another directory",
+        data.display()
+    );
+    Ok(())
+}
+
+/// The same for a directory into which a backup is restored.
+pub(crate) fn make_directory(data: &Path) -> anyhow::Result<()> {
     let at = || format!("data directory {}", data.display());
     if data.is_dir() {
         return check_private(data);
@@ -226,6 +252,7 @@ pub(crate) async fn open_stopped(
     otherwise: &'static str,
     contents: Contents<'_>,
 ) -> anyhow::Result<Stopped> {
+    check_restored(data)?;
     let Some(address) = &arguments.database else {
         ensure!(
             data.join(DATABASE_FILE).is_file(),
@@ -281,6 +308,7 @@ pub(crate) fn key_there(
     data: &Path,
     master_key: Option<&SecretString>,
 ) -> anyhow::Result<MasterKey> {
+    check_restored(data)?;
     ensure!(
         master_key.is_some() || data.join(KEY_FILE).is_file(),
         "{} has no file `key`, and the data cannot be used without it",

@@ -68,6 +68,7 @@ pub(crate) async fn run(arguments: MoveArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
     let from = MoveEnd::of(&arguments.from).context("--from")?;
     if let MoveEnd::Sqlite(directory) = &from {
+        data::check_restored(directory)?;
         let file = directory.join(DATABASE_FILE);
         ensure!(file.is_file(), "--from: {} holds no data", directory.display());
     }

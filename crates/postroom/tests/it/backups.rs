@@ -171,3 +171,70 @@ async fn a_backup_without_the_key_needs_it_when_it_is_restored() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(!other.join("postroom.db").exists());
 }
+
+// SQLite alone: PostgreSQL has backups of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_interrupted_command_left_is_refused_and_done_again() {
+    let mut postroom = postroom("");
+    postroom.post("email/Profiles", &json!({"name": "p", "smtpHost": "localhost"})).await.unwrap();
+    postroom.stop().unwrap();
+    let (data, place) = (postroom.data_directory(), tempfile::tempdir().unwrap());
+    let (file, partial) =
+        (place.path().join("all.backup"), place.path().join("all.backup.partial"));
+    // A backup was killed.
+    fs::create_dir(&partial).unwrap();
+    fs::set_permissions(&partial, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(partial.join("postroom.db"), "half").unwrap();
+    let made = run(&["backup", "--data", text(&data), "--to", text(&file)]);
+    assert!(made.status.success(), "{}", said(&made));
+    assert!(!partial.exists(), "it is replaced");
+
+    // A restore was killed before the key had its place, and after that.
+    let half = place.path().join("half");
+    let key = fs::read(data.join("key")).unwrap();
+    let restore = ["restore", "--from", text(&file), "--data", text(&half)];
+    for has_key in [false, true] {
+        fs::create_dir_all(half.join("restoring")).unwrap();
+        fs::set_permissions(&half, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(half.join("restoring/postroom.db"), "half").unwrap();
+        if has_key {
+            fs::write(half.join("key"), &key).unwrap();
+        }
+        let before = fs::read_dir(&half).unwrap().count();
+        let url = format!("sqlite:{}", text(&half));
+        let other = format!("sqlite:{}", text(&place.path().join("other")));
+        let to = text(&place.path().join("none")).to_owned();
+        let serve = ["serve", "--data", text(&half), "--listen", "127.0.0.1:0", "--end-with-stdin"];
+        let commands: [&[&str]; 7] = [
+            &serve,
+            &["verify", "--data", text(&half)],
+            &["redecompose", "--data", text(&half)],
+            &["rotate-key", "--data", text(&half)],
+            &["backup", "--data", text(&half), "--to", &to],
+            &["move", "--from", &url, "--to", &other],
+            &["move", "--from", &format!("sqlite:{}", text(&data)), "--to", &url],
+        ];
+        for command in commands {
+            let refused = run(command);
+            let told = said(&refused);
+            assert!(!refused.status.success(), "{command:?}: {told}");
+            assert!(told.contains("is not finished"), "{command:?}: {told}");
+            assert!(told.contains("give the same `postroom restore` again"), "{told}");
+        }
+        assert_eq!(fs::read_dir(&half).unwrap().count(), before, "nothing is made in it");
+        let restored = run(&restore);
+        assert!(restored.status.success(), "{}", said(&restored));
+        assert!(!half.join("restoring").exists());
+        let verified = run(&["verify", "--data", text(&half)]);
+        assert!(verified.status.success(), "{}", said(&verified));
+        fs::remove_dir_all(&half).unwrap();
+    }
+
+    // A key that is not that of the backup is kept.
+    fs::create_dir_all(half.join("restoring")).unwrap();
+    fs::set_permissions(&half, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(half.join("key"), "7".repeat(64)).unwrap();
+    let refused = run(&restore);
+    assert!(said(&refused).contains("key is there already"), "{}", said(&refused));
+    assert_eq!(fs::read_to_string(half.join("key")).unwrap(), "7".repeat(64));
+}
