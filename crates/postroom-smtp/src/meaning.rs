@@ -390,6 +390,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table")]
     fn what_passes_and_whom_it_is_about() {
         #[rustfmt::skip]
         let table = [

@@ -290,10 +290,11 @@ mod tests {
     async fn sign_in(store: &Store) -> String {
         let (domain, password) = (&Domain::default_domain(), SecretString::from(PASSWORD));
         let login = OfferedLogin { domain, login: "anna", password, code: None };
-        match store.session_begin(login).await.unwrap() {
-            LoginOutcome::Begun(begun) => begun.token.expose_secret().to_owned(),
-            other => panic!("{other:?}"),
-        }
+        let signed_in = store.session_begin(login).await.unwrap();
+        let LoginOutcome::Begun(begun) = signed_in else {
+            panic!("{signed_in:?}");
+        };
+        begun.token.expose_secret().to_owned()
     }
 
     #[on_both]
