@@ -6,7 +6,7 @@
 //!   then, in steps, in the order of the ids:
 //!       the feed tells the next deletions, and forgets former values,
 //!       the claims, the files and the rows are deleted              ──► others write in between
-//!   at the end: the keys of clients, the table
+//!   at the end, when no column refers to the table any more: the keys of clients, the table
 //! ```
 //! A row of `deleted class` says which table is to be emptied, what it was, who deleted it, and up
 //! to which entity the feed tells it (`told`). Each step moves `told` on, and fails if another
@@ -25,6 +25,7 @@ use crate::database::Value;
 use crate::emptying_step::EmptyingStep;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::foreign_key;
 use crate::modifier::Modifier;
 use crate::store::Store;
 use postroom_model::Class;
@@ -334,6 +335,12 @@ impl Store {
 
     /// Deletes what is left of a class without entities: the keys of clients, and its table.
     async fn deleted_end(&self, class: &DeletedClass) -> Result<(), Error> {
+        // No class can begin to refer to it any more, so this holds in the batch as well.
+        let keys = foreign_key::all(self.inner.database.as_ref()).await?;
+        if let Some(key) = keys.into_iter().find(|key| key.target == class.table) {
+            let by = format!("the column {} of the table {}", key.column, key.table);
+            return Err(Error::Condition(Failed::InUse { by }));
+        }
         let some = "SELECT \"domain\", \"key\" FROM \"once\" WHERE \"class\" = $1
             AND (\"domain\", \"key\") > ($2, $3) ORDER BY \"domain\", \"class\", \"key\" LIMIT $4";
         let mut behind = [Value::from(""), Value::from("")];
@@ -384,6 +391,7 @@ mod tests {
     use postroom_model::Domain;
     use postroom_model::Entity;
     use postroom_model::created;
+    use postroom_model::patched;
     use postroom_testkit::on_both;
     use serde_json::Value as Json;
     use serde_json::json;
@@ -507,6 +515,39 @@ mod tests {
             store.deleted_emptied(&class.table).await.unwrap();
         }
         drop(held);
+        assert!(store.classes_are_settled().await.unwrap());
+    }
+
+    #[on_both]
+    async fn a_class_goes_after_the_table_of_a_deleted_one_that_could_refer_to_it() {
+        let (_directory, store) = store().await;
+        let domain = Domain::default_domain();
+        let customers =
+            made(&store, &json!({"classname": "crm/Customers", "properties": []})).await;
+        let customer = json!({"name": "customer", "data_type": "entity", "required": true,
+                              "idclass": customers.to_string()});
+        let class = json!({"classname": "crm/Tickets", "properties": [customer]});
+        let tickets = made(&store, &class).await;
+        // The column stays, with its foreign key.
+        let settling = store.inner.settling.lock().await;
+        let former = store.classes();
+        let removed = json!({"properties": [{"name": "customer", "removed": true}]});
+        let removed = patched(former.get("crm/Tickets").unwrap(), &removed).unwrap();
+        store.class_change(&former, removed, None).await.unwrap();
+        let class = store.class("crm/Tickets").unwrap();
+        let count = u128::from(TOLD_AT_ONCE) + LATER as u128;
+        let new = |id| {
+            let entity = Entity::new(EntityId::from_u128(id), serde_json::Map::new());
+            NewEntity { entity, files: vec![] }
+        };
+        store.entity_create(&domain, &class, (1..=count).map(new).collect()).await.unwrap();
+        let held = store.inner.emptying.lock().await;
+        for (class, count) in [(tickets, count as u64), (customers, 0)] {
+            store.class_delete(&store.classes(), class, Some(count)).await.unwrap();
+        }
+        assert_eq!(store.deleted_classes().await.unwrap().len(), 2, "the second waits");
+        drop((held, settling));
+        store.deleted_empty().await.unwrap();
         assert!(store.classes_are_settled().await.unwrap());
     }
 }

@@ -5,6 +5,8 @@
 //!                            the database returns the default
 //!   renamed property         RENAME COLUMN
 //!   other type               a new column, filled from the former one
+//!   reference to another     the same, if the column has a foreign key
+//!   class, or none
 //!   deleted class            the table gets a name that no class can have. `class_deleted` empties
 //!                            it later, in small steps
 //!   removed property         a row of the table `retired` names its column. `retired` renames and
@@ -81,11 +83,12 @@ impl<'a> Tables<'a> {
             return Ok(());
         };
         let steps = class_steps(before, after, renamed);
+        let keys = columns::references(self.database, &after.table()).await?;
         let is_other = |step: &ClassStep<'_>| match step {
             ClassStep::Add(_) => false,
             ClassStep::Remove(_) => true,
             ClassStep::Change { before, after } => {
-                before.name != after.name || kind(before) != kind(after)
+                before.name != after.name || !keeps_column(before, after, &keys)
             }
         };
         // An index with a column that changes is dropped. It is made again later if a class still
@@ -105,7 +108,7 @@ impl<'a> Tables<'a> {
         }
         for step in &steps {
             if let ClassStep::Change { before: former, after: property } = step {
-                self.alter(after, former, property);
+                self.alter(after, former, property, &keys);
                 present.retain(|name| *name != former.name);
                 present.push(property.name.clone());
             }
@@ -170,7 +173,7 @@ impl<'a> Tables<'a> {
     }
 
     /// Adds the statements that give a property its new name and type.
-    fn alter(&mut self, class: &Class, before: &Property, after: &Property) {
+    fn alter(&mut self, class: &Class, before: &Property, after: &Property, keys: &[String]) {
         if after.is_file() {
             if before.name != after.name {
                 let [from, to] = [before, after].map(|p| stored_property(class, &p.name));
@@ -184,7 +187,7 @@ impl<'a> Tables<'a> {
             let count = Statement::new(count).bind(class.id.to_string());
             self.batch.push(count.bind(before.name.as_str()).bind(after.name.as_str()));
         }
-        if kind(before) == kind(after) {
+        if keeps_column(before, after, keys) {
             if before.name != after.name {
                 self.rename_column(class, &before.name, &after.name);
             }
@@ -267,6 +270,13 @@ fn constant(dialect: &dyn Dialect, value: &Value) -> String {
     }
 }
 
+/// Whether a changed property keeps its column. A column with a foreign key, which those of `keys`
+/// have, cannot refer to another table.
+fn keeps_column(before: &Property, after: &Property, keys: &[String]) -> bool {
+    let has_key = keys.contains(&before.name);
+    kind(before) == kind(after) && (before.idclass == after.idclass || !has_key)
+}
+
 /// The SQL that converts the value of a column to another kind. `None`: the column has no value,
 /// which [`demands`](postroom_model::demands) asks for with each of these kinds.
 fn converted(column: &str, from: ColumnKind, to: ColumnKind) -> Option<String> {
@@ -274,6 +284,7 @@ fn converted(column: &str, from: ColumnKind, to: ColumnKind) -> Option<String> {
     match (from, to) {
         (ColumnKind::Whole, ColumnKind::Float) => Some(column),
         (ColumnKind::Whole, ColumnKind::Text) => Some(format!("CAST({column} AS TEXT)")),
+        (from, to) if from == to => Some(column),
         _ => None,
     }
 }

@@ -16,6 +16,8 @@ use crate::class_deleted;
 use crate::class_demand::Demands;
 use crate::class_tables::TableChange;
 use crate::class_tables::Tables;
+use crate::class_tables::is_retired;
+use crate::class_tables::retired_of;
 use crate::classes;
 use crate::classes::Classes;
 use crate::classes::KeptClass;
@@ -25,6 +27,8 @@ use crate::database::Room;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::foreign_key;
+use crate::foreign_key::ForeignKey;
 use crate::seq;
 use crate::store::Store;
 use postroom_model::Class;
@@ -145,7 +149,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Failed::InUse`] while other classes refer to it, and for a built-in class;
+    /// [`Failed::InUse`] while other classes refer to it, also by a removed property whose values
+    /// are still being deleted, and for a built-in class;
     /// [`Failed::Unconfirmed`]; [`Failed::OtherClasses`] when the classes are no longer `former`.
     pub async fn class_delete(
         &self,
@@ -160,7 +165,10 @@ impl Store {
             return Err(Error::Condition(Failed::InUse { by }));
         }
         let of_domain = || "a property that a domain added for itself".to_owned();
-        let by = user_of(class, former).or_else(|| former.is_referred(id).then(of_domain));
+        let mut by = user_of(class, former).or_else(|| former.is_referred(id).then(of_domain));
+        if by.is_none() {
+            by = self.former_user_of(class).await?;
+        }
         if let Some(by) = by {
             return Err(Error::Condition(Failed::InUse { by }));
         }
@@ -173,6 +181,34 @@ impl Store {
         let classes = self.replace(former, next, None, asserts).await?;
         Box::pin(self.deleted_at_once(id, confirm.unwrap_or(0))).await;
         Ok(classes)
+    }
+
+    /// The property whose column still refers to the table of a class, though the property is
+    /// removed, or does not refer to the class any more. The tables of classes that are being
+    /// deleted go before it, so their columns do not count.
+    async fn former_user_of(&self, class: &Class) -> Result<Option<String>, Error> {
+        let database = self.inner.database.as_ref();
+        let mut keys = foreign_key::all(database).await?;
+        keys.retain(|key| key.target == class.table());
+        let deleted = if keys.is_empty() { vec![] } else { self.deleted_classes().await? };
+        keys.retain(|key| deleted.iter().all(|deleted| deleted.table != key.table));
+        let Some(ForeignKey { table, column, .. }) = keys.first() else {
+            return Ok(None);
+        };
+        let name = table.trim_start_matches('/');
+        let is_going = is_retired(column) || retired_of(database, table).await?.contains(column);
+        Ok(Some(if is_going {
+            format!(
+                "a removed property of {name}, whose values are still being deleted: try again, or \
+                 wait with SYNC of the classes"
+            )
+        } else {
+            // An earlier version kept the column when the property was changed.
+            format!(
+                "the column of the property {column} of {name}, which referred to it before: \
+                 remove the property, and add it again after SYNC of the classes"
+            )
+        }))
     }
 
     /// The class with the time and the version of this change.

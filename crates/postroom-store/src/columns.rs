@@ -62,6 +62,13 @@ pub(crate) async fn of_table(database: &dyn Database, table: &str) -> Result<Vec
     Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
 }
 
+/// The columns of a table whose target the database keeps.
+pub(crate) async fn references(database: &dyn Database, table: &str) -> Result<Vec<String>, Error> {
+    let sql = Statement::new(database.dialect().references()).bind(table);
+    let rows = database.read(sql).await?;
+    Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
+}
+
 /// `"domain", "id", "version", "seq"` and the columns of the properties, quoted, in the class's
 /// order. NULL stands for those that are not `shown`.
 pub(crate) fn column_list(class: &Class, shown: impl Fn(&str) -> bool) -> String {

@@ -72,6 +72,9 @@ pub trait Dialect: Send + Sync {
     /// table by a foreign key.
     fn references(&self) -> &'static str;
 
+    /// The query for all foreign keys: the table, the column, and the table to which it refers.
+    fn foreign_keys(&self) -> &'static str;
+
     /// The query for the names of the usable indexes that begin with the text bound at `$1`.
     fn indexes(&self) -> &'static str;
 

@@ -85,6 +85,8 @@ mod sqlite_directory;
 
 mod columns;
 
+mod foreign_key;
+
 mod shared_column;
 
 mod postgres;

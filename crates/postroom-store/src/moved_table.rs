@@ -196,13 +196,6 @@ pub(crate) fn in_order(classes: &[Class]) -> Vec<MovedClass<'_>> {
     ordered
 }
 
-/// The columns of a table whose target the database keeps.
-pub(crate) async fn references(database: &dyn Database, table: &str) -> Result<Vec<String>, Error> {
-    let sql = Statement::new(database.dialect().references()).bind(table);
-    let rows = database.read(sql).await?;
-    Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,7 +27,6 @@ use crate::moved_table::COMPUTED;
 use crate::moved_table::MovedClass;
 use crate::moved_table::MovedTable;
 use crate::moved_table::TABLES;
-use crate::moved_table::references;
 use crate::moved_value::is_equal;
 use crate::schema;
 use crate::seq;
@@ -276,7 +275,7 @@ impl Move<'_> {
         let mut tables = vec![];
         for MovedClass { class, late } in moved_table::in_order(classes) {
             let table = class.table();
-            let kept = references(self.to, &table).await?;
+            let kept = columns::references(self.to, &table).await?;
             let mut moved = self.table(&table, &["id"]).await?;
             let late = late.into_iter().map(|property| property.name.clone());
             moved.late = late.filter(|name| kept.contains(name)).collect();
@@ -313,7 +312,7 @@ impl Move<'_> {
             if !columns::of_table(self.to, &table).await?.is_empty() {
                 continue;
             }
-            let kept = references(self.from, &table).await?;
+            let kept = columns::references(self.from, &table).await?;
             let columns = columns::of_table(self.from, &table).await?;
             let class = with_shared(class, &columns);
             let made = schema::class_table_alone(self.to.dialect(), &class, &kept);

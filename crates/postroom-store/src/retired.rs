@@ -16,15 +16,19 @@ use crate::class_tables::renamed;
 use crate::class_tables::rows_deleted;
 use crate::columns;
 use crate::columns::quoted;
+use crate::database::Row;
 use crate::database::Statement;
 use crate::emptying_step::EmptyingStep;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::foreign_key;
+use crate::foreign_key::ForeignKey;
 use crate::store::Store;
 use postroom_model::EntityId;
 
 /// A column of a table with at most so many rows, and so many bytes in them, is dropped, which may
-/// write the table anew. In a greater one it stays, empty.
+/// write the table anew. In a greater one it stays, empty. A column with a foreign key is always
+/// dropped, because the table to which it refers could not go.
 const DROPPED_ROWS_MAX: i64 = 10_000;
 const DROPPED_BYTES_MAX: i64 = 8 << 20;
 
@@ -85,7 +89,7 @@ impl Store {
         let left = Statement::new(left);
         let (_, missing) = self.indexes_differ().await?;
         let is_empty = self.read(left).await?.is_empty() && !self.values_are_left().await?;
-        Ok(missing.is_empty() && is_empty)
+        Ok(missing.is_empty() && is_empty && self.keys_kept().await?.is_empty())
     }
 
     /// The names of indexes that no class asks for, and those that are missing.
@@ -130,9 +134,17 @@ impl Store {
     async fn retired_empty(&self) -> Result<(), Error> {
         let all = Statement::new("SELECT \"table\", \"column\" FROM \"retired\"");
         let mut emptied = Ok(());
-        for row in self.read(all).await? {
-            let name = |column| row.text(column).unwrap_or_default();
-            let done = match (name(0), name(1)) {
+        let rows = self.read(all).await?;
+        let name = |row: &Row, column| row.text(column).unwrap_or_default().to_owned();
+        let mut names: Vec<_> = rows.iter().map(|row| [name(row, 0), name(row, 1)]).collect();
+        for ForeignKey { table, column, .. } in self.keys_kept().await? {
+            let kept = [table, column];
+            if !names.contains(&kept) {
+                names.push(kept);
+            }
+        }
+        for [table, column] in &names {
+            let done = match (table.as_str(), column.as_str()) {
                 ("file", property) => self.files_emptied(property).await,
                 (table, "") => self.table_emptied(table).await,
                 (table, column) => self.column_emptied(table, column).await,
@@ -140,6 +152,14 @@ impl Store {
             emptied = emptied.and(done);
         }
         emptied
+    }
+
+    /// The foreign keys of removed properties. An earlier version emptied the column of a large
+    /// table, and kept it with its key.
+    async fn keys_kept(&self) -> Result<Vec<ForeignKey>, Error> {
+        let mut keys = foreign_key::all(self.inner.database.as_ref()).await?;
+        keys.retain(|key| is_retired(&key.column));
+        Ok(keys)
     }
 
     async fn files_emptied(&self, property: &str) -> Result<(), Error> {
@@ -201,6 +221,30 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
+        let keys = foreign_key::all(self.inner.database.as_ref()).await?;
+        let key = keys.iter().find(|key| key.is_of(table, column));
+        let is_lost = match key {
+            Some(key) => {
+                columns::of_table(self.inner.database.as_ref(), &key.target).await?.is_empty()
+            }
+            None => false,
+        };
+        // Without the table of the key, SQLite changes no value of the column, but drops it.
+        let count = if is_lost { 0 } else { self.column_unset(table, column).await? };
+        let is_small = async || {
+            let is_short = count <= DROPPED_ROWS_MAX;
+            Ok::<_, Error>(is_short && self.table_bytes(table).await? <= DROPPED_BYTES_MAX)
+        };
+        let mut batch = vec![done(table, column)];
+        if key.is_some() || is_small().await? {
+            let gone = format!("ALTER TABLE {} DROP COLUMN {}", quoted(table), quoted(column));
+            batch.push(Statement::new(gone));
+        }
+        self.write_at_need(batch).await.map(drop)
+    }
+
+    /// Unsets a column in all rows. Returns how many rows the table has.
+    async fn column_unset(&self, table: &str, column: &str) -> Result<i64, Error> {
         let (mut behind, mut count) = (EntityId::nil(), 0_i64);
         let mut step = EmptyingStep::first();
         loop {
@@ -210,7 +254,7 @@ impl Store {
             );
             let rows = self.read(Statement::new(some).bind(behind).bind(step.begin())).await?;
             let Some(last) = rows.last() else {
-                break;
+                return Ok(count);
             };
             count += i64::try_from(rows.len()).unwrap_or(i64::MAX);
             let last = last.id(0).ok_or(Error::Damaged { what: "an entity" })?;
@@ -218,12 +262,6 @@ impl Store {
             behind = last;
             step.end();
         }
-        let mut batch = vec![done(table, column)];
-        if count <= DROPPED_ROWS_MAX && self.table_bytes(table).await? <= DROPPED_BYTES_MAX {
-            let gone = format!("ALTER TABLE {} DROP COLUMN {}", quoted(table), quoted(column));
-            batch.push(Statement::new(gone));
-        }
-        self.write_at_need(batch).await.map(drop)
     }
 
     /// About how many bytes the rows of a table have.

@@ -17,6 +17,7 @@ use postroom_model::Query;
 use postroom_model::builtin;
 use postroom_model::builtin::DOMAINS;
 use postroom_model::created;
+use postroom_model::patched;
 use postroom_store::Error;
 use postroom_store::*;
 use postroom_testkit::TestDatabase;
@@ -360,4 +361,229 @@ async fn a_copy_goes_on_with_the_deletion() {
     store.classes_sync(Duration::ZERO).await.unwrap();
     settled(&store).await;
     is_whole(database.as_ref(), &store).await;
+}
+
+const CUSTOMERS: &str = "crm/Customers";
+const ORDERS: &str = "crm/Orders";
+/// How many entities refer to the one customer.
+const REFERRING: u128 = 20;
+/// The id of the customer.
+const CUSTOMER: u128 = 1;
+/// So long are the texts of a table that is not written anew for a column that goes.
+const LONG_BYTES: usize = 600 << 10;
+
+/// The classes of customers and of orders, each of which needs a customer, with entities.
+struct Orders {
+    _directory: TempDir,
+    database: Arc<dyn Database>,
+    /// The process that made them, which deletes neither entities nor values.
+    store: Store,
+    stuck: Arc<Stuck>,
+    text: String,
+}
+
+impl Orders {
+    async fn new(bytes: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let database = opened::database(directory.path()).await.unwrap();
+        let stuck = Stuck::after(Arc::clone(&database), 0);
+        let front: Arc<dyn Database> = Arc::clone(&stuck) as Arc<dyn Database>;
+        let store = Store::open(front, &opened::config("a")).await.unwrap();
+        let text = "x".repeat(bytes);
+        let orders = Self { _directory: directory, database, store, stuck, text };
+        orders.define(CUSTOMERS, 1, vec![]).await;
+        orders.create(CUSTOMERS, vec![(CUSTOMER, json!({}))]).await.unwrap();
+        orders
+    }
+
+    async fn define(&self, name: &str, id: u128, properties: Vec<Json>) {
+        let class = created(&json!({"classname": name, "properties": properties}), class(id));
+        self.store.class_create(&self.store.classes(), class.unwrap()).await.unwrap();
+    }
+
+    /// The property that refers to the customer, or to an entity of another class.
+    fn refers_to(id: u128) -> Json {
+        let idclass = class(id).to_string();
+        json!({"name": "customer", "data_type": "entity", "required": true, "idclass": idclass})
+    }
+
+    /// Makes the class of orders with these properties beside the text.
+    async fn define_orders(&self, properties: Vec<Json>) {
+        let text = json!({"name": "text", "data_type": "string"});
+        let all = properties.into_iter().chain([text]).collect();
+        self.define(ORDERS, 2, all).await;
+    }
+
+    async fn fill(&self, values: &Json) {
+        let new = |id| {
+            let mut all = json!({"text": self.text});
+            all.as_object_mut().unwrap().extend(object(values));
+            (100 + id, all)
+        };
+        self.create(ORDERS, (0..REFERRING).map(new).collect()).await.unwrap();
+    }
+
+    async fn create(&self, class: &str, all: Vec<(u128, Json)>) -> Result<(), Error> {
+        let class = self.store.class(class).unwrap();
+        let new = |(id, values)| NewEntity {
+            entity: Entity::new(EntityId::from_u128(id), object(&values)),
+            files: vec![],
+        };
+        let all = all.into_iter().map(new).collect();
+        self.store.entity_create(&Domain::default_domain(), &class, all).await.map(drop)
+    }
+
+    async fn change(&self, name: &str, property: Json, confirm: Option<u64>) {
+        let former = self.store.classes();
+        let sent = json!({"properties": [property]});
+        let change = patched(former.get(name).unwrap(), &sent).unwrap();
+        self.store.class_change(&former, change, confirm).await.unwrap();
+    }
+
+    async fn delete(&self, id: u128, confirm: Option<u64>) -> Result<(), Error> {
+        self.store.class_delete(&self.store.classes(), class(id), confirm).await.map(drop)
+    }
+
+    /// Another process does what is left.
+    async fn settle(&self) {
+        let next = Store::open(Arc::clone(&self.database), &opened::config("a")).await.unwrap();
+        next.classes_sync(Duration::ZERO).await.unwrap();
+        settled(&next).await;
+    }
+
+    /// Orders come and go, and nothing is left of the class of customers.
+    async fn is_whole(&self, values: Json) {
+        self.create(ORDERS, vec![(200, values)]).await.unwrap();
+        let (domain, class) = (Domain::default_domain(), self.store.class(ORDERS).unwrap());
+        let place = EntityPlace::new(&domain, &class, EntityId::from_u128(200));
+        assert!(matches!(self.store.entity_delete(place, None).await.unwrap(), Updated::Done(_)));
+        let all = format!("SELECT COUNT(*) FROM \"{ORDERS}\"");
+        assert_eq!(number(self.database.as_ref(), &all).await, REFERRING as i64);
+        for table in ["deleted class", "retired"] {
+            let count = format!("SELECT COUNT(*) FROM \"{table}\"");
+            assert_eq!(number(self.database.as_ref(), &count).await, 0, "{table}");
+        }
+        self.define(CUSTOMERS, 1, vec![]).await;
+        self.run("DROP TABLE \"crm/Customers\"").await;
+    }
+
+    /// Adds a column to the table of orders that refers to another table.
+    async fn add_column(&self, name: &str, table: &str) {
+        let of_type = match TestDatabase::present() {
+            TestDatabase::Sqlite => "BLOB",
+            TestDatabase::Postgres => "UUID",
+        };
+        let added = format!(
+            "ALTER TABLE \"{ORDERS}\" ADD COLUMN \"{name}\" {of_type}
+             REFERENCES \"{table}\" (\"id\")"
+        );
+        self.run(&added).await;
+    }
+
+    async fn run(&self, sql: &str) {
+        let sql = Statement::new(sql.to_owned());
+        self.database.write(vec![sql], Room::Reserve).await.unwrap();
+    }
+}
+
+fn class(id: u128) -> ClassId {
+    ClassId::from_u128(id)
+}
+
+fn customer() -> Json {
+    json!({"customer": EntityId::from_u128(CUSTOMER).to_string()})
+}
+
+#[on_both]
+async fn a_class_goes_after_the_column_of_a_removed_property_that_referred_to_it() {
+    for bytes in [1, LONG_BYTES] {
+        let orders = Orders::new(bytes).await;
+        orders.define_orders(vec![Orders::refers_to(1)]).await;
+        orders.fill(&customer()).await;
+        let removed = json!({"name": "customer", "removed": true});
+        orders.change(ORDERS, removed, Some(REFERRING as u64)).await;
+        orders.stuck.reached().await;
+        let refused = orders.delete(1, Some(1)).await.unwrap_err();
+        assert!(matches!(&refused, Error::Condition(Failed::InUse { .. })), "{refused:?}");
+        let text = refused.to_string();
+        assert!(
+            text.contains("a removed property of crm/Orders, whose values are still"),
+            "{text}"
+        );
+        orders.settle().await;
+        orders.delete(1, Some(1)).await.unwrap();
+        orders.settle().await;
+        orders.is_whole(json!({})).await;
+    }
+}
+
+#[on_both]
+async fn a_class_goes_to_which_a_property_referred_before_it_was_changed() {
+    let orders = Orders::new(1).await;
+    orders.define_orders(vec![Orders::refers_to(1)]).await;
+    orders.fill(&customer()).await;
+    orders.define("crm/Empty", 3, vec![Orders::refers_to(1)]).await;
+    orders.define("crm/Others", 4, vec![]).await;
+    let is_id = json!({"name": "customer", "data_type": "uuid", "idclass": null});
+    orders.change(ORDERS, is_id, None).await;
+    orders.change("crm/Empty", Orders::refers_to(4), None).await;
+    orders.settle().await;
+    orders.delete(1, Some(1)).await.unwrap();
+    orders.settle().await;
+
+    // The ids are still there, and the other reference is checked as before.
+    let kept = format!(
+        "SELECT COUNT(*) FROM \"{ORDERS}\" WHERE \"customer\" = {}",
+        orders.database.dialect().id(&EntityId::from_u128(CUSTOMER).uuid().simple().to_string())
+    );
+    assert_eq!(number(orders.database.as_ref(), &kept).await, REFERRING as i64);
+    orders.create("crm/Others", vec![(7, json!({}))]).await.unwrap();
+    let other = json!({"customer": EntityId::from_u128(7).to_string()});
+    orders.create("crm/Empty", vec![(8, other)]).await.unwrap();
+    let sql = orders.database.dialect().references();
+    let keys = orders.database.read(Statement::new(sql).bind("crm/Empty")).await.unwrap();
+    assert_eq!(keys.len(), 1);
+    orders.is_whole(customer()).await;
+}
+
+#[on_both]
+async fn what_an_earlier_version_left_half_deleted_is_done() {
+    for is_lost in [false, true] {
+        let orders = Orders::new(LONG_BYTES).await;
+        orders.define_orders(vec![]).await;
+        orders.fill(&json!({})).await;
+        orders.delete(1, Some(1)).await.unwrap();
+        orders.stuck.reached().await;
+        let table = "SELECT \"table\" FROM \"deleted class\"";
+        let table = orders.database.read(Statement::new(table)).await.unwrap();
+        let table = table[0].text(0).unwrap();
+        // It deleted the values of a large table, and kept the column.
+        orders.add_column("retired property 0 1", table).await;
+        // SQLite let the table go then.
+        if is_lost && TestDatabase::present() == TestDatabase::Sqlite {
+            orders.run(&format!("DROP TABLE \"{table}\"")).await;
+            orders.run("DELETE FROM \"deleted class\"").await;
+            orders.create(ORDERS, vec![(200, json!({}))]).await.unwrap_err();
+        }
+        orders.settle().await;
+        orders.is_whole(json!({})).await;
+    }
+}
+
+#[on_both]
+async fn a_column_that_an_earlier_version_kept_for_a_changed_property_keeps_the_class() {
+    let orders = Orders::new(1).await;
+    orders.define_orders(vec![json!({"name": "customer", "data_type": "uuid"})]).await;
+    orders.fill(&json!({})).await;
+    orders.run(&format!("ALTER TABLE \"{ORDERS}\" DROP COLUMN \"customer\"")).await;
+    orders.add_column("customer", CUSTOMERS).await;
+    let refused = orders.delete(1, Some(1)).await.unwrap_err().to_string();
+    assert!(refused.contains("the property customer of crm/Orders, which referred"), "{refused}");
+    // As it says.
+    orders.change(ORDERS, json!({"name": "customer", "removed": true}), None).await;
+    orders.settle().await;
+    orders.change(ORDERS, json!({"name": "customer", "data_type": "uuid"}), None).await;
+    orders.delete(1, Some(1)).await.unwrap();
+    orders.settle().await;
+    orders.is_whole(customer()).await;
 }

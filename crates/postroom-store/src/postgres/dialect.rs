@@ -109,6 +109,16 @@ impl Dialect for PostgresDialect {
            WHERE c.\"contype\" = 'f' AND c.\"conrelid\" = to_regclass(quote_ident($1))"
     }
 
+    fn foreign_keys(&self) -> &'static str {
+        "SELECT CAST(t.\"relname\" AS TEXT), CAST(a.\"attname\" AS TEXT),
+             CAST(r.\"relname\" AS TEXT)
+           FROM \"pg_constraint\" c JOIN \"pg_class\" t ON t.\"oid\" = c.\"conrelid\"
+           JOIN \"pg_class\" r ON r.\"oid\" = c.\"confrelid\"
+           JOIN \"pg_attribute\" a
+             ON a.\"attrelid\" = c.\"conrelid\" AND a.\"attnum\" = ANY (c.\"conkey\")
+           WHERE c.\"contype\" = 'f' AND pg_table_is_visible(t.\"oid\")"
+    }
+
     fn indexes(&self) -> &'static str {
         "SELECT CAST(c.\"relname\" AS TEXT) FROM \"pg_index\" i
            JOIN \"pg_class\" c ON c.\"oid\" = i.\"indexrelid\"

@@ -79,6 +79,11 @@ impl Dialect for SqliteDialect {
         "SELECT \"from\" FROM pragma_foreign_key_list($1)"
     }
 
+    fn foreign_keys(&self) -> &'static str {
+        "SELECT t.\"name\", f.\"from\", f.\"table\" FROM \"sqlite_schema\" t
+           JOIN pragma_foreign_key_list(t.\"name\") f WHERE t.\"type\" = 'table'"
+    }
+
     fn ascending(&self) -> &'static str {
         "ASC"
     }

@@ -1,4 +1,5 @@
-//! A process that deletes so many entities of deleted classes, and then none.
+//! A process that deletes so many entities of deleted classes, and then none. It deletes the values
+//! of removed properties, and forgets their columns, in such steps too.
 
 use postroom_store::Answer;
 use postroom_store::Database;
@@ -12,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
-/// A database that does so many steps of the deletion of entities, as for a process that is killed
+/// A database that does so many steps of the deletion of entities and values, as for a process that is killed
 /// then. It does everything else.
 #[derive(Debug)]
 pub struct Stuck {
@@ -48,7 +49,11 @@ impl DatabaseFront for Stuck {
     }
 
     fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
-        let begins = ["UPDATE \"deleted class\"", "DELETE FROM \"deleted class\""];
+        let begins = [
+            "UPDATE \"deleted class\"",
+            "DELETE FROM \"deleted class\"",
+            "DELETE FROM \"retired\" WHERE \"table\" = $1 AND \"column\"",
+        ];
         let is_step = batch.iter().any(|one| begins.iter().any(|begin| one.sql.starts_with(begin)));
         let less = |left: usize| left.checked_sub(1);
         if is_step && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_err() {
