@@ -1447,7 +1447,7 @@ async fn an_older_schema_is_brought_forward() {
         DROP TABLE \"retired\"; DROP TABLE \"retired value\"; DROP TABLE \"deleted class\"; DROP TABLE \"domain class\"; DROP TABLE \"counter\"; DROP INDEX \"file by property\";
         DROP TABLE \"purge\"; DROP INDEX \"receipt wish of message\"; DROP TABLE \"class\"; DELETE FROM \"meta\" WHERE \"name\" = 'classes';
         DROP TABLE \"work claim\"; DROP TABLE \"consent\"; DROP TABLE \"device consent\"; DROP TABLE \"configuration\"; DROP TABLE \"root key\"; DROP TABLE \"data key\"; DROP TABLE \"session\"; DROP TABLE \"erasure\"; DROP TABLE \"erased\"; DROP TABLE \"usage\"; DROP INDEX \"delivery in order\"; DROP INDEX \"delivery under way\";
-        DROP TABLE \"lease\"; DROP TABLE \"owner\"; ALTER TABLE \"delivery\" DROP COLUMN \"epoch\";
+        DROP TABLE \"lease\"; DROP TABLE \"owner\"; ALTER TABLE \"delivery\" DROP COLUMN \"epoch\"; ALTER TABLE \"delivery\" DROP COLUMN \"named\";
         ALTER TABLE \"unfinished\" DROP COLUMN \"owner\"; DROP TABLE \"object\"; DROP TABLE \"object gone\"; DROP TABLE \"full text words\"; DROP TABLE \"full text\"; ALTER TABLE \"unfinished\" DROP COLUMN \"object\";
         DELETE FROM \"meta\" WHERE \"name\" IN ('blobs', 'owners');
         ALTER TABLE \"chunk\" DROP COLUMN \"sum\"; DROP INDEX \"change of entity\";

@@ -50,9 +50,9 @@ pub const PLANTED: &[PlantedFault] = &[
     PlantedFault {
         name: "`dot-sent` is not written before the final dot",
         file: "crates/postroom-engine/src/send/transmit.rs",
-        sound: "match store.delivery_dot_sent(message).await {",
+        sound: "match store.delivery_dot_sent(message, attempt, places).await {",
         faulty: "match {
-            let _ = (&store, message);
+            let _ = (&store, message, attempt);
             Ok::<_, postroom_store::Error>(postroom_store::BeforeDot::Send)
         } {",
         finder: Finder::Simulator,
