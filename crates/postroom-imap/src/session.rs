@@ -333,8 +333,8 @@ impl Session {
         self.parts.clear();
         let completion = Completion { result, code, text };
         // The words about a login may repeat the secret.
-        let refused = completion.clone().refused(name).err();
-        let refused = refused.filter(|_| !matches!(name, "LOGIN" | "AUTHENTICATE"));
+        let is_told = completion.result.is_err() && !matches!(name, "LOGIN" | "AUTHENTICATE");
+        let refused = is_told.then(|| completion.clone().refused(name).err()).flatten();
         self.refused = refused.map(|refused| refused.to_string());
         Ok(Some(SessionEvent::Completed(completion)))
     }

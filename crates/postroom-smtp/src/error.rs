@@ -202,57 +202,38 @@ impl Error {
         }
     }
 
-    /// Whether the connection ended, or the server fell silent, in answer to AUTH.
-    #[must_use]
-    pub(crate) fn ended_at_login(&self) -> bool {
+    /// The command at which the server ended the session, or fell silent.
+    fn ended_at(&self) -> Option<&'static str> {
         match self {
-            Self::Lost { command, .. } | Self::Timeout { command } => *command == "AUTH",
-            Self::Reply { command, reply } => *command == "AUTH" && reply.code == 421,
+            Self::Lost { command, .. } | Self::Timeout { command } => Some(command),
+            Self::Reply { command, reply } => (reply.code == 421).then_some(command),
             Self::Connect(_)
             | Self::Credentials { .. }
             | Self::Login(_)
             | Self::Protocol { .. }
             | Self::Unsupported { .. }
             | Self::Abandoned { .. }
-            | Self::OutcomeUnknown { .. } => false,
+            | Self::OutcomeUnknown { .. } => None,
         }
+    }
+
+    /// Whether the connection ended, or the server fell silent, in answer to AUTH.
+    #[must_use]
+    pub(crate) fn ended_at_login(&self) -> bool {
+        self.ended_at() == Some("AUTH")
     }
 
     /// Whether the server ended the session, or fell silent, while recipients were named to it.
     #[must_use]
     pub fn ended_at_recipients(&self) -> bool {
-        let command = match self {
-            Self::Lost { command, .. } | Self::Timeout { command } => *command,
-            Self::Reply { command, reply } if reply.code == 421 => *command,
-            Self::Reply { .. }
-            | Self::Connect(_)
-            | Self::Credentials { .. }
-            | Self::Login(_)
-            | Self::Protocol { .. }
-            | Self::Unsupported { .. }
-            | Self::Abandoned { .. }
-            | Self::OutcomeUnknown { .. } => return false,
-        };
-        matches!(command, "RCPT" | "DATA")
+        matches!(self.ended_at(), Some("RCPT" | "DATA"))
     }
 
     /// Whether the connection ended before any data of the message was sent, as an idle connection
     /// does. Then the message may be tried on another connection at once.
     #[must_use]
     pub fn was_stale(&self) -> bool {
-        match self {
-            Self::Lost { command, .. } => matches!(*command, "MAIL" | "RCPT" | "DATA"),
-            Self::Reply { command, reply } => {
-                reply.code == 421 && matches!(*command, "MAIL" | "RCPT" | "DATA")
-            }
-            Self::Connect(_)
-            | Self::Credentials { .. }
-            | Self::Login(_)
-            | Self::Protocol { .. }
-            | Self::Timeout { .. }
-            | Self::Unsupported { .. }
-            | Self::Abandoned { .. }
-            | Self::OutcomeUnknown { .. } => false,
-        }
+        let is_silent = matches!(self, Self::Timeout { .. });
+        !is_silent && matches!(self.ended_at(), Some("MAIL" | "RCPT" | "DATA"))
     }
 }

@@ -100,6 +100,9 @@ const AMOUNT_WORDS: [&str; 6] = ["limit", "quota", "exceed", "too many", "maximu
 /// Words for who sends. They mean a sending limit if a threshold is exceeded.
 const THRESHOLD_OF_WORDS: [&str; 4] = ["account", "tenant", "sender", "sending"];
 
+/// Words for too many recipients.
+const TOO_MANY_WORDS: [&str; 2] = ["too many recipients", "too many rcpt"];
+
 /// Words that may mean a sending limit in a 4yz reply. They are said of recipients too.
 const PASSING_LIMIT_WORDS: [&str; 5] =
     ["too many", "too frequent", "too quickly", "limit exceeded", "exceeded"];
@@ -246,8 +249,8 @@ impl Reply {
     /// Whether it names a limit of what the sender may send.
     fn is_of_the_sender(&self) -> bool {
         let is_sent = self.says_any(&SENT_WORDS) && self.says_any(&AMOUNT_WORDS);
-        let of_recipients = matches!(self.enhanced, Some((_, 5, 3)))
-            || self.says_any(&["too many recipients", "too many rcpt"]);
+        let of_recipients =
+            matches!(self.enhanced, Some((_, 5, 3))) || self.says_any(&TOO_MANY_WORDS);
         let is_sent = is_sent && !of_recipients;
         self.code >= 400 && (is_sent || self.says_any(&SENDING_WORDS)) && !self.is_of_other()
     }
@@ -283,7 +286,7 @@ impl Reply {
         match (self.code, self.enhanced) {
             (_, Some((_, 5, 3))) => true,
             (452 | 552, None | Some((_, 0, 0))) => true,
-            (400..600, None) => self.says_any(&["too many recipients", "too many rcpt"]),
+            (400..600, None) => self.says_any(&TOO_MANY_WORDS),
             (_, _) => false,
         }
     }

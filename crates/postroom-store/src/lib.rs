@@ -324,6 +324,7 @@ mod outcome;
 mod verdict;
 
 mod before_dot;
+
 mod delivery;
 
 mod unsendable;

@@ -39,8 +39,10 @@ pub(crate) struct Landed {
 impl Landed {
     /// Whether the message is handed over again at once, on a new connection.
     pub(crate) fn is_repeated(&mut self) -> bool {
-        let goes_on = self.ended.as_ref().is_ok_and(|handed_over| handed_over.goes_on);
-        (goes_on || !self.is_new) && transmit::is_repeated(&mut self.claimed, &self.ended)
+        match &self.ended {
+            Ok(handed_over) => handed_over.may_go_on(),
+            Err(error) => !self.is_new && transmit::is_repeated(&mut self.claimed, error),
+        }
     }
 }
 

@@ -100,7 +100,8 @@ impl Outbound {
             self.kept.keep(ready.connection);
             return Ok(());
         }
-        for repeats in 0.. {
+        let mut repeats = 0;
+        loop {
             let mut flight = Flight::begin(&self.shared, account, ready, claimed);
             let mut landed = match self.follow(account, &mut flight).await {
                 Ok(landed) => landed,
@@ -115,13 +116,13 @@ impl Outbound {
                 self.kept.keep(landed.connection);
                 return self.ended(account, landed.claimed, landed.ended).await;
             }
+            repeats += 1;
             claimed = landed.claimed;
             ready = match self.kept.open(account).await {
                 Ok(connection) => Ready { connection, is_new: true },
                 Err(error) => return self.no_connection(account, claimed, error).await,
             };
         }
-        Ok(())
     }
 
     /// Goes on with an attempt, and settles others that end meanwhile. What these say of the

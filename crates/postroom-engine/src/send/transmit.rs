@@ -59,7 +59,7 @@ pub(crate) struct HandedOver {
 
 impl HandedOver {
     /// Whether the others may be tried at once: what was refused is not about the account.
-    fn may_go_on(&self) -> bool {
+    pub(crate) fn may_go_on(&self) -> bool {
         let words = [&self.limit, &self.hint, &self.sender_refusal];
         self.goes_on && words.into_iter().all(Option::is_none)
     }
@@ -251,15 +251,10 @@ fn failed(recipients: &mut [Json], group: &[usize], left: &[usize], error: &post
 
 /// Whether a message is handed over again on a new connection. Then the recipients wait again that
 /// a refusal of the idle one has refused.
-pub(crate) fn is_repeated(
-    claimed: &mut Claimed,
-    ended: &Result<HandedOver, postroom_smtp::Error>,
-) -> bool {
-    let error = match ended {
-        Ok(handed_over) => return handed_over.may_go_on(),
-        Err(error) if error.may_be_of_session() => error,
-        Err(_) => return false,
-    };
+pub(crate) fn is_repeated(claimed: &mut Claimed, error: &postroom_smtp::Error) -> bool {
+    if !error.may_be_of_session() {
+        return false;
+    }
     if let Some(reply) = error.reply() {
         wait_again(claimed, reply);
     }
