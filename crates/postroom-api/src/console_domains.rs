@@ -15,6 +15,7 @@ use crate::console_answer::refused;
 use crate::console_answer::to;
 use crate::console_client::ConsoleClient;
 use crate::console_client::FieldProblem;
+use crate::console_entities::EntityTable;
 use crate::console_form::FieldKind;
 use crate::console_page;
 use crate::console_page::button;
@@ -38,9 +39,6 @@ use postroom_model::builtin::DOMAINS;
 use postroom_model::builtin::names;
 use serde_json::Value as Json;
 use serde_json::json;
-
-/// How many domains are shown.
-const SHOWN_MAX: usize = 1000;
 
 /// The limits of a domain, and what they are called.
 const LIMITS: [(&str, &str); 4] = [
@@ -72,22 +70,19 @@ async fn list_page(
     sent: &[(String, String)],
     problems: &[FieldProblem],
 ) -> Result<Response, Problem> {
-    let path = format!("/rest/v1/model/{DOMAINS}?order=name&limit={SHOWN_MAX}");
-    let all = client.get(&path).await?;
-    if let Some(refused) = refused(&all) {
-        return Ok(refused);
-    }
-    let row = |domain: &Json| {
-        let of = |name: &str| value(domain.get(name));
-        let id = domain.get("id").and_then(Json::as_str).unwrap_or_default();
-        let link = format!("<a href=\"/domains/{}\">{}</a>", percent::encode(id), of("name"));
-        vec![link, of("title"), of("suspended")]
+    let table = EntityTable {
+        class: DOMAINS,
+        path: "/domains",
+        name: "name",
+        columns: &["Name", "Title", "Suspended"],
+        none: "<p>There are only <code>default</code> and <code>master</code>, which exist from \
+               the start.</p>\n",
     };
-    let rows: Vec<_> = all.json.as_array().into_iter().flatten().map(row).collect();
-    let none = "<p>There are only <code>default</code> and <code>master</code>, which exist from \
-                the start.</p>\n";
-    let columns = ["Name", "Title", "Suspended"];
-    let table = if rows.is_empty() { none.into() } else { console_page::table(&columns, &rows) };
+    let cells = |domain: &Json| ["title", "suspended"].map(|name| value(domain.get(name))).into();
+    let table = match table.shown(client, cells).await? {
+        Ok(table) => table,
+        Err(refused) => return Ok(refused),
+    };
     let list = console_page::problem_list(problems);
     let new =
         |name, label| entity_field(name, label, field(sent, name), FieldKind::Word(&[]), problems);

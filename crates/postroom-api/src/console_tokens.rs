@@ -16,6 +16,7 @@ use crate::console_answer::to;
 use crate::console_client::ConsoleClient;
 use crate::console_client::FieldProblem;
 use crate::console_client::RestAnswer;
+use crate::console_entities::EntityTable;
 use crate::console_form::FieldKind;
 use crate::console_page;
 use crate::console_page::button;
@@ -37,8 +38,6 @@ use serde_json::json;
 
 /// The roles that a token can be given here.
 const ROLES: &[&str] = &["admin", "operator", "reader"];
-/// How many tokens are shown.
-const SHOWN_MAX: usize = 1000;
 
 /// The paths.
 pub(crate) fn routes() -> Router<App> {
@@ -132,22 +131,22 @@ async fn list_page(
     sent: &[(String, String)],
     problems: &[FieldProblem],
 ) -> Result<Response, Problem> {
-    let path = format!("/rest/v1/model/{TOKENS}?order=name&limit={SHOWN_MAX}");
-    let all = client.get(&path).await?;
-    if let Some(refused) = refused(&all) {
-        return Ok(refused);
-    }
-    let row = |token: &Json| {
-        let of = |name: &str| value(token.get(name));
-        let id = token.get("id").and_then(Json::as_str).unwrap_or_default();
-        let link = format!("<a href=\"/tokens/{}\">{}</a>", percent::encode(id), of("name"));
-        let rights = if token.get("role").is_some_and(Json::is_string) { "role" } else { "rights" };
-        vec![link, of(rights), of("enabled"), of("expiresAt"), of("lastUsedAt")]
+    let table = EntityTable {
+        class: TOKENS,
+        path: "/tokens",
+        name: "name",
+        columns: &["Name", "Rights", "Valid", "Ends", "Last used"],
+        none: "<p>There are none yet but the one of the process (POSTROOM_ADMIN_TOKEN).</p>\n",
     };
-    let rows: Vec<_> = all.json.as_array().into_iter().flatten().map(row).collect();
-    let columns = ["Name", "Rights", "Valid", "Ends", "Last used"];
-    let none = "<p>There are none yet but the one of the process (POSTROOM_ADMIN_TOKEN).</p>\n";
-    let table = if rows.is_empty() { none.into() } else { console_page::table(&columns, &rows) };
+    let cells = |token: &Json| {
+        let of = |name: &str| value(token.get(name));
+        let rights = if token.get("role").is_some_and(Json::is_string) { "role" } else { "rights" };
+        vec![of(rights), of("enabled"), of("expiresAt"), of("lastUsedAt")]
+    };
+    let table = match table.shown(client, cells).await? {
+        Ok(table) => table,
+        Err(refused) => return Ok(refused),
+    };
     let list = console_page::problem_list(problems);
     let content = format!(
         "<h1>Tokens</h1>\n{list}{table}<h2>New token</h2>\n\

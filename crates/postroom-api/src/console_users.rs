@@ -14,6 +14,7 @@ use crate::console_answer::refused;
 use crate::console_answer::to;
 use crate::console_client::ConsoleClient;
 use crate::console_client::FieldProblem;
+use crate::console_entities::EntityTable;
 use crate::console_form::FieldKind;
 use crate::console_page;
 use crate::console_page::button;
@@ -36,8 +37,6 @@ use serde_json::json;
 
 /// The roles that a user can be given here.
 const ROLES: &[&str] = &["admin", "operator", "reader"];
-/// How many users are shown.
-const SHOWN_MAX: usize = 1000;
 
 /// The paths.
 pub(crate) fn routes() -> Router<App> {
@@ -70,24 +69,22 @@ async fn list_page(
     sent: &[(String, String)],
     problems: &[FieldProblem],
 ) -> Result<Response, Problem> {
-    let path = format!("/rest/v1/model/{USERS}?order=login&limit={SHOWN_MAX}");
-    let all = client.get(&path).await?;
-    if let Some(refused) = refused(&all) {
-        return Ok(refused);
-    }
-    let row = |user: &Json| {
+    let table = EntityTable {
+        class: USERS,
+        path: "/users",
+        name: names::LOGIN,
+        columns: &["Login", "Name", "Rights", "May sign in", "Second factor", "Last login"],
+        none: "<p>There are none yet.</p>\n",
+    };
+    let cells = |user: &Json| {
         let of = |name: &str| value(user.get(name));
-        let id = user.get("id").and_then(Json::as_str).unwrap_or_default();
-        let link = format!("<a href=\"/users/{}\">{}</a>", percent::encode(id), of(names::LOGIN));
-        let first = [link, of(names::TITLE), rights(user), of(names::ENABLED)];
+        let first = [of(names::TITLE), rights(user), of(names::ENABLED)];
         [first.as_slice(), &[of(names::SECOND_FACTOR), of(names::LAST_LOGIN_AT)]].concat()
     };
-    let rows: Vec<_> = all.json.as_array().into_iter().flatten().map(row).collect();
-    let columns = ["Login", "Name", "Rights", "May sign in", "Second factor", "Last login"];
-    let none = "<p>There are none yet.</p>\n";
-    let table = if rows.is_empty() { none.into() } else { console_page::table(&columns, &rows) };
-    let more = format!("<p>There are more: only the first {SHOWN_MAX} are shown.</p>\n");
-    let more = if rows.len() < SHOWN_MAX { "" } else { more.as_str() };
+    let table = match table.shown(client, cells).await? {
+        Ok(table) => table,
+        Err(refused) => return Ok(refused),
+    };
     let list = console_page::problem_list(problems);
     let new = |name, label, kind| {
         let kept = if kind == FieldKind::Password { "" } else { field(sent, name) };
@@ -100,7 +97,7 @@ async fn list_page(
         new(names::PASSWORD, "Password (12 characters at least)", FieldKind::Password),
     ];
     let content = format!(
-        "<h1>Users</h1>\n{list}{table}{more}<h2>New user</h2>\n\
+        "<h1>Users</h1>\n{list}{table}<h2>New user</h2>\n\
          <p>A user of this domain. Other rights than those of a role are given by REST \
          (<a href=\"/rest/v1/docs/chapters/users\">Users and sessions</a>).</p>\n{}",
         small_form("/users", &button("make", "Make a user", false), &fields.concat())

@@ -199,6 +199,8 @@ mod console_page;
 
 mod console_answer;
 
+mod console_entities;
+
 mod console_tokens;
 
 mod console_audit;
