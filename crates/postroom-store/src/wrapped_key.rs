@@ -123,10 +123,12 @@ pub(crate) async fn begin(
             break master.bytes().unwrapped(ROOT_PLACE, wrapped).ok_or(DAMAGED)?;
         }
         let known = masters(database).await?;
-        if !known.is_empty() {
+        if known.is_empty() {
+            make(database, master, now_ms).await?;
+        } else if !known.iter().any(|known| known.mark == master.mark()) {
             return Err(differs(master, &known));
         }
-        make(database, master, now_ms).await?;
+        // By now there is a row of this key: ours, or that of a process that was faster.
     };
     let sql = "SELECT \"number\", \"domain\", \"purpose\", \"wrapped\" FROM \"data key\"
         ORDER BY \"since\", \"number\"";

@@ -6,10 +6,13 @@
 mod killed;
 #[path = "opened/config.rs"]
 mod opened;
+#[path = "opened/overtaken.rs"]
+mod overtaken;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use killed::Killed;
+use overtaken::Overtaken;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Configuration;
@@ -271,6 +274,20 @@ async fn processes_open_what_others_sealed_with_keys_that_they_have_made() {
     // The root key is made once, whoever was first.
     let roots = Statement::new("SELECT COUNT(*) FROM \"root key\"");
     assert_eq!(database.read(roots).await.unwrap()[0].whole(0), Some(1));
+}
+
+#[on_both]
+async fn who_is_overtaken_while_there_is_no_root_key_takes_that_of_the_other_process() {
+    for (digit, is_same) in [("a", true), ("b", false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let database = opened::database(directory.path()).await.unwrap();
+        let front: Arc<dyn Database> = Arc::new(Overtaken::of(database));
+        match Store::open(front, &opened::config(digit)).await {
+            Ok(_) => assert!(is_same),
+            Err(Error::KeyDiffers { .. }) => assert!(!is_same),
+            Err(other) => panic!("{other}"),
+        }
+    }
 }
 
 fn master(digit: &str) -> MasterKey {
