@@ -1,7 +1,15 @@
-//! The writer of SQLite: it commits all waiting batches in one transaction, with a savepoint for
-//! each, and answers when that is durable.
+//! The writer of SQLite: it commits all waiting batches in one transaction, and answers when that is
+//! durable.
+//!
+//! ```text
+//!   group ─► one after the other ─► COMMIT ─► answers
+//!                 │ one fails after it changed something
+//!                 └─► ROLLBACK, and all again, each in a savepoint ─► COMMIT ─► answers
+//! ```
+//! Savepoints are not taken at first, because each copies the pages that earlier batches changed.
 
 use crate::clock::Clock;
+use crate::database::Must;
 use crate::database::Outcome;
 use crate::database::Room;
 use crate::database::Statement;
@@ -156,11 +164,61 @@ impl Writer {
     }
 }
 
+/// Commits a group in one transaction. Returns the batches that found no space and may use the
+/// reserve. They are not answered yet.
+fn commit_group(connection: &Connection, group: Vec<Write>) -> Vec<Write> {
+    match commit_plainly(connection, group) {
+        Ok(()) => vec![],
+        Err(group) => commit_in_savepoints(connection, group),
+    }
+}
+
+/// Commits a group without savepoints, and answers it. A batch may fail by a condition before it
+/// changes anything. If another one fails, or the group cannot be committed, nothing is done and
+/// nobody is answered: returns the group.
+fn commit_plainly(connection: &Connection, group: Vec<Write>) -> Result<(), Vec<Write>> {
+    if execute(connection, "BEGIN IMMEDIATE").is_err() {
+        return Err(group);
+    }
+    let mut all = Vec::with_capacity(group.len());
+    for write in &group {
+        match run_all(connection, &write.batch) {
+            Ok(outcomes) => all.push(Ok(outcomes)),
+            Err(Undone { error: error @ Error::Condition(_), has_changed: false }) => {
+                all.push(Err(error));
+            }
+            Err(_) => return rolled_back(connection, group),
+        }
+    }
+    if execute(connection, "COMMIT").is_err() {
+        return rolled_back(connection, group);
+    }
+    for (write, ran) in group.into_iter().zip(all) {
+        // Nobody may be waiting any more.
+        let _ = write.reply.send(ran);
+    }
+    Ok(())
+}
+
+fn rolled_back(connection: &Connection, group: Vec<Write>) -> Result<(), Vec<Write>> {
+    roll_back(connection);
+    Err(group)
+}
+
+/// Rolls the transaction back, unless its error did.
+fn roll_back(connection: &Connection) {
+    if !connection.is_autocommit()
+        && let Err(error) = execute(connection, "ROLLBACK")
+    {
+        tracing::error!(%error, "a failed transaction was not rolled back");
+    }
+}
+
 /// Commits a group in one transaction, with a savepoint for each batch. If an error aborts the
 /// whole transaction (a full disk), every batch so far fails with it, and the later batches start a
 /// new transaction. Returns the batches that found no space and may use the reserve. They are not
 /// answered yet.
-fn commit_group(connection: &Connection, group: Vec<Write>) -> Vec<Write> {
+fn commit_in_savepoints(connection: &Connection, group: Vec<Write>) -> Vec<Write> {
     let mut waiting = group.into_iter();
     let mut unwritten = vec![];
     while waiting.len() > 0 {
@@ -194,11 +252,8 @@ fn commit_group(connection: &Connection, group: Vec<Write>) -> Vec<Write> {
 /// space and may use the reserve.
 fn settle(connection: &Connection, committed: Result<(), Error>, done: Vec<Ran>) -> Vec<Write> {
     let lost = committed.err();
-    if lost.is_some()
-        && !connection.is_autocommit()
-        && let Err(error) = execute(connection, "ROLLBACK")
-    {
-        tracing::error!(%error, "a failed transaction was not rolled back");
+    if lost.is_some() {
+        roll_back(connection);
     }
     let mut unwritten = vec![];
     for (write, ran) in done {
@@ -225,14 +280,7 @@ fn refuse_all<T>(replies: impl Iterator<Item = ReplySender<T>>, error: &Error) {
 /// Runs a batch in a savepoint.
 fn run_batch(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome>, Error> {
     execute(connection, "SAVEPOINT batch")?;
-    let run = |statement: &Statement| {
-        let outcome = statement::run(connection, statement)?;
-        match statement.must.as_ref().filter(|_| outcome.changed == 0) {
-            Some(must) => Err(Error::Condition(must.failed().clone())),
-            None => Ok(outcome),
-        }
-    };
-    let ran: Result<Vec<_>, Error> = batch.iter().map(run).collect();
+    let ran = run_all(connection, batch).map_err(|undone| undone.error);
     // If the transaction was aborted, the savepoint is gone too.
     if !connection.is_autocommit() {
         if ran.is_err() {
@@ -243,6 +291,29 @@ fn run_batch(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome
     ran
 }
 
+/// Why a batch was not run to its end.
+struct Undone {
+    error: Error,
+    /// Whether a statement before may have changed something.
+    has_changed: bool,
+}
+
+/// Runs the statements of a batch up to the first that fails.
+fn run_all(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome>, Undone> {
+    let mut outcomes = Vec::with_capacity(batch.len());
+    let mut has_changed = false;
+    for statement in batch {
+        let failed = |error| Undone { error, has_changed };
+        let outcome = statement::run(connection, statement).map_err(failed)?;
+        if let Some(must) = statement.must.as_ref().filter(|_| outcome.changed == 0) {
+            return Err(failed(Error::Condition(must.failed().clone())));
+        }
+        has_changed |= !matches!(statement.must, Some(Must::Hold { .. }));
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}
+
 fn execute(connection: &Connection, sql: &'static str) -> Result<(), Error> {
     let mut prepared = connection.prepare_cached(sql).map_err(statement::failed)?;
     prepared.raw_execute().map(drop).map_err(statement::failed)
@@ -251,6 +322,7 @@ fn execute(connection: &Connection, sql: &'static str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::Lock;
     use crate::failed::Failed;
     use tokio::sync::oneshot;
 
@@ -283,6 +355,40 @@ mod tests {
         let sizes = "SELECT GROUP_CONCAT(LENGTH(b)) FROM t";
         let kept: String = connection.query_row(sizes, [], |row| row.get(0)).unwrap();
         assert_eq!(kept, "20,30");
+    }
+
+    #[test]
+    fn a_batch_that_fails_takes_back_what_it_changed_and_nothing_else() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (n INTEGER)").unwrap();
+        let insert = |n: i64| Statement::new("INSERT INTO t VALUES ($1)").bind(n);
+        let hold = |n: i64| {
+            let sql = "SELECT 1 FROM t WHERE n = $1";
+            Statement::new(sql).bind(n).assert(Failed::KeyUsed, Lock::Found)
+        };
+        let none = || Statement::new("UPDATE t SET n = 0 WHERE n = 9").must_change(Failed::Stale);
+        let batches = [
+            vec![insert(1)],
+            vec![hold(1), insert(2), none()],
+            vec![hold(2), insert(3)],
+            vec![hold(1), insert(4)],
+            vec![insert(5), Statement::new("no SQL")],
+        ];
+        for count in [3, 5] {
+            connection.execute_batch("DELETE FROM t").unwrap();
+            let asked = batches.iter().take(count).map(|batch| {
+                let (reply, answer) = oneshot::channel();
+                (Write { batch: batch.clone(), room: Room::Free, reply }, answer)
+            });
+            let (group, answers): (Vec<_>, Vec<_>) = asked.unzip();
+            assert!(commit_group(&connection, group).is_empty());
+            let said = answers.into_iter().map(|answer| answer.blocking_recv().unwrap().is_ok());
+            let right = [true, false, false, true, false];
+            assert!(said.eq(right.into_iter().take(count)));
+            let kept = "SELECT GROUP_CONCAT(n) FROM t";
+            let kept: String = connection.query_row(kept, [], |row| row.get(0)).unwrap();
+            assert_eq!(kept, if count == 3 { "1" } else { "1,4" });
+        }
     }
 
     #[test]
