@@ -56,6 +56,9 @@ const FOLDERS: usize = 10;
 /// How many PATCHes are made one after the other while their pages are counted.
 const PATCHES: u32 = 300;
 
+/// The master key of nodes that share a database.
+const KEY: &str = "3b0a3b0a3b0a3b0a3b0a3b0a3b0a3b0a3b0a3b0a3b0a3b0a3b0a3b0a3b0a3b0a";
+
 /// The size of a page of SQLite.
 const PAGE_BYTES: f64 = 8192.0;
 
@@ -127,11 +130,21 @@ impl Plan {
             postgres.database_create("api").await?;
             url = Some(postgres.url("api"));
         }
-        let options = PostroomOptions { database: url.clone(), ..PostroomOptions::default() };
-        let postroom = Postroom::start(&self.binary, options)?;
+        let postroom = self.node(url.as_deref(), &["--name", "one"])?;
         let owners = Owners::create(&postroom, self.accounts, FOLDERS).await?;
         let measuring = Measuring { plan: self, server: server(&postroom), postroom, owners };
         measuring.all(url.as_deref(), goals).await
+    }
+
+    /// A node of the database. `None`: that of the data directory.
+    fn node(&self, database: Option<&str>, arguments: &[&str]) -> Result<Postroom> {
+        let options = PostroomOptions {
+            database: database.map(ToOwned::to_owned),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            environment: vec![("POSTROOM_MASTER_KEY".to_owned(), KEY.to_owned())],
+            ..PostroomOptions::default()
+        };
+        Postroom::start(&self.binary, options)
     }
 }
 
@@ -165,6 +178,9 @@ impl Measuring<'_> {
         self.files().await?;
         self.scanned(goals).await?;
         let rates = self.writes(newest, goals).await?;
+        if let Some(postgres) = postgres {
+            self.two_nodes(postgres).await?;
+        }
         self.property(goals).await?;
         Ok(rates)
     }
@@ -186,6 +202,25 @@ impl Measuring<'_> {
         self.run("PATCH", 1, &patching).await?;
         let patched = self.run("PATCH", 16, &patching).await?;
         Ok(PeerRates { create: sixteen.rate(), patch: patched.rate(), list: newest.rate() })
+    }
+
+    /// Creations, changes and reads by clients of one node, and by as many of two.
+    async fn two_nodes(&self, postgres: &str) -> Result<()> {
+        let second = self.plan.node(Some(postgres), &["--name", "two", "--order", "2"])?;
+        let server = server(&second);
+        let creating = self.owners.creating();
+        let (patching, getting) = (self.patching().await?, self.getting().await?);
+        for (what, asking) in [("create", creating), ("PATCH", patching), ("GET by id", getting)] {
+            let of = |server, count| clients(server, count, self.plan.time, &asking);
+            let one = of(&self.server, 16).await?;
+            let (left, right) = tokio::try_join!(of(&self.server, 8), of(&server, 8))?;
+            let two = left.rate() + right.rate();
+            terminal::say(&format!(
+                "  {what:34}  16 clients of two nodes {two:.1}/s, {:.2} of one node",
+                two / one.rate()
+            ));
+        }
+        Ok(())
     }
 
     /// PATCHes of some messages, each of another one than the last.
