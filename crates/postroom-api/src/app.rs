@@ -21,15 +21,22 @@ use postroom_store::Bearer;
 use postroom_store::Store;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// The store, and the limits of the interface. Cheap to clone.
+/// The store as a request sees it, and what all requests share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct App {
     /// The store.
     pub store: Store,
+    shared: Arc<AppShared>,
+}
+
+/// What all requests share.
+#[derive(Debug, Clone)]
+pub struct AppShared {
     /// How much a client may send.
     pub limits: Arc<Limits>,
     /// How much JSON is in memory.
@@ -85,8 +92,7 @@ impl App {
         let texts = Arc::new(WholeTexts::new(std::env::temp_dir()));
         let (engine, held) = (Engine::default(), AnswerBudget::default());
         let (ending, news) = (CancellationToken::new(), NewsBoard::new(store.clone()));
-        Self {
-            store,
+        let shared = AppShared {
             limits,
             budget,
             lockout,
@@ -104,26 +110,39 @@ impl App {
             proxies: TrustedProxies::default(),
             held,
             held_news: AnswerBudget::default(),
-        }
+        };
+        Self { store, shared: Arc::new(shared) }
+    }
+
+    /// The same, with another view of the store.
+    pub(crate) fn through(&self, store: Store) -> Self {
+        Self { store, shared: Arc::clone(&self.shared) }
+    }
+
+    /// The same, after a change of what requests share.
+    fn changed(self, change: impl FnOnce(&mut AppShared)) -> Self {
+        let mut shared = Arc::unwrap_or_clone(self.shared);
+        change(&mut shared);
+        Self { store: self.store, shared: Arc::new(shared) }
     }
 
     /// The same, with another way to find the whole texts of messages.
     #[must_use]
     pub fn with_texts(self, texts: WholeTexts) -> Self {
-        Self { texts: Arc::new(texts), ..self }
+        self.changed(|shared| shared.texts = Arc::new(texts))
     }
 
     /// The same, of a process that may have an engine.
     #[must_use]
     pub fn with_node(self, node: NodeView) -> Self {
         let health = node.clone();
-        Self { node, ..self }.with_engine(move || health.problem())
+        self.changed(|shared| shared.node = node).with_engine(move || health.problem())
     }
 
     /// The same, which pages of other origins may use.
     #[must_use]
     pub fn with_origins(self, origins: Origins) -> Self {
-        Self { origins, ..self }
+        self.changed(|shared| shared.origins = origins)
     }
 
     /// A function that changes how many requests each token may send in a second. `None`: any
@@ -136,13 +155,21 @@ impl App {
     /// The same, which takes the word of these proxies about the addresses of clients.
     #[must_use]
     pub fn with_proxies(self, proxies: TrustedProxies) -> Self {
-        Self { proxies, ..self }
+        self.changed(|shared| shared.proxies = proxies)
     }
 
     /// The same, with a function that reports the health of the engine.
     #[must_use]
     pub fn with_engine(self, problem: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
-        Self { engine: Engine(Some(Arc::new(problem))), ..self }
+        self.changed(|shared| shared.engine = Engine(Some(Arc::new(problem))))
+    }
+}
+
+impl Deref for App {
+    type Target = AppShared;
+
+    fn deref(&self) -> &AppShared {
+        &self.shared
     }
 }
 

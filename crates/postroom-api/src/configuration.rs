@@ -112,7 +112,7 @@ pub(crate) async fn change(
     uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
-    let app = App { store: caller.store(&app), ..app };
+    let app = app.through(caller.store(&app));
     let bearer = administers(caller, &[RightAction::Change])?;
     let is_dry = is_dry(&uri)?;
     let sent = body::json(&headers, body, &app).await?;
@@ -141,7 +141,7 @@ pub(crate) async fn rollback(
     uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
-    let app = App { store: caller.store(&app), ..app };
+    let app = app.through(caller.store(&app));
     let bearer = administers(caller, &[RightAction::Change])?;
     let is_dry = is_dry(&uri)?;
     let sent = body::json(&headers, body, &app).await?;

@@ -34,6 +34,7 @@ use postroom_model::Invalid;
 use postroom_model::MessageDirection;
 use postroom_model::MessageState;
 use postroom_model::PROBLEMS_MAX;
+use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files::HTML;
@@ -175,7 +176,11 @@ async fn store(
     terms: Terms<'_>,
 ) -> Result<Vec<Entity>, Problem> {
     let (domain, class) = (&asked.domain, asked.class.as_ref());
-    let wanted: Vec<_> = new.iter().map(|new| new.entity.clone()).collect();
+    let ids: Vec<_> = new.iter().map(|new| new.entity.id).collect();
+    let accounts: Vec<_> = match class.classname.as_ref() {
+        ACCOUNTS => new.iter().map(|new| new.entity.clone()).collect(),
+        _ => vec![],
+    };
     match (asked.app.store.entity_create_on(domain, class, new, terms).await, terms.once) {
         (Ok(Some(created)), _) => Ok(created),
         // The same request on another connection was faster.
@@ -184,9 +189,9 @@ async fn store(
             before.ok_or_else(|| Problem::fault("a key vanished"))
         }
         (Ok(None), None) => Err(Problem::fault("nothing was created")),
-        (Err(Error::Condition(Failed::SameLogin)), _) => Err(account::twin(asked, &wanted).await),
-        (Err(error @ Error::Condition(Failed::Exists { .. })), _) if wanted.len() > 1 => {
-            let places = existing(asked, &wanted).await?;
+        (Err(Error::Condition(Failed::SameLogin)), _) => Err(account::twin(asked, &accounts).await),
+        (Err(error @ Error::Condition(Failed::Exists { .. })), _) if ids.len() > 1 => {
+            let places = existing(asked, &ids).await?;
             Err(Problem::from(error).at(places))
         }
         (Err(error), _) => Err(error.into()),
@@ -194,9 +199,8 @@ async fn store(
 }
 
 /// The places in a list of new entities whose ids entities of the domain have already.
-async fn existing(asked: &Asked, wanted: &[Entity]) -> Result<Vec<Invalid>, Problem> {
-    let ids: Vec<_> = wanted.iter().map(|entity| entity.id).collect();
-    let of_ids = Filter::of_ids(&ids);
+async fn existing(asked: &Asked, ids: &[EntityId]) -> Result<Vec<Invalid>, Problem> {
+    let of_ids = Filter::of_ids(ids);
     let store = &asked.app.store;
     let found = store.entity_ids(&asked.domain, &asked.class, Some(&of_ids), ids.len()).await?;
     let found: HashSet<_> = found.into_iter().collect();

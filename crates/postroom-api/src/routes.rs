@@ -206,7 +206,7 @@ async fn answer(
     }
     let (scans, limits) = (Arc::clone(&app.scans), Arc::clone(&app.limits));
     let (token, meter) = (format!("{} {name}", domain.as_str()), ScanMeter::default());
-    let app = App { store: store.measured_by(&meter), ..app };
+    let app = app.through(store.measured_by(&meter));
     let by = ListedBy { token, limits, meter };
     if !matches!(verb, Verb::Patch | Verb::Claim | Verb::Nack) {
         claim_token::none(&headers)?;
