@@ -225,7 +225,7 @@ async fn reparse(
     let account = AccountId::of(account);
     let derived = shared.lanes.run(account, work).await.map_err(Error::Fault)?;
     let derived = derived.map_err(Error::Spool)?;
-    let changes = changes(&message, &derived, shared.clock.now_ms());
+    let changes = changes(&message, &derived, shared.store.dating_ms());
     let same_files = shared.store.files_equal(&rows, &derived.files).await?;
     if changes.is_empty() && same_files {
         return Ok(Reparsed::Same);

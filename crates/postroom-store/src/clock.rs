@@ -41,6 +41,10 @@ struct Last {
     count: u16,
 }
 
+/// When this was written (2026-11-30), in milliseconds since 1970. A machine's clock that shows
+/// less is behind.
+const WRITTEN_MS: i64 = 1_795_996_800_000;
+
 /// How many ids have the same millisecond. Further ids get the next millisecond.
 const COUNT_MAX: u16 = 0xfff;
 
@@ -63,6 +67,15 @@ impl Clock {
         match &self.0 {
             ClockKind::System => system_ms(),
             ClockKind::HandedIn { source, .. } => source.now_ms(),
+        }
+    }
+
+    /// A time that has certainly been, in milliseconds since 1970. 0: none is known, because the
+    /// clock was handed in.
+    pub(crate) fn least_ms(&self) -> i64 {
+        match &self.0 {
+            ClockKind::System => WRITTEN_MS,
+            ClockKind::HandedIn { .. } => 0,
         }
     }
 

@@ -24,7 +24,7 @@ impl Store {
     /// When this process does not lead, or the store fails.
     pub async fn expiry_now_ms(&self) -> Result<i64, Error> {
         let epoch = self.epoch()?;
-        let mut held = self.inner.expiry_clock.lock().await;
+        let mut held = self.inner.times.expiry.lock().await;
         if held.epoch != Some(epoch) {
             let time = self.expiry_time_read().await?;
             *held = ExpiryClock { epoch: Some(epoch), at: None, time, stored_ms: None };
@@ -35,10 +35,11 @@ impl Store {
             .map_or(0, |at| i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX));
         let clock_ms = self.clock().now_ms();
         let mut time = held.time.unwrap_or(BelievedTime::of_clock(clock_ms));
-        self.inner.dates_seen.add_to(&mut time);
+        self.inner.times.seen.add_to(&mut time);
         let step = time.go_on(clock_ms, ran);
-        self.inner.dates_seen.watch(&time, step);
+        self.inner.times.seen.watch(&time, step);
         held.time = Some(time);
+        self.inner.times.dated.learn(time.at_ms);
         tell(step, clock_ms);
         let is_recent =
             |stored_ms: i64| (0..STORED_EVERY_MS).contains(&time.at_ms.saturating_sub(stored_ms));
@@ -56,10 +57,17 @@ impl Store {
         Ok(time.at_ms)
     }
 
+    /// The time that messages are dated with, in milliseconds since 1970. It is what the clock
+    /// shows, unless that is behind what was known by more than two days.
+    #[must_use]
+    pub fn dating_ms(&self) -> i64 {
+        self.inner.times.dated.now_ms(self.clock().now_ms())
+    }
+
     /// A server has dated a new message, in milliseconds since 1970. This shows whether the clock
     /// can be believed.
     pub fn date_seen(&self, dated_ms: i64) {
-        self.inner.dates_seen.note(dated_ms);
+        self.inner.times.seen.note(dated_ms);
     }
 
     /// Believes the clock as it is now. For those who know the time, as a simulation does. Nothing
@@ -68,7 +76,7 @@ impl Store {
         let Some(lease) = self.inner.lease() else {
             return;
         };
-        let mut held = self.inner.expiry_clock.lock().await;
+        let mut held = self.inner.times.expiry.lock().await;
         let time = BelievedTime::of_clock(self.clock().now_ms());
         *held = ExpiryClock {
             epoch: Some(lease.epoch),
@@ -76,7 +84,8 @@ impl Store {
             time: Some(time),
             stored_ms: None,
         };
-        self.inner.dates_seen.watch(&time, TimeStep::Believed);
+        self.inner.times.seen.watch(&time, TimeStep::Believed);
+        self.inner.times.dated.believe(time.at_ms);
     }
 
     /// The key under which `meta` has the time of the group.
@@ -105,7 +114,7 @@ impl Store {
         let sql = "INSERT INTO \"meta\" (\"name\", \"bytes\") VALUES ($1, $2)
             ON CONFLICT (\"name\") DO UPDATE SET \"bytes\" = excluded.\"bytes\"";
         let noted = Statement::new(sql).bind(self.expiry_time_name()).bind(time.to_bytes());
-        self.write_at_need(vec![noted]).await.map(drop)
+        self.write_at_need(vec![noted, self.inner.times.dated.kept()]).await.map(drop)
     }
 }
 
@@ -159,7 +168,10 @@ mod tests {
         store.close().await.unwrap();
         let store = store_in(directory.path(), time.clock(), Work::Inline).await;
         assert!(is_about(store.expiry_now_ms().await.unwrap()), "a start is no evidence");
+        time.set(begin_ms - 400 * DAY_MS);
+        assert!(is_about(store.dating_ms()), "no message is dated so far back");
         time.set(begin_ms - DAY_MS);
+        assert_eq!(store.dating_ms(), begin_ms - DAY_MS);
         assert_eq!(store.expiry_now_ms().await.unwrap(), begin_ms - DAY_MS, "it goes back");
         time.set(begin_ms);
         store.clock_believe().await;

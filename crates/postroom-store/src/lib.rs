@@ -134,6 +134,8 @@ mod wrapped_key;
 
 mod set_up;
 
+mod dated_time;
+
 mod classes;
 
 mod class_tables;

@@ -125,7 +125,7 @@ impl Store {
             let state = state::after(None, Step::Miss)?;
             let known = json!({
                 "account_id": account.to_string(), "folder_id": epoch.folder.to_string(),
-                "dateTime": Timestamp::from_ms(now_ms).to_string(),
+                "dateTime": Timestamp::from_ms(self.dating_ms()).to_string(),
                 "messageDirection": MessageDirection::In, "messageType": "undefined",
                 "messageState": state, "errorText": miss.reason,
                 "errorCode": ErrorCode::TooBig, TIME_SOURCE: ARRIVAL, "uidValidity": uid_validity,

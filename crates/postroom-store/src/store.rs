@@ -2,8 +2,6 @@
 
 use crate::audit_actor::Asker;
 use crate::being_claimed::BeingClaimed;
-use crate::believed_time::DatesSeen;
-use crate::believed_time::ExpiryClock;
 use crate::bell::Topic;
 use crate::chunk::Abandoned;
 use crate::chunk::BlobIds;
@@ -20,6 +18,7 @@ use crate::database::Outcome;
 use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
+use crate::dated_time::KnownTimes;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::feed_gap;
@@ -137,10 +136,8 @@ pub(crate) struct Inner {
     pub feed_gaps: Vec<FeedGap>,
     /// The last time at which rows of the feed were removed.
     pub last_trim: tokio::sync::Mutex<LastTrim>,
-    /// The time by which things expire.
-    pub expiry_clock: tokio::sync::Mutex<ExpiryClock>,
-    /// How servers have dated new messages.
-    pub dates_seen: DatesSeen,
+    /// What is known of the time of day.
+    pub times: KnownTimes,
     /// Held by the one who makes indexes and deletes values after a change of the classes.
     pub settling: tokio::sync::Mutex<()>,
     /// Held by the one who deletes the entities of deleted classes.
@@ -170,6 +167,7 @@ impl Store {
         lease::blobs_begin(database.as_ref(), config.clock.now_ms()).await?;
         let feed_gaps = feed_gap::all(database.as_ref()).await?;
         let owner = lease::register(database.as_ref(), &config.member, config.key.mark()).await?;
+        let times = KnownTimes::begin(database.as_ref(), &config.clock).await?;
         let unsummed = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'chunks without sum'";
         let unsummed = set_up::read_one(database.as_ref(), unsummed).await?;
         let store = Self {
@@ -201,8 +199,7 @@ impl Store {
                 feed: Mutex::new(config.feed),
                 feed_gaps,
                 last_trim: tokio::sync::Mutex::default(),
-                expiry_clock: tokio::sync::Mutex::default(),
-                dates_seen: DatesSeen::default(),
+                times,
                 settling: tokio::sync::Mutex::default(),
                 emptying: tokio::sync::Mutex::default(),
             }),

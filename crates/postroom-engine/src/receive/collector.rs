@@ -184,7 +184,8 @@ impl<'a> Collector<'a> {
             let class = store.builtin_of(&recording.domain, MESSAGES)?;
             let work = move || {
                 let row = |entity: &Entity| store.entity_row(&recording.domain, &class, entity);
-                let decompose = |message| decompose(store.clock(), message, &recording, row);
+                let decompose =
+                    |message| decompose(store.clock(), store.dating_ms(), message, &recording, row);
                 messages.into_iter().map(decompose).collect()
             };
             let messages: Result<Vec<_>, Error> =

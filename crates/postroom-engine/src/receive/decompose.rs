@@ -84,19 +84,19 @@ pub(crate) struct Decomposed {
     pub spool: Option<NamedTempFile>,
 }
 
-/// Decomposes one message; `row` makes its entity the row that is kept. If a value does not fit,
-/// the message is `raw`.
+/// Decomposes one message. It arrived at `now_ms`, in milliseconds since 1970. `row` makes its
+/// entity the row that is kept. If a value does not fit, the message is `raw`.
 ///
 /// # Errors
 ///
 /// When the file of a large message cannot be read again, or its state is an illegal one.
 pub(crate) fn decompose(
     clock: &Clock,
+    now_ms: i64,
     arrived: Arrived,
     recording: &Recording,
     row: impl Fn(&Entity) -> Result<EntityRow, postroom_store::Error>,
 ) -> Result<Decomposed, Error> {
-    let now_ms = clock.now_ms();
     let id = arrived.known_as.unwrap_or_else(|| MessageEntityId::of(clock.new_id()));
     let mut derived =
         derive::derive(&arrived.original, recording.keep, id).map_err(Error::Spool)?;
@@ -272,7 +272,8 @@ mod tests {
             keep: crate::derive::Keep { raw: false, html: true, text_bytes_max: 60_000 },
             action: None,
         };
-        decompose(&Clock::system(), arrived, &recording, row).unwrap()
+        let clock = Clock::system();
+        decompose(&clock, clock.now_ms(), arrived, &recording, row).unwrap()
     }
 
     #[tokio::test]

@@ -488,3 +488,29 @@ async fn a_message_that_comes_when_another_goes_is_found_although_uidnext_and_th
     assert_eq!(world.subjects().await, ["a", "b", "c", "d"]);
     engine.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_years_behind_dates_no_message_so() {
+    let world = with(&["a", "b"]).await;
+    for (number, date) in [(1, "NIL"), (2, "\"01-Jun-2025 00:10:00 +0000\"")] {
+        let act = Action::Message(MessageFault::InternalDate(date.to_owned()));
+        script(&world, Point::ImapMessage(Some(number)), When::Always, act);
+    }
+    world.account(json!({"address": ANNA, "password": PASSWORD})).await;
+    let engine = world.start(world.settings()).await;
+    // It looks at the time when it begins.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    world.set_clock_wrong(-3_650 * 86_400_000);
+    let folder = world.monitor("INBOX", json!({})).await;
+    until_proven(&world, folder, 2).await;
+    let mut messages = world.list(MESSAGES).await;
+    messages.sort_by_key(|it| it.number("uid"));
+    let dated = |it: &Entity| {
+        let date_time = it.text("dateTime").unwrap_or_default().get(..10).map(str::to_owned);
+        (date_time.unwrap_or_default(), it.text("dateTimeSource").map(str::to_owned))
+    };
+    let dated: Vec<_> = messages.iter().map(dated).collect();
+    let at = |source: &str| ("2025-06-01".to_owned(), Some(source.to_owned()));
+    assert_eq!(dated, [at("arrival"), at("internalDate")]);
+    engine.stop().await;
+}
