@@ -149,7 +149,11 @@ impl Store {
                 (table, "") => self.table_emptied(table).await,
                 (table, column) => self.column_emptied(table, column).await,
             };
-            emptied = emptied.and(done);
+            // The class may have been deleted meanwhile, with its table. The next sweep finds
+            // nothing to empty.
+            let is_gone = done.is_err()
+                && columns::of_table(self.inner.database.as_ref(), table).await?.is_empty();
+            emptied = emptied.and(if is_gone { Ok(()) } else { done });
         }
         emptied
     }
@@ -280,4 +284,57 @@ impl Store {
 fn done(table: &str, column: &str) -> Statement {
     let sql = "DELETE FROM \"retired\" WHERE \"table\" = $1 AND \"column\" = $2";
     Statement::new(sql).bind(table).bind(column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Answer;
+    use crate::database::Database;
+    use crate::database::Room;
+    use crate::database_front::DatabaseFront;
+    use crate::fixture::StoreBehind;
+    use crate::fixture::open_behind;
+    use crate::objects::ObjectsAccess;
+    use postroom_testkit::on_both;
+    use std::sync::Arc;
+
+    /// A database in which another process deletes a class while its column is emptied.
+    #[derive(Debug)]
+    struct Deleting(Arc<dyn Database>);
+
+    impl DatabaseFront for Deleting {
+        fn behind(&self) -> &dyn Database {
+            self.0.as_ref()
+        }
+
+        fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
+            if !statement.sql.starts_with("SELECT \"id\" FROM \"crm/Gone\"") {
+                return self.0.read(statement);
+            }
+            let database = Arc::clone(&self.0);
+            Box::pin(async move {
+                let gone = Statement::new("DROP TABLE \"crm/Gone\"");
+                database.write(vec![gone], Room::Free).await?;
+                database.read(statement).await
+            })
+        }
+    }
+
+    #[on_both]
+    async fn a_table_that_goes_while_a_column_is_emptied_is_no_fault() {
+        let front = |database| -> (Arc<dyn Database>, ()) { (Arc::new(Deleting(database)), ()) };
+        let StoreBehind { directory: _directory, store, .. } =
+            open_behind(front, ObjectsAccess::None).await;
+        for sql in [
+            "CREATE TABLE \"crm/Gone\" (\"id\" TEXT, \"word\" TEXT)",
+            "INSERT INTO \"retired\" (\"table\", \"column\") VALUES ('crm/Gone', 'word')",
+        ] {
+            store.write(vec![Statement::new(sql)]).await.unwrap();
+        }
+        store.retired_empty().await.unwrap();
+        store.retired_empty().await.unwrap();
+        let left = Statement::new("SELECT 1 FROM \"retired\"");
+        assert!(store.read(left).await.unwrap().is_empty());
+    }
 }
