@@ -23,6 +23,7 @@ use crate::store::Store;
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
 use std::collections::HashSet;
+use std::pin::pin;
 use std::time::Duration;
 
 /// How many objects are removed, or compared with rows, in one step.
@@ -137,6 +138,20 @@ impl Store {
             Some(own) => Box::pin(own.objects.read(name, range)).await,
             None => Err(Error::ObjectsLeftAlone),
         }
+    }
+
+    /// Looks whether the place of objects can be reached and is there. Where there is none, nothing
+    /// is wrong.
+    ///
+    /// # Errors
+    ///
+    /// What S3 answers, in words.
+    pub async fn objects_reached(&self) -> Result<(), Error> {
+        let Some(own) = &self.inner.objects.own else {
+            return Ok(());
+        };
+        let mut listed = pin!(own.objects.list(&own.id));
+        listed.next().await.transpose().map(drop)
     }
 
     /// Removes the objects that are listed for removal, in steps. Only the leader does so. Objects

@@ -54,6 +54,23 @@ async fn text(database: &dyn Database, name: &'static str) -> Result<Option<Stri
     text.map_err(|_| Error::Damaged { what: "the place of the contents" })
 }
 
+/// Records another place, if nothing was ever stored in the former one, and no process uses that.
+/// Returns whether it did.
+async fn moved_on(database: &dyn Database, former: &str, place: &str) -> Result<bool, Error> {
+    let named = "SELECT 1 FROM \"object\" UNION ALL SELECT 1 FROM \"object gone\" LIMIT 1";
+    if !database.read(Statement::new(named)).await?.is_empty() {
+        return Ok(false);
+    }
+    if !database.is_first() {
+        in_use::unused(database).await?;
+    }
+    let put = "UPDATE \"meta\" SET \"bytes\" = $2 WHERE \"name\" = $1";
+    let put = Statement::new(put).bind(PLACE).bind(place.as_bytes().to_vec());
+    database.write(vec![put], Room::Reserve).await?;
+    tracing::info!(former, place, "large contents go to another place: the former one has none");
+    Ok(true)
+}
+
 /// Checks that a process uses the place that the database has recorded. If it has none, the place
 /// of this process is recorded.
 pub(crate) async fn settle(
@@ -86,7 +103,7 @@ pub(crate) async fn settle(
         database.write(vec![put(PLACE, objects.place()), put(ID, &id)], Room::Reserve).await?;
     }
     let known = objects_place(database).await?.unwrap_or_default();
-    if known != objects.place() {
+    if known != objects.place() && !moved_on(database, &known, objects.place()).await? {
         return Err(Error::OtherObjects { known, given: Some(objects.place().to_owned()) });
     }
     let id = text(database, ID).await?;

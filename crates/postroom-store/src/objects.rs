@@ -333,6 +333,9 @@ impl Drop for Upload {
     }
 }
 
+/// What S3 means by 404.
+const MISSING: &str = "S3 has no such bucket or object";
+
 /// Why S3 did not do what it was asked.
 fn reason(error: &object_store::Error) -> String {
     if let object_store::Error::PermissionDenied { .. } = error {
@@ -342,7 +345,7 @@ fn reason(error: &object_store::Error) -> String {
         return "S3 does not accept the credentials".to_owned();
     }
     if let object_store::Error::NotFound { .. } = error {
-        return "S3 has no such bucket or object".to_owned();
+        return MISSING.to_owned();
     }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(one) = cause {
@@ -365,6 +368,8 @@ fn reason(error: &object_store::Error) -> String {
     let text = error.to_string();
     let status = text.split("status code: ").nth(1).map(|rest| rest.chars().take(3));
     match status.map(Iterator::collect::<String>).and_then(|code| code.parse::<u16>().ok()) {
+        // Whoever lists a bucket that is missing gets this.
+        Some(404) => MISSING.to_owned(),
         Some(code) => format!("S3 answers with the status {code}"),
         None => "S3 cannot be used, or no credentials were found".to_owned(),
     }

@@ -25,6 +25,7 @@ use postroom_engine::GroupNode;
 use postroom_engine::NodeTerms;
 use postroom_engine::Redial;
 use postroom_engine::Settings;
+use postroom_engine::chain;
 use postroom_engine::text::WholeTexts;
 use postroom_model::Configuration;
 use postroom_store::DirectoryLock;
@@ -45,6 +46,8 @@ const SIGXFSZ: std::ffi::c_int = 25;
 
 /// How often the network interfaces of this host are looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How long S3 may take to answer at the start, until the log warns of it.
+const OBJECTS_WITHIN: Duration = Duration::from_secs(20);
 
 /// Runs the command until a signal.
 pub(crate) async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
@@ -230,5 +233,17 @@ async fn open_store(
         );
     }
     admin_token::ensure(&store, data, arguments).await?;
+    tokio::spawn(warn_of_objects(store.clone()));
     Ok((store, lock))
+}
+
+/// Warns if large contents cannot be stored.
+async fn warn_of_objects(store: Store) {
+    let reached = tokio::time::timeout(OBJECTS_WITHIN, store.objects_reached());
+    let error = match reached.await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => chain(&error),
+        Err(_) => "S3 does not answer".to_owned(),
+    };
+    tracing::warn!(error, "large contents can be neither stored nor read now");
 }

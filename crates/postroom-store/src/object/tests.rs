@@ -280,7 +280,9 @@ async fn an_object_that_cannot_be_reached_is_no_damage() {
 
 #[on_both]
 async fn a_database_is_held_to_its_place() {
-    let World { directory, s3, store } = World::new().await;
+    let world = World::new().await;
+    world.message(Content::prepare(&noise(5000))).await.unwrap();
+    let World { directory, s3, store } = world;
     store.close().await.unwrap();
     let other = store_at(directory.path(), &s3, "s3://mail/elsewhere").await.unwrap_err();
     let said = other.to_string();
@@ -288,6 +290,30 @@ async fn a_database_is_held_to_its_place() {
     let without = crate::fixture::try_store_in(directory.path()).await.unwrap_err().to_string();
     assert!(without.contains("--blobs s3://mail/post/room"), "{without}");
     store_at(directory.path(), &s3, PLACE).await.unwrap();
+}
+
+#[on_both]
+async fn a_place_in_which_nothing_is_stored_may_be_another_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let s3 = S3::start().await.unwrap();
+    let typo = store_at(directory.path(), &s3, "s3://mial/post/room").await.unwrap();
+    let told = typo.objects_reached().await.unwrap_err().to_string();
+    assert!(told.contains("s3://mial/post/room") && told.contains("no such bucket"), "{told}");
+    if TestDatabase::present() == TestDatabase::Postgres {
+        assert!(store_at(directory.path(), &s3, PLACE).await.is_err(), "a process has the other");
+    }
+    typo.close().await.unwrap();
+    let store = store_at(directory.path(), &s3, PLACE).await.unwrap();
+    store.objects_reached().await.unwrap();
+    let mut world = World { directory, s3, store };
+    let message = world.message(Content::prepare(&noise(5000))).await.unwrap();
+    assert_eq!(world.objects(), 1);
+    // What is to be removed there holds it too.
+    world.s3.down().await;
+    world.delete(message).await;
+    let World { directory, s3, store } = world;
+    store.close().await.unwrap();
+    assert!(store_at(directory.path(), &s3, "s3://mail/elsewhere").await.is_err());
 }
 
 #[on_both]

@@ -210,6 +210,21 @@ async fn an_upload_while_s3_is_away_is_answered_with_try_again() {
 }
 
 #[on_both(flavor = "multi_thread")]
+async fn a_bucket_that_is_not_there_is_told_at_the_start() {
+    let s3 = S3::start().await.unwrap();
+    let mut typo = options(&s3);
+    typo.arguments[1] = "s3://mial/here".to_owned();
+    let binary = Path::new(env!("CARGO_BIN_EXE_postroom"));
+    let postroom = Postroom::start(binary, typo).unwrap();
+    let warns = async || {
+        let log = postroom.log();
+        let told = log.contains("can be neither stored nor read now");
+        Ok((told && log.contains("s3://mial/here")).then_some(()))
+    };
+    wait_until("a warning", PATIENCE, warns).await.unwrap();
+}
+
+#[on_both(flavor = "multi_thread")]
 async fn another_place_is_refused_with_words_and_a_missing_object_is_told() {
     let s3 = S3::start().await.unwrap();
     let (sandbox, mut postroom, account) = sandbox_with(quick(), options(&s3)).await;
