@@ -1,7 +1,8 @@
 //! SQLite: one file, one writer thread, a few reader threads.
 //!
-//! The writer commits all waiting batches in one transaction, and answers when that is durable (WAL,
-//! `synchronous=FULL`). So one flush of the disk serves many batches. Deleted data is overwritten (`secure_delete`), and its space is given back.
+//! The writer commits all waiting batches in one transaction, and answers when that is durable
+//! (WAL, `synchronous=FULL`). So one flush of the disk serves many batches. Deleted data is
+//! overwritten (`secure_delete`), and its space is given back.
 
 mod access;
 

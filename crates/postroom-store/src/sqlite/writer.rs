@@ -1,5 +1,5 @@
-//! The writer of SQLite: it commits all waiting batches in one transaction, and answers when that is
-//! durable.
+//! The writer of SQLite: it commits all waiting batches in one transaction, and answers when that
+//! is durable.
 //!
 //! ```text
 //!   group ─► one after the other ─► COMMIT ─► answers
@@ -33,6 +33,9 @@ use std::time::Duration;
 
 /// How many batches are committed together at most.
 const GROUP_MAX: usize = 256;
+/// How long a group waits for one more batch while it is smaller than the group before. Those who
+/// wrote then are likely to write again, and each commit costs as much as several batches.
+const SIBLING_WITHIN: Duration = Duration::from_micros(150);
 /// A log of this many pages is emptied when the writer is idle, because it may contain deleted
 /// mail.
 const LOG_PAGES_KEPT: i32 = 8;
@@ -66,9 +69,20 @@ impl Writer {
 
     /// Serves requests until no sender is left.
     pub(crate) fn run(mut self, asked: &mpsc::Receiver<Ask>) {
-        let mut next = asked.recv().ok();
+        let (mut next, mut former) = (asked.recv().ok(), 1);
         while let Some(ask) = next.take() {
-            let left = self.answer(ask, || asked.try_recv().ok());
+            let mut count = 1;
+            let left = self.answer(ask, || {
+                let more = match asked.try_recv() {
+                    Err(mpsc::TryRecvError::Empty) if count < former => {
+                        asked.recv_timeout(SIBLING_WITHIN).ok()
+                    }
+                    more => more.ok(),
+                };
+                count += usize::from(more.is_some());
+                more
+            });
+            former = count;
             next = left.or_else(|| asked.recv().ok());
         }
         self.close();
