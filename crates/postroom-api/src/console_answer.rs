@@ -40,7 +40,12 @@ pub(crate) fn refused(answer: &RestAnswer) -> Option<Response> {
         let page = console_page::sign_in(Some("the session has ended: sign in again"));
         return Some(html(answer.status, page));
     }
-    let content = format!("<h1>Refused</h1>\n{}", console_page::told(&answer.detail(), true));
+    let told = console_page::told(&answer.detail(), true);
+    let hint = match answer.status {
+        StatusCode::FORBIDDEN => "<p>This page is for administrators of the installation.</p>\n",
+        _ => "",
+    };
+    let content = format!("<h1>Refused</h1>\n{told}{hint}");
     Some(html(answer.status, console_page::page("Refused", true, &content)))
 }
 

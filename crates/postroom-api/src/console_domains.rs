@@ -75,8 +75,8 @@ async fn list_page(
         path: "/domains",
         name: "name",
         columns: &["Name", "Title", "Suspended"],
-        none: "<p>There are only <code>default</code> and <code>master</code>, which exist from \
-               the start.</p>\n",
+        none: "<p>No domain is shown beside <code>default</code> and <code>master</code>, which \
+               exist from the start. Only the administrator’s token shows and makes others.</p>\n",
     };
     let cells = |domain: &Json| ["title", "suspended"].map(|name| value(domain.get(name))).into();
     let table = match table.shown(client, cells).await? {

@@ -53,6 +53,13 @@ async fn page(
     problems: &[FieldProblem],
 ) -> Result<Response, Problem> {
     let state = client.get(TOTP).await?;
+    if state.status == StatusCode::NOT_FOUND {
+        let content = format!(
+            "<h1>{TITLE}</h1>\n<p>You have signed in with a token. A second factor belongs to a \
+             user: sign in with a login and a password to set one up.</p>\n"
+        );
+        return Ok(html(StatusCode::OK, console_page::page(TITLE, true, &content)));
+    }
     if let Some(refused) = refused(&state) {
         return Ok(refused);
     }

@@ -176,8 +176,8 @@ pub enum Error {
     },
     /// A process runs with another master key.
     #[error(
-        "{nodes} runs with the other key, and could not start with it again: give it this key and \
-         start it again. Nothing was done"
+        "still on the other key: {nodes}. After this, it could not start again with that one: give \
+         it this key, and start it again. Nothing was done"
     )]
     MasterInUse {
         /// The names of such processes.

@@ -131,7 +131,7 @@ async fn nodes_get_a_new_key_one_after_the_other_while_both_are_accepted() {
     let finish = [&with_next[..], &["--finish"]].concat();
     if is_shared {
         // The node runs, and still has the former key.
-        refused(&rotate(&postroom, &finish), "runs with the other key");
+        refused(&rotate(&postroom, &finish), "still on the other key: ");
         postroom.stop().unwrap();
     }
     postroom.restart().unwrap();
