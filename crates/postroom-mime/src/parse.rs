@@ -103,7 +103,7 @@ pub(crate) fn parse_source<S: ByteSource>(
     files::open_tnef(source, limits, &mut bodies, &mut defects)?;
     files::name_messages(source, &mut bodies)?;
     message.calendar = calendar_of(source, limits, &bodies)?;
-    message.report = reported::find(source, &structure.entities, limits)?;
+    message.report = reported::find(source, &structure.entities, &message.headers, limits)?;
     let found = security::recognise(&structure.entities, bodies.text.as_deref());
     message.security = security::stronger(found, bodies.security);
     show(bodies, limits, &mut message);

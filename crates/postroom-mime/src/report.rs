@@ -98,6 +98,14 @@ impl Report {
         report
     }
 
+    /// Whether it says of a recipient what became of it.
+    pub(crate) fn tells(&self) -> bool {
+        self.recipients.iter().any(|one| {
+            let is_named = one.address.is_some() || one.original_address.is_some();
+            is_named && (one.action.is_some() || one.status.is_some())
+        })
+    }
+
     /// Takes a field of the whole message. `false`: it is none.
     fn of_message(&mut self, name: &str, value: &str, ids: &mut MessageIds) -> bool {
         match name {

@@ -89,20 +89,94 @@ fn what_is_ambiguous_or_missing_names_no_message() {
     }
 }
 
+/// A part that lies in a multipart of its own.
+fn framed(holder: &str, parts: &[&str]) -> String {
+    let parts: String = parts.iter().map(|part| format!("--c\r\n{part}\r\n")).collect();
+    format!("Content-Type: {holder}; boundary=c\r\n\r\n{parts}--c--\r\n")
+}
+
 #[test]
-fn only_a_part_of_a_report_is_one() {
-    assert_eq!(report("multipart/mixed", &[TEXT, STATUS, WHOLE]), None);
+fn a_report_counts_in_whatever_frame_it_arrives() {
+    let mdn = "Content-Type: message/disposition-notification\r\n\r\n\
+        Final-Recipient: rfc822;ben@c.example\r\nDisposition: a/b; displayed\r\n";
+    let inline = STATUS.replacen("\r\n", "\r\nContent-Disposition: inline\r\n", 1);
+    let other_name = HEADERS.replace("text/rfc822-headers", "message/rfc822-headers");
+    let apart = framed(REPORT, &[TEXT, STATUS]);
+    let (mixed, related) = ("multipart/mixed", "multipart/related");
+    #[rustfmt::skip]
+    let table: &[(&str, &str, &[&str])] = &[
+        ("mixed in its place",           mixed,              &[TEXT, STATUS, WHOLE]),
+        ("with the header alone",        mixed,              &[TEXT, STATUS, HEADERS]),
+        ("another one in its place",     related,            &[TEXT, STATUS, WHOLE]),
+        ("shown within the message",     mixed,              &[TEXT, &inline, WHOLE]),
+        ("of a reader",                  mixed,              &[TEXT, mdn, HEADERS]),
+        ("no parameter",                 "multipart/report", &[TEXT, STATUS, HEADERS]),
+        ("behind a footer",              mixed,              &[TEXT, TEXT, STATUS, TEXT, WHOLE]),
+        ("a list around it",             mixed,              &[&framed(REPORT, &[STATUS, HEADERS]), TEXT]),
+        ("a list around a mixed one",    mixed,              &[&framed(mixed, &[TEXT, STATUS, WHOLE]), TEXT]),
+        ("the message beside its frame", mixed,              &[&apart, WHOLE]),
+        ("another type of the header",   REPORT,             &[TEXT, STATUS, &other_name]),
+    ];
+    for (why, holder, parts) in table {
+        let found = report(holder, parts).unwrap_or_else(|| unreachable!("{why}"));
+        assert_eq!(found.message_id.as_deref(), Some("one@b.example"), "{why}");
+        assert_eq!(found.recipients[0].address.as_deref(), Some("ben@c.example"), "{why}");
+    }
+}
+
+#[test]
+fn a_report_without_parts_or_boundary_is_read() {
+    let alone = parse(format!("From: MAILER-DAEMON@mx.example\r\n{STATUS}").as_bytes());
+    assert_eq!(alone.report.unwrap().recipients.len(), 1);
+    // Nothing says what delimits the parts.
+    let raw = format!(
+        "From: a@b.example\r\nContent-Type: multipart/report\r\n\r\n\
+         --x\r\n{TEXT}\r\n--x\r\n{STATUS}\r\n--x\r\n{HEADERS}\r\n--x--\r\n"
+    );
+    let bare = parse(raw.as_bytes()).report.unwrap();
+    assert_eq!(bare.message_id.as_deref(), Some("one@b.example"));
+}
+
+#[test]
+fn what_a_person_passes_on_is_no_report() {
+    let bounce = framed(REPORT, &[TEXT, STATUS, HEADERS]);
+    let forwarded = format!("Content-Type: message/rfc822\r\n\r\n{bounce}");
+    let file =
+        STATUS.replacen("\r\n", "\r\nContent-Disposition: attachment; filename=details.txt\r\n", 1);
+    let named = STATUS.replacen("delivery-status", "delivery-status; name=details.txt", 1);
+    let untold = "Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n";
+    let unnamed = "Content-Type: message/delivery-status\r\n\r\nAction: failed\r\n";
+    let mixed = "multipart/mixed";
+    for parts in [
+        [TEXT, &forwarded],
+        [&file, WHOLE],
+        [&named, WHOLE],
+        [untold, WHOLE],
+        [unnamed, WHOLE],
+        [TEXT, WHOLE],
+    ] {
+        assert_eq!(report(mixed, &parts), None, "{parts:?}");
+    }
+    assert_eq!(report("multipart/digest", &[&format!("\r\n{bounce}")]), None);
     assert_eq!(report(REPORT, &[TEXT, WHOLE]), None);
-    // Somebody forwards a bounce.
-    let forwarded = format!(
-        "Content-Type: message/rfc822\r\n\r\nContent-Type: {REPORT}; boundary=c\r\n\r\n\
-         --c\r\n{STATUS}\r\n--c\r\n{HEADERS}\r\n--c--\r\n"
-    );
-    assert_eq!(report("multipart/mixed", &[TEXT, &forwarded]), None);
-    // A list has put a report into its own frame.
-    let framed = format!(
-        "Content-Type: {REPORT}; boundary=c\r\n\r\n--c\r\n{STATUS}\r\n--c\r\n{HEADERS}\r\n--c--\r\n"
-    );
-    let found = report("multipart/mixed", &[&framed, TEXT]).unwrap();
-    assert_eq!(found.message_id.as_deref(), Some("one@b.example"));
+    // A gateway makes files of what a server has written.
+    for (field, want) in [
+        ("Return-Path: <>", true),
+        ("Auto-Submitted: auto-replied (failure)", true),
+        ("Return-Path: <anna@b.example>", false),
+        ("Auto-Submitted: no", false),
+        ("Auto-Submitted:", false),
+    ] {
+        let holder = format!("multipart/mixed; boundary=\"=_b\"\r\n{field}\r\nX-Type: x");
+        let found = report(&holder, &[TEXT, &file, WHOLE]);
+        assert_eq!(found.is_some(), want, "{field}");
+        assert!(found.is_none_or(|found| found.message_id.is_some()), "{field}");
+    }
+}
+
+#[test]
+fn a_report_in_its_own_frame_goes_before_another() {
+    let other = STATUS.replace("ben@", "other@");
+    let found = report("multipart/mixed", &[&other, &framed(REPORT, &[STATUS, HEADERS])]).unwrap();
+    assert_eq!(found.recipients[0].address.as_deref(), Some("ben@c.example"));
 }
