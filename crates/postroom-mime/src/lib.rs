@@ -61,6 +61,8 @@ mod security;
 
 mod leaf;
 
+mod encoded_multipart;
+
 mod reported;
 
 mod body;

@@ -16,6 +16,7 @@ use crate::charset::Charset;
 use crate::charset::Detection;
 use crate::defect::Defect;
 use crate::defect::Defects;
+use crate::encoded_multipart;
 use crate::field_text::FieldText;
 use crate::fields;
 use crate::file_name::FileNames;
@@ -72,11 +73,41 @@ pub(crate) fn parse_source<S: ByteSource>(
     source: &mut S,
     limits: &ParserLimits,
 ) -> io::Result<Message> {
+    parse_within(source, limits, 0)
+}
+
+/// The same, of a message out of which `depth` encoded multiparts were opened.
+fn parse_within<S: ByteSource>(
+    source: &mut S,
+    limits: &ParserLimits,
+    depth: usize,
+) -> io::Result<Message> {
     let mut defects = Defects::default();
     let structure = structure::scan(source, limits, &mut defects)?;
+    let entities = &structure.entities;
+    let mut met = Defects::default();
+    if let Some(opened) = encoded_multipart::open(source, entities, limits, depth, &mut met)? {
+        let mut message = parse_within(&mut Slice(&opened.bytes), limits, depth + 1)?;
+        opened.place(&mut message)?;
+        let is_new = |defect: &Defect| !message.defects.contains(defect);
+        let met: Vec<_> = met.into_list().into_iter().filter(is_new).collect();
+        message.defects.extend(met);
+        return Ok(message);
+    }
+    met.into_list().into_iter().for_each(|defect| defects.note(defect));
+    decompose(source, limits, &structure, defects)
+}
+
+/// The message of this structure.
+fn decompose<S: ByteSource>(
+    source: &mut S,
+    limits: &ParserLimits,
+    structure: &Structure,
+    mut defects: Defects,
+) -> io::Result<Message> {
     let mut message = Message { parser_version: PARSER_VERSION, ..Message::default() };
     let mut text = FieldText {
-        fallback: body_charset(&structure),
+        fallback: body_charset(structure),
         words_left: limits.encoded_words_max,
         detection: Detection::default(),
         defects: &mut defects,
@@ -98,7 +129,7 @@ pub(crate) fn parse_source<S: ByteSource>(
         has_html: false,
         depth: 0,
     };
-    reader.read(&structure)?;
+    reader.read(structure)?;
     let mut bodies = reader.bodies;
     files::open_tnef(source, limits, &mut bodies, &mut defects)?;
     files::name_messages(source, &mut bodies)?;

@@ -39,6 +39,7 @@ mod entity;
 mod guess;
 
 pub use crate::structure::entity::MimeEntity;
+pub(crate) use crate::structure::guess::shows_parts;
 
 /// What a delimiter line begins with, and the end of the line before it.
 static DASHES_BEHIND_LF: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n--"));

@@ -520,6 +520,13 @@ fn what_a_signature_holds_is_shown() {
         assert_eq!((pdf.name.as_str(), pdf.decode(b"")), ("a.pdf", b"abc".to_vec()), "{field}");
         assert_eq!(message.attachments.len(), 2, "the signature stays: {field}");
     }
+    // In base64 as a whole.
+    let (head, parts) = std::str::from_utf8(inner).unwrap().split_once("\r\n\r\n").unwrap();
+    let field = "Content-Transfer-Encoding: base64";
+    let encoded = format!("{head}\r\n{field}\r\n\r\n{}", base64(parts.as_bytes()));
+    let message = single("Content-Type: application/pkcs7-mime", &opaque(encoded.as_bytes()));
+    assert_eq!(message.text.as_deref(), Some("one"));
+    assert_eq!(message.attachments.last().unwrap().decode(b""), b"abc");
     // Signed in turn.
     let twice = [b"Content-Type: application/pkcs7-mime\r\n\r\n".as_slice(), &body].concat();
     let message = single("Content-Type: application/pkcs7-mime", &opaque(&twice));

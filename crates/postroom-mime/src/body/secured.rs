@@ -14,6 +14,7 @@ use crate::cms::Cms;
 use crate::content::ContentFields;
 use crate::defect::Defect;
 use crate::defect::Defects;
+use crate::encoded_multipart;
 use crate::html;
 use crate::leaf;
 use crate::message::Container;
@@ -22,7 +23,6 @@ use crate::message::Protection;
 use crate::security;
 use crate::source::ByteSource;
 use crate::source::Slice;
-use crate::structure;
 use crate::structure::MimeEntity;
 use crate::transfer::TransferEncoding;
 use std::borrow::Cow;
@@ -83,8 +83,8 @@ impl<S: ByteSource> BodyReader<'_, S> {
     /// Adds what is signed; returns whether it is mail at all.
     fn open(&mut self, inner: &[u8]) -> io::Result<bool> {
         let mut defects = Defects::default();
-        let source = &mut Slice(inner);
-        let structure = structure::scan(source, self.limits, &mut defects)?;
+        let (inner, structure) = encoded_multipart::scan(inner, self.limits, &mut defects)?;
+        let source = &mut Slice(&inner);
         let is_typed = structure.entities.first().is_some_and(|root| root.content.is_typed);
         if !is_typed {
             return Ok(false);

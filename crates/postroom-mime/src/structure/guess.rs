@@ -171,6 +171,12 @@ fn boundary(body: &[u8]) -> Option<&[u8]> {
     lines.find(is_it).map(|(name, _)| name)
 }
 
+/// Whether lines of a body delimit parts: with this boundary, or, without one, with any.
+pub(crate) fn shows_parts(body: &[u8], declared: Option<&[u8]>) -> bool {
+    let Some(declared) = declared else { return boundary(body).is_some() };
+    dashed(body).any(|(name, _)| name == declared.trim_ascii_end())
+}
+
 /// The next line without blanks at its end, and what follows it.
 fn next_line(text: &[u8]) -> (&[u8], &[u8]) {
     let end = memchr::memchr2(b'\r', b'\n', text).unwrap_or(text.len());
