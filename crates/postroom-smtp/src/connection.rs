@@ -185,19 +185,23 @@ impl SmtpConnection {
         self.wire.silence()
     }
 
-    /// Asks the server whether it is still there.
+    /// Asks the server whether it is still there. What it has said unasked would be taken for its
+    /// answer, so it makes the connection unusable.
     pub async fn is_alive(&mut self) -> bool {
         if !self.is_reusable() {
             return false;
         }
         self.idle = false;
+        if !matches!(self.wire.has_arrived("NOOP").await, Ok(false)) {
+            return false;
+        }
         let asked = self.wire.write(b"NOOP\r\n", "NOOP", self.deadlines.courtesy).await;
         let answer = match asked {
             Ok(()) => self.wire.reply("NOOP", self.deadlines.courtesy).await,
             Err(error) => Err(error),
         };
         self.idle = answer.is_ok_and(|reply| reply.is_success());
-        self.idle
+        self.is_reusable()
     }
 
     /// Sends QUIT. Whether it is answered does not matter.

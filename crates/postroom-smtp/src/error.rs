@@ -150,11 +150,13 @@ impl Error {
     }
 
     /// Whether a new session may do what failed on one that was idle: the connection had ended, or
-    /// MAIL was refused, as by a server that has forgotten the session, or takes one message in
-    /// each.
+    /// a late reply had put its answers out of step, or MAIL was refused, as by a server that has
+    /// forgotten the session, or takes one message in each.
     #[must_use]
     pub fn may_be_of_session(&self) -> bool {
-        self.was_stale() || matches!(self, Self::Reply { command: "MAIL", .. })
+        let is_of_idle =
+            matches!(self, Self::Protocol { .. } | Self::Reply { command: "MAIL", .. });
+        self.was_stale() || is_of_idle
     }
 
     /// The reply, if it says that the account has reached a sending limit. A hint suffices where

@@ -32,6 +32,8 @@ use tokio::sync::Notify;
 enum Act {
     /// Answers so, instead of what it usually does.
     Say(&'static str),
+    /// Answers so, and after a moment says the rest.
+    SayAndThen(&'static str, &'static str),
     /// Answers so, and closes the connection.
     SayAndDrop(&'static str),
     /// Closes the connection.
@@ -98,6 +100,8 @@ async fn serve(
     (point, act): (&str, Act),
     (heard, acted): (&Mutex<Vec<String>>, &Notify),
 ) -> std::io::Result<()> {
+    // What is said later must not wait for an acknowledgement.
+    socket.set_nodelay(true)?;
     let (reading, mut writing) = socket.into_split();
     let mut lines = BufReader::new(reading).lines();
     let mut in_data = false;
@@ -120,6 +124,12 @@ async fn serve(
                 if at == point {
                     acted.notify_one();
                 }
+            }
+            Act::SayAndThen(text, rest) => {
+                writing.write_all(text.as_bytes()).await?;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                writing.write_all(rest.as_bytes()).await?;
+                acted.notify_one();
             }
             Act::SayAndDrop(text) => return writing.write_all(text.as_bytes()).await,
             Act::Drop => return Ok(()),
@@ -360,6 +370,21 @@ async fn what_the_server_says_unasked_is_no_answer() {
     send(&mut connection).await.unwrap();
     let error = send(&mut connection).await.unwrap_err();
     assert!(error.was_stale() || !connection.is_reusable(), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_on_which_something_was_said_unasked_is_not_alive() {
+    for late in ["250 late\r\n", "2", "450 late\r\n", "421 bye\r\n", "what\r\n"] {
+        let server = Server::start("dot", Act::SayAndThen("250 ok\r\n", late)).await;
+        let mut connection = server.open().await.unwrap();
+        send(&mut connection).await.unwrap();
+        server.acted.notified().await;
+        assert!(!connection.is_alive().await && !connection.is_reusable(), "{late}");
+        assert_eq!(server.told().last().unwrap(), ".", "{late}: it is not even asked");
+    }
+    let server = Server::start("NOOP", Act::Say("250 ok\r\n250 ok\r\n")).await;
+    let mut connection = server.open().await.unwrap();
+    assert!(!connection.is_alive().await && !connection.is_reusable());
 }
 
 #[tokio::test]

@@ -572,6 +572,36 @@ async fn a_connection_that_ended_while_it_was_kept_costs_no_attempt_and_an_idle_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_reply_on_a_kept_connection_costs_the_next_message_nothing() {
+    // It comes three seconds after the answer, or together with the answer to MAIL.
+    let accepted_then = |late: &str| Action::Reply(format!("250 2.0.0 ok\r\n{late}\r\n").into());
+    let slow = Action::Slow { bytes: "250 2.0.0 ok\r\n".len(), every: Duration::from_secs(3) };
+    let cases = [
+        vec![(Point::SmtpDot, slow.clone()), (Point::SmtpAccepted, accepted_then("250 late"))],
+        vec![(Point::SmtpDot, slow), (Point::SmtpAccepted, accepted_then("450 late"))],
+        vec![(MAIL, Action::Reply(b"250 late\r\n250 2.1.0 ok\r\n".to_vec()))],
+        vec![(MAIL, Action::Reply(b"550 late\r\n250 2.1.0 ok\r\n".to_vec()))],
+    ];
+    for case in cases {
+        let (world, engine, account) = running(json!({})).await;
+        let is_of_first = case.len() > 1;
+        for (on, act) in case {
+            script(&world, on, When::Nth(if is_of_first { 1 } else { 2 }), act);
+        }
+        let first = message(&world, account, json!({"to": [BEN]})).await;
+        until_is(&world, first, "sent").await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let (hellos, began) = (count_of(&world, "EHLO"), Instant::now());
+        let second = message(&world, account, json!({"to": [CARL]})).await;
+        let sent = until_is(&world, second, "sent").await;
+        assert_eq!((sent.number("attempts"), count_of(&world, "EHLO")), (Some(1), hellos + 1));
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert_eq!(accepted(&world), [[BEN], [CARL]]);
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_recipients_are_named_in_several_transactions_of_one_attempt() {
     let (world, engine, account) = running(json!({})).await;
     let many: Vec<_> = (0..250).map(|at| format!("r{at}@else.test")).collect();
