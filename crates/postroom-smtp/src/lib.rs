@@ -4,6 +4,7 @@
 //!   reply, meaning        what a server says, and what that means
 //!   extensions            what it offers
 //!   command, dot          what we say: checked arguments, the dot-stuffed stream
+//!   envelope              who sends to whom, and whether the server can take it
 //!   connection            greeting, EHLO, STARTTLS, AUTH, then one transaction after another
 //! ```
 //! Every wait has a deadline, and every reply has a size limit. The verdict of an error says
@@ -34,6 +35,8 @@ mod connection;
 
 mod login;
 
+mod envelope;
+
 mod replies;
 
 mod transaction;
@@ -42,6 +45,8 @@ pub use connection::SmtpConnection;
 pub use connection::SmtpDeadlines;
 pub use connection::SmtpOptions;
 pub use dot::DotStuffer;
+pub use envelope::Envelope;
+pub use envelope::no_such_addresses;
 pub use error::Error;
 pub use error::SmtpVerdict;
 pub use extensions::Extensions;
@@ -56,6 +61,4 @@ pub use reply::ReplyCollector;
 pub use reply::ReplyProgress;
 pub use silence::Awaited;
 pub use silence::Silence;
-pub use transaction::Envelope;
 pub use transaction::MessageSource;
-pub use transaction::no_such_addresses;

@@ -9,6 +9,7 @@ use crate::command::MailParameters;
 use crate::connection::SmtpConnection;
 use crate::connection::still_there;
 use crate::dot::DotStuffer;
+use crate::envelope::Envelope;
 use crate::error::Error;
 use crate::replies::BrokenOff;
 use crate::replies::RecipientReply;
@@ -23,21 +24,6 @@ use std::io;
 const BLOCK_BYTES: usize = 64 * 1024;
 /// How many RCPT go out before their answers are read.
 const GROUP: usize = 100;
-
-/// Who sends to whom (RFC 5321 §2.3.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Envelope {
-    /// The address for delivery failures. Empty: none are reported.
-    pub reverse_path: String,
-    /// The recipients.
-    pub forward_paths: Vec<String>,
-    /// Whether the message or an address needs SMTPUTF8.
-    pub smtp_utf8: bool,
-    /// Whether the message has octets above 127.
-    pub eight_bit: bool,
-    /// The size of the message in bytes, before stuffing.
-    pub size_bytes: u64,
-}
 
 /// Where the bytes of a message come from.
 pub trait MessageSource: Send {
@@ -121,54 +107,6 @@ impl SmtpConnection {
             }
         };
         replies(recipients, data)
-    }
-
-    /// Whether the server accepts such an address. Letters outside ASCII need SMTPUTF8.
-    #[must_use]
-    pub(crate) fn takes_address(&self, path: &str) -> bool {
-        path.is_ascii() || self.extensions.smtp_utf8
-    }
-
-    /// Whether the server accepts messages with such addresses in the header.
-    #[must_use]
-    pub fn takes_utf8(&self) -> bool {
-        self.extensions.smtp_utf8
-    }
-
-    /// Refuses a message that the server cannot accept, and addresses that must not be sent.
-    fn check(&self, envelope: &Envelope) -> Result<(), Error> {
-        if envelope.forward_paths.is_empty() {
-            return Err(Error::Unsupported { reason: "there is no recipient".to_owned() });
-        }
-        let paths = envelope.forward_paths.iter().chain([&envelope.reverse_path]);
-        for path in paths {
-            if let Some(problem) = command::problem(path) {
-                return Err(Error::Unsupported { reason: format!("an address {problem}") });
-            }
-            if !self.takes_address(path) {
-                return Err(Error::Unsupported { reason: no_such_addresses(path) });
-            }
-        }
-        if envelope.smtp_utf8 && !self.extensions.smtp_utf8 {
-            let reason = "the server accepts no messages with letters outside ASCII in an address \
-                          (no SMTPUTF8): use other addresses";
-            return Err(Error::Unsupported { reason: reason.to_owned() });
-        }
-        if envelope.eight_bit && !self.extensions.eight_bit_mime {
-            let reason = "the server accepts no 8-bit messages (no 8BITMIME)".to_owned();
-            return Err(Error::Unsupported { reason });
-        }
-        if let Some(Some(bytes_max)) = self.extensions.size
-            && envelope.size_bytes > bytes_max
-        {
-            let bytes = envelope.size_bytes;
-            let reason = format!(
-                "the message has {bytes} bytes, and the server accepts at most \
-                                  {bytes_max}: send less or smaller files"
-            );
-            return Err(Error::Unsupported { reason });
-        }
-        Ok(())
     }
 
     fn mail(&self, envelope: &Envelope) -> String {
@@ -364,15 +302,6 @@ impl SmtpConnection {
         self.idle = is_success && !self.wire.is_out_of_step();
         reply
     }
-}
-
-/// Why an address with letters outside ASCII is refused.
-#[must_use]
-pub fn no_such_addresses(path: &str) -> String {
-    format!(
-        "the server accepts no address with letters outside ASCII, such as {path} (no \
-             SMTPUTF8)"
-    )
 }
 
 fn refused_mail(reply: Reply) -> Error {

@@ -716,6 +716,29 @@ async fn a_server_without_smtputf8_gets_the_message_for_all_that_have_ascii_addr
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sender_whose_address_the_server_cannot_take_is_named_as_the_one_at_fault() {
+    let (world, engine, account) = running(json!({})).await;
+    world.sandbox.edit(|state| state.smtp_capabilities.without.push("SMTPUTF8".to_owned()));
+    // The connection that knows nothing of it is closed by then.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    for to in [vec![BEN], vec![BEN, "jürgen@else.test"], vec!["jürgen@else.test"]] {
+        let values = json!({"to": to, "from": "ännä@demo.test"});
+        let id = message(&world, account, values).await;
+        let ended = until_is(&world, id, "error").await;
+        assert_eq!(ended.text("errorCode"), Some("refused"));
+        let recipients = ended.get("recipients").as_array().unwrap();
+        let replies = recipients.iter().map(|one| one["reply"].as_str().unwrap());
+        for why in replies.chain(ended.text("errorText")) {
+            assert!(why.contains("the sender, ännä@demo.test, has letters outside ASCII"), "{why}");
+            assert!(why.contains("send from another address"), "{why}");
+            assert!(!why.contains("jürgen"), "{why}");
+        }
+    }
+    assert!(accepted(&world).is_empty());
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_no_client_could_send_ends_and_names_the_property() {
     let (world, engine, account) = running(json!({})).await;
     for (values, want) in [
