@@ -175,10 +175,11 @@ pub enum LoginRefusal {
 }
 
 impl Reply {
-    /// Whether it is 5yz and not about a temporary limit.
+    /// Whether it is 5yz and not about a temporary limit. One whose lines contradict each other
+    /// refuses nothing for good.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        (500..600).contains(&self.code) && !self.is_over_limit()
+        (500..600).contains(&self.code) && !self.is_mixed && !self.is_over_limit()
     }
 
     /// Whether the account, not the message, has reached a limit. Such a reply is temporary
@@ -317,7 +318,9 @@ impl Reply {
             "2fa",
         ];
         let wanted = ["log in", "login first", "authentication required", "authenticate first"];
-        if self.code == 538 || self.says_any(&encryption) {
+        if self.is_mixed {
+            LoginRefusal::Unavailable
+        } else if self.code == 538 || self.says_any(&encryption) {
             LoginRefusal::Encryption
         } else if self.is_of_the_command() {
             LoginRefusal::Command

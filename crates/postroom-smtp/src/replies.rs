@@ -17,7 +17,8 @@ pub struct RecipientReply {
 pub struct TransactionReplies {
     /// The answers to each RCPT, in the order of the envelope.
     pub recipients: Vec<RecipientReply>,
-    /// The answer to the message. `None`: no recipient was accepted, so the message was not sent.
+    /// The answer to the message. `None`: the message was not sent, because no recipient was
+    /// accepted, or because the answer to one contradicts itself.
     pub data: Option<Reply>,
 }
 

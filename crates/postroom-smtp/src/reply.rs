@@ -21,7 +21,7 @@ pub struct Reply {
     /// Whether the server gave that code.
     pub has_code: bool,
     /// Whether some lines accept and others refuse, which RFC 5321 §4.2.1 forbids. Then `code` is
-    /// that of the refusal.
+    /// that of the refusal, but the reply neither accepts nor refuses.
     pub is_mixed: bool,
     /// The enhanced code of the first line that has one, as 5.1.1.
     pub enhanced: Option<(u8, u16, u16)>,
@@ -78,6 +78,9 @@ impl fmt::Display for Reply {
         }
         for line in self.lines.iter().filter(|line| !line.is_empty()) {
             write!(f, " {line}")?;
+        }
+        if self.is_mixed {
+            f.write_str(" (the lines of this reply contradict each other)")?;
         }
         Ok(())
     }
@@ -138,7 +141,8 @@ pub struct ReplyCollector {
 
 impl ReplyCollector {
     /// Takes the next line, without its line end. If the codes of the lines differ, the last one
-    /// counts. A success after a refusal does not count.
+    /// counts. A success after a refusal does not count, and neither does a refusal for good after
+    /// one for now.
     ///
     /// # Errors
     ///
@@ -163,9 +167,10 @@ impl ReplyCollector {
             lines: vec![],
         });
         reply.is_mixed |= (reply.code < 400) != (parsed.code < 400);
-        if reply.code < 400 || parsed.code >= 400 {
-            reply.code = parsed.code;
-        }
+        reply.code = match (reply.code, parsed.code) {
+            (refusal @ 400.., ..400) | (refusal @ 400..500, 500..) => refusal,
+            (_, last) => last,
+        };
         reply.enhanced = reply.enhanced.or(enhanced);
         reply.lines.push(shown(text));
         let is_full = reply.lines.len() >= LINES_MAX;
@@ -302,8 +307,10 @@ mod tests {
             (&[b"550-5.7.1 Blocked", b"554 5.7.1 end"],            Some((554, "554 5.7.1 Blocked end"))),
             (&[b"550-Blocked", b"", b"550 end"],                   Some((550, "550 Blocked end"))),
             (&[b"550-Blocked", b"5.7.1 rule 7", b"550 end"],       Some((550, "550 5.7.1 Blocked rule 7 end"))),
-            (&[b"250-queued", b"451 4.3.0 not after all"],         Some((451, "451 4.3.0 queued not after all"))),
-            (&[b"550-Blocked", b"250 ok"],                         Some((550, "550 Blocked ok"))),
+            (&[b"250-queued", b"451 4.3.0 not after all"],         Some((451, "451 4.3.0 queued not after all (the lines of this reply contradict each other)"))),
+            (&[b"550-Blocked", b"250 ok"],                         Some((550, "550 Blocked ok (the lines of this reply contradict each other)"))),
+            (&[b"550-Blocked", b"450 for now"],                    Some((450, "450 Blocked for now"))),
+            (&[b"450-for now", b"550-Blocked", b"554 end"],        Some((450, "450 for now Blocked end"))),
             (&[b"554-never", b"554-ended"],                        Some((554, "554 never ended"))),
             (&[b"5.7.1 Spam"],                                     Some((500, "5.7.1 Spam"))),
             (&[b"what"],                                           None),

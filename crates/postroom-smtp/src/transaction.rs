@@ -120,7 +120,7 @@ impl SmtpConnection {
 
     /// Sends the envelope, and adds the answers to each RCPT to `recipients`, also if an error
     /// follows. Gives the answer to DATA. `None`: it was not sent, because no recipient was
-    /// accepted.
+    /// accepted, or an answer contradicted itself.
     async fn envelope(
         &mut self,
         envelope: &Envelope,
@@ -168,6 +168,7 @@ impl SmtpConnection {
                 recipients.push(RecipientReply { address: path.clone(), reply });
             }
         }
+        self.wire.last_of_group();
         let data = self.wire.reply("DATA", self.deadlines.data).await?;
         still_there("DATA", &data)?;
         Ok(data)
@@ -200,7 +201,10 @@ impl SmtpConnection {
             let reply = self.command("RCPT", &command::rcpt(path)).await?;
             recipients.push(RecipientReply { address: path.clone(), reply });
         }
-        if !recipients.iter().any(|recipient| recipient.reply.is_success()) {
+        // Who was answered both yes and no must not get the message now and once more later. So
+        // the others are named again without it.
+        let is_unclear = recipients.iter().any(|recipient| recipient.reply.is_mixed);
+        if is_unclear || !recipients.iter().any(|recipient| recipient.reply.is_success()) {
             return Ok(None);
         }
         self.wire.write(b"DATA\r\n", "DATA", self.deadlines.command).await?;

@@ -225,6 +225,11 @@ impl SmtpWire {
         self.group_noise = Noise::default();
     }
 
+    /// The last reply of the group comes next, so that no line belongs to another one.
+    pub(crate) fn last_of_group(&mut self) {
+        self.is_pipelined = false;
+    }
+
     /// Whether a reply was left unfinished, so that the next bytes may belong to it.
     pub(crate) fn is_out_of_step(&self) -> bool {
         self.is_out_of_step

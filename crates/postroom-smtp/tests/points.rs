@@ -179,6 +179,10 @@ async fn attempt(server: &Server, point: &str) -> String {
         Ok(mut connection) => send(&mut connection).await,
         Err(error) => Err(error),
     };
+    outcome(ended)
+}
+
+fn outcome(ended: Result<TransactionReplies, Error>) -> String {
     match ended {
         Ok(outcome) => {
             let codes: Vec<_> =
@@ -282,6 +286,49 @@ async fn what_becomes_of_a_message_at_each_point() {
         let got = attempt(&server, point).await;
         assert_eq!(got, want, "{act:?} at {point}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_whose_lines_contradict_each_other_neither_accepts_nor_refuses() {
+    use Act::*;
+    #[rustfmt::skip]
+    let table = [
+        // Commands that go together.
+        (false, "MAIL",     Say("250-ok\r\n550 x\r\n"), "Postpone"),
+        (false, "RCPT two", Say("250-ok\r\n550 x\r\n"), "Postpone"),
+        (false, "RCPT two", Say("550-x\r\n250 ok\r\n"), "Postpone"),
+        (false, "DATA",     Say("354-go\r\n550 x\r\n"), "250,250 Some(550)"),
+        // One after the other. Nothing is sent while it is not clear to whom.
+        (true,  "MAIL",     Say("250-ok\r\n550 x\r\n"), "Postpone"),
+        (true,  "RCPT two", Say("250-ok\r\n550 x\r\n"), "250,550 None"),
+        (true,  "RCPT two", Say("550-x\r\n250 ok\r\n"), "250,550 None"),
+        (true,  "RCPT",     Say("250-ok\r\n450 x\r\n"), "450,250 None"),
+        (true,  "RCPT two", Say("450-x\r\n550 x\r\n"), "250,450 Some(250)"),
+        (true,  "RCPT two", Say("550-x\r\n450 x\r\n"), "250,450 Some(250)"),
+        (true,  "DATA",     Say("354-go\r\n550 x\r\n"), "250,250 Some(550)"),
+    ];
+    for (in_turn, point, act, want) in table {
+        let server = Server::start(point, act).await;
+        let mut connection = server.open().await.unwrap();
+        if in_turn {
+            connection.in_turn();
+        }
+        let sent = send(&mut connection).await;
+        if let Ok(replies) = &sent {
+            let replies = replies.recipients.iter().map(|it| &it.reply).chain(&replies.data);
+            assert!(!replies.clone().any(postroom_smtp::Reply::is_permanent), "{act:?} at {point}");
+        }
+        assert_eq!(outcome(sent), want, "{act:?} at {point}");
+        let told = server.told();
+        assert_eq!(told.iter().any(|line| line == "."), want.ends_with("Some(250)"), "{told:?}");
+        if want.ends_with("None") {
+            assert_eq!(told.last().unwrap(), "RSET");
+            assert!(connection.is_reusable(), "{act:?} at {point}");
+        }
+    }
+    let server = Server::start("AUTH", Say("235-ok\r\n535 wrong\r\n")).await;
+    let error = server.open().await.unwrap().login(&anna()).await.unwrap_err();
+    assert_eq!(error.verdict(), SmtpVerdict::Postpone, "{error}");
 }
 
 #[tokio::test]

@@ -135,8 +135,12 @@ pub(crate) async fn hand_over(
         let is_accepted = outcome.data.as_ref().is_some_and(Reply::is_success);
         handed_over.was_accepted |= is_accepted;
         handed_over.take_words(&outcome);
+        if outcome.data.is_none() {
+            // They would have got the message, but the answer to another one was not clear.
+            left.put_first(those(&group, &outcome, Reply::is_success));
+        }
         if is_accepted && handed_over.limit.is_none() {
-            let again = too_many(&group, &outcome);
+            let again = those(&group, &outcome, |reply| !reply.is_success() && reply.is_too_many());
             if !again.is_empty() {
                 group_max = group.len().saturating_sub(again.len()).clamp(1, RECIPIENTS_MAX);
                 left.put_first(again);
@@ -219,13 +223,14 @@ fn refused(recipient: &Json) -> bool {
     RecipientState::Refused.is_of(recipient)
 }
 
-/// The recipients of a group that the server refused because there were too many. The next
-/// transaction may name them at once (RFC 5321 §4.5.3.1.10).
-fn too_many(group: &[usize], outcome: &TransactionReplies) -> Vec<usize> {
+/// The recipients of a group whose answers are so.
+fn those(
+    group: &[usize],
+    outcome: &TransactionReplies,
+    are_so: impl Fn(&Reply) -> bool,
+) -> Vec<usize> {
     let answers = group.iter().zip(&outcome.recipients);
-    let again =
-        answers.filter(|(_, answer)| !answer.reply.is_success() && answer.reply.is_too_many());
-    again.map(|(place, _)| *place).collect()
+    answers.filter(|(_, answer)| are_so(&answer.reply)).map(|(place, _)| *place).collect()
 }
 
 /// Writes an error into the entries of the recipients that were named, and of those that were to

@@ -108,6 +108,25 @@ async fn a_recipient_that_is_refused_costs_no_other_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_recipient_whose_answer_contradicts_itself_waits_and_the_others_get_the_message_once() {
+    for reply in ["250-2.1.5 ok\r\n550 5.1.1 no", "550-5.1.1 no\r\n250 2.1.5 ok"] {
+        let (world, engine, account) = running(json!({"retry_for": 300, "retry_first": 10})).await;
+        let act = Action::line(reply);
+        let rule = script(&world, RCPT, When::For(CARL.to_owned()), act);
+        let id = message(&world, account, json!({"to": [BEN, CARL, "dora@else.test"]})).await;
+        let waiting = until_waits(&world, id, "lines of this reply contradict each other").await;
+        assert!(is(&waiting, "sending"), "{waiting:?}");
+        assert_eq!(states(&waiting), ["sent", "deferred", "sent"], "{reply}");
+        let reply = waiting.get("recipients")[1]["reply"].as_str().unwrap();
+        assert!(reply.contains("contradict each other"), "{reply}");
+        world.sandbox.unscript(rule);
+        until_is(&world, id, "sent").await;
+        assert_eq!(accepted(&world), [vec![BEN, "dora@else.test"], vec![CARL]]);
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recipient_whose_refusal_ends_the_session_costs_no_other_one() {
     let refusals =
         ["550 5.1.1 no such user", "550 5.1.1 no such user\r\n421 4.7.0 too many errors"];
