@@ -136,7 +136,7 @@ impl Sender {
         if !self.outbound.kept.is_probed() {
             // A problem with the server should be known before the first message.
             match self.outbound.kept.take(account).await {
-                Ok(ready) => self.outbound.kept.keep(ready.connection),
+                Ok(ready) => self.outbound.kept.keep(ready.connection).await,
                 Err(error) => return Err(self.postpone_all(account, error).await?),
             }
             self.outbound.pause = None;

@@ -76,6 +76,8 @@ pub struct SmtpConnection {
     pub(crate) mechanism: MechanismChoice,
     pub(crate) login_forms: LoginForms,
     pub(crate) idle: bool,
+    /// How many transactions were begun.
+    pub(crate) mails: u32,
     in_turn: bool,
 }
 
@@ -99,6 +101,7 @@ impl SmtpConnection {
             mechanism: options.mechanism,
             login_forms: options.login_forms.clone(),
             idle: false,
+            mails: 0,
             in_turn: false,
         };
         // A server that expects TLS from the first byte sends no greeting in clear text.
@@ -169,6 +172,12 @@ impl SmtpConnection {
     /// Whether another transaction may use this connection.
     #[must_use]
     pub fn is_reusable(&self) -> bool {
+        let is_spent = self.extensions.mail_max.is_some_and(|max| self.mails >= max);
+        self.awaits_command() && !is_spent
+    }
+
+    /// Whether the server certainly waits for a command.
+    fn awaits_command(&self) -> bool {
         self.idle && !self.wire.has_unread() && !self.wire.is_out_of_step()
     }
 
@@ -206,7 +215,7 @@ impl SmtpConnection {
 
     /// Sends QUIT. Whether it is answered does not matter.
     pub async fn quit(mut self) {
-        if self.is_reusable() {
+        if self.awaits_command() {
             let _ = self.wire.write(b"QUIT\r\n", "QUIT", self.deadlines.courtesy).await;
         }
     }

@@ -1,6 +1,6 @@
 //! What a server offers in its answer to EHLO.
 //!
-//! Standards: RFC 5321 §4.1.1.1; the old form `AUTH=LOGIN` is understood too.
+//! Standards: RFC 5321 §4.1.1.1, RFC 9422; the old form `AUTH=LOGIN` is understood too.
 
 use crate::reply::Reply;
 
@@ -19,6 +19,11 @@ pub struct Extensions {
     pub size: Option<Option<u64>>,
     /// Mechanisms of AUTH (RFC 4954), in upper case.
     pub auth: Vec<String>,
+    /// How many RCPT a transaction may have, at least 1 (RCPTMAX of RFC 9422 §4.2). `None`: the
+    /// server does not say it.
+    pub rcpt_max: Option<u32>,
+    /// How many MAIL a session may have, at least 1 (MAILMAX of RFC 9422 §4.1). `None`: as above.
+    pub mail_max: Option<u32>,
 }
 
 impl Extensions {
@@ -45,11 +50,25 @@ impl Extensions {
                 self.size = Some(bytes.filter(|bytes| *bytes > 0));
             }
             "AUTH" => self.add_mechanisms(words),
+            "LIMITS" => words.for_each(|word| self.add_limit(word)),
             _ => {
                 if let Some(first) = keyword.strip_prefix("AUTH=") {
                     self.add_mechanisms(std::iter::once(first).chain(words));
                 }
             }
+        }
+    }
+
+    /// A limit that is no number, or that would forbid everything, is none.
+    fn add_limit(&mut self, word: &str) {
+        let Some((name, number)) = word.split_once('=') else {
+            return;
+        };
+        let max = number.parse().ok().filter(|max| *max > 0);
+        match name {
+            "RCPTMAX" => self.rcpt_max = max,
+            "MAILMAX" => self.mail_max = max,
+            _ => {}
         }
     }
 
@@ -93,5 +112,25 @@ mod tests {
         assert_eq!(found.size, Some(Some(1000)));
         assert_eq!(found.auth, ["LOGIN", "PLAIN"]);
         assert!(found.eight_bit_mime && !found.pipelining && found.offers("PLAIN"));
+        assert_eq!((found.rcpt_max, found.mail_max), (None, None));
+    }
+
+    #[test]
+    fn limits_are_positive_numbers() {
+        #[rustfmt::skip]
+        let table = [
+            // line,                                     RCPTMAX,   MAILMAX
+            ("LIMITS RCPTMAX=20 MAILMAX=5",              Some(20),  Some(5)),
+            ("limits mailmax=1",                         None,      Some(1)),
+            ("LIMITS RCPTDOMAINMAX=3 RCPTMAX=7 NEW",     Some(7),   None),
+            ("LIMITS RCPTMAX=0 MAILMAX=-1",              None,      None),
+            ("LIMITS RCPTMAX=many MAILMAX=",             None,      None),
+            ("LIMITS",                                   None,      None),
+        ];
+        for (line, rcpt_max, mail_max) in table {
+            let mut found = Extensions::default();
+            found.add(&line.to_ascii_uppercase());
+            assert_eq!((found.rcpt_max, found.mail_max), (rcpt_max, mail_max), "{line}");
+        }
     }
 }

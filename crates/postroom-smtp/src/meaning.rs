@@ -103,6 +103,10 @@ const THRESHOLD_OF_WORDS: [&str; 4] = ["account", "tenant", "sender", "sending"]
 /// Words for too many recipients.
 const TOO_MANY_WORDS: [&str; 2] = ["too many recipients", "too many rcpt"];
 
+/// Words for how many recipients there are. They mean the same with one of [`AMOUNT_WORDS`].
+const COUNT_WORDS: [&str; 4] =
+    ["number of recipients", "recipients limit", "recipient limit", "recipients per"];
+
 /// Words that may mean a sending limit in a 4yz reply. They are said of recipients too.
 const PASSING_LIMIT_WORDS: [&str; 5] =
     ["too many", "too frequent", "too quickly", "limit exceeded", "exceeded"];
@@ -250,9 +254,7 @@ impl Reply {
     /// Whether it names a limit of what the sender may send.
     fn is_of_the_sender(&self) -> bool {
         let is_sent = self.says_any(&SENT_WORDS) && self.says_any(&AMOUNT_WORDS);
-        let of_recipients =
-            matches!(self.enhanced, Some((_, 5, 3))) || self.says_any(&TOO_MANY_WORDS);
-        let is_sent = is_sent && !of_recipients;
+        let is_sent = is_sent && !self.counts_recipients();
         self.code >= 400 && (is_sent || self.says_any(&SENDING_WORDS)) && !self.is_of_other()
     }
 
@@ -287,9 +289,30 @@ impl Reply {
         match (self.code, self.enhanced) {
             (_, Some((_, 5, 3))) => true,
             (452 | 552, None | Some((_, 0, 0))) => true,
-            (400..600, None) => self.says_any(&TOO_MANY_WORDS),
+            (400..600, None) => self.counts_recipients(),
             (_, _) => false,
         }
+    }
+
+    /// Whether it says so whatever its enhanced code is, as in `550 5.7.1 Too many recipients`. It
+    /// counts if fewer recipients were accepted.
+    #[must_use]
+    pub fn may_be_too_many(&self) -> bool {
+        self.is_too_many() || self.refuses_number()
+    }
+
+    /// Whether it refuses a text for the number of its recipients. 452 and 552 alone do not: they
+    /// are about its size.
+    #[must_use]
+    pub fn refuses_number(&self) -> bool {
+        self.code >= 400 && self.counts_recipients() && !self.is_over_limit()
+    }
+
+    /// Whether it is about the number of recipients of one message.
+    fn counts_recipients(&self) -> bool {
+        let of_count = self.says_any(&COUNT_WORDS) && self.says_any(&AMOUNT_WORDS);
+        let said = of_count || self.says_any(&TOO_MANY_WORDS);
+        matches!(self.enhanced, Some((_, 5, 3))) || (said && !self.says_any(&SPAN_WORDS))
     }
 
     /// Whether it refuses a command as such, or its parameters (RFC 5321 §4.2.2).
@@ -469,6 +492,9 @@ mod tests {
             ("451 4.5.3 too many recipients per session",               false, false, true),
             ("550 5.5.1 too many errors per connection, send no more mails", true, false, false),
             ("554 5.7.1 spam: a limit of outgoing messages is reached", true,  false, false),
+            ("550 5.7.1 Too many recipients",                           true,  false, false),
+            ("550 maximum number of recipients reached",                true,  false, true),
+            ("550 too many recipients per hour",                        false, true,  false),
         ];
         for (line, permanent, limit, too_many) in table {
             let got = reply(line);
@@ -496,6 +522,32 @@ mod tests {
             "452 4.5.3 too many recipients",
         ] {
             assert!(!reply(line).hints_at_limit(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_recipients_is_told_from_all_else() {
+        #[rustfmt::skip]
+        let table = [
+            // line,                                                   may be too many, refuses a text
+            ("550 5.7.1 Too many recipients",                           true,  true),
+            ("554 5.7.1 Too many RCPTs in this message",                true,  true),
+            ("550 5.7.0 message exceeds the maximum number of recipients", true, true),
+            ("552 5.3.2 recipients limit exceeded",                     true,  true),
+            ("452 4.5.3 your message has too many recipients",          true,  true),
+            ("550 5.5.3 no more",                                       true,  true),
+            ("552 no more",                                             true,  false),
+            ("452 insufficient storage",                                true,  false),
+            ("552 5.2.2 mailbox full",                                  false, false),
+            ("550 5.1.90 daily recipients limit exceeded",              false, false),
+            ("550 5.7.1 too many recipients per hour",                  false, false),
+            ("550 5.7.1 the number of recipients is odd",               false, false),
+            ("550 5.1.1 <too-many-recipients@b.test> unknown",          false, false),
+            ("250 not too many recipients",                             false, false),
+        ];
+        for (line, may_be, refuses) in table {
+            let got = (reply(line).may_be_too_many(), reply(line).refuses_number());
+            assert_eq!(got, (may_be, refuses), "{line}");
         }
     }
 

@@ -62,6 +62,7 @@ impl SmtpConnection {
             return Err(Error::Protocol { reason }.into());
         }
         self.idle = false;
+        self.mails = self.mails.saturating_add(1);
         // Whatever has arrived since the last answer, such as a 421, is not the answer to MAIL.
         if self.wire.has_arrived("MAIL").await? {
             let source = io::Error::other("the server sent a reply before it was asked");

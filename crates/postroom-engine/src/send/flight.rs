@@ -44,6 +44,11 @@ impl Landed {
             Err(error) => !self.is_new && transmit::is_repeated(&mut self.claimed, error),
         }
     }
+
+    /// Whether the server accepted the message for somebody.
+    pub(crate) fn was_accepted(&self) -> bool {
+        self.ended.as_ref().is_ok_and(|handed_over| handed_over.was_accepted)
+    }
 }
 
 /// An attempt that is being made.

@@ -130,10 +130,12 @@ impl Kept {
         Ok(connection)
     }
 
-    /// Keeps a connection for the next message, if it can take one.
-    pub(crate) fn keep(&mut self, connection: SmtpConnection) {
+    /// Keeps a connection for the next message, if it can take one. Otherwise closes it.
+    pub(crate) async fn keep(&mut self, connection: SmtpConnection) {
         if connection.is_reusable() {
             self.connection = Some((connection, Instant::now()));
+        } else {
+            connection.quit().await;
         }
     }
 
@@ -151,7 +153,7 @@ impl Kept {
 
     /// Drops the connection if the server wants another session.
     pub(crate) fn limited(&mut self, reply: &Reply) {
-        if reply.is_about_session() {
+        if reply.is_about_session() || reply.may_be_too_many() {
             self.connection = None;
         }
     }

@@ -32,7 +32,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How many times a message goes on at once over another connection.
+/// How many times a message goes on at once over another connection, after one that brought it to
+/// nobody.
 const REPEATS_MAX: u32 = 10;
 
 /// What an account sends with, and what is known of its server.
@@ -97,7 +98,7 @@ impl Outbound {
         };
         self.pause = None;
         if prepare::is_composed_anew(&self.shared, account, &ready.connection, &claimed).await? {
-            self.kept.keep(ready.connection);
+            self.kept.keep(ready.connection).await;
             return Ok(());
         }
         let mut repeats = 0;
@@ -113,10 +114,12 @@ impl Outbound {
                 }
             };
             if repeats == REPEATS_MAX || !landed.is_repeated() {
-                self.kept.keep(landed.connection);
+                self.kept.keep(landed.connection).await;
                 return self.ended(account, landed.claimed, landed.ended).await;
             }
-            repeats += 1;
+            // Who has the message is not named again, so these have an end.
+            repeats += u32::from(!landed.was_accepted());
+            landed.connection.quit().await;
             claimed = landed.claimed;
             ready = match self.kept.open(account).await {
                 Ok(connection) => Ready { connection, is_new: true },

@@ -25,16 +25,28 @@ pub(crate) fn waiting(recipients: &[Json], uncertain: Uncertain) -> Vec<usize> {
 /// or `refused`, with the reply. Recipients without an answer stay as they are.
 ///
 /// A recipient that was accepted shares the fate of the data (RFC 5321 §4.2.5). Without an answer
-/// to the data, it stays as it is.
-pub(crate) fn record(recipients: &mut [Json], named: &[usize], outcome: &TransactionReplies) {
+/// to the data, it stays as it is. If there were too many recipients for a transaction, or for the
+/// session (`has_earlier`: an earlier transaction of it was accepted), nobody is refused for good.
+pub(crate) fn record(
+    recipients: &mut [Json],
+    named: &[usize],
+    outcome: &TransactionReplies,
+    has_earlier: bool,
+) {
+    let accepted = accepted_count(outcome);
+    let is_number = |reply: &Reply| {
+        reply.is_too_many() || ((accepted > 0 || has_earlier) && reply.may_be_too_many())
+    };
     for (place, answer) in named.iter().zip(&outcome.recipients) {
         let Some(recipient) = recipients.get_mut(*place) else {
             continue;
         };
         let (decisive, may_pass) = match (&outcome.data, answer.reply.is_success()) {
-            (Some(data), true) => (data, data.wants_login()),
+            (Some(data), true) => {
+                (data, data.wants_login() || (accepted > 1 && data.refuses_number()))
+            }
             (None, true) => continue,
-            (_, false) => (&answer.reply, answer.reply.is_too_many() || answer.reply.wants_login()),
+            (_, false) => (&answer.reply, is_number(&answer.reply) || answer.reply.wants_login()),
         };
         let state = match (decisive.is_success(), decisive.is_permanent()) {
             (true, _) => RecipientState::Sent,
@@ -47,11 +59,13 @@ pub(crate) fn record(recipients: &mut [Json], named: &[usize], outcome: &Transac
 
 /// The reply of a transaction that is about a limit of the account. That there are too many
 /// recipients is about the transaction, unless it has none: then it is about the account.
+/// `has_earlier` as for [`record`].
 #[must_use]
-pub(crate) fn limit(outcome: &TransactionReplies) -> Option<&Reply> {
+pub(crate) fn limit(outcome: &TransactionReplies, has_earlier: bool) -> Option<&Reply> {
     let has_any = has_any(outcome);
+    let is_number = |reply: &Reply| reply.is_too_many() || (has_earlier && reply.may_be_too_many());
     let is_limit = |reply: &&Reply| {
-        !reply.is_success() && (reply.is_over_limit() || (!has_any && reply.is_too_many()))
+        !reply.is_success() && (reply.is_over_limit() || (!has_any && is_number(reply)))
     };
     let replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
     outcome.data.iter().chain(replies).find(is_limit)
@@ -77,9 +91,14 @@ pub(crate) fn sender_refusal(outcome: &TransactionReplies) -> Option<&Reply> {
     outcome.data.iter().chain(replies).find(|reply| reply.refuses_sender())
 }
 
+/// How many recipients were accepted.
+pub(crate) fn accepted_count(outcome: &TransactionReplies) -> usize {
+    outcome.recipients.iter().filter(|recipient| recipient.reply.is_success()).count()
+}
+
 /// Whether a recipient was accepted.
 fn has_any(outcome: &TransactionReplies) -> bool {
-    outcome.recipients.iter().any(|recipient| recipient.reply.is_success())
+    accepted_count(outcome) > 0
 }
 
 /// Writes the same state and reply into the entries of some recipients.
@@ -129,7 +148,7 @@ mod tests {
             recipients: vec![answer(550), answer(250)],
             data: Some(reply(250)),
         };
-        record(&mut recipients, &[2, 0], &outcome);
+        record(&mut recipients, &[2, 0], &outcome, false);
         let states = recipients.map(|recipient| recipient["state"].as_str().unwrap().to_owned());
         assert_eq!(states, ["sent", "waiting", "refused"]);
     }
@@ -167,7 +186,7 @@ mod tests {
             (outcome(vec![ok()], Some(daily)),                 true,  false),
         ];
         for (outcome, is_limit, is_hint) in table {
-            let got = (limit(&outcome).is_some(), hint(&outcome).is_some());
+            let got = (limit(&outcome, false).is_some(), hint(&outcome).is_some());
             assert_eq!(got, (is_limit, is_hint), "{outcome:?}");
         }
     }

@@ -46,8 +46,8 @@ pub(crate) struct HandedOver {
     pub hint: Option<Reply>,
     /// The server's reply that refuses the sender for good.
     pub sender_refusal: Option<Reply>,
-    /// Whether the session ended with the refusal of a recipient, and others still wait. They may
-    /// be tried at once on another connection.
+    /// Whether the session ended, or is not used further, after it brought something about, and
+    /// others still wait. They may be tried at once on another connection.
     pub goes_on: bool,
     /// Whether the session ended at a recipient at whom one had ended before. It says nothing of
     /// the account.
@@ -66,7 +66,7 @@ impl HandedOver {
 
     /// Takes what the replies of a transaction say about the account.
     fn take_words(&mut self, outcome: &TransactionReplies) {
-        self.limit = settle::limit(outcome).cloned();
+        self.limit = settle::limit(outcome, self.was_accepted).cloned();
         self.hint = settle::hint(outcome).cloned().or(self.hint.take());
         self.sender_refusal = settle::sender_refusal(outcome).cloned();
     }
@@ -110,7 +110,8 @@ pub(crate) async fn hand_over(
         left.retain(|place| !refuse_beyond_ascii(&mut claimed.recipients, *place));
     }
     let mut handed_over = HandedOver::default();
-    let mut group_max = RECIPIENTS_MAX;
+    let announced = connection.extensions().rcpt_max.and_then(|max| usize::try_from(max).ok());
+    let mut group_max = announced.unwrap_or(RECIPIENTS_MAX).min(RECIPIENTS_MAX);
     loop {
         let group = left.next(group_max);
         if group.is_empty() {
@@ -128,23 +129,16 @@ pub(crate) async fn hand_over(
                 return broke_off(shared, claimed, named, broken_off, handed_over);
             }
         };
-        settle::record(&mut claimed.recipients, &group, &outcome);
+        let has_earlier = handed_over.was_accepted;
+        settle::record(&mut claimed.recipients, &group, &outcome, has_earlier);
         if let Some(reply) = outcome.data.as_ref().filter(|data| data.wants_login()) {
             return Err(postroom_smtp::Error::Credentials { reply: reply.clone() });
         }
         let is_accepted = outcome.data.as_ref().is_some_and(Reply::is_success);
-        handed_over.was_accepted |= is_accepted;
         handed_over.take_words(&outcome);
-        if outcome.data.is_none() {
-            // They would have got the message, but the answer to another one was not clear.
-            left.put_first(those(&group, &outcome, Reply::is_success));
-        }
-        if is_accepted && handed_over.limit.is_none() {
-            let again = those(&group, &outcome, |reply| !reply.is_success() && reply.is_too_many());
-            if !again.is_empty() {
-                group_max = group.len().saturating_sub(again.len()).clamp(1, RECIPIENTS_MAX);
-                left.put_first(again);
-            }
+        handed_over.was_accepted |= is_accepted;
+        if handed_over.limit.is_none() {
+            group_max = name_again(&mut left, &group, &outcome).unwrap_or(group_max);
         }
         if handed_over.limit.is_some() || left.places().is_empty() {
             break;
@@ -158,7 +152,10 @@ pub(crate) async fn hand_over(
             break;
         }
         if !connection.is_reusable() {
-            shared.enders.note(claimed.message, group.last().copied());
+            handed_over.goes_on = is_accepted;
+            if !is_accepted {
+                shared.enders.note(claimed.message, group.last().copied());
+            }
             break;
         }
     }
@@ -189,7 +186,7 @@ fn broke_off(
     let outcome = TransactionReplies { recipients, data: None };
     let mut open = group.to_vec();
     if error.was_stale() {
-        settle::record(&mut claimed.recipients, group, &outcome);
+        settle::record(&mut claimed.recipients, group, &outcome, handed_over.was_accepted);
         let is_refused = |place| claimed.recipients.get(place).is_some_and(refused);
         open.retain(|place| !is_refused(*place));
         if open.len() < group.len() {
@@ -199,6 +196,11 @@ fn broke_off(
         }
     }
     if !error.ended_at_recipients() {
+        // Some servers end a session after a message.
+        if handed_over.was_accepted && error.may_be_of_session() && error.limit().is_none() {
+            handed_over.goes_on = true;
+            return Ok(handed_over);
+        }
         failed(&mut claimed.recipients, &open, left.places(), &error);
         return Err(error);
     }
@@ -207,7 +209,7 @@ fn broke_off(
     let next = group.get(answered);
     let unanswered = group.get(answered..).unwrap_or_default();
     // If there were too many, each of the others may be the one at whom the session ends next.
-    let too_many = error.reply().is_some_and(Reply::is_too_many);
+    let too_many = error.reply().is_some_and(Reply::may_be_too_many);
     let count = if too_many { unanswered.len() } else { 1 };
     let enders = last.into_iter().chain(unanswered.iter().take(count));
     shared.enders.note(message, enders.copied());
@@ -221,6 +223,32 @@ fn broke_off(
 
 fn refused(recipient: &Json) -> bool {
     RecipientState::Refused.is_of(recipient)
+}
+
+/// Puts back those of a group whom the next transaction may name at once, and gives how many it may
+/// name. `None`: as many as before.
+fn name_again(left: &mut ToName, group: &[usize], outcome: &TransactionReplies) -> Option<usize> {
+    let accepted = settle::accepted_count(outcome);
+    match &outcome.data {
+        // They would have got the message, but the answer to another one was not clear.
+        None => left.put_first(those(group, outcome, Reply::is_success)),
+        // There were too many recipients (RFC 5321 §4.5.3.1.10).
+        Some(data) if data.is_success() => {
+            let is_left = |reply: &Reply| !reply.is_success() && reply.may_be_too_many();
+            let again = those(group, outcome, is_left);
+            let fewer = group.len().saturating_sub(again.len()).clamp(1, RECIPIENTS_MAX);
+            let has_any = !again.is_empty();
+            left.put_first(again);
+            return has_any.then_some(fewer);
+        }
+        // QUIRK: some servers count the recipients only at the end of the message.
+        Some(data) if accepted > 1 && data.refuses_number() => {
+            left.put_first(those(group, outcome, Reply::is_success));
+            return Some(accepted / 2);
+        }
+        Some(_) => {}
+    }
+    None
 }
 
 /// The recipients of a group whose answers are so.

@@ -298,7 +298,7 @@ mod tests {
             replies.map(|(at, code)| RecipientReply { address: address(at), reply: reply(*code) });
         let outcome = TransactionReplies { recipients: replies.collect(), data: data.map(reply) };
         let named: Vec<_> = (0..rcpt.len()).collect();
-        settle::record(&mut recipients, &named, &outcome);
+        settle::record(&mut recipients, &named, &outcome, false);
         let states = recipients.iter().map(|r| r["state"].as_str().unwrap().to_owned()).collect();
         let tried = Tried { attempts: 2, waited: Duration::from_secs(waited) };
         let options = Options::cascade([&json!({"retry_for": 100})]);

@@ -678,25 +678,129 @@ async fn who_was_never_named_gets_the_message_after_a_stop_at_the_dot() {
     engine.stop().await;
 }
 
+/// Ten recipients.
+fn ten() -> Vec<String> {
+    (0..10).map(|at| format!("r{at}@else.test")).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn those_that_are_too_many_for_a_server_are_named_in_the_next_transaction() {
-    let (world, engine, account) = running(json!({})).await;
-    for nth in 7..=10 {
-        let act = Action::line("452 4.5.3 too many recipients");
-        script(&world, RCPT, When::Nth(nth), act);
+    for words in [
+        "452 4.5.3 too many recipients",
+        "550 5.7.1 Too many recipients",
+        "552 5.5.3 no more",
+        "554 5.7.0 maximum number of recipients reached",
+    ] {
+        let (world, engine, account) = running(json!({})).await;
+        for nth in 7..=10 {
+            script(&world, RCPT, When::Nth(nth), Action::line(words));
+        }
+        let id = message(&world, account, json!({"to": ten()})).await;
+        let sent = until_is(&world, id, "sent").await;
+        assert_eq!((sent.number("attempts"), count_of(&world, "QUIT")), (Some(1), 0), "{words}");
+        assert_eq!(accepted(&world), [&ten()[..6], &ten()[6..]], "{words}");
+        engine.stop().await;
     }
-    let many: Vec<_> = (0..10).map(|at| format!("r{at}@else.test")).collect();
-    let id = message(&world, account, json!({"to": many})).await;
-    let sent = until_is(&world, id, "sent").await;
-    assert_eq!(sent.number("attempts"), Some(1));
-    assert_eq!(accepted(&world), [&many[..6], &many[6..]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_recipients_is_a_refusal_where_none_was_accepted() {
+    let (world, engine, account) = running(json!({})).await;
+    script(&world, RCPT, When::Always, Action::line("550 5.7.1 Too many recipients"));
+    let id = message(&world, account, json!({"to": [BEN]})).await;
+    let ended = until_is(&world, id, "error").await;
+    assert_eq!((ended.text("errorCode"), states(&ended)), (Some("refused"), vec!["refused"]));
     engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_are_too_many_for_all_transactions_of_a_session_get_the_message_over_another() {
+    let (world, engine, account) = running(json!({})).await;
+    // The seventh and all later ones are refused, in that session.
+    for nth in 7..=14 {
+        script(&world, RCPT, When::Nth(nth), Action::line("550 5.7.1 Too many recipients"));
+    }
+    let id = message(&world, account, json!({"to": ten()})).await;
+    let sent = until_is(&world, id, "sent").await;
+    assert_eq!(states(&sent), ["sent"; 10]);
+    assert_eq!(accepted(&world), [&ten()[..6], &ten()[6..]]);
+    let mails: Vec<_> =
+        world.sandbox.transcript().into_iter().filter(|line| line.command == "MAIL").collect();
+    assert_ne!(mails[1].connection, mails[2].connection);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_text_that_is_refused_for_the_number_of_its_recipients_goes_to_half_of_them() {
+    for (on, words) in
+        [(Point::SmtpDot, "554 5.7.1 too many recipients"), (DATA, "550 5.5.3 too many recipients")]
+    {
+        let (world, engine, account) = running(json!({})).await;
+        script(&world, on, When::First(2), Action::line(words));
+        let id = message(&world, account, json!({"to": ten()})).await;
+        let sent = until_is(&world, id, "sent").await;
+        assert_eq!(sent.number("attempts"), Some(1), "{words}");
+        let named: Vec<_> = accepted(&world).iter().map(Vec::len).collect();
+        assert_eq!((named, accepted(&world).concat()), (vec![2; 5], ten()), "{words}");
+        // To one, it is refused.
+        script(&world, on, When::Always, Action::line(words));
+        let id = message(&world, account, json!({"to": [BEN]})).await;
+        let ended = until_is(&world, id, "error").await;
+        assert_eq!(ended.text("errorCode"), Some("refused"), "{words}");
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limits_that_a_server_announces_are_kept() {
+    let (world, engine, account) = running(json!({})).await;
+    let limits = "LIMITS RCPTMAX=4 MAILMAX=2".to_owned();
+    world.sandbox.edit(|state| state.smtp_capabilities.with.push(limits));
+    // The connection that knows nothing of it is closed by then.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let many: Vec<_> = (0..100).map(|at| format!("r{at}@else.test")).collect();
+    let (first, second) = (
+        message(&world, account, json!({"to": many})).await,
+        message(&world, account, json!({"to": [BEN]})).await,
+    );
+    for id in [first, second] {
+        let sent = until_is(&world, id, "sent").await;
+        assert_eq!(sent.number("attempts"), Some(1), "{sent:?}");
+    }
+    let named = [many.chunks(4).map(<[_]>::to_vec).collect(), vec![vec![BEN.to_owned()]]].concat();
+    assert_eq!(accepted(&world), named);
+    let mut mails = std::collections::BTreeMap::<_, u32>::new();
+    for line in world.sandbox.transcript() {
+        let of_connection = mails.entry(line.connection).or_default();
+        *of_connection += u32::from(line.command == "MAIL");
+    }
+    assert_eq!(mails.values().filter(|count| **count == 2).count(), 13);
+    assert!(mails.values().all(|count| *count <= 2), "{mails:?}");
+    // Each is closed in order.
+    assert!(count_of(&world, "QUIT") >= 13);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_one_message_in_each_session_keeps_it_from_nobody() {
+    for act in [Action::End(Ending::Close), Action::line("550 5.7.0 one message in each session")] {
+        let (world, engine, account) = running(json!({})).await;
+        for nth in [2, 4, 6] {
+            script(&world, MAIL, When::Nth(nth), act.clone());
+        }
+        let many: Vec<_> = (0..350).map(|at| format!("r{at}@else.test")).collect();
+        let id = message(&world, account, json!({"to": many})).await;
+        let sent = until_is(&world, id, "sent").await;
+        assert_eq!(sent.number("attempts"), Some(1), "{act:?}");
+        assert_eq!(accepted(&world).concat(), many);
+        engine.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn those_that_are_too_many_for_a_session_are_named_one_by_one() {
     let (world, engine, account) = running(json!({})).await;
-    let many: Vec<_> = (0..10).map(|at| format!("r{at}@else.test")).collect();
+    let many = ten();
     // As a server that ends each session in which more than six go together.
     for address in &many[6..] {
         let act = Action::farewell("421 4.5.3 too many recipients");
