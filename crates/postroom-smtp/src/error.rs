@@ -2,6 +2,7 @@
 
 use crate::meaning::LoginRefusal;
 use crate::reply::Reply;
+use postroom_net::cause;
 use std::io;
 
 /// Why something did not work. The variants exist for people. Code asks the methods below. Where it
@@ -113,6 +114,12 @@ impl Error {
             | LoginRefusal::Command
             | LoginRefusal::Missing => false,
         }
+    }
+
+    /// The text with that of its cause.
+    pub(crate) fn with_cause(&self) -> String {
+        let source = std::error::Error::source(self);
+        source.map_or_else(|| self.to_string(), |source| format!("{self}: {}", cause(source)))
     }
 
     /// Whether it is about the server or the account, so that other messages would fail too. A

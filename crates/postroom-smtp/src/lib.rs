@@ -27,6 +27,8 @@ mod silence;
 
 mod dot;
 
+mod noise;
+
 mod wire;
 
 mod login_forms;

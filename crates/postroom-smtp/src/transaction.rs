@@ -17,7 +17,6 @@ use crate::replies::TransactionReplies;
 use crate::replies::replies;
 use crate::reply::Reply;
 use bytes::Bytes;
-use postroom_net::cause;
 use std::io;
 
 /// How many bytes of data are written at once.
@@ -229,12 +228,13 @@ impl SmtpConnection {
             let reason = "it answered the message before its end".to_owned();
             return self.early_refusal(Error::Protocol { reason }).await;
         }
-        let unknown = |error: Error| Error::OutcomeUnknown { reason: reason(&error) };
+        let unknown = |error: Error| Error::OutcomeUnknown { reason: error.with_cause() };
         let ended = self.wire.write(b".\r\n", "end of data", self.deadlines.block).await;
         if let Err(error) = ended {
             return self.early_refusal(unknown(error)).await;
         }
-        let reply = self.wire.reply("end of data", self.deadlines.dot).await.map_err(unknown)?;
+        let reply = self.wire.whole_reply("end of data", self.deadlines.dot).await;
+        let reply = reply.map_err(unknown)?;
         if let Some(further) = self.further_refusal(&reply).await {
             let reason = format!("the server answered `{reply}`, and at once `{further}`");
             return Err(Error::OutcomeUnknown { reason });
@@ -315,10 +315,4 @@ fn refused_mail(reply: Reply) -> Error {
     } else {
         Error::Reply { command: "MAIL", reply }
     }
-}
-
-/// The error with its causes on one line.
-fn reason(error: &Error) -> String {
-    let source = std::error::Error::source(error);
-    source.map_or_else(|| error.to_string(), |source| format!("{error}: {}", cause(source)))
 }

@@ -1,12 +1,13 @@
 //! The bytes of a connection. Lines that come in have a size limit, and every wait has a deadline.
 
 use crate::error::Error;
+use crate::noise::Noise;
+use crate::noise::is_of_another_protocol;
 use crate::reply::LINE_OCTETS_MAX;
 use crate::reply::NotAReply;
 use crate::reply::Reply;
 use crate::reply::ReplyCollector;
 use crate::reply::ReplyProgress;
-use crate::reply::shown;
 use crate::silence::Silence;
 use postroom_net::ChannelBinding;
 use postroom_net::Dialer;
@@ -23,22 +24,8 @@ use tokio::time::Instant;
 use tokio::time::timeout;
 use tokio::time::timeout_at;
 
-/// How long to wait for the next line of a reply whose first digit is known.
-const REST_WITHIN: Duration = Duration::from_secs(30);
-/// The same for a refusal, which holds whatever else comes.
-const REST_OF_REFUSAL_WITHIN: Duration = Duration::from_secs(5);
-/// How long to wait for a reply after a line that is not a reply.
-const BEHIND_NOISE_WITHIN: Duration = Duration::from_secs(1);
-/// How long to wait for each reply of a pipelined group in which such a line came. It may have been
-/// the reply to an earlier command, and then the last reply does not come.
-const OF_NOISY_GROUP_WITHIN: Duration = Duration::from_secs(5);
 /// How many octets of a line show a reply code.
 const CODE_OCTETS: usize = 3;
-/// How many lines that are not replies are skipped before a reply.
-const NOISE_LINES_MAX: usize = 10;
-/// How much of such a line an error shows.
-const NOISE_CHARS_MAX: usize = 200;
-
 /// A stream and what was read of it but not used yet.
 #[derive(Debug)]
 pub(crate) struct SmtpWire {
@@ -47,6 +34,8 @@ pub(crate) struct SmtpWire {
     used: usize,
     is_out_of_step: bool,
     is_pipelined: bool,
+    /// Whether the first reply has come.
+    is_greeted: bool,
     /// What came in the pipelined group that is no reply.
     group_noise: Noise,
     silence: Silence,
@@ -61,28 +50,18 @@ struct RawLine {
     is_cut: bool,
 }
 
-/// Lines before a reply that are not replies.
-#[derive(Debug, Clone, Default)]
-struct Noise {
-    lines: usize,
-    first: String,
+/// A reply without its end.
+#[derive(Debug)]
+struct UnfinishedReply {
+    /// What came of it. `None`: nothing that shows its first digit.
+    begun: Option<Reply>,
+    /// Why its end did not come.
+    error: Error,
 }
 
-impl Noise {
-    fn add(&mut self, line: &[u8]) {
-        self.lines += 1;
-        if self.first.is_empty() {
-            self.first = shown(line).chars().take(NOISE_CHARS_MAX).collect();
-        }
-    }
-
-    /// The error for a missing reply: it quotes what came instead. If nothing came, it is
-    /// `otherwise`.
-    fn error(self, otherwise: Error) -> Error {
-        if self.lines == 0 {
-            return otherwise;
-        }
-        Error::Protocol { reason: format!("it said `{}`", self.first) }
+impl From<Error> for UnfinishedReply {
+    fn from(error: Error) -> Self {
+        Self { begun: None, error }
     }
 }
 
@@ -95,6 +74,7 @@ impl SmtpWire {
             used: 0,
             is_out_of_step: false,
             is_pipelined: false,
+            is_greeted: false,
             group_noise: Noise::default(),
             silence: Silence::default(),
         }
@@ -163,60 +143,107 @@ impl SmtpWire {
         command: &'static str,
         within: Duration,
     ) -> Result<Reply, Error> {
+        let read = self.read_reply(command, within).await;
+        read.or_else(|unfinished| unfinished.begun.ok_or(unfinished.error))
+    }
+
+    /// Reads one reply. Without its end it counts only if it refuses: what begins as `250-` may end
+    /// as `550`.
+    pub(crate) async fn whole_reply(
+        &mut self,
+        command: &'static str,
+        within: Duration,
+    ) -> Result<Reply, Error> {
+        let UnfinishedReply { begun, error } = match self.read_reply(command, within).await {
+            Ok(reply) => return Ok(reply),
+            Err(unfinished) => unfinished,
+        };
+        match begun {
+            Some(refusal) if refusal.code >= 400 => Ok(refusal),
+            Some(reply) => {
+                let why = error.with_cause();
+                let reason = format!("its reply `{reply}` has no end; {why}");
+                Err(Error::Protocol { reason })
+            }
+            None => Err(error),
+        }
+    }
+
+    /// Reads one reply. Until then, or until the time is over, everything else is waited out: lines
+    /// that are no replies, and the lines of a reply that has begun.
+    async fn read_reply(
+        &mut self,
+        command: &'static str,
+        within: Duration,
+    ) -> Result<Reply, UnfinishedReply> {
         let _waiting = self.silence.begin(command);
         let until = Instant::now() + within;
         let mut collector = ReplyCollector::default();
         let mut noise = Noise::default();
         loop {
-            let wait = match (collector.code(), noise.lines) {
-                (Some(400..), _) => Instant::now() + REST_OF_REFUSAL_WITHIN,
-                (Some(_), _) => Instant::now() + REST_WITHIN,
-                (None, 0) if self.group_noise.lines > 0 => Instant::now() + OF_NOISY_GROUP_WITHIN,
-                (None, 0) => until,
-                (None, _) => Instant::now() + BEHIND_NOISE_WITHIN,
-            };
-            let line = timeout_at(wait.min(until), self.line(command)).await;
+            let line = timeout_at(until, self.line(command)).await;
             let line = match line.unwrap_or(Err(Error::Timeout { command })) {
                 Ok(line) => line,
-                Err(error) => {
-                    self.is_out_of_step = true;
-                    let error = self.group_noise.clone().error(error);
-                    return collector.finish().map_or_else(|| Err(noise.error(error)), Ok);
-                }
+                Err(error) => return Err(self.unfinished(collector.finish(), &noise, error)),
             };
             if line.is_cut && line.bytes.len() < CODE_OCTETS {
-                self.is_out_of_step = true;
                 let lost = Error::Lost { command, source: closed() };
-                return collector.finish_cut(&line.bytes).ok_or_else(|| noise.error(lost));
+                return Err(self.unfinished(collector.finish_cut(&line.bytes), &noise, lost));
             }
             if self.is_pipelined && collector.is_ended_by(&line.bytes) {
                 // The reply has no last line. This line begins the reply to the next command.
                 self.used = line.start;
-                return collector.finish().ok_or(Error::Timeout { command });
+                return collector.finish().ok_or(Error::Timeout { command }.into());
             }
             self.is_out_of_step |= line.is_cut;
             match collector.push(&line.bytes) {
                 Ok(ReplyProgress::More) => {}
-                Ok(ReplyProgress::Whole(reply)) => {
-                    self.shrink();
-                    return Ok(reply);
-                }
+                Ok(ReplyProgress::Whole(reply)) => return self.whole(reply),
                 Ok(ReplyProgress::Cut(reply)) => {
-                    self.is_out_of_step = true;
-                    return Ok(reply);
+                    let reason = "it has too many lines".to_owned();
+                    return Err(self.unfinished(Some(reply), &noise, Error::Protocol { reason }));
                 }
                 Err(NotAReply) => {
                     noise.add(&line.bytes);
                     if self.is_pipelined {
                         self.group_noise.add(&line.bytes);
                     }
-                    if noise.lines > NOISE_LINES_MAX {
+                    if let Some(why) = self.no_reply_follows(&noise, &line.bytes) {
                         self.is_out_of_step = true;
-                        return Err(noise.error(Error::Timeout { command }));
+                        return Err(noise.because(why).into());
                     }
                 }
             }
         }
+    }
+
+    /// A reply that has its end.
+    fn whole(&mut self, reply: Reply) -> Result<Reply, UnfinishedReply> {
+        self.is_greeted = true;
+        if self.is_pipelined && reply.is_go_on() && !self.group_noise.is_empty() {
+            // This is the reply to DATA, so one of those lines was the reply to a command before.
+            self.is_out_of_step = true;
+            let why = format!("the reply `{reply}` came too early");
+            return Err(self.group_noise.because(&why).into());
+        }
+        self.shrink();
+        Ok(reply)
+    }
+
+    /// Ends a reply whose end does not come.
+    fn unfinished(&mut self, begun: Option<Reply>, noise: &Noise, error: Error) -> UnfinishedReply {
+        self.is_out_of_step = true;
+        let all = if self.group_noise.is_empty() { noise } else { &self.group_noise };
+        let error = if begun.is_some() { error } else { all.error(error) };
+        UnfinishedReply { begun, error }
+    }
+
+    /// Why no reply will follow after a line that is none. `None`: it may follow.
+    fn no_reply_follows(&self, noise: &Noise, line: &[u8]) -> Option<&'static str> {
+        if !self.is_greeted && is_of_another_protocol(line) {
+            return Some("is this the port of another service?");
+        }
+        noise.is_full().then_some("it said too much of that kind")
     }
 
     /// Sets whether several commands were sent together, so that their replies follow one another.
@@ -311,4 +338,78 @@ impl SmtpWire {
 
 fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOT: Duration = Duration::from_secs(600);
+
+    /// What is read of a server that says these pieces, one each 40 seconds, and then closes the
+    /// connection, or is silent.
+    async fn read(pieces: &'static [&str], closes: bool, is_dot: bool) -> (String, u64, bool) {
+        let (ours, mut theirs) = tokio::io::duplex(100_000);
+        let mut wire = SmtpWire::new(Stream::Memory(ours));
+        let (begun, what) = (Instant::now(), "end of data");
+        let server = tokio::spawn(async move {
+            for piece in pieces {
+                tokio::time::sleep(Duration::from_secs(40)).await;
+                theirs.write_all(piece.as_bytes()).await.unwrap();
+            }
+            if !closes {
+                std::future::pending::<()>().await;
+            }
+        });
+        let read =
+            if is_dot { wire.whole_reply(what, DOT).await } else { wire.reply(what, DOT).await };
+        server.abort();
+        let read = read.map_or_else(|error| error.with_cause(), |reply| reply.to_string());
+        (read, begun.elapsed().as_secs(), wire.is_out_of_step())
+    }
+
+    const CLOSED: &str =
+        "the connection was lost during end of data: the other side closed the connection";
+    const LATE: &str = "the server did not answer end of data in time";
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_reply_and_a_reply_without_its_end_are_waited_out() {
+        let no_reply = |said: &str, why| {
+            format!("the server broke the SMTP protocol: {said}, which is no reply; {why}")
+        };
+        let no_end = |reply, why| {
+            format!("the server broke the SMTP protocol: its reply `{reply}` has no end; {why}")
+        };
+        let ok = || "250 ok".to_owned();
+        #[rustfmt::skip]
+        let table: Vec<(&'static [&str], bool, String, u64, bool)> = vec![
+            // pieces, each 40 s later,                          closes, what is read,       s,   out of step
+            (&["250 ok\r\n"],                                    false, ok(),                40,  false),
+            (&["\r\n", "250 ok\r\n"],                            false, ok(),                80,  false),
+            (&["scanning...\r\n", "550 no\r\n"],                 false, "550 no".to_owned(), 80,  false),
+            (&["150 wait\r\n", "150 wait\r\n", "250 ok\r\n"],    true,  ok(),                120, false),
+            (&["\r\n", "scanning\r\n"],                          true,  no_reply("it said `scanning`", CLOSED), 80, true),
+            (&["\r\n"],                                          false, no_reply("it sent an empty line", LATE), 600, true),
+            (&["\r\n", "\r\n"],                                  true,  no_reply("it sent empty lines", CLOSED), 80, true),
+            (&["* OK IMAP4 ready\r\n"],                          false, no_reply("it said `* OK IMAP4 ready`", "is this the port of another service?"), 40, true),
+            (&["250-wait\r\n", "250 ok\r\n"],                    false, "250 wait ok".to_owned(), 80, false),
+            (&["550-wait\r\n", "550 no\r\n"],                    false, "550 wait no".to_owned(), 80, false),
+            (&["250-wait\r\n", "550 no\r\n"],                    true,  "550 wait no (the lines of this reply contradict each other)".to_owned(), 80, false),
+            (&["250-wait\r\n", "25"],                            true,  no_end("250 wait", CLOSED), 80, true),
+            (&["250-wait\r\n"],                                  true,  no_end("250 wait", CLOSED), 40, true),
+            (&["250-wait\r\n"],                                  false, no_end("250 wait", LATE), 600, true),
+            (&["550-wait\r\n"],                                  true,  "550 wait".to_owned(), 40, true),
+            (&["450-wait\r\n"],                                  false, "450 wait".to_owned(), 600, true),
+        ];
+        for (pieces, closes, want, seconds, out_of_step) in table {
+            let got = read(pieces, closes, true).await;
+            assert_eq!(got, (want, seconds, out_of_step), "{pieces:?}");
+        }
+        // Before the message is there, the class is enough: nothing is lost by it.
+        let got = read(&["250-wait\r\n"], false, false).await;
+        assert_eq!(got, ("250 wait".to_owned(), 600, true));
+        let many: &'static str = "x\r\n".repeat(1001).leak();
+        let got = read(vec![many].leak(), false, true).await;
+        assert_eq!(got, (no_reply("it said `x`", "it said too much of that kind"), 40, true));
+    }
 }

@@ -258,6 +258,60 @@ async fn a_message_whose_answer_is_lost_is_sent_again_only_where_the_account_wan
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_whole_answer_to_the_final_dot_is_waited_for_whatever_comes_before_it() {
+    #[rustfmt::skip]
+    let table = [
+        // what comes after the dot, 14 bytes each 35 s, state,   why
+        ("scanning....\r\n250 ok",                       "sent",  ""),
+        ("150 scanning\r\n\r\n\r\n\r\n\r\n250 ok",       "sent",  ""),
+        ("scanning....\r\n550 5.7.1 virus",              "error", "550 5.7.1 virus"),
+        ("250-checking\r\n250 ok",                       "sent",  ""),
+        ("250-checking\r\n550 5.7.1 virus",              "error", "contradict each other"),
+    ];
+    for (said, state, why) in table {
+        let (world, engine, account) = running(json!({})).await;
+        let slow = Action::Slow { bytes: 14, every: Duration::from_secs(35) };
+        script(&world, DATA, When::Always, slow);
+        script(&world, Point::SmtpDot, When::Always, Action::line(said));
+        let id = message(&world, account, json!({"to": [BEN]})).await;
+        let ended = world.until(MESSAGES, id, |it| !is(it, "sending")).await;
+        let text = ended.text("errorText").unwrap_or_default();
+        assert!(is(&ended, state) && text.contains(why), "{said}: {ended:?}");
+        let code = (state == "error").then_some(if said.starts_with('2') {
+            "uncertain"
+        } else {
+            "refused"
+        });
+        assert_eq!(ended.text("errorCode"), code, "{said}: {text}");
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_the_final_dot_that_has_no_end_is_none() {
+    #[rustfmt::skip]
+    let table = [
+        ("250-checking", "its reply `250 checking` has no end"),
+        ("scanning...",  "it said `scanning...`, which is no reply"),
+        ("",             "it sent an empty line, which is no reply"),
+    ];
+    for (said, why) in table {
+        for closes in [false, true] {
+            let (world, engine, account) = running(json!({})).await;
+            let act = if closes { Action::farewell(said) } else { Action::line(said) };
+            script(&world, Point::SmtpDot, When::Always, act);
+            let id = message(&world, account, json!({"to": [BEN]})).await;
+            let ended = until_is(&world, id, "error").await;
+            let text = ended.text("errorText").unwrap();
+            assert_eq!(ended.text("errorCode"), Some("uncertain"), "{said}");
+            let end = if closes { "the other side closed" } else { "did not answer end of data" };
+            assert!(text.contains(why) && text.contains(end), "{text}");
+            engine.stop().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_waited_for_too_long_is_given_up() {
     let (world, engine, account) = running(json!({"retry_first": 10, "retry_for": 60})).await;
     let act = Action::line("450 4.2.1 try again later");
