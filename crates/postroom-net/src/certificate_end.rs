@@ -1,4 +1,4 @@
-//! The end of the validity of a listener's certificate, which the log warns about ahead.
+//! When a listener's certificate is valid, and its end, which the log warns about ahead.
 
 use crate::certificate::CertificateFacts;
 use postroom_model::Timestamp;
@@ -10,11 +10,13 @@ const AHEAD_MS: i64 = 14 * DAY_MS;
 /// But not before so much of the validity is over. Certificates of a few days are renewed later.
 const AHEAD_PART: i64 = 3;
 
-/// When a certificate ends, and since when that is worth a warning.
+/// When a certificate begins and ends, and since when its end is worth a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CertificateEnd {
     /// In UTC, as people read it.
+    not_before: String,
     not_after: String,
+    begins_ms: i64,
     ends_ms: i64,
     warned_from_ms: i64,
 }
@@ -37,17 +39,30 @@ impl CertificateEnd {
         let ms = |text: &str| Timestamp::parse(text).ok().map(Timestamp::as_ms);
         let (begins_ms, ends_ms) = (ms(&not_before)?, ms(&not_after)?);
         let ahead_ms = AHEAD_MS.min(ends_ms.saturating_sub(begins_ms) / AHEAD_PART);
-        Some(Self { not_after, ends_ms, warned_from_ms: ends_ms.saturating_sub(ahead_ms) })
+        let warned_from_ms = ends_ms.saturating_sub(ahead_ms);
+        Some(Self { not_before, not_after, begins_ms, ends_ms, warned_from_ms })
     }
 
-    /// What to say now: at first when the end is near, then once for each day that is left, and
-    /// once after the end. `None`: nothing new.
+    /// Why clients refuse the certificate now. `None`: it is valid.
+    #[must_use]
+    pub(crate) fn refused_for(&self, now_ms: i64) -> Option<String> {
+        if now_ms < self.begins_ms {
+            return Some(format!("it is not valid before {}", self.not_before));
+        }
+        (now_ms > self.ends_ms).then(|| format!("it ended at {}", self.not_after))
+    }
+
+    /// What to say now: once before the beginning, when the end is near, then once for each day that
+    /// is left, and once after the end. `None`: nothing new.
     #[must_use]
     pub(crate) fn warning(&self, last: &mut LastWarning, now_ms: i64) -> Option<String> {
-        if now_ms < self.warned_from_ms {
+        let is_early = now_ms < self.begins_ms;
+        if !is_early && now_ms < self.warned_from_ms {
             return None;
         }
         let days_left = self.ends_ms.saturating_sub(now_ms).div_euclid(DAY_MS).max(-1);
+        // The warning before the beginning keeps back no other one.
+        let days_left = if is_early { i64::MAX } else { days_left };
         let given = GivenWarning { ends_ms: self.ends_ms, days_left };
         let is_known = |last: &GivenWarning| {
             last.ends_ms == given.ends_ms && last.days_left <= given.days_left
@@ -56,8 +71,12 @@ impl CertificateEnd {
             return None;
         }
         last.0 = Some(given);
-        let until = &self.not_after;
-        Some(if days_left < 0 {
+        let (from, until) = (&self.not_before, &self.not_after);
+        Some(if is_early {
+            format!(
+                "it is not valid before {from}: clients refuse it until then; look at the clock"
+            )
+        } else if days_left < 0 {
             format!("it ended at {until}: clients refuse it; replace the files")
         } else {
             format!("it ends at {until}: replace the files before, or clients will refuse it")
@@ -106,8 +125,27 @@ mod tests {
         let ended = at(&mut last, &usual, 20_090).unwrap();
         assert!(ended.contains("it ended at"), "{ended}");
         assert_eq!(at(&mut last, &usual, 20_190), None, "it was said");
+        // It is used before it begins, as the clock goes.
+        let early = at(&mut last, &made(20_005, 20_010), 20_000).unwrap();
+        assert!(early.contains("it is not valid before 2024-10-09T00:00:00Z"), "{early}");
+        assert_eq!(at(&mut last, &made(20_005, 20_010), 20_001), None, "it was said");
+        assert!(at(&mut last, &made(20_005, 20_010), 20_009).is_some());
         // Another certificate is another matter.
         assert!(at(&mut last, &made(20_000, 20_091), 20_090).is_some());
         assert!(CertificateEnd::of(b"nothing").is_none());
+    }
+
+    #[test]
+    fn a_certificate_is_valid_from_its_first_to_its_last_second() {
+        let (begin, end) = (20_000 * DAY_MS, 20_010 * DAY_MS);
+        let made = made(20_000, 20_010);
+        for (now_ms, want) in [
+            (begin - 1, Some("it is not valid before 2024-10-04T00:00:00Z")),
+            (begin, None),
+            (end, None),
+            (end + 1, Some("it ended at 2024-10-14T00:00:00Z")),
+        ] {
+            assert_eq!(made.refused_for(now_ms).as_deref(), want, "{now_ms}");
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! The certificate and the key of a listener, which are read again when their files change.
 //!
 //! ```text
-//!   files ──read──► pair that fits ──► used for the next connections
-//!              └──► anything else  ──► one warning; the former pair stays
+//!   files ──read──► pair that fits and is valid ──► used for the next connections
+//!              └──► anything else ──► one warning; the former pair stays
 //! ```
+//! At the start, and in place of a pair that is not valid either, a pair that is not valid is used.
+//! One that is not valid yet is used as soon as it is.
+//!
 //! A program that renews certificates may replace both files at once or one after the other. What
 //! is between the two states does not fit, so nothing changes until both are new.
 //!
@@ -77,6 +80,14 @@ pub enum CertificateError {
         /// Which file.
         path: PathBuf,
     },
+    /// Clients would refuse it, and not the former one.
+    #[error("{}: {reason}", path.display())]
+    NotValid {
+        /// Which file.
+        path: PathBuf,
+        /// When it is valid.
+        reason: String,
+    },
     /// The two do not fit, or TLS takes no such certificate or key.
     #[error("{} and {}: {reason}", certificate.display(), key.display())]
     Unusable {
@@ -99,13 +110,21 @@ struct CertificateFiles {
     key: PathBuf,
     used: Arc<UsedCertificate>,
     config: Arc<ServerConfig>,
-    /// What was found the last time: a fingerprint of both files, or of the error.
-    seen: Mutex<FilesDigest>,
+    seen: Mutex<SeenFiles>,
     last_warning: Mutex<LastWarning>,
 }
 
 /// A SHA-256 of what was found.
 type FilesDigest = [u8; 32];
+
+/// What was found the last time.
+#[derive(Debug)]
+struct SeenFiles {
+    /// Of both files, or of the error.
+    digest: FilesDigest,
+    /// Whether the pair is good but for its time, so that it may become valid.
+    is_for_later: bool,
+}
 
 /// The pair that new connections get.
 #[derive(Debug)]
@@ -145,44 +164,68 @@ impl Certificates {
             key: key.to_owned(),
             used,
             config: Arc::new(config),
-            seen: Mutex::new(read.digest()),
+            seen: Mutex::new(SeenFiles { digest: read.digest(), is_for_later: false }),
             last_warning: Mutex::default(),
         })))
     }
 
     /// Reads the files again. New connections get the new pair if it is good. Otherwise the former
-    /// one stays, and the log says why, once for each state of the files.
-    pub fn reload(&self) {
+    /// one stays, and the log says why, once for each state of the files. `now_ms` is in
+    /// milliseconds since 1970.
+    pub fn reload(&self, now_ms: i64) {
         let files = &*self.0;
         let mut seen = files.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let read = ReadFiles::of(&files.certificate, &files.key);
-        let found = match &read {
+        let digest = match &read {
             Ok(read) => read.digest(),
             Err(error) => Sha256::digest(error.to_string()).into(),
         };
-        if std::mem::replace(&mut *seen, found) == found {
+        let is_known = seen.digest == digest;
+        if is_known && !seen.is_for_later {
             return;
         }
         let provider = files.config.crypto_provider();
         let pair = read.and_then(|read| read.pair(&files.certificate, &files.key, provider));
+        let pair = pair.and_then(|pair| self.in_time(pair, now_ms));
+        let is_for_later = matches!(pair, Err(CertificateError::NotValid { .. }));
+        *seen = SeenFiles { digest, is_for_later };
         let file = files.certificate.display();
         match pair {
             Ok(pair) => {
                 *files.used.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pair);
                 tracing::info!(%file, "the new certificate of REST holds for new connections");
             }
+            Err(_) if is_known => {}
             Err(error) => {
                 tracing::warn!(%error, "the certificate of REST is the former one");
             }
         }
     }
 
-    /// Whether the certificate ends soon, in words for people. `None`: it does not, or this was
-    /// said already. `now_ms` is in milliseconds since 1970.
+    /// The pair, unless it is not valid now and the one that is used is.
+    fn in_time(&self, pair: CertifiedKey, now_ms: i64) -> Result<CertifiedKey, CertificateError> {
+        let refused = |pair: &CertifiedKey| {
+            let end = CertificateEnd::of(pair.end_entity_cert().ok()?)?;
+            end.refused_for(now_ms)
+        };
+        match refused(&pair) {
+            Some(reason) if refused(&self.used()).is_none() => {
+                Err(CertificateError::NotValid { path: self.0.certificate.clone(), reason })
+            }
+            Some(_) | None => Ok(pair),
+        }
+    }
+
+    /// The pair that new connections get.
+    fn used(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0.used.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether the certificate ends soon or is not valid, in words for people. `None`: neither, or
+    /// this was said already. `now_ms` is in milliseconds since 1970.
     #[must_use]
     pub fn warning(&self, now_ms: i64) -> Option<String> {
-        let used = Arc::clone(&self.0.used.0.read().unwrap_or_else(PoisonError::into_inner));
-        let end = CertificateEnd::of(used.end_entity_cert().ok()?)?;
+        let end = CertificateEnd::of(self.used().end_entity_cert().ok()?)?;
         let mut last = self.0.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
         end.warning(&mut last, now_ms)
     }
@@ -196,8 +239,8 @@ impl Certificates {
                 tracing::warn!(%file, "the certificate of REST: {warning}");
             }
             tokio::time::sleep(LOOK_AGAIN).await;
-            let certificates = self.clone();
-            let read = tokio::task::spawn_blocking(move || certificates.reload()).await;
+            let (certificates, now_ms) = (self.clone(), now_ms());
+            let read = tokio::task::spawn_blocking(move || certificates.reload(now_ms)).await;
             if let Err(error) = read {
                 tracing::error!(%error, "the certificate of REST was not looked at");
             }
@@ -284,6 +327,9 @@ mod tests {
     use super::*;
     use rcgen::CertifiedKey as Made;
 
+    /// In 2027.
+    const NOW_MS: i64 = 1_800_000_000_000;
+
     struct Files {
         directory: tempfile::TempDir,
     }
@@ -308,9 +354,60 @@ mod tests {
         (cert.pem(), signing_key.serialize_pem(), cert.der().to_vec())
     }
 
+    /// A certificate for these years, with its key.
+    fn of_years(begin: i32, end: i32) -> (String, String, Vec<u8>) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["postroom.test".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(begin, 1, 1);
+        params.not_after = rcgen::date_time_ymd(end, 1, 1);
+        let certificate = params.self_signed(&key).unwrap();
+        (certificate.pem(), key.serialize_pem(), certificate.der().to_vec())
+    }
+
     fn used(certificates: &Certificates) -> Vec<u8> {
-        let used = certificates.0.used.0.read().unwrap();
-        used.end_entity_cert().unwrap().to_vec()
+        certificates.used().end_entity_cert().unwrap().to_vec()
+    }
+
+    #[test]
+    fn a_certificate_out_of_its_time_replaces_no_valid_one() {
+        let files = Files { directory: tempfile::tempdir().unwrap() };
+        let write = |made: &(String, String, Vec<u8>)| {
+            files.write("cert", &made.0);
+            files.write("key", &made.1);
+        };
+        let year = |year: i64| (year - 1970) * 31_557_600_000;
+        let [ended, older] = [2020, 2021].map(|end| of_years(2019, end));
+        let (valid, later) = (of_years(2019, 2030), of_years(2028, 2040));
+        // What there is at the start is used, and warned about.
+        write(&ended);
+        let certificates = files.opened().unwrap();
+        assert_eq!(used(&certificates), ended.2);
+        let warning = certificates.warning(NOW_MS).unwrap();
+        assert!(warning.contains("it ended at 2020-01-01T00:00:00Z"), "{warning}");
+        // Of two that are not valid, the newer files hold.
+        write(&older);
+        certificates.reload(NOW_MS);
+        assert_eq!(used(&certificates), older.2);
+        write(&valid);
+        certificates.reload(NOW_MS);
+        assert_eq!(used(&certificates), valid.2);
+        for (other, why) in
+            [(&ended, "it ended at 2020-"), (&later, "it is not valid before 2028-")]
+        {
+            write(other);
+            let read = ReadFiles::of(&files.path("cert"), &files.path("key")).unwrap();
+            let provider = certificates.0.config.crypto_provider();
+            let pair = read.pair(&files.path("cert"), &files.path("key"), provider).unwrap();
+            let error = certificates.in_time(pair, NOW_MS).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+            for _ in 0..2 {
+                certificates.reload(NOW_MS);
+                assert_eq!(used(&certificates), valid.2, "{why}");
+            }
+        }
+        // The files are the same, and their time has come.
+        certificates.reload(year(2029));
+        assert_eq!(used(&certificates), later.2);
     }
 
     #[test]
@@ -323,15 +420,15 @@ mod tests {
         assert_eq!(used(&certificates), first_der);
         for between in [&second, "nothing", ""] {
             files.write("cert", between);
-            certificates.reload();
+            certificates.reload(NOW_MS);
             assert_eq!(used(&certificates), first_der);
         }
         std::fs::remove_file(files.path("cert")).unwrap();
-        certificates.reload();
+        certificates.reload(NOW_MS);
         assert_eq!(used(&certificates), first_der);
         files.write("key", &new_key);
         files.write("cert", &second);
-        certificates.reload();
+        certificates.reload(NOW_MS);
         assert_eq!(used(&certificates), second_der);
     }
 

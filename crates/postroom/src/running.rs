@@ -112,7 +112,8 @@ impl Running {
     /// Reads again the settings that can change while it runs. If something is wrong with them,
     /// nothing changes.
     pub(crate) fn reload(&mut self, arguments: &ServeArguments) {
-        self.certificates.iter().for_each(Certificates::reload);
+        let now_ms = self.store.clock().now_ms();
+        self.certificates.iter().for_each(|certificates| certificates.reload(now_ms));
         let read = Setup::of(arguments).and_then(|read| {
             let setup = self.setup.dialing_as(&read);
             let in_force = setup.in_force(&self.configured.configuration, Some(&self.store))?;
