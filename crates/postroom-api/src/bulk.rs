@@ -23,6 +23,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_engine::bulk::Bulk;
 use postroom_engine::bulk::Tally;
+use postroom_engine::carried;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Filter;
@@ -163,6 +164,7 @@ impl BulkRequest {
     /// Checks changes as far as this does not depend on the entity.
     fn check(&self, changes: &Value) -> Result<(), Problem> {
         let class = &self.asked.class;
+        let changes = &*carried::by_fields(class, changes);
         validate::change(class, changes, &Entity::new(EntityId::nil(), Map::new()))?;
         let is_secret = |name: &&String| class.property(name).is_some_and(Property::write_only);
         let secrets = changes.as_object().into_iter().flat_map(|members| members.keys());

@@ -1,6 +1,7 @@
 //! The bodies of `CLAIM` and `NACK`.
 
 use crate::problem::Problem;
+use postroom_engine::carried;
 use postroom_engine::claiming::DeadLetter;
 use postroom_model::Class;
 use postroom_model::Entity;
@@ -121,7 +122,8 @@ fn changes<'a>(
         problems.push(Invalid::new(name, "takes an object of properties"));
         return None;
     }
-    let checked = validate::change(class, sent, &Entity::new(EntityId::nil(), Map::new()));
+    let carried = carried::by_fields(class, sent);
+    let checked = validate::change(class, &carried, &Entity::new(EntityId::nil(), Map::new()));
     let within = |one: Invalid| Invalid::new(format!("{name}.{}", one.property), one.reason);
     problems.extend(checked.err().into_iter().flatten().map(within));
     let is_secret = |property: &str| class.property(property).is_some_and(Property::write_only);

@@ -26,6 +26,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use postroom_engine::carried;
 use postroom_engine::posted;
 use postroom_model::Entity;
 use postroom_model::EntityId;
@@ -262,7 +263,7 @@ async fn entity(
 ) -> Result<NewEntity, Problem> {
     let (class, app) = (&asked.class, &asked.app);
     let enclosed = enclosed::take(class, &mut json);
-    let draft = validate::create(class, &posted::without_odd_ids(class, &json));
+    let draft = validate::create(class, &carried::by_fields(class, &json));
     let (enclosed, draft) = match (enclosed, draft) {
         (Ok(enclosed), Ok(draft)) => (enclosed, draft),
         (enclosed, draft) => {

@@ -74,6 +74,8 @@ mod derive;
 
 pub mod outgoing;
 
+pub mod carried;
+
 pub mod posted;
 
 pub mod claiming;

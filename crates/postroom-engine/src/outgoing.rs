@@ -264,7 +264,7 @@ fn found(message: &Entity) -> EnvelopeRecipients {
             (Some(_), None) => found.refuse(format!("{place}.address"), "is required"),
             (Some(kind), Some(address)) => {
                 let name = item.get("name").and_then(Json::as_str).map(str::to_owned);
-                if name.as_ref().is_some_and(|name| name.chars().any(char::is_control)) {
+                if name.as_ref().is_some_and(|name| name.contains(is_control)) {
                     found.refuse(format!("{place}.name"), "has a control character");
                 }
                 found.add(format!("{place}.address"), kind, name, address);
@@ -347,12 +347,17 @@ fn header_problems(headers: &Json) -> Vec<Invalid> {
     list.iter().enumerate().filter_map(problem).collect()
 }
 
+/// Whether a character cannot stand in a line of text.
+fn is_control(char: char) -> bool {
+    char.is_control() && char != '\t'
+}
+
 fn field_problem(name: &str, value: &str) -> Option<String> {
     let well_formed = |byte: u8| (33..=126).contains(&byte) && byte != b':';
     if name.is_empty() || name.len() > 76 || !name.bytes().all(well_formed) {
         return Some("has a name that no header field can have (RFC 5322 §2.2)".to_owned());
     }
-    if value.chars().any(|char| char.is_control() && char != '\t') {
+    if value.contains(is_control) {
         return Some("has a value with a control character (a line break, for example)".to_owned());
     }
     if is_reserved(name) {

@@ -4,8 +4,8 @@
 //! The rules are elsewhere: `postroom_model::client` says what a client may change, and the store
 //! keeps that; `outgoing` says what a message needs before it is sent.
 
+use crate::carried;
 use crate::outgoing;
-use crate::outgoing::BLANKS;
 use crate::outgoing::THREAD;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -27,7 +27,6 @@ use postroom_store::Failed;
 use postroom_store::Store;
 use serde_json::Map;
 use serde_json::Value as Json;
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// What a client's JSON changes of an entity, with what that implies. It is empty if nothing
@@ -43,7 +42,7 @@ pub async fn changes(
     sent: &Json,
 ) -> Result<Map<String, Json>, Error> {
     let class = place.class;
-    let sent = &*without_odd_ids(class, sent);
+    let sent = &*carried::change(class, current, sent);
     let mut changes = validate::change(class, sent, current).map_err(invalid)?;
     let is_message = class.classname == MESSAGES;
     if is_message && MessageDirection::Out.is_of(current) {
@@ -111,33 +110,6 @@ pub fn check(class: &Class, before: Option<&Entity>, after: &Entity) -> Result<(
         problems.extend(outgoing::check(after).err().into_iter().flatten());
     }
     if problems.is_empty() { Ok(()) } else { Err(problems) }
-}
-
-/// What a client sends, without the message ids that are longer than their property allows or have
-/// a control character. A received message may have such an id, and its answer names it. No header
-/// field can carry it.
-#[must_use]
-pub fn without_odd_ids<'a>(class: &Class, sent: &'a Json) -> Cow<'a, Json> {
-    let bound = |name: &str| class.property(name)?.bound("max_length")?.try_into().ok();
-    let is_odd = |name: &str, id: &Json| {
-        let is_long = |id: &str| bound(name).is_some_and(|max: usize| id.len() > max);
-        let is_odd = |id: &str| is_long(id) || id.contains(char::is_control);
-        id.as_str().is_some_and(|id| !id.contains(BLANKS) && is_odd(id))
-    };
-    let has_odd = |name: &&str| {
-        let ids = sent.get(*name).and_then(Json::as_array);
-        ids.is_some_and(|ids| ids.iter().any(|id| is_odd(name, id)))
-    };
-    let mut sent = Cow::Borrowed(sent);
-    if class.classname != MESSAGES || !THREAD.iter().any(has_odd) {
-        return sent;
-    }
-    for name in THREAD {
-        if let Some(ids) = sent.to_mut().get_mut(name).and_then(Json::as_array_mut) {
-            ids.retain(|id| !is_odd(name, id));
-        }
-    }
-    sent
 }
 
 /// Brings the message ids of an outgoing message into the stored form: one for each item, without
@@ -216,20 +188,6 @@ mod tests {
         let before = values.clone();
         plain_ids(values.as_object_mut().unwrap());
         assert_eq!(values, before, "it is refused when it is sent");
-    }
-
-    #[test]
-    fn ids_that_no_field_can_carry_are_left_out_and_line_breaks_stay_to_be_refused() {
-        let classes = postroom_model::builtin::classes().unwrap();
-        let of = |name: &str| classes.iter().find(|class| class.classname == name).unwrap();
-        let sent =
-            json!({"inReplyTo": ["a\u{1}b@c"], "references": ["a@b", "\u{9b}", "x\r\nY: z"]});
-        let want = json!({"inReplyTo": [], "references": ["a@b", "x\r\nY: z"]});
-        assert_eq!(*without_odd_ids(of(MESSAGES), &sent), want);
-        assert_eq!(*without_odd_ids(of(ACCOUNTS), &sent), sent);
-        let long = ["x".repeat(998), "x".repeat(999)];
-        let kept = json!({"references": [long[0]]});
-        assert_eq!(*without_odd_ids(of(MESSAGES), &json!({"references": long})), kept);
     }
 
     #[test]

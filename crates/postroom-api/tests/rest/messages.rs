@@ -1,5 +1,6 @@
 //! Messages: with their files in one request, and from state to state.
 
+use crate::bulk::patch;
 use crate::server::OTHER_TOKEN;
 use crate::server::Server;
 use crate::server::answer;
@@ -119,10 +120,11 @@ async fn what_cannot_be_sent_is_refused_at_once() {
         (json!({"to": ["nobody"]}),                                "to[0]"),
         (json!({"cc": ["a@b.test\r\nBcc: x@y.test"]}),             "cc[0]"),
         (json!({"bcc": ["a@b.test\0"]}),                           "bcc[0]"),
-        (json!({"subject": "a\nb"}),                               "subject"),
-        (json!({"fromDisplayName": "a\rb"}),                       "fromDisplayName"),
+        (json!({"subject": "a\0b"}),                               "subject"),
+        (json!({"fromDisplayName": "a\r\0b"}),                     "fromDisplayName"),
         (json!({"replyTo": ["x"]}),                                "replyTo[0]"),
-        (json!({"headers": [["X-A", "b\r\nc"]]}),                  "headers[0]"),
+        (json!({"headers": [["X-A", "b\0c"]]}),                    "headers"),
+        (json!({"headers": [["X-A\r\nB", "c"]]}),                  "headers[0]"),
         (json!({"recipients": [{"address": "a@b.test\nX"}]}),      "recipients[0].address"),
         (json!({"account_id": null}),                              "account_id"),
         (json!({"account_id": nobody}),                            "account_id"),
@@ -152,6 +154,67 @@ async fn what_cannot_be_sent_is_refused_at_once() {
     let turned = json!({"messageDirection": "out", "to": ["b@c.test"]});
     let refused = server.send("PATCH", &path, &turned).await.expect(422);
     assert_eq!(refused["errors"][0]["property"], "messageDirection");
+}
+
+#[on_both]
+async fn what_no_header_field_can_carry_is_left_out_whichever_way_it_comes_in() {
+    let server = Server::start().await;
+    let odd = json!({
+        "subject": "a\u{7}b\r\nBcc: x@y.test", "fromDisplayName": "A\u{1b}nna\n",
+        "headers": [["X-A", "b\r\nc"]],
+        "recipients": [{"kind": "to", "name": "Be\u{9b}n", "address": "b@c.test"}],
+        "inReplyTo": ["a\u{1}b@x.test", "one@x.test"], "references": ["x".repeat(999)],
+    });
+    let want = json!({
+        "subject": "ab Bcc: x@y.test", "fromDisplayName": "Anna",
+        "headers": [["X-A", "b c"]], "inReplyTo": ["one@x.test"], "references": [],
+    });
+    let draft = json!({"messageDirection": "out"});
+    let mut whole = draft.clone();
+    whole.as_object_mut().unwrap().extend(odd.as_object().unwrap().clone());
+    let id = async || server.create(MESSAGES, &draft).await;
+    let filter = |id: &str| json!(["==", ["property", "id"], id]);
+    let one = server.create(MESSAGES, &whole).await;
+    let list = server.send("POST", MESSAGES, &json!([whole])).await.expect(201);
+    let listed = list[0]["id"].as_str().unwrap().to_owned();
+    let [changed, replaced, many, claimed] = [id().await, id().await, id().await, id().await];
+    server.send("PATCH", &format!("{MESSAGES}/{changed}"), &odd).await.expect(200);
+    server.send("PUT", &format!("{MESSAGES}/{replaced}"), &whole).await.expect(200);
+    assert_eq!(patch(&server, &filter(&many), &odd).await.expect(200)["changed"], 1);
+    let claim = json!({"filter": filter(&claimed), "lease": 60, "set": odd});
+    assert_eq!(server.send("CLAIM", MESSAGES, &claim).await.expect(200)[0]["id"], claimed.as_str());
+    for (way, id) in [
+        ("POST", &one),
+        ("POST of a list", &listed),
+        ("PATCH", &changed),
+        ("PUT", &replaced),
+        ("PATCH of a collection", &many),
+        ("CLAIM", &claimed),
+    ] {
+        let got = server.get(&format!("{MESSAGES}/{id}")).await.expect(200);
+        for (name, want) in want.as_object().unwrap() {
+            assert_eq!(got[name], *want, "{way}: {name}");
+        }
+        assert_eq!(got["recipients"][0]["name"], "Ben", "{way}");
+    }
+}
+
+#[on_both]
+async fn a_received_message_may_be_sent_back_as_it_is_shown() {
+    let server = Server::start().await;
+    let (account, folder) = server.account().await;
+    let values = json!({
+        "account_id": account, "folder_id": folder, "messageDirection": "in", "uid": 1,
+        "dateTimeSource": "arrival", "messageState": "received", "uidValidity": 1,
+        "subject": "a\u{7}b", "references": ["a\u{1}b@x.test"],
+    });
+    let id = server.received_as(&folder, &values, vec![], None).await;
+    let path = format!("{MESSAGES}/{id}");
+    let same = json!({"subject": "a\u{7}b", "references": ["a\u{1}b@x.test"]});
+    let shown = server.send("PATCH", &path, &same).await.expect(200);
+    assert_eq!((&shown["subject"], &shown["version"]), (&same["subject"], &json!(1)));
+    let refused = server.send("PATCH", &path, &json!({"subject": "a\u{8}b"})).await.expect(422);
+    assert_eq!(refused["errors"][0]["property"], "subject");
 }
 
 #[on_both]

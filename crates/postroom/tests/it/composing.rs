@@ -97,6 +97,39 @@ async fn an_answer_may_name_each_id_that_a_received_message_shows() {
 }
 
 #[on_both(flavor = "multi_thread")]
+async fn an_answer_may_have_each_subject_and_name_that_a_received_message_shows() {
+    let (sandbox, postroom, account) = sandbox(json!({"after_read_timeout": 0.2})).await;
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    let odd =
+        ["=?utf-8?q?a=07b?=", "a\u{1b}b", "=?utf-8?q?a=0D=0ABcc:_x@y.test?=", "=?utf-8?q?=C2=9B?="];
+    for odd in odd {
+        let mail = format!("From: \"n\" <n@x.test>\r\nSubject: {odd}\r\n\r\nx\r\n");
+        let mail = mail.replace("\"n\"", if odd.starts_with('=') { odd } else { "\"a\u{1b}b\"" });
+        sandbox.deliver(ANNA, "INBOX", mail.into_bytes()).unwrap();
+    }
+    let mut odd_count = 0;
+    for received in messages(&postroom, &folder, odd.len()).await {
+        let is_odd = |name: &str| received[name].as_str().unwrap().contains(char::is_control);
+        odd_count += usize::from(is_odd("subject")) + usize::from(is_odd("fromDisplayName"));
+        let mut answer = outgoing(&account, "");
+        answer["subject"] = received["subject"].clone();
+        answer["fromDisplayName"] = received["fromDisplayName"].clone();
+        answer["recipients"] = json!([
+            {"kind": "to", "name": received["fromDisplayName"], "address": "ben@demo.test"}
+        ]);
+        answer["headers"] = json!([["X-Subject", received["subject"]]]);
+        let got = sent(&postroom, &answer).await;
+        assert!(!got["subject"].as_str().unwrap().contains(char::is_control), "{got:#}");
+        let wire = last(&sandbox);
+        let (header, _) = wire.split_once("\r\n\r\n").unwrap();
+        assert!(!header.replace("\r\n", "").contains(char::is_control), "{header:?}");
+        let is_bcc = |line: &str| line.to_ascii_lowercase().starts_with("bcc");
+        assert!(!header.split("\r\n").any(is_bcc), "{header}");
+    }
+    assert!(odd_count >= 5, "{odd_count}");
+}
+
+#[on_both(flavor = "multi_thread")]
 async fn answers_go_where_the_client_says() {
     let (sandbox, postroom, account) = sandbox(json!({})).await;
     let mut message = outgoing(&account, "answers");
