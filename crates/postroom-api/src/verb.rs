@@ -10,6 +10,8 @@ use crate::problem::Problem;
 use axum::http::Method;
 use postroom_model::Class;
 use postroom_model::RightAction;
+use postroom_model::Rights;
+use postroom_model::TokenRole;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::TOKENS;
@@ -100,6 +102,20 @@ const OWN: &[Own] = &[
     Own { verb: Verb::Rotate, method: "ROTATE", classname: Some(TOKENS), of_entity: true },
 ];
 
+/// Whether a class is changed by nobody, whatever rights there are.
+#[must_use]
+pub(crate) fn is_only_read(class: &Class) -> bool {
+    Rights::Role(TokenRole::Admin).check(RightAction::Change, &class.classname).is_err()
+}
+
+impl Own {
+    /// Whether some right allows it for a class.
+    fn may_be_allowed(&self, class: &Class) -> bool {
+        let reads = matches!(self.verb, Verb::Query | Verb::Lookup);
+        reads || !is_only_read(class)
+    }
+}
+
 impl Verb {
     /// The verb of a request.
     ///
@@ -128,10 +144,12 @@ impl Verb {
     }
 }
 
-/// The methods that a place accepts, for `Allow`.
+/// The methods that a place accepts, for `Allow`. Of a class that nobody changes, those that read.
 #[must_use]
 pub(crate) fn methods(place: &Place) -> String {
+    let class = &place.class;
     let common = match place.target {
+        Target::Collection | Target::Entity(_) if is_only_read(class) => "GET, HEAD",
         Target::Collection => "GET, HEAD, POST, PATCH, DELETE",
         Target::FileList(..) => "GET, HEAD, POST",
         Target::Entity(_) => "GET, HEAD, PATCH, PUT, DELETE",
@@ -139,7 +157,8 @@ pub(crate) fn methods(place: &Place) -> String {
         Target::Text(_) => "GET, HEAD",
         Target::WebhookTest(_) | Target::DomainTokens(_) => "POST",
     };
-    let all = std::iter::once(common).chain(own(place).map(|own| own.method));
+    let own = own(place).filter(|own| own.may_be_allowed(class)).map(|own| own.method);
+    let all = std::iter::once(common).chain(own);
     all.collect::<Vec<_>>().join(", ")
 }
 
@@ -167,13 +186,15 @@ pub(crate) fn own_methods() -> impl Iterator<Item = &'static str> {
     methods.filter(move |(at, method)| is_first(at, method)).map(|(_, method)| method)
 }
 
-/// Whether entities, or the collection, of a class accept a method of Postroom.
+/// Whether entities, or the collection, of a class accept a method of Postroom that some right
+/// allows.
 #[must_use]
 pub(crate) fn is_own(class: &Class, of_entity: bool, method: &str) -> bool {
     OWN.iter().any(|own| {
         own.method == method
             && own.of_entity == of_entity
             && own.classname.is_none_or(|name| name == class.classname)
+            && own.may_be_allowed(class)
     })
 }
 

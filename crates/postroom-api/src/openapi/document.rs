@@ -100,8 +100,10 @@ fn places<'a>(operation: &DescribedOperation, classes: &'a [Arc<Class>]) -> Vec<
             let of_kind = move |property: &&Property| property.is_file() && property.multi == multi;
             class.properties.iter().filter(of_kind)
         };
-        let has_verb = |of_entity| {
-            operation.twin().is_none() || verb::is_own(class, of_entity, &operation.method)
+        // What nobody may do with any right is not described.
+        let has_verb = |of_entity| match operation.twin() {
+            Some(_) => verb::is_own(class, of_entity, &operation.method),
+            None => operation.method == "GET" || !verb::is_only_read(class),
         };
         match &operation.at {
             Spot::Collection if has_verb(false) => add(root, None),

@@ -140,6 +140,39 @@ async fn the_methods_of_each_path_are_those_that_the_path_takes() {
     assert!(count > 30, "{count}");
 }
 
+#[on_both]
+async fn what_nobody_may_do_is_not_described() {
+    let server = Server::start().await;
+    let document = server.get(OPENAPI).await.expect(200);
+    let of_class = |name: &str| -> BTreeSet<String> {
+        let root = format!("/rest/v1/model/{name}");
+        let paths = document["paths"].as_object().unwrap().iter();
+        let of_it = paths.filter_map(|(path, methods)| Some((path.strip_prefix(&root)?, methods)));
+        let each = |(path, methods): (&str, &Json)| -> Vec<String> {
+            methods.as_object().unwrap().keys().map(|method| format!("{method} {path}")).collect()
+        };
+        of_it.flat_map(each).collect()
+    };
+    let reads = ["get ", "get /{id}", "post :lookup", "post :query"].map(str::to_owned);
+    assert_eq!(of_class("iam/Audit"), BTreeSet::from(reads));
+    assert!(of_class("iam/Users").is_superset(&of_class("iam/Audit")));
+    assert!(of_class("iam/Users").contains("patch /{id}"));
+    // What is left out is refused whoever asks.
+    let nobody = "0192d000-0000-7000-8000-00000000abcd";
+    let entity = format!("iam/Audit/{nobody}");
+    for (method, path) in [
+        ("POST", "iam/Audit"),
+        ("PATCH", &entity),
+        ("PUT", &entity),
+        ("DELETE", &entity),
+        ("CLEAR", "iam/Audit"),
+        ("CLAIM", "iam/Audit"),
+        ("NACK", &entity),
+    ] {
+        server.send(method, path, &json!({})).await.expect(403);
+    }
+}
+
 /// Whether a path is that of a twin.
 fn is_twin(path: &str) -> bool {
     path.contains(':') && !path.ends_with(":resume") && !path.ends_with(":rollback")
