@@ -1,6 +1,6 @@
 //! Why the server did not take the message.
 
-use crate::meaning::LoginRefusal;
+use crate::login_refusal::LoginRefusal;
 use crate::reply::Reply;
 use postroom_net::cause;
 use std::io;

@@ -17,6 +17,8 @@ mod reply;
 
 mod meaning;
 
+mod login_refusal;
+
 mod error;
 
 mod extensions;
@@ -53,7 +55,7 @@ pub use error::Error;
 pub use error::SmtpVerdict;
 pub use extensions::Extensions;
 pub use login_forms::LoginForms;
-pub use meaning::LoginRefusal;
+pub use login_refusal::LoginRefusal;
 pub use replies::BrokenOff;
 pub use replies::RecipientReply;
 pub use replies::TransactionReplies;

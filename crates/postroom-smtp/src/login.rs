@@ -7,7 +7,7 @@ use crate::connection::SmtpConnection;
 use crate::error::Error;
 use crate::extensions::Extensions;
 use crate::login_forms::LoginForm;
-use crate::meaning::LoginRefusal;
+use crate::login_refusal::LoginRefusal;
 use crate::reply::Reply;
 use postroom_model::options::MechanismChoice;
 use postroom_net::Credentials;

@@ -154,6 +154,38 @@ mod tests {
     }
 
     #[test]
+    fn too_many_recipients_refuse_nobody_if_some_were_accepted_before_them() {
+        let said = |code, detail, text: &str| Reply {
+            code,
+            has_code: true,
+            is_mixed: false,
+            enhanced: Some((5, 7, detail)),
+            lines: vec![text.to_owned()],
+        };
+        let many = || said(550, 1, "Too many recipients");
+        #[rustfmt::skip]
+        let table = [
+            // To RCPT,                             to the data,     earlier, the states
+            (vec![said(250, 0, "ok"), many()],      said(250, 0, ""), false, ["sent", "deferred"]),
+            (vec![said(250, 0, "ok"), many()],      said(451, 0, ""), false, ["deferred", "deferred"]),
+            (vec![said(550, 1, "no"), many()],      said(250, 0, ""), false, ["refused", "refused"]),
+            (vec![said(550, 1, "no"), many()],      said(250, 0, ""), true,  ["refused", "deferred"]),
+            (vec![said(250, 0, ""), said(250, 0, "")], many(),        false, ["deferred", "deferred"]),
+            (vec![said(250, 0, ""), said(550, 1, "no")], many(),      false, ["refused", "refused"]),
+        ];
+        for (replies, data, has_earlier, want) in table {
+            let mut recipients =
+                ["a", "b"].map(|address| json!({"address": address, "state": "waiting"}));
+            let recipient = |reply| RecipientReply { address: String::new(), reply };
+            let replies = replies.into_iter().map(recipient).collect();
+            let outcome = TransactionReplies { recipients: replies, data: Some(data) };
+            record(&mut recipients, &[0, 1], &outcome, has_earlier);
+            let states = recipients.map(|it| it["state"].as_str().unwrap().to_owned());
+            assert_eq!(states, want, "{outcome:?}");
+        }
+    }
+
+    #[test]
     fn a_limit_of_the_account_is_told_from_an_answer_to_one_recipient() {
         let said = |code, enhanced, text: &str| Reply {
             code,
