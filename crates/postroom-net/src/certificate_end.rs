@@ -52,8 +52,8 @@ impl CertificateEnd {
         (now_ms > self.ends_ms).then(|| format!("it ended at {}", self.not_after))
     }
 
-    /// What to say now: once before the beginning, when the end is near, then once for each day that
-    /// is left, and once after the end. `None`: nothing new.
+    /// What to say now: once before the beginning, when the end is near, then once for each day
+    /// that is left, and once after the end. `None`: nothing new.
     #[must_use]
     pub(crate) fn warning(&self, last: &mut LastWarning, now_ms: i64) -> Option<String> {
         let is_early = now_ms < self.begins_ms;
