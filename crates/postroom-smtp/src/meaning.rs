@@ -107,6 +107,11 @@ const TOO_MANY_WORDS: [&str; 2] = ["too many recipients", "too many rcpt"];
 const COUNT_WORDS: [&str; 4] =
     ["number of recipients", "recipients limit", "recipient limit", "recipients per"];
 
+/// Words for a storage that is full. They say that 452 and 552 are not about the number of
+/// recipients.
+const FULL_WORDS: [&str; 9] =
+    ["full", "quota", "storage", "space", "disk", "mailbox", "size", "too large", "too big"];
+
 /// Words that may mean a sending limit in a 4yz reply. They are said of recipients too.
 const PASSING_LIMIT_WORDS: [&str; 5] =
     ["too many", "too frequent", "too quickly", "limit exceeded", "exceeded"];
@@ -201,7 +206,7 @@ impl Reply {
         match (self.code, self.enhanced) {
             (451, Some((_, 7, _))) | (454, None | Some((_, 0 | 3 | 7, _))) => !self.is_of_other(),
             (_, Some((_, 1 | 2 | 6, 1..) | (_, 3, 4) | (_, 4, 6))) => false,
-            (_, _) => by_words && !self.is_too_many(),
+            (_, _) => by_words && !self.is_too_many() && !self.is_of_storage(),
         }
     }
 
@@ -229,7 +234,8 @@ impl Reply {
             && self.says_any(&["threshold"])
             && self.says_any(&["exceed", "reached"]);
         let said = self.says_any(&LIMIT_WORDS) || of_a_span || of_a_number || of_a_threshold;
-        self.code >= 400 && said && !self.is_of_other() && !self.is_too_many()
+        let is_other = self.is_of_other() || self.is_too_many() || self.is_of_storage();
+        self.code >= 400 && said && !is_other
     }
 
     /// Whether it names a limit of what the sender may send.
@@ -263,14 +269,12 @@ impl Reply {
     }
 
     /// Whether it says that there are too many recipients, so that the others go into the next
-    /// transaction. 552 counts as 452, unless its enhanced code is about something else (RFC 5321
-    /// §4.5.3.1.10).
+    /// transaction (RFC 5321 §4.5.3.1.10).
     #[must_use]
     pub fn is_too_many(&self) -> bool {
         match (self.code, self.enhanced) {
             (_, Some((_, 5, 3))) => true,
-            (452 | 552, None | Some((_, 0, 0))) => true,
-            (400..600, None) => self.counts_recipients(),
+            (400..600, None) | (452 | 552, Some((_, 0, 0))) => self.counts_recipients(),
             (_, _) => false,
         }
     }
@@ -278,8 +282,22 @@ impl Reply {
     /// Whether it says so whatever its enhanced code is, as in `550 5.7.1 Too many recipients`. It
     /// counts if fewer recipients were accepted.
     #[must_use]
-    pub fn may_be_too_many(&self) -> bool {
+    pub fn says_too_many(&self) -> bool {
         self.is_too_many() || self.refuses_number()
+    }
+
+    /// Whether it may say so, if it is the answer to a recipient after one that was accepted: the
+    /// code is 452, or 552, which counts as 452 there, and nothing says otherwise. A full mailbox
+    /// has the same codes.
+    #[must_use]
+    pub fn may_be_too_many(&self) -> bool {
+        self.says_too_many() || (self.is_of_storage() && !self.says_any(&FULL_WORDS))
+    }
+
+    /// Whether all that its codes say is that some storage is full, or that there are too many
+    /// recipients.
+    fn is_of_storage(&self) -> bool {
+        matches!((self.code, self.enhanced), (452 | 552, None | Some((_, 0, 0))))
     }
 
     /// Whether it refuses a text for the number of its recipients. 452 and 552 alone do not: they
@@ -342,7 +360,11 @@ mod tests {
             ("450 too many connections to external.test",               false, false, false),
             ("451 4.4.1 host does not answer, limit exceeded",          false, false, false),
             ("552 too many recipients",                                 true,  false, true),
-            ("552 5.0.0 no",                                            true,  false, true),
+            ("452 4.0.0 Too many recipients",                           false, false, true),
+            ("552 5.0.0 no",                                            true,  false, false),
+            ("552 mailbox full",                                        true,  false, false),
+            ("552 quota exceeded",                                      true,  false, false),
+            ("452 no more",                                             false, false, false),
             ("550 5.5.3 too many recipients",                           true,  false, true),
             ("552 5.3.4 message too big",                               true,  false, false),
             ("552 5.2.2 mailbox full",                                  true,  false, false),
@@ -426,6 +448,8 @@ mod tests {
             "451 4.7.0 Recipient over quota, exceeded",
             "450 4.7.1 spam suspected, too many links",
             "452 4.5.3 too many recipients",
+            "452 quota exceeded",
+            "452 4.0.0 exceeded storage allocation",
         ] {
             assert!(!reply(line).hints_at_limit(), "{line}");
         }
@@ -443,7 +467,14 @@ mod tests {
             ("452 4.5.3 your message has too many recipients",          true,  true),
             ("550 5.5.3 no more",                                       true,  true),
             ("552 no more",                                             true,  false),
-            ("452 insufficient storage",                                true,  false),
+            ("552 5.0.0 no",                                            true,  false),
+            ("452 4.0.0 later",                                         true,  false),
+            ("450 later",                                               false, false),
+            ("452 insufficient system storage",                         false, false),
+            ("452 4.0.0 Mailbox full",                                  false, false),
+            ("552 exceeded storage allocation",                         false, false),
+            ("552 5.0.0 user is over quota",                            false, false),
+            ("552 quota exceeded: too many recipients",                 true,  true),
             ("552 5.2.2 mailbox full",                                  false, false),
             ("550 5.1.90 daily recipients limit exceeded",              false, false),
             ("550 5.7.1 too many recipients per hour",                  false, false),

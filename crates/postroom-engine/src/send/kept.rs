@@ -153,7 +153,7 @@ impl Kept {
 
     /// Drops the connection if the server wants another session.
     pub(crate) fn limited(&mut self, reply: &Reply) {
-        if reply.is_about_session() || reply.may_be_too_many() {
+        if reply.is_about_session() || reply.says_too_many() {
             self.connection = None;
         }
     }

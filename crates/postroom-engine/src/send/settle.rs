@@ -2,6 +2,7 @@
 
 use postroom_model::RecipientState;
 use postroom_model::Uncertain;
+use postroom_smtp::RecipientReply;
 use postroom_smtp::Reply;
 use postroom_smtp::TransactionReplies;
 use serde_json::Value as Json;
@@ -34,10 +35,8 @@ pub(crate) fn record(
     has_earlier: bool,
 ) {
     let accepted = accepted_count(outcome);
-    let is_number = |reply: &Reply| {
-        reply.is_too_many() || ((accepted > 0 || has_earlier) && reply.may_be_too_many())
-    };
-    for (place, answer) in named.iter().zip(&outcome.recipients) {
+    let too_many = too_many(outcome, has_earlier);
+    for ((place, answer), is_number) in named.iter().zip(&outcome.recipients).zip(too_many) {
         let Some(recipient) = recipients.get_mut(*place) else {
             continue;
         };
@@ -46,7 +45,7 @@ pub(crate) fn record(
                 (data, data.wants_login() || (accepted > 1 && data.refuses_number()))
             }
             (None, true) => continue,
-            (_, false) => (&answer.reply, is_number(&answer.reply) || answer.reply.wants_login()),
+            (_, false) => (&answer.reply, is_number || answer.reply.wants_login()),
         };
         let state = match (decisive.is_success(), decisive.is_permanent()) {
             (true, _) => RecipientState::Sent,
@@ -57,13 +56,31 @@ pub(crate) fn record(
     }
 }
 
+/// For each recipient whether there were too many, by its answer. Servers answer the same to a full
+/// mailbox (552, 452). So it counts after a recipient of the transaction that was accepted, and if
+/// nobody is accepted, only in words. Who is named first is answered for itself. `has_earlier` as
+/// for [`record`].
+pub(crate) fn too_many(outcome: &TransactionReplies, has_earlier: bool) -> Vec<bool> {
+    let has_any = has_any(outcome);
+    let mut is_behind_accepted = false;
+    let is_number = |answer: &RecipientReply| {
+        let reply = &answer.reply;
+        is_behind_accepted |= reply.is_success();
+        let is_number = (is_behind_accepted && reply.may_be_too_many())
+            || (has_earlier && reply.says_too_many())
+            || (!has_any && reply.is_too_many());
+        is_number && !reply.is_success()
+    };
+    outcome.recipients.iter().map(is_number).collect()
+}
+
 /// The reply of a transaction that is about a limit of the account. That there are too many
 /// recipients is about the transaction, unless it has none: then it is about the account.
 /// `has_earlier` as for [`record`].
 #[must_use]
 pub(crate) fn limit(outcome: &TransactionReplies, has_earlier: bool) -> Option<&Reply> {
     let has_any = has_any(outcome);
-    let is_number = |reply: &Reply| reply.is_too_many() || (has_earlier && reply.may_be_too_many());
+    let is_number = |reply: &Reply| reply.is_too_many() || (has_earlier && reply.says_too_many());
     let is_limit = |reply: &&Reply| {
         !reply.is_success() && (reply.is_over_limit() || (!has_any && is_number(reply)))
     };
@@ -125,7 +142,6 @@ fn put(recipient: &mut Json, state: RecipientState, reply: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use postroom_smtp::RecipientReply;
 
     fn reply(code: u16) -> Reply {
         Reply { code, has_code: true, is_mixed: false, enhanced: None, lines: vec!["x".to_owned()] }
@@ -214,12 +230,63 @@ mod tests {
             (outcome(vec![ok(), later], Some(ok())),           false, false),
             (outcome(vec![ok(), many.clone()], Some(ok())),    false, false),
             (outcome(vec![many], None),                        true,  false),
+            (outcome(vec![said(452, None, "no more")], None),  false, false),
+            (outcome(vec![said(552, None, "quota exceeded")], None), false, false),
+            (outcome(vec![said(452, None, "quota exceeded")], None), false, false),
             (outcome(vec![ok(), daily.clone()], Some(ok())),   true,  false),
             (outcome(vec![ok()], Some(daily)),                 true,  false),
         ];
         for (outcome, is_limit, is_hint) in table {
             let got = (limit(&outcome, false).is_some(), hint(&outcome).is_some());
             assert_eq!(got, (is_limit, is_hint), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn too_many_recipients_are_told_from_a_full_mailbox_by_those_before() {
+        // The answers to RCPT, and then whether an earlier transaction was accepted.
+        #[rustfmt::skip]
+        let table: [(&[(u16, &str)], bool, &[&str]); 14] = [
+            (&[(552, "full")],                                 false, &["refused"]),
+            (&[(552, "no more")],                              false, &["refused"]),
+            (&[(552, "no more")],                              true,  &["refused"]),
+            (&[(452, "no more")],                              false, &["deferred"]),
+            (&[(250, "ok"), (552, "mailbox full")],            false, &["sent", "refused"]),
+            (&[(250, "ok"), (552, "exceeded storage allocation")], true, &["sent", "refused"]),
+            (&[(250, "ok"), (552, "no more")],                 false, &["sent", "again"]),
+            (&[(250, "ok"), (452, "no more")],                 false, &["sent", "again"]),
+            (&[(250, "ok"), (452, "mailbox full")],            false, &["sent", "deferred"]),
+            (&[(552, "no more"), (250, "ok")],                 false, &["refused", "sent"]),
+            (&[(250, "ok"), (552, "too many recipients"), (550, "no")], false, &["sent", "again", "refused"]),
+            (&[(550, "too many recipients"), (250, "ok")],     false, &["refused", "sent"]),
+            (&[(550, "too many recipients"), (250, "ok")],     true,  &["again", "sent"]),
+            (&[(452, "too many recipients")],                  false, &["again"]),
+        ];
+        for (replies, has_earlier, want) in table {
+            let said = |(code, text): &(u16, &str)| Reply {
+                lines: vec![(*text).to_owned()],
+                ..reply(*code)
+            };
+            let has_any = replies.iter().any(|(code, _)| *code == 250);
+            let answers = replies
+                .iter()
+                .map(|one| RecipientReply { address: String::new(), reply: said(one) });
+            let outcome = TransactionReplies {
+                recipients: answers.collect(),
+                data: has_any.then(|| reply(250)),
+            };
+            let mut recipients = vec![json!({"state": "waiting"}); replies.len()];
+            let named: Vec<_> = (0..replies.len()).collect();
+            record(&mut recipients, &named, &outcome, has_earlier);
+            let again = too_many(&outcome, has_earlier);
+            let of = |(recipient, again): (&Json, &bool)| {
+                let state = recipient["state"].as_str().unwrap();
+                if *again { "again".to_owned() } else { state.to_owned() }
+            };
+            let got: Vec<_> = recipients.iter().zip(&again).map(of).collect();
+            assert_eq!(got, want, "{replies:?} {has_earlier}");
+            let is_refused = |(one, again): (&Json, &bool)| *again && one["state"] == "refused";
+            assert!(!recipients.iter().zip(&again).any(is_refused), "{replies:?}");
         }
     }
 }

@@ -138,7 +138,8 @@ pub(crate) async fn hand_over(
         handed_over.take_words(&outcome);
         handed_over.was_accepted |= is_accepted;
         if handed_over.limit.is_none() {
-            group_max = name_again(&mut left, &group, &outcome).unwrap_or(group_max);
+            let named = name_again(&mut left, &group, &outcome, has_earlier);
+            group_max = named.unwrap_or(group_max);
         }
         if handed_over.limit.is_some() || left.places().is_empty() {
             break;
@@ -209,7 +210,7 @@ fn broke_off(
     let next = group.get(answered);
     let unanswered = group.get(answered..).unwrap_or_default();
     // If there were too many, each of the others may be the one at whom the session ends next.
-    let too_many = error.reply().is_some_and(Reply::may_be_too_many);
+    let too_many = error.reply().is_some_and(Reply::says_too_many);
     let count = if too_many { unanswered.len() } else { 1 };
     let enders = last.into_iter().chain(unanswered.iter().take(count));
     shared.enders.note(message, enders.copied());
@@ -226,16 +227,23 @@ fn refused(recipient: &Json) -> bool {
 }
 
 /// Puts back those of a group whom the next transaction may name at once, and gives how many it may
-/// name. `None`: as many as before.
-fn name_again(left: &mut ToName, group: &[usize], outcome: &TransactionReplies) -> Option<usize> {
+/// name. `None`: as many as before. `has_earlier` as for [`settle::record`].
+fn name_again(
+    left: &mut ToName,
+    group: &[usize],
+    outcome: &TransactionReplies,
+    has_earlier: bool,
+) -> Option<usize> {
     let accepted = settle::accepted_count(outcome);
     match &outcome.data {
         // They would have got the message, but the answer to another one was not clear.
         None => left.put_first(those(group, outcome, Reply::is_success)),
-        // There were too many recipients (RFC 5321 §4.5.3.1.10).
+        // There were too many recipients (RFC 5321 §4.5.3.1.10). If the first of them gets the same
+        // answer as the first one of a transaction, it is about itself.
         Some(data) if data.is_success() => {
-            let is_left = |reply: &Reply| !reply.is_success() && reply.may_be_too_many();
-            let again = those(group, outcome, is_left);
+            let too_many = settle::too_many(outcome, has_earlier);
+            let again = group.iter().zip(too_many).filter(|(_, is_left)| *is_left);
+            let again: Vec<_> = again.map(|(place, _)| *place).collect();
             let fewer = group.len().saturating_sub(again.len()).clamp(1, RECIPIENTS_MAX);
             let has_any = !again.is_empty();
             left.put_first(again);

@@ -768,6 +768,43 @@ async fn too_many_recipients_is_a_refusal_where_none_was_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_full_mailbox_is_about_its_recipient_alone() {
+    #[rustfmt::skip]
+    let table = [
+        // reply,                           state,     named how often after one that was accepted
+        ("552 mailbox full",                "refused",  1),
+        ("552 5.0.0 storage exceeded",      "refused",  1),
+        ("552 no more",                     "refused",  2),
+        ("452 mailbox full",                "deferred", 1),
+        ("452 4.0.0 no more",               "deferred", 2),
+    ];
+    for (reply, state, again) in table {
+        for (to, named) in [(vec![CARL], 1), (vec![BEN, CARL], again), (vec![CARL, BEN], 1)] {
+            let (world, engine, account) = running(json!({"retry_first": 600})).await;
+            script(&world, RCPT, When::For(CARL.to_owned()), Action::line(reply));
+            let began = Instant::now();
+            let full = message(&world, account, json!({"to": to.clone()})).await;
+            let other = message(&world, account, json!({"to": [BEN]})).await;
+            until_is(&world, other, "sent").await;
+            assert!(began.elapsed() < Duration::from_secs(5), "{reply}: {:?}", began.elapsed());
+            let full = world.until(MESSAGES, full, |it| states(it).contains(&state)).await;
+            let (waits, code) = (state == "deferred", full.text("errorCode"));
+            assert_eq!(is(&full, "sending"), waits, "{reply}: {full:?}");
+            assert_eq!(code, Some(if waits { "postponed" } else { "refused" }), "{reply}");
+            assert_eq!(full.number("attempts"), Some(1), "{reply}");
+            let text = full.text("errorText").unwrap();
+            assert!(text.contains(&format!("{CARL}: {reply}")), "{text}");
+            let told = world.until(ACCOUNTS, account, |_| true).await;
+            assert_eq!((told.text("state"), told.text("statusText")), (Some("ready"), None));
+            let named_now = world.sandbox.transcript();
+            let of_carl = named_now.iter().filter(|line| line.text.contains(CARL)).count();
+            assert_eq!((of_carl, accepted(&world).len()), (named, to.len()), "{reply} {to:?}");
+            engine.stop().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn those_that_are_too_many_for_all_transactions_of_a_session_get_the_message_over_another() {
     let (world, engine, account) = running(json!({})).await;
     // The seventh and all later ones are refused, in that session.
