@@ -37,14 +37,15 @@ impl MessageSource for Option<Bytes> {
 }
 
 impl SmtpConnection {
-    /// Sends one message. `before_dot` runs after all data and before the final dot. If it fails,
-    /// the dot is not sent, and the server cannot have the message.
+    /// Sends one message. `before_dot` runs after all data and before the final dot. It is given
+    /// the answers to each RCPT: only who was accepted may get the message. If it fails, the dot is
+    /// not sent, and the server cannot have the message.
     ///
     /// # Errors
     ///
     /// See [`Error::verdict`]. The outcome is unknown only if there was no answer to the final dot.
     /// An end of the session, after which a recipient may still get the message, has the answers
-    /// before it.
+    /// before it. So has an unknown outcome.
     pub async fn send<S, D>(
         &mut self,
         envelope: &Envelope,
@@ -53,7 +54,7 @@ impl SmtpConnection {
     ) -> Result<TransactionReplies, BrokenOff>
     where
         S: MessageSource,
-        D: AsyncFnOnce() -> Result<(), String>,
+        D: AsyncFnOnce(&[RecipientReply]) -> Result<(), String>,
     {
         self.check(envelope)?;
         if !self.is_reusable() {
@@ -79,7 +80,12 @@ impl SmtpConnection {
             Err(error) => return Err(BrokenOff { error, recipients }),
         };
         let data = match data {
-            Some(go) if go.is_go_on() && any => Some(self.data(source, before_dot).await?),
+            Some(go) if go.is_go_on() && any => {
+                match self.data(source, async || before_dot(&recipients).await).await {
+                    Ok(reply) => Some(reply),
+                    Err(error) => return Err(BrokenOff { error, recipients }),
+                }
+            }
             Some(go) if go.is_go_on() => {
                 self.end_for_nobody().await;
                 None

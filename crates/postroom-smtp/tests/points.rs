@@ -55,6 +55,10 @@ const NO_PIPELINING: &str = "250-mx.test\r\n250 SIZE 1000\r\n";
 
 impl Server {
     async fn start(point: &'static str, act: Act) -> Self {
+        Self::start_with(vec![(point, act)]).await
+    }
+
+    async fn start_with(acts: Vec<(&'static str, Act)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let told = Arc::new(Mutex::new(vec![]));
@@ -63,7 +67,7 @@ impl Server {
         tokio::spawn(async move {
             let (socket, _) = listener.accept().await.unwrap();
             // The client may be gone at any time.
-            let _ = serve(socket, (point, act), (&heard, &tell)).await;
+            let _ = serve(socket, &acts, (&heard, &tell)).await;
             tell.notify_one();
         });
         Self { port, told, acted }
@@ -97,7 +101,7 @@ impl Server {
 
 async fn serve(
     socket: tokio::net::TcpStream,
-    (point, act): (&str, Act),
+    acts: &[(&str, Act)],
     (heard, acted): (&Mutex<Vec<String>>, &Notify),
 ) -> std::io::Result<()> {
     // What is said later must not wait for an acknowledgement.
@@ -116,12 +120,13 @@ async fn serve(
             "body" => "",
             _ => "250 ok\r\n",
         };
-        let answer = if at == point { act } else { Act::Say(usual) };
+        let act = acts.iter().find(|(point, _)| at == *point).map(|(_, act)| *act);
+        let answer = act.unwrap_or(Act::Say(usual));
         match answer {
             Act::Say(text) => {
                 in_data |= at == "DATA" && text.starts_with("354");
                 writing.write_all(text.as_bytes()).await?;
-                if at == point {
+                if act.is_some() {
                     acted.notify_one();
                 }
             }
@@ -161,7 +166,7 @@ fn envelope() -> Envelope {
 
 async fn send(connection: &mut SmtpConnection) -> Result<TransactionReplies, Error> {
     let mut body = Some(Bytes::from_static(b"Subject: x\r\n\r\n.\r\nbye\r\n"));
-    connection.send(&envelope(), &mut body, async || Ok(())).await.map_err(|broken| broken.error)
+    connection.send(&envelope(), &mut body, async |_| Ok(())).await.map_err(|broken| broken.error)
 }
 
 /// Opens, sends, and says how it ended: the codes of the recipients and of the data, or the verdict.
@@ -170,7 +175,7 @@ async fn attempt(server: &Server, point: &str) -> String {
         // What happens within the body happens before the dot goes out.
         Ok(mut connection) if point == "body" => {
             let mut body = Some(Bytes::from_static(b"x\r\n"));
-            let acted = async || {
+            let acted = async |_: &[postroom_smtp::RecipientReply]| {
                 server.acted.notified().await;
                 Ok(())
             };
@@ -371,6 +376,8 @@ async fn what_is_no_reply_among_commands_that_went_together_is_shown() {
             let error = send(&mut server.open().await.unwrap()).await.unwrap_err();
             let text = error.to_string();
             assert!(text.contains(&format!("it said `{}`", said.trim_end())), "{point}: {text}");
+            // The reply to DATA shows that no other reply follows.
+            assert!(text.contains("`354 go on` came too early"), "{point}: {text}");
             assert_eq!(format!("{:?}", error.verdict()), "Postpone");
         }
     }
@@ -462,7 +469,7 @@ async fn when_nobody_is_accepted_nothing_is_sent() {
     let mut envelope = envelope();
     envelope.forward_paths.truncate(1);
     let mut body = Some(Bytes::from_static(b"secret\r\n"));
-    let outcome = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap();
+    let outcome = connection.send(&envelope, &mut body, async |_| Ok(())).await.unwrap();
     assert_eq!(outcome.data, None);
     assert_eq!(outcome.recipients.first().unwrap().reply.enhanced, Some((5, 1, 1)));
     assert!(connection.is_reusable());
@@ -477,7 +484,7 @@ async fn many_recipients_do_not_fill_both_ways_at_once() {
     let paths = (0..2000).map(|at| format!("{at}-{}@b.test", "y".repeat(800)));
     let envelope = Envelope { forward_paths: paths.collect(), ..envelope() };
     let mut body = Some(Bytes::from_static(b"x\r\n"));
-    let outcome = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap();
+    let outcome = connection.send(&envelope, &mut body, async |_| Ok(())).await.unwrap();
     assert_eq!((outcome.recipients.len(), outcome.data.map(|reply| reply.code)), (2000, Some(250)));
     assert!(connection.is_reusable());
 }
@@ -492,7 +499,7 @@ async fn what_recipients_were_answered_before_the_session_ended_is_kept() {
                 connection.in_turn();
             }
             let mut body = Some(Bytes::from_static(b"x\r\n"));
-            let sent = connection.send(&envelope(), &mut body, async || Ok(())).await;
+            let sent = connection.send(&envelope(), &mut body, async |_| Ok(())).await;
             let BrokenOff { error, recipients } = sent.unwrap_err();
             let codes: Vec<_> = recipients.iter().map(|it| it.reply.code).collect();
             assert_eq!(codes, [250, 550], "{said:?} {in_turn}");
@@ -502,11 +509,41 @@ async fn what_recipients_were_answered_before_the_session_ended_is_kept() {
 }
 
 #[tokio::test]
+async fn who_was_refused_is_known_also_if_the_outcome_for_the_others_is_not() {
+    for said in [Act::Drop, Act::Say("354 what\r\n"), Act::Stall] {
+        for in_turn in [false, true] {
+            let server = Server::start_with(vec![
+                ("RCPT two", Act::Say("550 5.1.1 no\r\n")),
+                ("dot", said),
+            ])
+            .await;
+            let mut connection = server.open().await.unwrap();
+            if in_turn {
+                connection.in_turn();
+            }
+            let mut body = Some(Bytes::from_static(b"x\r\n"));
+            let codes = |replies: &[postroom_smtp::RecipientReply]| -> Vec<_> {
+                replies.iter().map(|it| it.reply.code).collect()
+            };
+            let mut before = vec![];
+            let before_dot = async |replies: &[postroom_smtp::RecipientReply]| {
+                before = codes(replies);
+                Ok(())
+            };
+            let sent = connection.send(&envelope(), &mut body, before_dot).await;
+            let BrokenOff { error, recipients } = sent.unwrap_err();
+            assert_eq!(error.verdict(), SmtpVerdict::OutcomeUnknown, "{said:?}");
+            assert_eq!((codes(&recipients), before), (vec![250, 550], vec![250, 550]), "{said:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_in_the_middle_of_a_message_is_heard() {
     let server = Server::start("body", Act::SayAndDrop("552 5.3.4 too big\r\n")).await;
     let mut connection = server.open().await.unwrap();
     let mut body = Some(Bytes::from(b"x\r\n".repeat(8_000_000)));
-    let outcome = connection.send(&envelope(), &mut body, async || Ok(())).await.unwrap();
+    let outcome = connection.send(&envelope(), &mut body, async |_| Ok(())).await.unwrap();
     assert_eq!(outcome.data.map(|reply| reply.code), Some(552));
     assert!(!connection.is_reusable());
 }
@@ -518,7 +555,7 @@ async fn a_login_that_rcpt_wants_is_no_fault_of_the_message() {
     let forward_paths = vec!["one@b.test".to_owned()];
     let envelope = Envelope { forward_paths, ..envelope() };
     let mut body = Some(Bytes::from_static(b"x\r\n"));
-    let error = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap_err().error;
+    let error = connection.send(&envelope, &mut body, async |_| Ok(())).await.unwrap_err().error;
     assert_eq!(error.verdict(), SmtpVerdict::Credentials);
     assert!(connection.is_reusable());
 }
@@ -528,7 +565,7 @@ async fn a_withdrawn_message_gets_no_final_dot() {
     let server = Server::start("nowhere", Act::Stall).await;
     let mut connection = server.open().await.unwrap();
     let mut body = Some(Bytes::from_static(b"x\r\n"));
-    let withdrawn = async || Err("withdrawn".to_owned());
+    let withdrawn = async |_: &[postroom_smtp::RecipientReply]| Err("withdrawn".to_owned());
     let error = connection.send(&envelope(), &mut body, withdrawn).await.unwrap_err().error;
     assert_eq!(error.verdict(), SmtpVerdict::Postpone);
     assert!(!connection.is_reusable());
@@ -548,7 +585,7 @@ async fn what_the_server_cannot_take_is_refused_before_a_word() {
     ];
     for envelope in broken {
         let mut body = Some(Bytes::from_static(b"x\r\n"));
-        let error = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap_err().error;
+        let error = connection.send(&envelope, &mut body, async |_| Ok(())).await.unwrap_err().error;
         assert_eq!(error.verdict(), SmtpVerdict::Refuse, "{error}");
     }
     assert_eq!(server.told(), ["EHLO client.test"]);

@@ -24,7 +24,8 @@ pub enum BeforeDot {
 
 impl Store {
     /// Records durably that the final dot is about to be sent, if the message may still leave.
-    /// `named` are the places of the recipients that the transaction names in this attempt.
+    /// `named` are the places of the recipients that the transaction names in this attempt and the
+    /// server has accepted.
     ///
     /// # Errors
     ///
@@ -57,8 +58,8 @@ impl Store {
         }
     }
 
-    /// The places of the recipients that the last transaction of an attempt named whose final dot
-    /// was sent, or was about to be. `None`: an earlier version has sent it.
+    /// The places of the recipients that were accepted in the last transaction of an attempt whose
+    /// final dot was sent, or was about to be. `None`: an earlier version has sent it.
     ///
     /// # Errors
     ///

@@ -97,12 +97,14 @@ impl Outbound {
             Err(error) => return self.no_connection(account, claimed, error).await,
         };
         self.pause = None;
-        if prepare::is_composed_anew(&self.shared, account, &ready.connection, &claimed).await? {
-            self.kept.keep(ready.connection).await;
-            return Ok(());
-        }
         let mut repeats = 0;
         loop {
+            // Each connection may be to another server.
+            let (shared, connection) = (&self.shared, &ready.connection);
+            if prepare::is_composed_anew(shared, account, connection, &claimed).await? {
+                self.kept.keep(ready.connection).await;
+                return Ok(());
+            }
             let mut flight = Flight::begin(&self.shared, account, ready, claimed);
             let mut landed = match self.follow(account, &mut flight).await {
                 Ok(landed) => landed,

@@ -11,8 +11,10 @@ use postroom_model::Uncertain;
 use postroom_smtp::BrokenOff;
 use postroom_smtp::Envelope;
 use postroom_smtp::MessageSource;
+use postroom_smtp::RecipientReply;
 use postroom_smtp::Reply;
 use postroom_smtp::SmtpConnection;
+use postroom_smtp::SmtpVerdict;
 use postroom_smtp::TransactionReplies;
 use postroom_smtp::no_such_addresses;
 use postroom_store::BeforeDot;
@@ -186,6 +188,11 @@ fn broke_off(
     let (answered, message) = (recipients.len(), claimed.message);
     let outcome = TransactionReplies { recipients, data: None };
     let mut open = group.to_vec();
+    if error.verdict() == SmtpVerdict::OutcomeUnknown {
+        // Only who was accepted may have it. What the others were answered holds.
+        settle::record(&mut claimed.recipients, group, &outcome, handed_over.was_accepted);
+        open = those(group, &outcome, Reply::is_success);
+    }
     if error.was_stale() {
         settle::record(&mut claimed.recipients, group, &outcome, handed_over.was_accepted);
         let is_refused = |place| claimed.recipients.get(place).is_some_and(refused);
@@ -275,11 +282,11 @@ fn those(
 fn failed(recipients: &mut [Json], group: &[usize], left: &[usize], error: &postroom_smtp::Error) {
     let words = error.reply().map_or_else(|| error.to_string(), ToString::to_string);
     let state = match error.verdict() {
-        postroom_smtp::SmtpVerdict::OutcomeUnknown => {
+        SmtpVerdict::OutcomeUnknown => {
             return settle::put_all(recipients, group, RecipientState::Uncertain, &words);
         }
-        postroom_smtp::SmtpVerdict::Refuse => RecipientState::Refused,
-        postroom_smtp::SmtpVerdict::Postpone | postroom_smtp::SmtpVerdict::Credentials => {
+        SmtpVerdict::Refuse => RecipientState::Refused,
+        SmtpVerdict::Postpone | SmtpVerdict::Credentials => {
             if error.reply().is_none() {
                 return;
             }
@@ -351,7 +358,14 @@ async fn one(
     let mut source = Stored { reader };
     let (store, message) = (shared.store.clone(), claimed.message);
     let attempt = claimed.attempts;
-    let before_dot = async || match store.delivery_dot_sent(message, attempt, places).await {
+    let accepted = |replies: &[RecipientReply]| -> Vec<_> {
+        let answers = places.iter().zip(replies);
+        answers.filter(|(_, answer)| answer.reply.is_success()).map(|(place, _)| *place).collect()
+    };
+    let before_dot = async |replies: &[RecipientReply]| match store
+        .delivery_dot_sent(message, attempt, &accepted(replies))
+        .await
+    {
         Ok(BeforeDot::Send) => Ok(()),
         Ok(BeforeDot::Withdrawn) => Err("the message was withdrawn".to_owned()),
         Ok(BeforeDot::Stopped) => {

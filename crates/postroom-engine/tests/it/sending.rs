@@ -719,6 +719,70 @@ async fn who_was_never_named_gets_the_message_though_the_outcome_for_others_is_u
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_refused_has_not_the_message_whose_outcome_is_unknown() {
+    const GREY: &str = "dora@else.test";
+    for (pipelining, stops, resends) in [
+        (true, false, false),
+        (false, false, false),
+        (true, true, false),
+        (true, false, true),
+    ] {
+        let uncertain = if resends { "resend" } else { "hold" };
+        let options = json!({"uncertain": uncertain, "retry_first": 10});
+        let (world, mut engine, account) = running(options).await;
+        if !pipelining {
+            script(&world, EHLO, When::Always, Action::line("250 mx.test"));
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        let refusal = Action::line("550 5.1.1 no such user");
+        script(&world, RCPT, When::For(CARL.to_owned()), refusal);
+        let grey = Action::line("450 4.7.1 greylisted");
+        script(&world, RCPT, When::NthFor(1, GREY.to_owned()), grey);
+        let act = if stops { Action::Hold } else { Action::End(Ending::Close) };
+        script(&world, Point::SmtpAccepted, When::Nth(1), act);
+        let id = message(&world, account, json!({"to": [BEN, CARL, GREY]})).await;
+        if stops {
+            let taken = |state: &postroom_sandbox::SandboxState| state.accepted().len() == 1;
+            world.sandbox.wait_for(taken, Duration::from_secs(60)).await.unwrap();
+            engine.stop().await;
+            engine = world.start(world.settings()).await;
+        }
+        let ended = until_is(&world, id, "error").await;
+        let ben = if resends { "sent" } else { "uncertain" };
+        assert_eq!(states(&ended), [ben, "refused", "sent"], "{ended:?}");
+        let code = if resends { "refused" } else { "uncertain" };
+        assert_eq!(ended.text("errorCode"), Some(code), "{ended:?}");
+        let reply = ended.get("recipients")[1]["reply"].as_str().unwrap().to_owned();
+        assert_eq!(reply, "550 5.1.1 no such user");
+        let second = if resends { vec![BEN, GREY] } else { vec![GREY] };
+        assert_eq!(accepted(&world), [vec![BEN], second], "no second copy, and none for nobody");
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_lost_smtputf8_gets_the_message_for_all_that_have_ascii_addresses() {
+    let (world, engine, account) = running(json!({"retry_first": 1, "retry_longest": 2})).await;
+    let busy = Action::farewell("451 4.3.0 backend busy");
+    let rule = script(&world, Point::SmtpDot, When::Nth(1), busy);
+    let id = message(&world, account, json!({"to": ["jürgen@else.test", BEN]})).await;
+    until_acted(&world, rule).await;
+    world.sandbox.edit(|state| state.smtp_capabilities.without.push("SMTPUTF8".to_owned()));
+    let ended = until_is(&world, id, "error").await;
+    assert_eq!(states(&ended), ["refused", "sent"]);
+    // A kept connection ends, and the next one is to a server without it.
+    world.sandbox.edit(|state| state.smtp_capabilities.without.clear());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    until_is(&world, message(&world, account, json!({"to": [BEN]})).await, "sent").await;
+    world.sandbox.edit(|state| state.smtp_capabilities.without.push("SMTPUTF8".to_owned()));
+    script(&world, MAIL, When::First(1), Action::End(Ending::Close));
+    let id = message(&world, account, json!({"to": ["jürgen@else.test", BEN]})).await;
+    let ended = until_is(&world, id, "error").await;
+    assert_eq!(states(&ended), ["refused", "sent"]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_was_never_named_gets_the_message_after_a_stop_at_the_dot() {
     let (world, engine, account) = running(json!({})).await;
     let (id, many) = to_101(&world, account, Action::Hold).await;
