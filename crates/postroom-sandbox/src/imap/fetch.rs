@@ -34,7 +34,10 @@ impl ImapDialogue {
         }
         for position in messages.set.positions(self.uids(), messages.uid) {
             if let Some(message) = self.message_for(position, &items) {
-                self.fetch_one(position + 1, &message, &items).await?;
+                let refusal = self.fetch_one(position + 1, &message, &items).await?;
+                if let Some(words) = refusal {
+                    return Ok(format!("NO {words}"));
+                }
             }
         }
         Ok("OK fetched".to_owned())
@@ -61,17 +64,21 @@ impl ImapDialogue {
         find(self)
     }
 
+    /// Answers for one message. Gives the words with which a rule refuses it.
     async fn fetch_one(
         &mut self,
         sequence: usize,
         message: &StoredMessage,
         items: &[Item],
-    ) -> io::Result<()> {
+    ) -> io::Result<Option<String>> {
         let mailbox = self.view.as_ref().map(|view| view.mailbox.clone());
         let subjects: Vec<&str> = mailbox.as_deref().into_iter().collect();
         let (fault, behind): (Option<MessageFault>, Vec<u8>) =
             match self.peer.reach(Occasion::Message(message.uid), &subjects).await? {
-                Flow::Instead(bytes, ending) => return self.peer.say(&bytes, ending).await,
+                Flow::Instead(bytes, ending) => {
+                    return self.peer.say(&bytes, ending).await.map(|()| None);
+                }
+                Flow::Fault(MessageFault::Refused(words)) => return Ok(Some(words)),
                 Flow::Fault(fault) => (Some(fault), Vec::new()),
                 Flow::Then(bytes) => (None, bytes),
                 Flow::Go | Flow::Without(_) => (None, Vec::new()),
@@ -79,7 +86,7 @@ impl ImapDialogue {
         for piece in items::response(items, sequence, message, fault.as_ref()).unwrap_or_default() {
             self.peer.wire.write(&piece).await?;
         }
-        self.peer.wire.write(&behind).await
+        self.peer.wire.write(&behind).await.map(|()| None)
     }
 
     /// SEARCH; with `returns` the response is ESEARCH (RFC 4731 §3.1), under this `tag`.

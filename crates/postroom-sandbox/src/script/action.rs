@@ -104,6 +104,9 @@ pub enum Ending {
 pub enum MessageFault {
     /// There is no FETCH response, but the command is answered OK.
     Omit,
+    /// There is no FETCH response, and the command is answered NO with these words at once: what
+    /// comes after it is not sent.
+    Refused(String),
     /// `BODY[] NIL`.
     BodyNil,
     /// The body is not among the items.

@@ -217,6 +217,10 @@ async fn each_message_fault_is_served() {
         assert_eq!(said, format!("{want}{second}"), "{fault:?}");
         sandbox.unscript(rule);
     }
+    let refused = Action::Message(MessageFault::Refused("[SERVERBUG] unreadable".to_owned()));
+    let rule = always(&sandbox, Point::ImapMessage(Some(1)), refused);
+    assert_eq!(client.command("UID FETCH 1:2 UID").await, "NO [SERVERBUG] unreadable\r\n");
+    sandbox.unscript(rule);
     let junk = Action::Before(b"* 1 FETCH (FLAGS (\\Seen))\r\n* JUNK\r\n".to_vec());
     always(&sandbox, Point::ImapMessage(None), junk);
     assert_eq!(client.ok("FETCH 1:2 UID").await.matches("* JUNK\r\n").count(), 2);
