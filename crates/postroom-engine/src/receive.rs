@@ -11,13 +11,21 @@
 //! committed. Nothing before `commit` shows the message to a client. `commit` has no effect the
 //! second time for the same folder, epoch and source key.
 
+pub(crate) mod sampling;
+
+mod suspects;
+
 pub(crate) mod plan;
+
+mod halving;
 
 pub(crate) mod incomplete;
 
 pub(crate) mod single;
 
 pub(crate) mod witness;
+
+pub(crate) mod evidence;
 
 mod header;
 
@@ -28,8 +36,6 @@ pub(crate) mod identity;
 pub(crate) mod turn;
 
 pub(crate) mod decompose;
-
-mod halving;
 
 pub(crate) mod action_state;
 
@@ -71,6 +77,7 @@ use collector::Collector;
 use collector::MailOf;
 use collector::Portion;
 use commit::Committing;
+use evidence::Evidence;
 use fetch::FetchOutcome;
 use identity::Over;
 use identity::differs;
@@ -86,7 +93,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use turn::Turn;
-use witness::Unsteady;
 
 /// The result of taking one message through the same path.
 #[derive(Debug, Default)]
@@ -159,7 +165,7 @@ async fn fetch_one<S: Source>(
         let reason = "on a connection of its own the mailbox had another UIDVALIDITY".to_owned();
         return Ok(FetchedOne::missed(key, reason));
     }
-    let (mut bytes, mut unsteady) = (RecordedBytes::default(), Unsteady::default());
+    let (mut bytes, mut evidence) = (RecordedBytes::default(), Evidence::default());
     let mut plan = FetchPlan::default();
     plan.fill([key].into(), &[], &[]);
     let mut one = FetchedOne::default();
@@ -180,7 +186,7 @@ async fn fetch_one<S: Source>(
         }
         let check = RepeatCheck { shared, source, news, repeats };
         one.count += count;
-        let over = check.decide(&mut unsteady, &mut bytes, &mut plan, &mut fetched).await?;
+        let over = check.decide(&mut evidence, &mut bytes, &mut plan, &mut fetched).await?;
         one.over = one.over.or(over);
         one.missed.append(&mut fetched.missed);
         if one.count == 0 && one.missed.is_empty() {
@@ -267,11 +273,11 @@ pub(crate) async fn receive<S: Source>(
     known.actions.are_open = true;
     fetched.result?;
     let at = OpenListing { folder, epoch: news.epoch, listing: &news.listing };
-    let (actions, unsteady) = (&mut known.actions, &mut known.unsteady);
+    let (actions, evidence) = (&mut known.actions, &mut known.evidence);
     let carried_out = if known.opening.trouble().is_some() {
         Ok(None)
     } else {
-        actions::carry_out(shared, source, at, actions, unsteady).await
+        actions::carry_out(shared, source, at, actions, evidence).await
     };
     if let Ok(Some(over)) = carried_out {
         known.end(news.epoch, over);
@@ -286,11 +292,11 @@ pub(crate) async fn receive<S: Source>(
         prove::prove(shared, mailbox, &news, known).await?;
     }
     carried_out?;
-    Ok(match known.rarely(&shared.clock) {
-        _ if is_more => Left::More,
-        Some(delay) => Left::Rarely(delay),
-        None => Left::Nothing,
-    })
+    if is_more {
+        return Ok(Left::More);
+    }
+    known.ask_apart(shared, source).await?;
+    Ok(known.rarely(&shared.clock).map_or(Left::Nothing, Left::Rarely))
 }
 
 /// Decides about the messages that were held back, and records what could not be fetched. Gives why
@@ -302,8 +308,8 @@ async fn record_rest<S: Source>(
     fetched: &mut FetchOutcome,
 ) -> Result<Option<Over>, Error> {
     let (shared, news) = (check.shared, check.news);
-    let Known { unsteady, bytes, plan, .. } = known;
-    let over = check.decide(unsteady, bytes, plan, fetched).await?;
+    let Known { evidence, bytes, plan, .. } = known;
+    let over = check.decide(evidence, bytes, plan, fetched).await?;
     if over.is_none() {
         commit::record_missed(shared, mailbox, news, &fetched.missed).await?;
     }

@@ -363,6 +363,10 @@ impl<C: Connector> Receiver<C> {
         let has_progressed = std::mem::take(&mut known.has_progressed);
         self.has_progressed |= has_progressed;
         let is_blamed = !known.alone.is_empty();
+        // Then the server is silent about single messages, and not slow.
+        if known.evidence.take_answered().is_some_and(|took| took < mailbox.account.stall()) {
+            self.alone.lateness.note(false);
+        }
         if has_progressed {
             self.polls.found(folder.id);
         }

@@ -11,10 +11,10 @@ mod resemblance;
 use crate::account::Account;
 use crate::account::Folder;
 use crate::error::Error;
-use crate::receive::identity;
+use crate::receive::evidence::Evidence;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
-use crate::receive::witness::Unsteady;
+use crate::receive::sampling::sample;
 use crate::renamed::resemblance::is_alike;
 use crate::shared::Shared;
 use crate::source::contract::ListedMailbox;
@@ -363,9 +363,9 @@ async fn has_same_uids<S: Source>(
         return Ok(false);
     }
     let recorded = shared.store.ledger(epoch).await?.recorded;
-    let some = identity::sample(&shared.clock, &recorded, WITNESSES.0, WITNESSES.1);
-    let unsteady = &mut Unsteady::default();
-    let check = IdentityCheck { shared, source, epoch, unsteady, unloaded: &[] };
+    let some = sample(&shared.clock, &recorded, WITNESSES.0, WITNESSES.1);
+    let evidence = &mut Evidence::default();
+    let check = IdentityCheck { shared, source, epoch, evidence, unloaded: &[] };
     let look = check.look(&some, Care::Much).await?;
     Ok(look.over.is_none() && !look.same.is_empty())
 }

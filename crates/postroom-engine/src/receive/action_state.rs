@@ -18,6 +18,9 @@ use tokio::time::Instant;
 /// How long actions wait after one failed.
 const RETRY_FIRST: Duration = Duration::from_secs(30);
 const RETRY_LONGEST: Duration = Duration::from_secs(6 * 3600);
+/// What is said of single messages.
+const REFUSES: &str = "the server refuses to mark or delete messages that are stored here";
+const STAY: &str = "they stay at the server, and Postroom tries again later";
 
 /// The action for messages of a folder that are recorded from now on.
 #[must_use]
@@ -85,7 +88,7 @@ impl ServerActions {
 
     /// Why some cannot be carried out, for people.
     pub(crate) fn troubles(&self) -> impl Iterator<Item = String> {
-        self.trouble.clone().into_iter().chain(self.stuck.trouble())
+        self.trouble.clone().into_iter().chain(self.stuck.trouble(REFUSES, STAY))
     }
 
     /// Looks whether some have become open since: clients have acknowledged messages, or the folder

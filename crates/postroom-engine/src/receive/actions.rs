@@ -13,12 +13,12 @@ use crate::error::Error;
 use crate::journal;
 use crate::receive::action_state::ServerActions;
 use crate::receive::action_state::demanded;
+use crate::receive::evidence::Evidence;
 use crate::receive::halving::Halving;
 use crate::receive::halving::RefusedMessages;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
 use crate::receive::identity::Over;
-use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
 use crate::source::contract::Deletion;
 use crate::source::contract::Source;
@@ -62,14 +62,18 @@ pub(crate) async fn carry_out<S: Source>(
     source: &mut S,
     at: OpenListing<'_>,
     actions: &mut ServerActions,
-    unsteady: &mut Unsteady,
+    evidence: &mut Evidence,
 ) -> Result<Option<Over>, Error> {
     actions.settle_doubts(&shared.store, at.epoch).await?;
     let (tried, stuck) = (std::mem::take(&mut actions.tried), std::mem::take(&mut actions.stuck));
     let waits = actions.due.is_some_and(|due| due > Instant::now());
-    let mut job = ActionRun { shared, source, at, unsteady, tried, stuck, waits };
+    let has_progressed = false;
+    let mut job = ActionRun { shared, source, at, evidence, tried, stuck, waits, has_progressed };
     let result = job.all().await;
     let waits = job.waits;
+    if job.has_progressed {
+        actions.ended = 0;
+    }
     (actions.tried, actions.stuck) = (job.tried, job.stuck);
     if let (true, Ok(ActionResult { are_open: true, .. })) = (waits, &result) {
         return Ok(None);
@@ -118,11 +122,13 @@ struct ActionRun<'a, S> {
     shared: &'a Shared,
     source: &'a mut S,
     at: OpenListing<'a>,
-    unsteady: &'a mut Unsteady,
+    evidence: &'a mut Evidence,
     tried: BTreeSet<SourceKey>,
     stuck: RefusedMessages,
     /// Whether the server is not asked for anything yet. What is gone is settled nevertheless.
     waits: bool,
+    /// Whether the source has done some of what it was asked for.
+    has_progressed: bool,
 }
 
 impl<S: Source> ActionRun<'_, S> {
@@ -179,8 +185,10 @@ impl<S: Source> ActionRun<'_, S> {
             self.stuck.settled(&unlisted);
         }
         let is_free = |key: &SourceKey| !self.stuck.has(*key);
-        done.are_open |= (action.deletes() || self.waits) && listed.iter().any(is_free);
         let takes_all = self.stuck.are_due();
+        // What is not compared is not deleted. Once it is described, the actions are open again.
+        let listed = if action.deletes() { self.evidence.free(&listed) } else { listed };
+        done.are_open |= (action.deletes() || self.waits) && listed.iter().any(is_free);
         let listed: Vec<_> = listed.into_iter().filter(|key| takes_all || is_free(key)).collect();
         match action {
             _ if listed.is_empty() || self.waits => {}
@@ -202,7 +210,8 @@ impl<S: Source> ActionRun<'_, S> {
         while let Some(set) = halving.next() {
             match self.source.mark_seen(&set).await {
                 Ok(()) => {
-                    halving.accepted();
+                    halving.accepted(&set);
+                    self.has_progressed = true;
                     self.shared.store.action_done(self.at.epoch, &set).await?;
                     self.stuck.settled(&set);
                 }
@@ -226,7 +235,7 @@ impl<S: Source> ActionRun<'_, S> {
             shared: self.shared,
             source: self.source,
             epoch: self.at.epoch,
-            unsteady: self.unsteady,
+            evidence: self.evidence,
             unloaded: &[],
         };
         let look = check.look(keys, Care::All).await?;
@@ -234,7 +243,8 @@ impl<S: Source> ActionRun<'_, S> {
             done.over = look.over;
             return Ok(());
         }
-        let unsure = keys.len() - look.same.len();
+        // The folder says by itself which messages are set apart.
+        let unsure = self.evidence.free(keys).iter().filter(|key| !look.same.contains(key)).count();
         if unsure > 0 {
             done.trouble = Some(format!(
                 "the server does not show now that it has {} as it is stored here, so nothing of \
@@ -265,7 +275,8 @@ impl<S: Source> ActionRun<'_, S> {
                     continue;
                 }
             };
-            halving.accepted();
+            halving.accepted(&set);
+            self.has_progressed = true;
             match deletion {
                 Deletion::Agreed(agreed) if agreed.is_empty() => {}
                 Deletion::Agreed(agreed) => {

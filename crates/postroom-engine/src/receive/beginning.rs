@@ -56,9 +56,9 @@ impl<S: Source> EpochBeginning<'_, S> {
         let mailbox_id = opened.mailbox_id.as_ref();
         let unloaded = unloaded.as_ref();
         let shown = ShownMailbox { opened, keys: &listing.keys };
-        let (source, unsteady) = (&mut *self.source, &mut self.known.unsteady);
+        let (source, evidence) = (&mut *self.source, &mut self.known.evidence);
         let folder = self.mailbox.folder.id;
-        let former = returned::find(self.shared, source, folder, shown, unsteady).await?;
+        let former = returned::find(self.shared, source, folder, shown, evidence).await?;
         let begun =
             Beginning { login: &login, uid_validity, mailbox_id, baseline, unloaded, former };
         // If no answer comes, the next turn reads whether it has begun.

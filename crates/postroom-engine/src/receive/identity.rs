@@ -6,22 +6,20 @@
 
 use crate::error::Error;
 use crate::original::SpoolPlace;
+use crate::receive::evidence::Evidence;
 use crate::receive::unloaded;
 use crate::receive::witness;
 use crate::receive::witness::Facts;
 use crate::receive::witness::Likeness;
 use crate::receive::witness::Proof;
-use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
 use crate::source::contract::OpenedMailbox;
 use crate::source::contract::Source;
-use postroom_store::Clock;
 use postroom_store::Ledger;
 use postroom_store::MailboxEpoch;
 use postroom_store::Origin;
 use postroom_store::SourceKey;
 use postroom_store::UnloadedMessage;
-use std::collections::BTreeSet;
 use std::fmt;
 
 /// For how many messages the bytes are fetched if the facts differ.
@@ -139,8 +137,8 @@ pub(crate) struct Look {
     pub same: Vec<SourceKey>,
     /// Why the epoch of the mailbox is over, if it is.
     pub over: Option<Over>,
-    /// Whether the source shows each message that was asked for. Otherwise messages have gone, or
-    /// it refused to answer.
+    /// Whether the source shows each message that was asked for. Otherwise messages have gone or
+    /// are set apart, or it refused to answer.
     pub is_whole: bool,
 }
 
@@ -163,27 +161,27 @@ pub(crate) struct IdentityCheck<'a, S> {
     pub source: &'a mut S,
     /// The epoch of the records.
     pub epoch: MailboxEpoch,
-    /// Which facts of this server are no evidence.
-    pub unsteady: &'a mut Unsteady,
+    /// What is known of the evidence that the source gives.
+    pub evidence: &'a mut Evidence,
     /// Messages that are not loaded. Those of the keys that are asked for are compared too.
     pub unloaded: &'a [UnloadedMessage],
 }
 
 impl<S: Source> IdentityCheck<'_, S> {
-    /// Compares messages with their records.
+    /// Compares messages with their records. The keys are ascending.
     ///
     /// # Errors
     ///
     /// What ended the connection, the store, or the spool directory.
     pub(crate) async fn look(self, keys: &[SourceKey], care: Care) -> Result<Look, Error> {
-        let Self { shared, source, epoch, unsteady, unloaded } = self;
+        let Self { shared, source, epoch, evidence, unloaded } = self;
         let mut look = Look { is_whole: true, ..Look::default() };
         if keys.is_empty() {
             return Ok(look);
         }
         let facts = if care == Care::Little { Facts::Few } else { Facts::All };
         let remembered = shared.store.remembered(epoch, keys).await?;
-        let seen = witness::ask(source, keys, facts).await?;
+        let seen = evidence.ask(&shared.clock, source, keys, facts).await?;
         look.is_whole = keys.iter().all(|key| seen.contains_key(key));
         let is_other = |then: &&UnloadedMessage| {
             let now = seen.get(&then.key).filter(|_| keys.contains(&then.key));
@@ -199,7 +197,7 @@ impl<S: Source> IdentityCheck<'_, S> {
                 continue;
             };
             let may_prove = care == Care::All || proofs < PROOFS_MAX;
-            let suffices = match witness::compare(then, now, *unsteady) {
+            let suffices = match witness::compare(then, now, evidence.unsteady) {
                 Likeness::Same => true,
                 // Nothing but its header identifies such a message.
                 Likeness::Likely if then.is_oversized && care != Care::Little => !may_prove,
@@ -215,13 +213,13 @@ impl<S: Source> IdentityCheck<'_, S> {
             }
             proofs += 1;
             let proof = if then.is_oversized {
-                witness::prove_oversized(source, then, now, *unsteady).await?
+                witness::prove_oversized(source, then, now, evidence.unsteady).await
             } else {
-                witness::prove(source, then, now, SpoolPlace::of(shared)).await?
+                witness::prove(source, then, now, SpoolPlace::of(shared)).await
             };
-            match proof {
+            match proof.inspect_err(|error| evidence.failed(&shared.clock, then.key, error))? {
                 Proof::Same => {
-                    unsteady.learn(then, now);
+                    evidence.unsteady.learn(then, now);
                     look.same.push(then.key);
                 }
                 // It is the recorded message, but a part of it may be missing here.
@@ -236,23 +234,6 @@ impl<S: Source> IdentityCheck<'_, S> {
         }
         Ok(look)
     }
-}
-
-/// A sample of many ascending keys: the newest ones, which a restored server gives again first, and
-/// some of the others, different ones each time.
-#[must_use]
-pub(crate) fn sample(
-    clock: &Clock,
-    keys: &[SourceKey],
-    newest: usize,
-    others: usize,
-) -> Vec<SourceKey> {
-    let (older, last) = keys.split_at(keys.len().saturating_sub(newest));
-    let mut chosen: BTreeSet<SourceKey> = last.iter().copied().collect();
-    for _ in 0..others.min(older.len()) {
-        chosen.extend(older.get(clock.below(older.len())));
-    }
-    chosen.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -315,15 +296,5 @@ mod tests {
         assert_eq!(by_listing(&ledger, Some(5), &keys(&[1, 5])), None, "UIDNEXT is wrong");
         let fell = Some(Over::UidNext { now: 5, then: 6 });
         assert_eq!(by_listing(&ledger, Some(5), &keys(&[1])), fell);
-    }
-
-    #[test]
-    fn a_sample_has_the_newest_and_no_more_than_asked() {
-        let uids = keys(&(1..=1000).collect::<Vec<_>>());
-        let some = sample(&Clock::system(), &uids, 4, 4);
-        assert!(some.is_sorted() && (5..=8).contains(&some.len()), "{some:?}");
-        assert!((997..=1000).all(|uid| some.contains(&SourceKey::of_uid(uid))), "{some:?}");
-        assert_eq!(sample(&Clock::system(), &keys(&[3, 5]), 4, 4), keys(&[3, 5]));
-        assert!(sample(&Clock::system(), &[], 4, 4).is_empty());
     }
 }

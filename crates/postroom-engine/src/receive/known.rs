@@ -1,16 +1,19 @@
 //! What is remembered of a folder between two polls.
 
+use crate::error::Error;
 use crate::receive::action_state::ServerActions;
-use crate::receive::identity;
+use crate::receive::evidence::Evidence;
 use crate::receive::identity::Over;
 use crate::receive::news::LateMessage;
 use crate::receive::news::News;
 use crate::receive::opening::Opening;
 use crate::receive::plan::FetchPlan;
 use crate::receive::repeats::RecordedBytes;
+use crate::receive::sampling::sample;
 use crate::receive::unloaded::Describing;
-use crate::receive::witness::Unsteady;
+use crate::shared::Shared;
 use crate::source::contract::OpenedMailbox;
+use crate::source::contract::Source;
 use postroom_store::Clock;
 use postroom_store::Ledger;
 use postroom_store::MailboxEpoch;
@@ -115,8 +118,10 @@ pub(crate) struct Known {
     pub has_progressed: bool,
     /// How many recorded messages are not deleted at the server because they may not be whole.
     pub withheld: u64,
-    /// Which facts of this server are no evidence.
-    pub unsteady: Unsteady,
+    /// What is known of the evidence that the server gives of recorded messages.
+    pub evidence: Evidence,
+    /// What the folder says of the messages that are set apart.
+    pub told_apart: Option<String>,
     /// The epoch that is over, if that was found out after the mailbox was listed. It is kept until
     /// another one has begun.
     pub end: Option<EpochEnd>,
@@ -167,6 +172,29 @@ impl Known {
         }
     }
 
+    /// Asks again about messages that are set apart, once nothing else is to be done. Gives whether
+    /// there is something new to be said of them, or to be done with them.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection.
+    pub(crate) async fn ask_apart<S: Source>(
+        &mut self,
+        shared: &Shared,
+        source: &mut S,
+    ) -> Result<bool, Error> {
+        let are_described = self.evidence.ask_again(&shared.clock, source).await?;
+        // Actions that waited for these messages can be carried out.
+        self.actions.are_open |= are_described;
+        Ok(are_described || !self.has_told())
+    }
+
+    /// Whether the folder says which messages are set apart.
+    #[must_use]
+    pub(crate) fn has_told(&self) -> bool {
+        self.told_apart == self.evidence.trouble()
+    }
+
     /// Notes that an epoch of the mailbox is over. The next turn begins another one.
     pub(crate) fn end(&mut self, epoch: MailboxEpoch, over: Over) {
         self.end = Some(EpochEnd { epoch, over });
@@ -184,7 +212,7 @@ impl Known {
         *self = Self {
             actions: ServerActions::open(origin.epoch),
             origin: Some(origin),
-            unsteady: former.unsteady,
+            evidence: former.evidence.in_other_epoch(),
             opening: former.opening.after(over),
             changes,
             had_new_mail: former.has_new_mail,
@@ -223,7 +251,7 @@ impl Known {
         self.proven_uid_next = self.proven.map(|proven| proven.uid_next).or(self.proven_uid_next);
         let is_recorded = |key: &SourceKey| ledger.is_stored(*key);
         let shown: Vec<SourceKey> = listed.iter().copied().filter(is_recorded).collect();
-        self.shown = identity::sample(clock, &shown, SHOWN_MAX.0, SHOWN_MAX.1);
+        self.shown = sample(clock, &shown, SHOWN_MAX.0, SHOWN_MAX.1);
         self.all_at.get_or_insert_with(Instant::now);
     }
 

@@ -8,18 +8,17 @@
 //!                  └──► nothing came for long     the same, but the first of it waits for a
 //!                                                 connection of its own
 //! ```
-//! Servers answer in order, so the first missing message most likely ended the connection. A
-//! message that ends the connection twice when it is fetched alone stays pending. A message for
-//! which the server was silent is fetched on another connection ([`crate::alone`]).
+//! A message that ends the connection twice when it is fetched alone stays pending
+//! ([`crate::receive::suspects`]). A message for which the server was silent is fetched on another
+//! connection ([`crate::alone`]).
 
+use crate::receive::suspects::SuspectSets;
 use postroom_store::SourceKey;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
 /// How many messages are fetched before their average size is known.
 const FIRST_COUNT_MAX: usize = 50;
-/// How often the connection may end while a message is fetched alone.
-const ENDS_MAX: u32 = 2;
 
 /// The result of fetching a message on a connection of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +41,7 @@ pub(crate) struct FetchPlan {
     halves: Vec<Vec<SourceKey>>,
     /// Sets during which the connection ended, and pending messages. The first one is next, after
     /// all other sets.
-    suspects: VecDeque<Vec<SourceKey>>,
-    /// How often the connection ended while a message was fetched alone.
-    ends: BTreeMap<SourceKey, u32>,
+    suspects: SuspectSets,
     /// The messages for which the server was silent, and whether each is being fetched on a
     /// connection of its own.
     stalled: BTreeMap<SourceKey, bool>,
@@ -72,10 +69,11 @@ impl FetchPlan {
                 self.alone.push(key);
             }
         }
-        let (alone, together): (Vec<SourceKey>, Vec<SourceKey>) =
-            again.iter().partition(|key| self.ends.contains_key(key) || singly.contains(key));
+        let (alone, together): (Vec<SourceKey>, Vec<SourceKey>) = again
+            .iter()
+            .partition(|key| self.suspects.is_singled_out(**key) || singly.contains(key));
         let together = together.chunks(FIRST_COUNT_MAX).map(<[SourceKey]>::to_vec);
-        self.suspects = together.chain(alone.into_iter().map(|key| vec![key])).collect();
+        self.suspects.replace(together.chain(alone.into_iter().map(|key| vec![key])));
         self.fresh = fresh;
         self.halves.clear();
     }
@@ -101,7 +99,7 @@ impl FetchPlan {
         let count = count_max.min(by_bytes).max(1);
         let mut set = match self.halves.pop() {
             Some(set) => set,
-            None if self.fresh.is_empty() => self.suspects.pop_front()?,
+            None if self.fresh.is_empty() => self.suspects.pop()?,
             None => self.fresh.drain(..count.min(self.fresh.len())).collect(),
         };
         while set.len() > 1 && !fits(&set) {
@@ -115,7 +113,7 @@ impl FetchPlan {
     pub(crate) fn came(&mut self, keys: impl Iterator<Item = SourceKey>, bytes: u64) {
         let mut count = 0;
         for key in keys {
-            self.ends.remove(&key);
+            self.suspects.came(key);
             count += 1;
         }
         self.average_bytes = bytes.checked_div(count).or(self.average_bytes);
@@ -135,24 +133,14 @@ impl FetchPlan {
     /// Notes that the connection ended before the rest of a set arrived. Returns the key of a
     /// message that ended it repeatedly. Nothing more is planned for that message.
     pub(crate) fn ended(&mut self, rest: &[SourceKey]) -> Option<SourceKey> {
-        let (first, others) = rest.split_first()?;
-        if others.is_empty() {
-            let ends = self.ends.entry(*first).or_default();
-            *ends += 1;
-            if *ends >= ENDS_MAX {
-                return Some(*first);
-            }
-        }
-        self.suspect(others);
-        self.suspects.push_back(vec![*first]);
-        None
+        self.suspects.ended(rest)
     }
 
     /// Notes that the server fell silent before the rest of a set arrived. The first message of the
     /// rest is fetched on a connection of its own. Its key is returned.
     pub(crate) fn stalled(&mut self, rest: &[SourceKey]) -> Option<SourceKey> {
         let (first, others) = rest.split_first()?;
-        self.suspect(others);
+        self.suspects.halve(others);
         if self.stalled.insert(*first, true) != Some(true) {
             self.alone.push(*first);
         }
@@ -177,14 +165,9 @@ impl FetchPlan {
             FetchedAlone::Missed => drop(self.stalled.insert(key, false)),
             FetchedAlone::NotAsked => {
                 self.stalled.remove(&key);
-                self.ends.entry(key).or_default();
+                self.suspects.single_out(key);
             }
         }
-    }
-
-    fn suspect(&mut self, others: &[SourceKey]) {
-        let halves = others.chunks(others.len().div_ceil(2).max(1)).map(<[SourceKey]>::to_vec);
-        self.suspects.extend(halves);
     }
 
     /// Puts back a set that was not fetched for a reason that is not the server's. It is next.

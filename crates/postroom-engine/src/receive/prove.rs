@@ -59,6 +59,8 @@ pub(crate) async fn prove(
     let has_all = loaded == has_receipt;
     let unloaded = listed.len() - loaded;
     let complete = has_all && news.listing.is_whole();
+    known.evidence.keep_listed(listed);
+    known.told_apart = known.evidence.trouble();
     let text = status(&shared.clock, news, known, has_all, &pending);
     let texts = [text, unloaded_text(known, unloaded as u64)];
     let text = texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
@@ -128,6 +130,7 @@ fn status(
     }));
     texts.extend(known.opening.trouble());
     texts.extend(known.actions.troubles());
+    texts.extend(known.evidence.trouble());
     if known.withheld > 0 {
         texts.push(format!(
             "not deleted at the server: {} that came without a header, shorter than announced, or \

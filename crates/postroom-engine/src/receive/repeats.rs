@@ -18,6 +18,7 @@
 
 use crate::error::Error;
 use crate::receive::decompose::Decomposed;
+use crate::receive::evidence::Evidence;
 use crate::receive::fetch::FetchOutcome;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
@@ -25,7 +26,6 @@ use crate::receive::identity::Look;
 use crate::receive::identity::Over;
 use crate::receive::news::News;
 use crate::receive::plan::FetchPlan;
-use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
 use crate::source::contract::Source;
 use postroom_store::MissedMessage;
@@ -179,7 +179,7 @@ impl<S: Source> RepeatCheck<'_, S> {
     /// When the store or the spool directory fails.
     pub(crate) async fn decide(
         self,
-        unsteady: &mut Unsteady,
+        evidence: &mut Evidence,
         bytes: &mut RecordedBytes,
         plan: &mut FetchPlan,
         fetched: &mut FetchOutcome,
@@ -198,7 +198,7 @@ impl<S: Source> RepeatCheck<'_, S> {
         }
         let earlier: BTreeSet<_> = repeats.iter().flat_map(|one| one.earlier.clone()).collect();
         let earlier: Vec<_> = earlier.into_iter().collect();
-        let check = IdentityCheck { shared, source, epoch: news.epoch, unsteady, unloaded: &[] };
+        let check = IdentityCheck { shared, source, epoch: news.epoch, evidence, unloaded: &[] };
         let look = match check.look(&earlier, Care::All).await {
             Ok(look) => look,
             Err(error) if error.source_failure().is_some() => {

@@ -6,10 +6,11 @@
 //! the epoch is a new one. Then all messages are fetched again, which loses nothing.
 
 use crate::error::Error;
+use crate::receive::evidence::Evidence;
 use crate::receive::identity;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
-use crate::receive::witness::Unsteady;
+use crate::receive::sampling::sample;
 use crate::shared::Shared;
 use crate::source::contract::OpenedMailbox;
 use crate::source::contract::Source;
@@ -41,14 +42,14 @@ pub(crate) async fn find<S: Source>(
     source: &mut S,
     folder: FolderId,
     shown: ShownMailbox<'_>,
-    unsteady: &mut Unsteady,
+    evidence: &mut Evidence,
 ) -> Result<Option<MailboxEpoch>, Error> {
     let uid_validity = shown.opened.uid_validity;
     if uid_validity == 0 {
         return Ok(None);
     }
     for epoch in shared.store.former_epochs(folder, uid_validity).await? {
-        if is_of(shared, source, epoch, shown, unsteady).await? {
+        if is_of(shared, source, epoch, shown, evidence).await? {
             return Ok(Some(epoch));
         }
     }
@@ -65,7 +66,7 @@ pub(crate) async fn is_of<S: Source>(
     source: &mut S,
     epoch: MailboxEpoch,
     shown: ShownMailbox<'_>,
-    unsteady: &mut Unsteady,
+    evidence: &mut Evidence,
 ) -> Result<bool, Error> {
     let ledger = shared.store.ledger(epoch).await?;
     if identity::by_listing(&ledger, shown.opened.uid_next, shown.keys).is_some() {
@@ -76,9 +77,9 @@ pub(crate) async fn is_of<S: Source>(
     if both.is_empty() || both.len() > COMPARED_MAX {
         return Ok(false);
     }
-    let some = identity::sample(&shared.clock, &both, WITNESSES.0, WITNESSES.1);
+    let some = sample(&shared.clock, &both, WITNESSES.0, WITNESSES.1);
     for (keys, care) in [(&some, Care::Much), (&both, Care::Little)] {
-        let check = IdentityCheck { shared, source, epoch, unsteady, unloaded: &[] };
+        let check = IdentityCheck { shared, source, epoch, evidence, unloaded: &[] };
         let look = check.look(keys, care).await?;
         if look.over.is_some() || look.same.is_empty() || !look.is_whole {
             return Ok(false);

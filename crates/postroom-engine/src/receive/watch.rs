@@ -22,8 +22,9 @@ use crate::receive::opening::OpenMailbox;
 use crate::receive::opening::OpeningMailbox;
 use crate::receive::repeats::RecordedBytes;
 use crate::receive::returned::ShownMailbox;
-use crate::receive::swapped;
+use crate::receive::sampling::sample;
 use crate::receive::swapped::NameOwner;
+use crate::receive::swapped::OwnerSearch;
 use crate::receive::unloaded;
 use crate::shared::Shared;
 use crate::source::contract::ListRange;
@@ -128,7 +129,7 @@ pub(crate) async fn watch<S: Source>(
         let look = poll.sample(epoch).await?;
         over = look.over;
         // If a message has gone while the count stayed the same, another one has come.
-        if over.is_none() && look.is_whole {
+        if over.is_none() && look.is_whole && !poll.known.ask_apart(shared, poll.source).await? {
             poll.known.changes = 0;
             poll.tell_visit().await?;
             return Ok(None);
@@ -177,6 +178,7 @@ impl<S: Source> Poll<'_, S> {
         let bytes_max = self.mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX);
         let has_other_limit = self.known.proven_bytes_max != bytes_max;
         let is_due = retry || self.are_actions_due() || self.is_all_due() || has_other_limit;
+        let is_due = is_due || !self.known.has_told();
         glance.is_some() && glance == self.known.proven && !is_due
     }
 
@@ -191,14 +193,17 @@ impl<S: Source> Poll<'_, S> {
     /// Checks some of the remembered messages, because a mailbox may have the same numbers although
     /// its messages are others.
     async fn sample(&mut self, epoch: MailboxEpoch) -> Result<Look, Error> {
-        let some = match self.known.shown.len() {
-            ..=FEW => self.known.shown.clone(),
-            _ => identity::sample(&self.shared.clock, &self.known.shown, SAMPLE.0, SAMPLE.1),
+        // Where the source does not show a message, another one is the witness.
+        let shown = self.known.evidence.free(&self.known.shown);
+        let some = match shown.len() {
+            ..=FEW => shown,
+            _ => sample(&self.shared.clock, &shown, SAMPLE.0, SAMPLE.1),
         };
         let unloaded = self.known.unloaded.iter().flat_map(|unloaded| &unloaded.newest);
         let unloaded: Vec<_> = unloaded.map(|one| one.key).collect();
+        let unloaded = self.known.evidence.free(&unloaded);
         let (newest, others) = UNLOADED_SAMPLE;
-        let mut keys = identity::sample(&self.shared.clock, &unloaded, newest, others);
+        let mut keys = sample(&self.shared.clock, &unloaded, newest, others);
         keys.extend(some);
         keys.sort_unstable();
         keys.dedup();
@@ -215,7 +220,7 @@ impl<S: Source> Poll<'_, S> {
             shared: self.shared,
             source: self.source,
             epoch,
-            unsteady: &mut self.known.unsteady,
+            evidence: &mut self.known.evidence,
             unloaded: self.known.unloaded.as_ref().map_or(&[], |unloaded| &unloaded.newest),
         };
         check.look(keys, care).await
@@ -302,7 +307,9 @@ impl<S: Source> Poll<'_, S> {
     /// what this receiver knows of the folders is superseded.
     async fn is_of_other_folder(&mut self, shown: ShownMailbox<'_>) -> Result<bool, Error> {
         let (shared, mailbox, access) = (self.shared, self.mailbox, self.access);
-        match swapped::settle(shared, self.source, mailbox, access, shown).await? {
+        let evidence = &mut self.known.evidence;
+        let search = OwnerSearch { shared, source: self.source, evidence };
+        match search.settle(mailbox, access, shown).await? {
             NameOwner::NoOther => Ok(false),
             NameOwner::Undecided => {
                 self.known.look_anew();

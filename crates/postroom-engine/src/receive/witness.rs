@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::original::Original;
 use crate::original::SpoolPlace;
 use crate::original::hash_of;
+use crate::receive::halving::Halving;
 use crate::receive::incomplete;
 use crate::receive::single;
 use crate::receive::single::Single;
@@ -161,22 +162,55 @@ pub(crate) async fn ask<S: Source>(
     facts: Facts,
 ) -> Result<BTreeMap<SourceKey, Seen>, Error> {
     let mut seen = BTreeMap::new();
-    for keys in S::requests(keys) {
-        let scope = if facts == Facts::Few { FetchScope::Sizes } else { FetchScope::Witness };
-        match ask_some(source, &keys, scope, &mut seen).await {
-            Ok(()) => {}
-            Err(error) if !error.is_refusal() => return Err(error),
-            // Some servers refuse header fields but give size and date.
-            Err(_) if facts == Facts::All => {
-                match ask_some(source, &keys, FetchScope::Sizes, &mut seen).await {
-                    Err(error) if !error.is_refusal() => return Err(error),
-                    Ok(()) | Err(_) => {}
+    ask_sets(source, &mut Halving::of(S::requests(keys)), facts, &mut seen).await?;
+    Ok(seen)
+}
+
+/// Fetches the facts about sets of messages. A set that is refused is halved.
+///
+/// # Errors
+///
+/// What ended the connection. The sets know during which messages.
+pub(crate) async fn ask_sets<S: Source>(
+    source: &mut S,
+    sets: &mut Halving,
+    facts: Facts,
+    seen: &mut BTreeMap<SourceKey, Seen>,
+) -> Result<(), Error> {
+    while let Some(set) = sets.next() {
+        match describe(source, &set, facts, seen).await {
+            Ok(()) => sets.accepted(&set),
+            Err(error) if error.is_refusal() => {
+                if sets.refused(set, error).is_err() {
+                    // It refuses more than these messages. What it does not show proves nothing.
+                    return Ok(());
                 }
             }
-            Err(_) => {}
+            Err(error) => {
+                let is_missing = |key: &SourceKey| !seen.contains_key(key);
+                let missing: Vec<_> = set.iter().copied().filter(is_missing).collect();
+                return sets.refused(if missing.is_empty() { set } else { missing }, error);
+            }
         }
     }
-    Ok(seen)
+    Ok(())
+}
+
+/// Fetches the facts about a set of messages.
+async fn describe<S: Source>(
+    source: &mut S,
+    keys: &[SourceKey],
+    facts: Facts,
+    seen: &mut BTreeMap<SourceKey, Seen>,
+) -> Result<(), Error> {
+    if facts == Facts::All {
+        match ask_some(source, keys, FetchScope::Witness, seen).await {
+            // Some servers refuse header fields but give size and date.
+            Err(error) if error.is_refusal() => {}
+            result => return result,
+        }
+    }
+    ask_some(source, keys, FetchScope::Sizes, seen).await
 }
 
 async fn ask_some<S: Source>(

@@ -6,7 +6,7 @@
 //! recorded message counts once. So a few messages that were moved to a mailbox prove nothing.
 
 use crate::error::Error;
-use crate::receive::identity;
+use crate::receive::sampling::sample;
 use crate::receive::witness;
 use crate::receive::witness::Facts;
 use crate::shared::Shared;
@@ -42,7 +42,7 @@ pub(crate) async fn is_alike<S: Source>(
         Err(Error::Unlisted { .. }) => return Ok(false),
         listing => listing?,
     };
-    let some = identity::sample(&shared.clock, &listing.keys, SAMPLE.0, SAMPLE.1);
+    let some = sample(&shared.clock, &listing.keys, SAMPLE.0, SAMPLE.1);
     if some.len() < FOUND_MIN {
         return Ok(false);
     }

@@ -171,7 +171,7 @@ async fn a_deletion_that_ends_each_connection_does_not_keep_mail_waiting() {
         let (world, engine, folder) = with_one_kept(&[]).await;
         let rule = script(&world, on, When::Always, Action::End(Ending::Close));
         deliver(&world, "a");
-        let says = "the connection ends when stored messages are marked or deleted";
+        let says = "stored here (UID 2): the server closed the connection during UID ";
         until_says(&world, folder, says).await;
         let (began, count) = (Instant::now(), world.list(MESSAGES).await.len());
         deliver(&world, "b");

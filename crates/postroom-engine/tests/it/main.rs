@@ -35,6 +35,8 @@ mod sending;
 
 mod server_search;
 
+mod set_apart;
+
 mod silent;
 
 mod supervising;
