@@ -123,6 +123,15 @@ pub enum Error {
         /// Which argument.
         what: &'static str,
     },
+    /// The server numbered the open mailbox anew. The connection is closed, because the UIDs that
+    /// it says from then on mean other messages (RFC 3501 §2.3.1.1).
+    #[error("the server changed UIDVALIDITY of the open mailbox from {then} to {now}")]
+    Renumbered {
+        /// UIDVALIDITY when the mailbox was opened.
+        then: u64,
+        /// The present one.
+        now: u64,
+    },
     /// An earlier command ended the connection.
     #[error("the connection has ended")]
     Ended,
@@ -200,6 +209,7 @@ impl Error {
             | Self::Closed { .. }
             | Self::Timeout { .. }
             | Self::Stalled { .. }
+            | Self::Renumbered { .. }
             | Self::Ended
             | Self::Abandoned => ImapVerdict::Retry,
             Self::Bye { code, text } if blames_login(code.as_deref(), text) => {
@@ -287,6 +297,7 @@ impl Error {
             | Self::StartTls { .. }
             | Self::Protocol { .. }
             | Self::Limit { .. }
+            | Self::Renumbered { .. }
             | Self::Ended
             | Self::Abandoned => false,
         }

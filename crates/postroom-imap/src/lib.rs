@@ -50,6 +50,8 @@ mod items;
 
 mod command;
 
+mod numbering;
+
 mod session;
 
 mod unsolicited;

@@ -19,6 +19,7 @@ use crate::encoder::Octets;
 use crate::error::Error;
 use crate::error::Refusal;
 use crate::limits::ImapOptions;
+use crate::numbering::Numbering;
 use crate::response::Body;
 use crate::response::Code;
 use crate::response::Response;
@@ -115,6 +116,7 @@ pub struct Session {
     parts: VecDeque<CommandPart>,
     go_ahead: bool,
     capabilities: Arc<Capabilities>,
+    numbering: Numbering,
     /// What was said of the last command, if it was refused and its words hold no secret. They are
     /// the reason of a BYE without words.
     refused: Option<String>,
@@ -132,6 +134,7 @@ impl Session {
             parts: VecDeque::new(),
             go_ahead: false,
             capabilities: Arc::default(),
+            numbering: Numbering::default(),
             refused: None,
         }
     }
@@ -153,6 +156,7 @@ impl Session {
         self.tag_count = self.tag_count.wrapping_add(1);
         // Its words are not about what comes now.
         self.refused = None;
+        self.numbering.begins(command.name);
         let tag = format!("P{}", self.tag_count);
         tracing::trace!(tag, command = command.name, "command");
         self.parts = VecDeque::from(command.parts);
@@ -265,6 +269,8 @@ impl Session {
                     let text = words.map(str::to_owned).or_else(|| self.refused.take());
                     return Err(Error::Bye { code, text: text.unwrap_or_default() });
                 }
+                let command = self.running();
+                self.numbering.says(command, line.code.as_ref())?;
             }
             Response::Fetch(fetched) => {
                 if is_broken && matches!(fetched.body, Body::Bytes(_) | Body::Streamed) {

@@ -4,6 +4,7 @@
 //!
 //! Standards: RFC 3501 §5.2, §7.1 (ALERT), §7.3.1 (EXISTS), §7.4.1 (EXPUNGE).
 
+use crate::numbering::is_selecting;
 use crate::response::Code;
 use crate::response::Response;
 use crate::session::SessionEvent;
@@ -129,9 +130,4 @@ impl UnsolicitedLog {
     fn said(&self) -> MutexGuard<'_, Unsolicited> {
         self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether the number of messages is a part of the command's own answer.
-pub(crate) fn is_selecting(command: &str) -> bool {
-    matches!(command, "SELECT" | "EXAMINE")
 }

@@ -1,4 +1,5 @@
-//! Repeats: fetched messages whose bytes are recorded under another key of the same epoch.
+//! Repeats: fetched messages whose bytes are recorded under another key of the same epoch, or came
+//! under another key of the same portion.
 //!
 //! Two equal messages in a mailbox are two messages. But a server that rebuilt its index after the
 //! listing may give a recorded message under a key that was never fetched. So a repeat is not
@@ -34,6 +35,7 @@ use postroom_store::SourceKey;
 use postroom_store::Store;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::collections::HashSet;
 
 /// How often the same bytes must come before they are recorded although the server does not show
@@ -85,7 +87,7 @@ impl RecordedBytes {
         self.hashes = Hashes::Unread;
     }
 
-    /// The messages that are repeats.
+    /// The messages of a portion that are repeats. Of equal ones within it, the first is none.
     ///
     /// # Errors
     ///
@@ -110,30 +112,36 @@ impl RecordedBytes {
                 // It is there by its header, so it does not become one more message.
                 || news.oversized.contains_key(&message.key)
         };
-        let asked: Vec<_> = decomposed
-            .iter()
-            .map(|one| &one.message)
-            .filter(|message| may_be_known(&message.hash) && !is_settled(message))
-            .collect();
-        let hashes: BTreeSet<_> = asked.iter().map(|message| message.hash).collect();
+        let messages: Vec<_> = decomposed.iter().map(|one| &one.message).collect();
+        let is_known = |message: &&&ReceivedMessage| may_be_known(&message.hash);
+        let asked = messages.iter().filter(is_known).filter(|message| !is_settled(message));
+        let hashes: BTreeSet<_> = asked.map(|message| message.hash).collect();
         if matches!(self.hashes, Hashes::Unread) {
             self.hashes = Hashes::AskedOnce;
         }
-        if hashes.is_empty() {
-            return Ok(vec![]);
-        }
         let hashes: Vec<_> = hashes.into_iter().collect();
-        let known = store.recorded_keys(news.epoch, &hashes).await?;
+        let known = match hashes.as_slice() {
+            [] => vec![],
+            hashes => store.recorded_keys(news.epoch, hashes).await?,
+        };
         let is_listed = |key: SourceKey| news.listing.keys.binary_search(&key).is_ok();
-        let repeat = |message: &&ReceivedMessage| {
+        // The messages that are recorded with this portion, by their bytes.
+        let mut firsts: HashMap<[u8; 16], SourceKey> = HashMap::new();
+        let mut repeats = vec![];
+        for message in messages {
             let (key, hash) = (message.key, message.hash);
             let same = known.iter().filter(|known| known.hash == hash);
             let keys = same.map(|known| known.key).filter(|one| *one != key);
-            let (earlier, gone): (Vec<_>, Vec<_>) = keys.partition(|one| is_listed(*one));
+            let (mut earlier, gone): (Vec<_>, Vec<_>) = keys.partition(|one| is_listed(*one));
+            earlier.extend(firsts.get(&hash).filter(|first| !earlier.contains(first)));
             let is_repeat = !earlier.is_empty() || !gone.is_empty() && news.is_too_low(key);
-            is_repeat.then_some(Repeat { key, hash, earlier })
-        };
-        Ok(asked.iter().filter_map(repeat).collect())
+            if is_repeat && !is_settled(message) {
+                repeats.push(Repeat { key, hash, earlier });
+            } else {
+                firsts.entry(hash).or_insert(key);
+            }
+        }
+        Ok(repeats)
     }
 
     /// Notes that messages are recorded.

@@ -31,6 +31,8 @@ mod redialing;
 
 mod renaming;
 
+mod renumbering;
+
 mod sending;
 
 mod server_search;

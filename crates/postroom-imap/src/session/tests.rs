@@ -1,6 +1,8 @@
 //! The session, fed with scripted bytes.
 
 use super::*;
+use crate::command::Mode;
+use crate::encoder::NameForm;
 use crate::items::FetchItems;
 use crate::limits::ImapLimits;
 use crate::set::UidSet;
@@ -87,6 +89,27 @@ fn show(event: &SessionEvent) -> String {
 fn small(limits: &mut ImapLimits) {
     limits.literal_in_memory_bytes = 20;
     limits.literal_bytes_max = 50;
+}
+
+#[test]
+fn a_mailbox_that_is_numbered_anew_while_it_is_open_ends_the_session() {
+    let select = || {
+        let capabilities = Capabilities::default();
+        Command::select(&capabilities, b"INBOX", Mode::Examine, NameForm::Safe).unwrap()
+    };
+    let mut session = session(small);
+    session.start(select());
+    let opened = events(&mut session, &[b"* OK [UIDVALIDITY 7] x\r\nP1 OK done\r\n"]);
+    assert_eq!(opened.last().unwrap(), "completed Ok(())");
+    // The same one, and none.
+    assert_eq!(events(&mut session, &[b"* OK [UIDVALIDITY 7] x\r\n"]).len(), 1);
+    assert_eq!(events(&mut session, &[b"* OK [UIDVALIDITY] x\r\n"]).len(), 1);
+    // Another mailbox has another one.
+    session.start(select());
+    let opened = events(&mut session, &[b"* OK [UIDVALIDITY 8] x\r\nP2 OK done\r\n"]);
+    assert_eq!(opened.last().unwrap(), "completed Ok(())");
+    let want = "the server changed UIDVALIDITY of the open mailbox from 8 to 9";
+    assert_eq!(events(&mut session, &[b"* OK [UIDVALIDITY 9] x\r\n"]), [want]);
 }
 
 #[test]
