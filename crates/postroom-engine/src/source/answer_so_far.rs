@@ -1,5 +1,5 @@
 //! What one answer tells of a message: a server may tell its facts and its bytes in several FETCH
-//! responses, in any order, and what they tell must agree.
+//! responses, in any order and more than once, and what they tell must agree.
 //!
 //! Standards: RFC 3501 §7.4.2.
 
@@ -14,6 +14,8 @@ pub(crate) struct AnswerSoFar {
     facts: SourceMessage,
     /// Whether the bytes came.
     has_content: bool,
+    /// Their hash. `None`: none came that can be compared.
+    hash: Option<[u8; 16]>,
     /// Whether two responses do not agree.
     is_contradictory: bool,
 }
@@ -21,7 +23,7 @@ pub(crate) struct AnswerSoFar {
 /// What a further response about the message means.
 #[derive(Debug)]
 pub(crate) enum AnswerStep {
-    /// It has facts alone, which agree with what was told.
+    /// It agrees with what was told, and has no bytes but those that came before.
     Facts,
     /// It has the bytes, or says why there are none. The facts of earlier responses are added.
     Content(JoinedMessage),
@@ -36,8 +38,10 @@ impl AnswerSoFar {
         let octets = content.as_ref().ok().map(|original| original.size_bytes());
         let has_content = !matches!(content, Err(NoContent::Missing));
         self.note(&message);
+        let hash = content.as_ref().ok().and_then(|original| original.hash().ok());
         if self.has_content {
-            return match has_content || self.is_contradictory {
+            let is_other = has_content && (hash.is_none() || hash != self.hash);
+            return match is_other || self.is_contradictory {
                 true => AnswerStep::Contradiction,
                 false => AnswerStep::Facts,
             };
@@ -48,7 +52,7 @@ impl AnswerSoFar {
             }
             return AnswerStep::Facts;
         }
-        self.has_content = true;
+        (self.has_content, self.hash) = (true, hash);
         message.size_bytes = self.facts.size_bytes;
         message.internal_date_ms = self.facts.internal_date_ms;
         if message.flags.is_empty() {
@@ -96,7 +100,10 @@ mod tests {
             (&[(None, Some(b"ab")), (Some(9), None)],      &["ab of ?", "contradiction"]),
             (&[(Some(9), Some(b"ab")), (Some(9), None)],   &["ab of 9", FACTS]),
             (&[(Some(9), None), (Some(2), Some(b"ab"))],   &[FACTS, "unusable"]),
-            (&[(None, Some(b"ab")), (None, Some(b"ab"))],  &["ab of ?", "contradiction"]),
+            (&[(None, Some(b"ab")), (None, Some(b"ac"))],  &["ab of ?", "contradiction"]),
+            (&[(None, Some(b"ab")), (None, Some(b"ab"))],  &["ab of ?", FACTS]),
+            (&[(Some(2), Some(b"ab")), (Some(2), Some(b"ab"))], &["ab of 2", FACTS]),
+            (&[(Some(2), Some(b"ab")), (Some(3), Some(b"ab"))], &["ab of 2", "contradiction"]),
         ];
         for (responses, want) in table {
             let mut told = AnswerSoFar::default();
