@@ -38,7 +38,7 @@ pub enum Error {
         waited: Duration,
     },
     /// The server was silent although messages of a FETCH were still to come.
-    #[error("the server sent no message of a FETCH for {} seconds", waited.as_secs())]
+    #[error("the server sent no message of a FETCH for {} seconds", waited.as_secs().max(1))]
     Stalled {
         /// How long we waited for it.
         waited: Duration,

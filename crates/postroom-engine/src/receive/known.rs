@@ -225,7 +225,10 @@ impl Known {
     /// fetched again, so it is polled as usual.
     pub(crate) fn came_back(&mut self, uid_validities: [u64; 2]) {
         self.changes = 0;
-        self.returned = Some((Instant::now(), uid_validities));
+        let [before, after] = uid_validities;
+        if before != after {
+            self.returned = Some((Instant::now(), uid_validities));
+        }
     }
 
     /// The UIDVALIDITY of the two stores that the server shows by turns. `None`: it shows one.
