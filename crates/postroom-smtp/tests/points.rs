@@ -512,11 +512,9 @@ async fn what_recipients_were_answered_before_the_session_ended_is_kept() {
 async fn who_was_refused_is_known_also_if_the_outcome_for_the_others_is_not() {
     for said in [Act::Drop, Act::Say("354 what\r\n"), Act::Stall] {
         for in_turn in [false, true] {
-            let server = Server::start_with(vec![
-                ("RCPT two", Act::Say("550 5.1.1 no\r\n")),
-                ("dot", said),
-            ])
-            .await;
+            let server =
+                Server::start_with(vec![("RCPT two", Act::Say("550 5.1.1 no\r\n")), ("dot", said)])
+                    .await;
             let mut connection = server.open().await.unwrap();
             if in_turn {
                 connection.in_turn();
@@ -585,7 +583,8 @@ async fn what_the_server_cannot_take_is_refused_before_a_word() {
     ];
     for envelope in broken {
         let mut body = Some(Bytes::from_static(b"x\r\n"));
-        let error = connection.send(&envelope, &mut body, async |_| Ok(())).await.unwrap_err().error;
+        let error =
+            connection.send(&envelope, &mut body, async |_| Ok(())).await.unwrap_err().error;
         assert_eq!(error.verdict(), SmtpVerdict::Refuse, "{error}");
     }
     assert_eq!(server.told(), ["EHLO client.test"]);

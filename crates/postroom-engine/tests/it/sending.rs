@@ -721,12 +721,9 @@ async fn who_was_never_named_gets_the_message_though_the_outcome_for_others_is_u
 #[tokio::test(start_paused = true)]
 async fn who_was_refused_has_not_the_message_whose_outcome_is_unknown() {
     const GREY: &str = "dora@else.test";
-    for (pipelining, stops, resends) in [
-        (true, false, false),
-        (false, false, false),
-        (true, true, false),
-        (true, false, true),
-    ] {
+    for (pipelining, stops, resends) in
+        [(true, false, false), (false, false, false), (true, true, false), (true, false, true)]
+    {
         let uncertain = if resends { "resend" } else { "hold" };
         let options = json!({"uncertain": uncertain, "retry_first": 10});
         let (world, mut engine, account) = running(options).await;
