@@ -117,7 +117,7 @@ const PASSING_LIMIT_WORDS: [&str; 5] =
     ["too many", "too frequent", "too quickly", "limit exceeded", "exceeded"];
 
 /// Words that show that a limit is about a recipient or the message, or is not a limit.
-const OTHER_WORDS: [&str; 20] = [
+const OTHER_WORDS: [&str; 25] = [
     "greylist",
     "graylist",
     "grey-list",
@@ -132,6 +132,11 @@ const OTHER_WORDS: [&str; 20] = [
     "recipient has",
     "recipient over",
     "recipient is",
+    "recipient quota",
+    "recipient exceed",
+    "recipient reached",
+    "of recipient ",
+    "for recipient ",
     "recipient's",
     "the recipient",
     "spam",
@@ -162,6 +167,20 @@ const CLOSED_WORDS: [&str; 8] = [
     "locked",
     "not allowed",
     "rejected",
+];
+
+/// Words that say that this is so for some recipients, or for this text.
+const SOMETIMES_WORDS: [&str; 10] = [
+    "recipient",
+    "relay",
+    "this domain",
+    "that domain",
+    "the domain",
+    "destination",
+    "send to ",
+    "sending to ",
+    "mail to ",
+    "reputation",
 ];
 
 impl Reply {
@@ -215,8 +234,8 @@ impl Reply {
     pub fn refuses_sender(&self) -> bool {
         let is_by_code = matches!(self.enhanced, Some((5, 1, 7 | 8)));
         let is_by_words = self.says_any(&SENDER_WORDS) && self.says_any(&CLOSED_WORDS);
-        let is_of_recipient = self.says_any(&["recipient", "relay"]);
-        self.is_permanent() && (is_by_code || is_by_words) && !is_of_recipient
+        let is_sometimes = self.says_any(&SOMETIMES_WORDS);
+        self.is_permanent() && (is_by_code || is_by_words) && !is_sometimes
     }
 
     /// Whether a device has hidden the text: only `*`, `0`, `2` and spaces are left of it.
@@ -354,6 +373,10 @@ mod tests {
             ("550 5.4.6 Unusual sending activity detected",             false, true,  false),
             ("552 5.2.2 You exceeded your daily sending quota",         false, true,  false),
             ("550 5.7.1 daily limit of the recipient exceeded",         true,  false, false),
+            ("550 5.4.1 daily quota of recipient exceeded",             true,  false, false),
+            ("550 daily limit for recipient bob reached",               true,  false, false),
+            ("550 daily recipient quota exceeded",                      true,  false, false),
+            ("550 daily limit of recipients exceeded",                  false, true,  false),
             ("554 5.7.1 rejected: too many messages with this content", true,  false, false),
             ("550 5.7.1 refused by the spam filter: rate limit",        true,  false, false),
             ("450 4.7.1 spam suspected, too many links",                false, false, false),
@@ -499,6 +522,10 @@ mod tests {
             ("450 4.1.8 sender domain not found",                                   false),
             ("550 5.1.1 no such user",                                              false),
             ("550 the recipient has blocked your account",                          false),
+            ("550 Your account is not allowed to send to this domain",              false),
+            ("550 Your account is denied access to destination",                    false),
+            ("550 5.7.1 Message rejected due to your account reputation, blocked",  false),
+            ("550 5.7.1 Your account has been suspended for sending spam",          true),
             ("550 5.7.1 message rejected as spam",                                  false),
             ("550 5.4.5 daily limit of this account, suspended",                    false),
         ];
