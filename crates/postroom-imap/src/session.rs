@@ -117,8 +117,8 @@ pub struct Session {
     go_ahead: bool,
     capabilities: Arc<Capabilities>,
     numbering: Numbering,
-    /// What was said of the last command, if it was refused and its words hold no secret. They are
-    /// the reason of a BYE without words.
+    /// What was said of the last command, if it was refused, its words hold no secret, and no later
+    /// command was answered. They are the reason of an end without words.
     refused: Option<String>,
 }
 
@@ -154,8 +154,6 @@ impl Session {
     /// Begins a command; [`Self::take_output`] then gives what is to be sent.
     pub fn start(&mut self, command: Command) {
         self.tag_count = self.tag_count.wrapping_add(1);
-        // Its words are not about what comes now.
-        self.refused = None;
         self.numbering.begins(command.name);
         let tag = format!("P{}", self.tag_count);
         tracing::trace!(tag, command = command.name, "command");
@@ -183,6 +181,12 @@ impl Session {
             return None;
         }
         self.parts.pop_front().map(|part| part.octets)
+    }
+
+    /// Why the connection has ended. If the server refused the last command and said no more, its
+    /// refusal is the reason, as if it had said BYE.
+    pub(crate) fn reason_of(&mut self, ended: Error) -> Error {
+        self.refused.take().map_or(ended, |text| Error::Bye { code: None, text })
     }
 
     /// From now on, message bodies are discarded.
@@ -249,11 +253,17 @@ impl Session {
         let Some(Segment::Text(line)) = segments.first() else {
             return Ok(None);
         };
-        match line.first() {
-            Some(b'*') => self.untagged(parse(segments), is_broken).map(Some),
-            Some(b'+') => Ok(self.continued(line)),
-            Some(_) | None => self.tagged(line),
+        let is_of_command = self.running.is_some();
+        let event = match line.first() {
+            Some(b'*') => self.untagged(parse(segments), is_broken).map(Some)?,
+            Some(b'+') => self.continued(line),
+            Some(_) | None => return self.tagged(line),
+        };
+        if is_of_command {
+            // The words of the refusal before are not about what comes now.
+            self.refused = None;
         }
+        Ok(event)
     }
 
     fn untagged(&mut self, mut response: Response, is_broken: bool) -> Result<SessionEvent, Error> {

@@ -233,17 +233,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
 
     fn took(&mut self, read: io::Result<usize>) -> Result<(), Error> {
         let command = self.session.running();
-        match read {
-            Ok(0) => Err(Error::Closed { command }),
+        let ended = match read {
+            Ok(0) => Error::Closed { command },
             Ok(count) => {
                 self.received += count as u64;
-                Ok(())
+                return Ok(());
             }
-            Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(Error::Closed { command })
-            }
-            Err(source) => Err(Error::Lost { command, source }),
-        }
+            Err(lost) if lost.kind() == io::ErrorKind::UnexpectedEof => Error::Closed { command },
+            Err(source) => Error::Lost { command, source },
+        };
+        Err(self.session.reason_of(ended))
     }
 
     async fn read(&mut self) -> io::Result<usize> {
@@ -321,24 +320,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
         if let Some(line) = line {
             self.write(&line).await?;
         }
-        self.within(|stream| stream.flush()).await
+        self.within(async |stream| stream.flush().await).await
     }
 
     async fn write(&mut self, octets: &[u8]) -> Result<(), Error> {
         for piece in octets.chunks(WRITE_BYTES) {
-            self.within(|stream| stream.write_all(piece)).await?;
+            self.within(async |stream| stream.write_all(piece).await).await?;
         }
         Ok(())
     }
 
-    async fn within<'a, F>(&'a mut self, write: impl FnOnce(&'a mut S) -> F) -> Result<(), Error>
+    async fn within<F>(&mut self, write: F) -> Result<(), Error>
     where
-        F: Future<Output = io::Result<()>>,
+        F: AsyncFnOnce(&mut S) -> io::Result<()>,
     {
         let (command, waited) = (self.session.running(), self.options.deadlines.write);
         match timeout(waited, write(&mut self.stream)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(source)) => Err(Error::Lost { command, source }),
+            Ok(Err(source)) => Err(self.session.reason_of(Error::Lost { command, source })),
             Err(_) => Err(Error::Timeout { command, waited }),
         }
     }

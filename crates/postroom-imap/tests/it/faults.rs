@@ -459,3 +459,40 @@ async fn streamed_bodies_are_whole() {
     };
     tokio::join!(server, client);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_before_a_connection_that_is_closed_without_a_word_is_the_reason() {
+    let why = "the server ended the session: STATUS was answered NO: the disk is away";
+    // It is closed at once, or in answer to the next command, or after something else was said.
+    for (asks_again, says_more, wanted) in [
+        (false, false, why),
+        (true, false, why),
+        (true, true, "the server closed the connection during NOOP"),
+    ] {
+        let (mut connection, mut peer) = connect("").await;
+        let inbox = postroom_imap::MailboxName::inbox();
+        let server = async {
+            peer.complete("STATUS", "", "NO [CANNOT] the disk is away").await;
+        };
+        let ((), refused) = tokio::join!(server, connection.status(&inbox));
+        assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
+        let server = async {
+            if asks_again {
+                peer.take_command().await;
+            }
+            if says_more {
+                peer.send(b"* OK wait\r\n").await;
+            }
+            drop(peer);
+        };
+        let ended = if asks_again {
+            tokio::join!(server, connection.noop()).1
+        } else {
+            server.await;
+            tokio::task::yield_now().await;
+            connection.noop().await
+        };
+        assert_eq!(ended.unwrap_err().to_string(), wanted);
+        assert!(matches!(connection.noop().await, Err(Error::Ended)));
+    }
+}
