@@ -26,6 +26,8 @@ pub(crate) struct Attempts {
     refusals: Refusals,
     /// Whether the account was connected before, with these or other servers and logins.
     was_connected: bool,
+    /// Whether a refusal was doubted since the last complete round.
+    has_doubted: bool,
 }
 
 /// What follows from a failure.
@@ -44,13 +46,20 @@ impl Attempts {
     /// account was connected before, as it is or as it was.
     #[must_use]
     pub(crate) fn new(was_let_in: bool, was_connected: bool) -> Self {
-        Self { failures: 0, refusals: Refusals::new(was_let_in), was_connected }
+        let refusals = Refusals::new(was_let_in);
+        Self { failures: 0, refusals, was_connected, has_doubted: false }
     }
 
     /// The delays begin anew.
     pub(crate) fn forgive(&mut self) {
-        self.failures = 0;
+        (self.failures, self.has_doubted) = (0, false);
         self.refusals.forgive();
+    }
+
+    /// Whether another connection is made at once, before anybody is told: the source took the
+    /// login, and refused what follows as if it had not. A busy server does so now and then.
+    pub(crate) fn doubts(&mut self, error: &Error) -> bool {
+        error.blames_login_afterwards() && !std::mem::replace(&mut self.has_doubted, true)
     }
 
     /// Something was recorded since the last failure.

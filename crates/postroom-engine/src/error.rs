@@ -104,6 +104,12 @@ impl Error {
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Source(error) if error.is_refusal())
     }
+
+    /// Whether the source took the login, and refuses what follows as if it had not.
+    #[must_use]
+    pub(crate) fn blames_login_afterwards(&self) -> bool {
+        matches!(self, Self::Source(error) if error.is_refusal() && error.meaning.remedy.is_some())
+    }
 }
 
 impl From<CredentialError> for Error {

@@ -215,6 +215,12 @@ impl<C: Connector> Receiver<C> {
                     connection.log_out().await;
                     return Ok(Ended::Worn);
                 }
+                Err(error) if self.attempts.doubts(&error) => {
+                    self.polls = Polls::default();
+                    self.surveys.look_anew();
+                    connection.log_out().await;
+                    return Ok(Ended::Worn);
+                }
                 round => round?,
             };
             let (polled, next_survey) = (round.polled, self.surveys.next(account));

@@ -136,7 +136,9 @@ impl ImapConnection {
         self.selected = None;
         let (mut selected, mode) = match self.select_as(mailbox, mode).await {
             // QUIRK: some servers know SELECT only.
-            Err(Error::Refused { refusal: Refusal::Bad, .. }) if mode == Mode::Examine => {
+            Err(error @ Error::Refused { refusal: Refusal::Bad, .. })
+                if mode == Mode::Examine && error.is_of_the_form() =>
+            {
                 (self.select_as(mailbox, Mode::Select).await?, Mode::Select)
             }
             result => (result?, mode),

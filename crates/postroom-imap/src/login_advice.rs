@@ -19,8 +19,9 @@ const LOCKED: &str = "the provider has locked the account: have it unlocked ther
     here";
 const EXPIRED: &str = "the password has expired: change it at the provider, and save the new one \
     here";
-const LICENCE: &str = "the login is right, but it has no mailbox there: check its licence, that \
-    IMAP is switched on for it, and whether the login is that of this mailbox";
+const LICENCE: &str = "the server took the login, and gives it no mailbox: this passes if the \
+    server was busy; if it stays, check that the mailbox has a licence, that IMAP is switched on \
+    for it, and whether the login is that of this mailbox";
 const ENCRYPTION: &str = "the server demands an encrypted connection: set `imapSecurity` to `tls` \
     or `starttls`";
 const ADMINISTRATOR: &str = "ask the administrator of the server";

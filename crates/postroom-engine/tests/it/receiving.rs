@@ -237,6 +237,8 @@ async fn a_session_that_dies_in_a_pause_is_replaced_before_anybody_is_told() {
         Action::End(Ending::Close),
         Action::Reply(b"* BYE idle for too long\r\n".to_vec()),
         Action::tagged("NO the session has expired"),
+        Action::tagged("BAD User is authenticated but not connected."),
+        Action::tagged("BAD server busy, try again"),
     ] {
         let world = with(&["a"]).await;
         let rule = script(&world, EXAMINE, When::Nth(2), act.clone());
@@ -259,6 +261,50 @@ async fn a_session_that_dies_in_a_pause_is_replaced_before_anybody_is_told() {
         assert_eq!(states.filter(|state| *state == "degraded").count(), 0, "{act:?}");
         engine.stop().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_gets_no_mailbox_once_is_tried_anew_at_once_and_told_if_that_stays() {
+    const LIST: Point = Point::ImapCommand(ImapCommand::List);
+    let words = "User is authenticated but not connected.";
+    for on in [EXAMINE, LIST] {
+        let world = with(&["a"]).await;
+        let (engine, folder) = receiving(&world, json!({})).await;
+        until_proven(&world, folder, 1).await;
+        engine.stop().await;
+        deliver(&world, "b");
+        // The first round of a new process.
+        let bad = Action::tagged(&format!("BAD {words}"));
+        let rule = script(&world, on, When::Nth(1), bad.clone());
+        let (engine, began) = (world.start(world.settings()).await, Instant::now());
+        let has_both = |it: &Entity| it.number("storedCount") == Some(2);
+        world.until(FOLDERS, folder, has_both).await;
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+        assert_eq!(world.sandbox.acted_count(rule), 1);
+        let account = world.list(ACCOUNTS).await.remove(0).id;
+        world.until(ACCOUNTS, account, |it| it.text("state") == Some("ready")).await;
+        assert!(!told_so_far(&world).await.contains("licence"));
+        let rule = script(&world, EXAMINE, When::Always, bad);
+        let told = world.until(ACCOUNTS, account, |it| says(it, words)).await;
+        assert_eq!(told.text("state"), Some("failed"));
+        for part in ["this passes if the server was busy", "has a licence", "accepted before"] {
+            assert!(says(&told, part), "{told:?}");
+        }
+        assert!(world.sandbox.acted_count(rule) >= 2, "it was tried anew before");
+        world.sandbox.unscript(rule);
+        world.until(ACCOUNTS, account, |it| it.text("state") == Some("ready")).await;
+        engine.stop().await;
+    }
+}
+
+/// All that accounts have said so far.
+async fn told_so_far(world: &World) -> String {
+    let domain = Domain::default_domain();
+    let NewsPage::News { news, .. } = world.store.news(&domain, 0, 1000).await.unwrap() else {
+        panic!("no news");
+    };
+    let said = news.iter().filter_map(|one| one.after.as_ref()?.text("statusText"));
+    said.collect::<Vec<_>>().join("; ")
 }
 
 #[tokio::test(start_paused = true)]
