@@ -175,8 +175,12 @@ async fn came_since<S: Source>(
     let Some(since_ms) = since_ms.filter(|_| !listed.is_empty()) else {
         return Ok(BTreeSet::new());
     };
+    // What is not listed may have come meanwhile. Otherwise these are no keys of the mailbox.
+    let is_known = |key: &SourceKey| listed.last() < Some(key) || listed.binary_search(key).is_ok();
     match source.list(ListRange::Since(since_ms)).await {
-        Ok(came) if !came.keys.is_empty() => return Ok(came.keys.into_iter().collect()),
+        Ok(came) if !came.keys.is_empty() && came.keys.iter().all(is_known) => {
+            return Ok(came.keys.into_iter().collect());
+        }
         Err(error) if !error.is_refusal() => return Err(error),
         Ok(_) | Err(_) => {}
     }

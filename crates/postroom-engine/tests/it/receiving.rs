@@ -308,6 +308,30 @@ async fn told_so_far(world: &World) -> String {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_search_that_answers_sequence_numbers_costs_no_mail() {
+    let world = with(&["a", "b", "c", "d"]).await;
+    for uid in [1, 3] {
+        let mailbox = |state: &mut postroom_sandbox::SandboxState| {
+            state.mailbox_mut(ANNA, "INBOX").unwrap().expunge(uid)
+        };
+        world.sandbox.edit(mailbox).unwrap();
+    }
+    let numbers = Action::Reply(b"* SEARCH 1 2\r\n{tag} OK\r\n".to_vec());
+    let rule = script(&world, SEARCH, When::Always, numbers);
+    let (engine, folder) = receiving(&world, json!({})).await;
+    let proven = until_proven(&world, folder, 2).await;
+    assert_eq!(proven.number("pendingCount"), Some(0), "{proven:?}");
+    assert_eq!(world.subjects().await, ["b", "d"]);
+    deliver(&world, "e");
+    world.sandbox.unscript(rule);
+    let numbers = Action::Reply(b"* SEARCH 1 2 3\r\n{tag} OK\r\n".to_vec());
+    script(&world, SEARCH, When::Always, numbers);
+    until_proven(&world, folder, 3).await;
+    assert_eq!(world.subjects().await, ["b", "d", "e"]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn renumbered_messages_are_recognised_and_new_ones_are_stored() {
     let world = with(&["a", "b", "c"]).await;
     let (engine, folder) = receiving(&world, json!({})).await;

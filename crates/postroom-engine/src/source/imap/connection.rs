@@ -13,6 +13,7 @@ use crate::source::imap::deletion;
 use crate::source::imap::fetch::FetchForm;
 use crate::source::imap::fetch::ImapMessages;
 use crate::source::imap::search;
+use crate::source::imap::search::ToldMailbox;
 use crate::source::imap::uids::keys_of;
 use crate::source::imap::uids::set_of;
 use crate::source::imap::uids::sets_of;
@@ -38,15 +39,15 @@ pub(crate) struct ImapSource {
     connection: ImapConnection,
     /// How the mailbox was opened.
     is_open_for_changes: bool,
-    /// How many messages it had then. `None`: the server did not say it.
-    exists: Option<u32>,
+    /// What the server said of its messages then.
+    told: ToldMailbox,
 }
 
 impl ImapSource {
     /// A source in which no mailbox is open yet.
     #[must_use]
     pub(crate) fn new(connection: ImapConnection) -> Self {
-        Self { connection, is_open_for_changes: false, exists: None }
+        Self { connection, is_open_for_changes: false, told: ToldMailbox::default() }
     }
 }
 
@@ -75,7 +76,7 @@ impl Source for ImapSource {
         };
         let selected = self.connection.select(mailbox, mode).await?;
         self.is_open_for_changes = selected.is_open_for_changes;
-        self.exists = selected.exists;
+        self.told = ToldMailbox { exists: selected.exists, uid_next: selected.uid_next };
         Ok(OpenedMailbox {
             uid_validity: selected.uid_validity.unwrap_or(0),
             uid_next: selected.uid_next,
@@ -87,11 +88,9 @@ impl Source for ImapSource {
     async fn list(&mut self, range: ListRange<'_>) -> Result<MailboxListing, Error> {
         let connection = &mut self.connection;
         match range {
-            ListRange::All => search::list(connection, self.exists).await,
+            ListRange::All => search::list(connection, self.told).await,
             ListRange::Since(ms) => search::matching(connection, &search::since(ms)).await,
-            ListRange::Among(keys) => {
-                search::matching(connection, &format!("UID {}", set_of(keys))).await
-            }
+            ListRange::Among(keys) => search::among(connection, keys).await,
         }
     }
 

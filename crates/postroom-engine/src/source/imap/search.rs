@@ -1,8 +1,12 @@
 //! Lists UIDs by SEARCH. If the result does not agree with the server's count, FETCH lists UIDs
 //! too.
+//!
+//! QUIRK: a UID SEARCH that answers sequence numbers. They are as many as the messages. Messages
+//! whose UIDs are among them would be found, and the others would wait for ever.
 
 use crate::error::Error;
 use crate::source::imap::uids::keys_of;
+use crate::source::imap::uids::set_of;
 use crate::source::listing::MailboxListing;
 use postroom_imap::FetchEvent;
 use postroom_imap::FetchItems;
@@ -10,17 +14,26 @@ use postroom_imap::ImapConnection;
 use postroom_model::Timestamp;
 use postroom_store::SourceKey;
 
-/// Lists the messages of the selected mailbox. `exists` is the server's count when it was opened.
+/// What the server said of a mailbox when it was opened. `None`: it did not say it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ToldMailbox {
+    /// How many messages it has.
+    pub exists: Option<u32>,
+    /// UIDNEXT: a number above all UIDs so far.
+    pub uid_next: Option<u64>,
+}
+
+/// Lists the messages of the selected mailbox. `told` is what the server said when it was opened.
 ///
 /// # Errors
 ///
 /// When the connection ended, or when SEARCH is refused and FETCH lists nothing either.
 pub(crate) async fn list(
     connection: &mut ImapConnection,
-    exists: Option<u32>,
+    told: ToldMailbox,
 ) -> Result<MailboxListing, Error> {
     let mut listing =
-        MailboxListing { counted: exists.map(u64::from), ..MailboxListing::default() };
+        MailboxListing { counted: told.exists.map(u64::from), ..MailboxListing::default() };
     if listing.counted == Some(0) {
         return Ok(listing);
     }
@@ -33,6 +46,10 @@ pub(crate) async fn list(
         Err(error) if error.leaves_connection_open() => Some(error),
         Err(error) => return Err(error.into()),
     };
+    if lists_numbers(connection, &listing, told.uid_next).await? {
+        tracing::warn!("the server answers UID SEARCH with sequence numbers, so FETCH lists UIDs");
+        listing.keys.clear();
+    }
     if refused.is_some() || !listing.is_whole() {
         match fetched(connection, &mut listing).await {
             Err(error) if !error.leaves_connection_open() => return Err(error.into()),
@@ -42,9 +59,37 @@ pub(crate) async fn list(
     match refused {
         Some(error) if listing.keys.is_empty() => Err(error.into()),
         _ if listing.keys.is_empty() && listing.counted != Some(0) && listing.unusable == 0 => {
-            Err(Error::Unlisted { count: exists })
+            Err(Error::Unlisted { count: told.exists })
         }
         _ => Ok(listing),
+    }
+}
+
+/// Whether a listing has the sequence numbers of the messages and not their UIDs. If the last one
+/// has its number as UID, so have all others.
+async fn lists_numbers(
+    connection: &mut ImapConnection,
+    listing: &MailboxListing,
+    uid_next: Option<u64>,
+) -> Result<bool, Error> {
+    let count = listing.keys.len() as u64;
+    let are_numbers = listing.is_whole() && listing.keys.last() == Some(&SourceKey::of_uid(count));
+    let number = u32::try_from(count).ok().filter(|_| are_numbers && uid_next != Some(count + 1));
+    let Some(number) = number.filter(|number| *number > 0) else {
+        return Ok(false);
+    };
+    let mut is_other = false;
+    let mut fetch = connection.fetch(number, count, FetchItems::Uids).await.map_err(Error::from)?;
+    loop {
+        match fetch.next().await {
+            Ok(Some(FetchEvent::Message(message))) => {
+                is_other |= message.uid.is_some_and(|uid| uid > count);
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(is_other),
+            Err(error) if error.leaves_connection_open() => return Ok(is_other),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
@@ -118,6 +163,23 @@ pub(crate) async fn matching(
     Ok(MailboxListing { keys, ..MailboxListing::default() })
 }
 
+/// Which of these messages, ascending, exist. If the server names others, its answer says nothing,
+/// so all of them count.
+///
+/// # Errors
+///
+/// As [`matching`].
+pub(crate) async fn among(
+    connection: &mut ImapConnection,
+    keys: &[SourceKey],
+) -> Result<MailboxListing, Error> {
+    let listing = matching(connection, &format!("UID {}", set_of(keys))).await?;
+    if listing.keys.iter().all(|key| keys.binary_search(key).is_ok()) {
+        return Ok(listing);
+    }
+    Ok(MailboxListing { keys: keys.to_vec(), ..listing })
+}
+
 /// The search key for messages that came since this time.
 #[must_use]
 pub(crate) fn since(ms: i64) -> String {
@@ -177,12 +239,12 @@ mod tests {
         assert!(sent < FLOOD, "the connection ends, after {sent} UIDs");
     }
 
-    /// The keys of a mailbox of three messages, in which SEARCH answers so.
-    async fn listed(capabilities: &str, found: &str) -> Vec<SourceKey> {
+    /// A mailbox of three messages that is open, in which SEARCH answers so.
+    async fn opened(capabilities: &str, found: &str) -> (ImapConnection, ToldMailbox) {
         let (stream, server) = tokio::io::duplex(1 << 16);
         let greeting = format!("* PREAUTH [CAPABILITY IMAP4rev1 {capabilities}] hello\r\n");
         let found = found.to_owned();
-        let peer = tokio::spawn(async move {
+        tokio::spawn(async move {
             let mut server = BufReader::new(server);
             server.get_mut().write_all(greeting.as_bytes()).await.unwrap();
             let mut line = String::new();
@@ -191,6 +253,7 @@ mod tests {
                 let said = match command {
                     command if command.starts_with("EXAMINE") => "* 3 EXISTS\r\n",
                     command if command.starts_with("UID SEARCH") => &found,
+                    command if command.starts_with("FETCH 3 ") => "* 3 FETCH (UID 6)\r\n",
                     _ => "* 1 FETCH (UID 2)\r\n* 2 FETCH (UID 5)\r\n* 3 FETCH (UID 6)\r\n",
                 };
                 let said = format!("{said}{tag} OK done\r\n");
@@ -203,9 +266,26 @@ mod tests {
         let mut connection = ImapConnection::over(stream, &ImapOptions::default()).await.unwrap();
         let inbox = postroom_imap::MailboxName::inbox();
         let selected = connection.select(&inbox, postroom_imap::Mode::Examine).await.unwrap();
-        let listing = list(&mut connection, selected.exists).await.unwrap();
-        peer.abort();
-        listing.keys
+        let told = ToldMailbox { exists: selected.exists, uid_next: selected.uid_next };
+        (connection, told)
+    }
+
+    /// The keys of such a mailbox.
+    async fn listed(capabilities: &str, found: &str) -> Vec<SourceKey> {
+        let (mut connection, told) = opened(capabilities, found).await;
+        list(&mut connection, told).await.unwrap().keys
+    }
+
+    #[tokio::test]
+    async fn a_search_among_messages_that_names_others_says_nothing() {
+        for (found, want) in
+            [("5", vec![5]), ("", vec![]), ("2 3", vec![5, 6]), ("5 3", vec![5, 6])]
+        {
+            let (mut connection, _) = opened("", &format!("* SEARCH {found}\r\n")).await;
+            let keys = keys_of([5, 6]);
+            let listing = among(&mut connection, &keys).await.unwrap();
+            assert_eq!(listing.keys, keys_of(want), "{found}");
+        }
     }
 
     #[tokio::test]
@@ -219,6 +299,8 @@ mod tests {
             let found = format!("* SEARCH{found}\r\n");
             assert_eq!(listed("", &found).await, keys_of([2, 5, 6]), "{count}");
         }
+        // Sequence numbers.
+        assert_eq!(listed("", "* SEARCH 1 2 3\r\n").await, keys_of([2, 5, 6]));
         // A few more may be messages that the server does not count.
         assert_eq!(listed("", "* SEARCH 2 5 6 9\r\n").await, keys_of([2, 5, 6, 9]));
     }
