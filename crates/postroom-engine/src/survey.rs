@@ -14,6 +14,7 @@ use crate::source::contract::Source;
 use postroom_imap::MailboxName;
 use postroom_store::Survey;
 use postroom_store::SurveyedFolder;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 /// The result of a survey.
@@ -45,7 +46,8 @@ pub(crate) async fn survey<S: Source>(
         return Err(Error::NoMailbox);
     }
     let trouble = (over_count > 0).then(|| too_many(listed.len() as u64, over_count));
-    let selectable: Vec<_> = listed.into_iter().filter(|listed| listed.is_selectable).collect();
+    let mut selectable: Vec<_> = listed.into_iter().filter(|listed| listed.is_selectable).collect();
+    tell_apart(&mut selectable);
     // A mailbox that is missing from an incomplete list need not be gone or renamed.
     let is_whole = is_whole && over_count == 0;
     let open = match is_whole {
@@ -59,6 +61,20 @@ pub(crate) async fn survey<S: Source>(
     shared.store.survey_commit(&account.domain, account.id, &survey).await?;
     let names = selectable.into_iter().map(|listed| listed.name).collect();
     Ok(Surveyed { names, trouble })
+}
+
+/// Names may be shown alike although their bytes differ. The one that is written as it is shown
+/// keeps that form. The others show their bytes too.
+fn tell_apart(listed: &mut [ListedMailbox]) {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for one in listed.iter() {
+        *counts.entry(one.display.clone()).or_default() += 1;
+    }
+    for one in listed.iter_mut().filter(|one| counts.get(&one.display) != Some(&1)) {
+        if MailboxName::from_display(&one.display) != one.name {
+            one.display = format!("{} ({})", one.display, one.name.to_percent_encoded());
+        }
+    }
 }
 
 /// The text for a list that is too long.

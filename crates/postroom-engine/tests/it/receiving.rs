@@ -332,6 +332,49 @@ async fn a_search_that_answers_sequence_numbers_costs_no_mail() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn mailboxes_whose_names_cannot_be_told_apart_as_they_are_shown_are_told_apart() {
+    let world = with(&[]).await;
+    let list = "* LIST () \"/\" INBOX\r\n* LIST () \"/\" {3}\r\na\x01b\r\n\
+                * LIST () \"/\" {3}\r\na\x02b\r\n* LIST () \"/\" \"Q&A x\"\r\n\
+                * LIST () \"/\" \"Q&-A x\"\r\n* LIST () \"/\" Work\r\n{tag} OK done\r\n";
+    script(
+        &world,
+        Point::ImapCommand(ImapCommand::List),
+        When::Always,
+        Action::Reply(list.as_bytes().to_vec()),
+    );
+    let (engine, _) = receiving(&world, json!({})).await;
+    let mut names: Vec<_> = vec![];
+    while names.len() < 6 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let folders = world.list(FOLDERS).await;
+        names = folders
+            .iter()
+            .map(|it| {
+                (
+                    it.text("mailbox").unwrap_or_default().to_owned(),
+                    it.text("name").unwrap().to_owned(),
+                )
+            })
+            .collect();
+    }
+    names.sort();
+    let names: Vec<_> = names.iter().map(|(mailbox, name)| (&**mailbox, &**name)).collect();
+    assert_eq!(
+        names,
+        [
+            ("INBOX", "INBOX"),
+            ("Q&-A x", "Q&A x"),
+            ("Q&A x", "Q&A x (Q&A x)"),
+            ("Work", "Work"),
+            ("a%01b", "a\u{FFFD}b (a%01b)"),
+            ("a%02b", "a\u{FFFD}b (a%02b)"),
+        ]
+    );
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn renumbered_messages_are_recognised_and_new_ones_are_stored() {
     let world = with(&["a", "b", "c"]).await;
     let (engine, folder) = receiving(&world, json!({})).await;
