@@ -147,9 +147,8 @@ impl<C: Connector> Receiver<C> {
     /// Forgets what was learnt at another server, under another login, or (`same_login`) in another
     /// way to connect to the same ones.
     fn begin_anew(&mut self, same_login: bool) {
-        let (was_let_in, was_connected) =
-            (self.attempts.was_let_in(), self.attempts.was_connected());
-        self.attempts = Attempts::new(same_login && was_let_in, was_connected);
+        let former = &self.attempts;
+        self.attempts = Attempts::new(same_login && former.was_let_in(), former.was_connected());
         self.known.clear();
         (self.alone, self.polls) = (Alone::default(), Polls::default());
         self.surveys = Surveys::default();
