@@ -212,6 +212,20 @@ async fn a_mailbox_is_listed_by_fetch_where_search_is_refused_or_too_short() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_in_whose_place_the_list_has_another_number_is_found_by_fetch() {
+    let world = with(&["a", "b", "c"]).await;
+    // Each other search asks whether UID 4 is there. The count of both lists is right.
+    for nth in (1..100).step_by(2) {
+        let phantom = Action::Reply(b"* SEARCH 1 2 4\r\n{tag} OK\r\n".to_vec());
+        script(&world, SEARCH, When::Nth(nth), phantom);
+    }
+    let (engine, folder) = receiving(&world, json!({})).await;
+    until_proven(&world, folder, 3).await;
+    assert_eq!(world.subjects().await, ["a", "b", "c"]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mailbox_that_is_counted_and_not_listed_is_told_and_costs_no_other_folder() {
     let world = with(&["a"]).await;
     world.sandbox.deliver(ANNA, "Archive", b"Subject: z\r\n\r\nz".to_vec()).unwrap();

@@ -41,13 +41,16 @@ pub(crate) struct ImapSource {
     is_open_for_changes: bool,
     /// What the server said of its messages then.
     told: ToldMailbox,
+    /// The mailboxes of which SEARCH has listed a message that is not there.
+    misled: BTreeSet<MailboxName>,
 }
 
 impl ImapSource {
     /// A source in which no mailbox is open yet.
     #[must_use]
     pub(crate) fn new(connection: ImapConnection) -> Self {
-        Self { connection, is_open_for_changes: false, told: ToldMailbox::default() }
+        let (told, misled) = (ToldMailbox::default(), BTreeSet::new());
+        Self { connection, is_open_for_changes: false, told, misled }
     }
 }
 
@@ -86,12 +89,26 @@ impl Source for ImapSource {
     }
 
     async fn list(&mut self, range: ListRange<'_>) -> Result<MailboxListing, Error> {
+        let open = self.connection.selected().cloned();
+        let mut is_misled = open.as_ref().is_some_and(|open| self.misled.contains(open));
         let connection = &mut self.connection;
-        match range {
-            ListRange::All => search::list(connection, self.told).await,
+        let listing = match range {
+            ListRange::All => search::list(connection, self.told, &mut is_misled).await,
             ListRange::Since(ms) => search::matching(connection, &search::since(ms)).await,
-            ListRange::Among(keys) => search::among(connection, keys).await,
+            ListRange::Among(keys) => {
+                let among = search::among(connection, keys).await;
+                // Either it has gone since, or the list of all had it in the place of another one.
+                let lacks = |listing: &MailboxListing| listing.keys.len() < keys.len();
+                is_misled |= among.as_ref().is_ok_and(lacks);
+                among
+            }
+        };
+        match open {
+            Some(open) if is_misled => drop(self.misled.insert(open)),
+            Some(open) => drop(self.misled.remove(&open)),
+            None => {}
         }
+        listing
     }
 
     async fn fetch<'a>(

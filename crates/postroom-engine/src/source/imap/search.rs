@@ -24,6 +24,8 @@ pub(crate) struct ToldMailbox {
 }
 
 /// Lists the messages of the selected mailbox. `told` is what the server said when it was opened.
+/// `distrusts`: whether SEARCH listed a message that is not there. Then FETCH lists them too, until
+/// both agree.
 ///
 /// # Errors
 ///
@@ -31,6 +33,7 @@ pub(crate) struct ToldMailbox {
 pub(crate) async fn list(
     connection: &mut ImapConnection,
     told: ToldMailbox,
+    distrusts: &mut bool,
 ) -> Result<MailboxListing, Error> {
     let mut listing =
         MailboxListing { counted: told.exists.map(u64::from), ..MailboxListing::default() };
@@ -50,11 +53,13 @@ pub(crate) async fn list(
         tracing::warn!("the server answers UID SEARCH with sequence numbers, so FETCH lists UIDs");
         listing.keys.clear();
     }
-    if refused.is_some() || !listing.is_whole() {
-        match fetched(connection, &mut listing).await {
+    if refused.is_some() || !listing.is_whole() || *distrusts {
+        let found = listing.keys.clone();
+        match fetched(connection, &mut listing, *distrusts).await {
             Err(error) if !error.leaves_connection_open() => return Err(error.into()),
             Ok(()) | Err(_) => {}
         }
+        *distrusts &= found != listing.keys;
     }
     match refused {
         Some(error) if listing.keys.is_empty() => Err(error.into()),
@@ -111,6 +116,7 @@ const UIDS_FEIGNED_MIN: u64 = 1000;
 async fn fetched(
     connection: &mut ImapConnection,
     listing: &mut MailboxListing,
+    distrusts: bool,
 ) -> Result<(), postroom_imap::Error> {
     let max = uids_max(listing);
     let mut more: Vec<SourceKey> = vec![];
@@ -125,7 +131,7 @@ async fn fetched(
     }
     more.sort_unstable();
     more.dedup();
-    if is_feigned(listing) && listing.counted == Some(more.len() as u64) {
+    if (distrusts || is_feigned(listing)) && listing.counted == Some(more.len() as u64) {
         listing.keys.clear();
     }
     listing.keys.extend(more);
@@ -229,7 +235,7 @@ mod tests {
         });
         let mut connection = ImapConnection::over(stream, &ImapOptions::default()).await.unwrap();
         let mut listing = MailboxListing { keys: keys_of([7]), unusable: 0, counted: Some(2) };
-        let result = fetched(&mut connection, &mut listing).await;
+        let result = fetched(&mut connection, &mut listing, false).await;
         assert!(
             matches!(result, Err(postroom_imap::Error::Limit { what: UIDS, max: 100_002 })),
             "{result:?}"
@@ -273,7 +279,7 @@ mod tests {
     /// The keys of such a mailbox.
     async fn listed(capabilities: &str, found: &str) -> Vec<SourceKey> {
         let (mut connection, told) = opened(capabilities, found).await;
-        list(&mut connection, told).await.unwrap().keys
+        list(&mut connection, told, &mut false).await.unwrap().keys
     }
 
     #[tokio::test]
