@@ -238,6 +238,13 @@ impl Error {
         matches!(self.ended_at(), Some("RCPT" | "DATA"))
     }
 
+    /// Whether the server ended the session, or fell silent, while it took the message. Then what
+    /// it answered to recipients holds.
+    #[must_use]
+    pub fn ended_in_message(&self) -> bool {
+        self.ended_at() == Some("the message")
+    }
+
     /// Whether the connection ended before any data of the message was sent, as an idle connection
     /// does. Then the message may be tried on another connection at once.
     #[must_use]

@@ -376,6 +376,7 @@ mod tests {
             ("550 5.4.1 daily quota of recipient exceeded",             true,  false, false),
             ("550 daily limit for recipient bob reached",               true,  false, false),
             ("550 daily recipient quota exceeded",                      true,  false, false),
+            ("550 daily limit of recipient bob reached",                true,  false, false),
             ("550 daily limit of recipients exceeded",                  false, true,  false),
             ("554 5.7.1 rejected: too many messages with this content", true,  false, false),
             ("550 5.7.1 refused by the spam filter: rate limit",        true,  false, false),
@@ -524,6 +525,8 @@ mod tests {
             ("550 the recipient has blocked your account",                          false),
             ("550 Your account is not allowed to send to this domain",              false),
             ("550 Your account is denied access to destination",                    false),
+            ("550 5.7.1 Your account is not permitted to send mail to external addresses, blocked \
+              by policy",                                                           false),
             ("550 5.7.1 Message rejected due to your account reputation, blocked",  false),
             ("550 5.7.1 Your account has been suspended for sending spam",          true),
             ("550 5.7.1 message rejected as spam",                                  false),

@@ -176,8 +176,9 @@ struct NamedRecipients<'a> {
 ///
 /// Some servers end the session with the refusal of a recipient, or in place of one. Such a
 /// recipient must not keep the message from the others. A refusal before the end holds, and the
-/// others are tried again at once. Otherwise the recipient is named last the next time, and alone.
-/// What ends the session then is about this recipient and not about the account.
+/// others are tried again at once, also if it was one for now. Otherwise the recipient is named
+/// last the next time, and alone. What ends the session then is about this recipient and not about
+/// the account.
 fn broke_off(
     shared: &Shared,
     claimed: &mut Claimed,
@@ -188,7 +189,7 @@ fn broke_off(
     let (answered, message) = (recipients.len(), claimed.message);
     let outcome = TransactionReplies { recipients, data: None };
     let mut open = group.to_vec();
-    if error.verdict() == SmtpVerdict::OutcomeUnknown {
+    if error.verdict() == SmtpVerdict::OutcomeUnknown || error.ended_in_message() {
         // Only who was accepted may have it. What the others were answered holds.
         settle::record(&mut claimed.recipients, group, &outcome, handed_over.was_accepted);
         open = those(group, &outcome, Reply::is_success);
@@ -197,9 +198,12 @@ fn broke_off(
         settle::record(&mut claimed.recipients, group, &outcome, handed_over.was_accepted);
         let is_refused = |place| claimed.recipients.get(place).is_some_and(refused);
         open.retain(|place| !is_refused(*place));
-        if open.len() < group.len() {
+        let ender = deferred_at_end(left, group, &outcome);
+        if open.len() < group.len() || ender.is_some() {
+            shared.enders.note(message, ender);
             handed_over.take_words(&outcome);
-            handed_over.goes_on = !open.is_empty() || !left.places().is_empty();
+            let waiting = open.len() + left.places().len();
+            handed_over.goes_on = waiting > usize::from(ender.is_some());
             return Ok(handed_over);
         }
     }
@@ -227,6 +231,14 @@ fn broke_off(
     }
     handed_over.ended_at_ender = true;
     Ok(handed_over)
+}
+
+/// The recipient that was deferred last before the session ended, so probably with it. `None`:
+/// there is none, or it was known before.
+fn deferred_at_end(left: &ToName, group: &[usize], outcome: &TransactionReplies) -> Option<usize> {
+    let (place, last) = group.iter().zip(&outcome.recipients).last()?;
+    let is_deferred = !last.reply.is_success() && !last.reply.is_permanent();
+    (is_deferred && !left.is_ender(*place)).then_some(*place)
 }
 
 fn refused(recipient: &Json) -> bool {

@@ -155,6 +155,45 @@ async fn a_recipient_whose_refusal_ends_the_session_costs_no_other_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn recipients_whose_deferral_ends_the_session_cost_no_other_one() {
+    for pipelining in [true, false] {
+        let (world, engine, account) = running(json!({})).await;
+        if !pipelining {
+            script(&world, EHLO, When::Always, Action::line("250 mx.test"));
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        let address = |at: usize| format!("r{at}@else.test");
+        for at in [1, 3, 4] {
+            let act = Action::farewell("450 4.2.1 not now");
+            script(&world, RCPT, When::For(address(at)), act);
+        }
+        let all: Vec<_> = (0..8).map(address).collect();
+        let id = message(&world, account, json!({"to": all})).await;
+        let waiting = until_waits(&world, id, "450 4.2.1 not now").await;
+        assert_eq!(waiting.number("attempts"), Some(1));
+        let (ok, no) = ("sent", "deferred");
+        assert_eq!(states(&waiting), [ok, no, ok, no, no, ok, ok, ok], "{waiting:?}");
+        let good: Vec<_> = [0, 2, 5, 6, 7].map(address).to_vec();
+        assert_eq!(accepted(&world), [good]);
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_kept_if_the_session_ends_within_the_message() {
+    let (world, engine, account) = running(json!({"retry_first": 10})).await;
+    script(&world, RCPT, When::NthFor(1, CARL.to_owned()), Action::line("550 5.1.1 no such user"));
+    let cut = Point::SmtpContent(1);
+    script(&world, cut, When::Nth(1), Action::End(Ending::Close));
+    let text = "Hello.\n".repeat(50_000);
+    let id = message(&world, account, json!({"to": [CARL, BEN], "text": text})).await;
+    let ended = until_is(&world, id, "error").await;
+    assert_eq!(states(&ended), ["refused", "sent"]);
+    assert_eq!((ended.number("attempts"), accepted(&world)), (Some(2), vec![vec![BEN.to_owned()]]));
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_is_kept_if_the_session_ends_after_a_long_silence() {
     let (world, engine, account) = running(json!({"retry_first": 1})).await;
     let refusal = Action::line("550 5.1.1 no such user");
