@@ -269,7 +269,9 @@ pub(crate) async fn open_stopped(
     };
     let config = postgres_of(address, &arguments.access)?;
     let key = key_there(data, master_key)?;
-    make(data)?;
+    if !data.exists() {
+        make(data)?;
+    }
     let lock = DirectoryLock::take(data).context(otherwise)?;
     let database = PostgresDatabase::open(config).await.context("--database")?;
     nobody_uses(database.as_ref()).await?;
