@@ -55,7 +55,7 @@ impl<S: Source> EpochBeginning<'_, S> {
         let login = self.mailbox.account.mailbox_origin();
         let mailbox_id = opened.mailbox_id.as_ref();
         let unloaded = unloaded.as_ref();
-        let shown = ShownMailbox { opened, keys: &listing.keys };
+        let shown = ShownMailbox { opened, keys: &listing.keys, must_be_whole: true };
         let (source, evidence) = (&mut *self.source, &mut self.known.evidence);
         let folder = self.mailbox.folder.id;
         let former = returned::find(self.shared, source, folder, shown, evidence).await?;

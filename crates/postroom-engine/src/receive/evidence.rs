@@ -44,6 +44,12 @@ impl Evidence {
         Self { unsteady: self.unsteady, ..Self::default() }
     }
 
+    /// What is known of other mailboxes of the source. Their keys mean other messages.
+    #[must_use]
+    pub(crate) fn of_others(&self) -> Self {
+        Self { unsteady: self.unsteady, ..Self::default() }
+    }
+
     /// Those of the messages that are not set apart.
     #[must_use]
     pub(crate) fn free(&self, keys: &[SourceKey]) -> Vec<SourceKey> {

@@ -3,7 +3,9 @@
 //! Some names stand for two stores, which a load balancer shows by turns, each with a UIDVALIDITY
 //! and UIDs of its own. The receipts of a former epoch with this UIDVALIDITY hold again if its
 //! messages prove it: every recorded message that is listed must have the recorded facts. In doubt
-//! the epoch is a new one. Then all messages are fetched again, which loses nothing.
+//! the epoch is a new one. Then all messages are fetched again, which loses nothing. Whose mailbox
+//! a name shows is decided by the messages that are shown, because all others would be stored twice
+//! then.
 
 use crate::error::Error;
 use crate::receive::evidence::Evidence;
@@ -30,6 +32,9 @@ pub(crate) struct ShownMailbox<'a> {
     pub opened: &'a OpenedMailbox,
     /// Its keys, ascending.
     pub keys: &'a [SourceKey],
+    /// Whether all messages that are compared must be shown. Otherwise one that is not shown proves
+    /// nothing.
+    pub must_be_whole: bool,
 }
 
 /// The former epoch of a folder that is back in the open mailbox. `None`: there is none.
@@ -81,7 +86,8 @@ pub(crate) async fn is_of<S: Source>(
     for (keys, care) in [(&some, Care::Much), (&both, Care::Little)] {
         let check = IdentityCheck { shared, source, epoch, evidence, unloaded: &[] };
         let look = check.look(keys, care).await?;
-        if look.over.is_some() || look.same.is_empty() || !look.is_whole {
+        let lacks = shown.must_be_whole && !look.is_whole;
+        if look.over.is_some() || look.same.is_empty() || lacks {
             return Ok(false);
         }
     }

@@ -51,8 +51,8 @@ pub(crate) struct OwnerSearch<'a, S> {
     pub shared: &'a Shared,
     /// The source that has opened the mailbox.
     pub source: &'a mut S,
-    /// What is known of the evidence that it gives.
-    pub evidence: &'a mut Evidence,
+    /// What is known of the evidence that it gives of other mailboxes.
+    pub evidence: Evidence,
 }
 
 impl<S: Source> OwnerSearch<'_, S> {
@@ -83,7 +83,7 @@ impl<S: Source> OwnerSearch<'_, S> {
             if !self.is_mailbox_of(account, other, shown).await? {
                 continue;
             }
-            let has_left = self.has_left(account, other).await;
+            let has_left = self.has_left(account, other, shown).await;
             let again = self.source.open(&folder.mailbox, access).await;
             if !has_left? {
                 if again?.uid_validity != shown.opened.uid_validity {
@@ -119,7 +119,7 @@ impl<S: Source> OwnerSearch<'_, S> {
         shown: ShownMailbox<'_>,
     ) -> Result<bool, Error> {
         let Self { shared, source, evidence } = self;
-        let (source, evidence) = (&mut **source, &mut **evidence);
+        let source = &mut **source;
         let origin = shared.store.origin(other.id).await?;
         if origin.login.as_ref() != Some(&account.mailbox_origin()) {
             return Ok(false);
@@ -138,9 +138,14 @@ impl<S: Source> OwnerSearch<'_, S> {
     }
 
     /// Whether the mailbox of a folder is no longer under its name.
-    async fn has_left(&mut self, account: &Account, folder: &Folder) -> Result<bool, Error> {
+    async fn has_left(
+        &mut self,
+        account: &Account,
+        folder: &Folder,
+        shown: ShownMailbox<'_>,
+    ) -> Result<bool, Error> {
         let Self { shared, source, evidence } = self;
-        let (source, evidence) = (&mut **source, &mut **evidence);
+        let source = &mut **source;
         let opened = match source.open(&folder.mailbox, MailboxAccess::Read).await {
             Ok(opened) => opened,
             Err(error) if is_lasting(&error) => return Ok(true),
@@ -158,7 +163,7 @@ impl<S: Source> OwnerSearch<'_, S> {
             return Ok(false);
         }
         let listing = source.list(ListRange::All).await?;
-        let shown = ShownMailbox { opened: &opened, keys: &listing.keys };
+        let shown = ShownMailbox { opened: &opened, keys: &listing.keys, ..shown };
         if identity::by_opened(&origin, &opened, &account.mailbox_origin()).is_some() {
             // The name may stand for two stores, and shows the other one of the same mailbox now.
             return Ok(returned::find(shared, source, folder.id, shown, evidence).await?.is_none());

@@ -159,7 +159,7 @@ impl<S: Source> Poll<'_, S> {
         opened: &OpenedMailbox,
         listing: MailboxListing,
     ) -> Result<Option<Arc<News>>, Error> {
-        let shown = ShownMailbox { opened, keys: &listing.keys };
+        let shown = ShownMailbox { opened, keys: &listing.keys, must_be_whole: false };
         if *over != Over::New && self.is_of_other_folder(shown).await? {
             return Ok(None);
         }
@@ -307,7 +307,7 @@ impl<S: Source> Poll<'_, S> {
     /// what this receiver knows of the folders is superseded.
     async fn is_of_other_folder(&mut self, shown: ShownMailbox<'_>) -> Result<bool, Error> {
         let (shared, mailbox, access) = (self.shared, self.mailbox, self.access);
-        let evidence = &mut self.known.evidence;
+        let evidence = self.known.evidence.of_others();
         let search = OwnerSearch { shared, source: self.source, evidence };
         match search.settle(mailbox, access, shown).await? {
             NameOwner::NoOther => Ok(false),

@@ -8,6 +8,11 @@ use postroom_model::EntityId;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::names;
+use postroom_sandbox::Action;
+use postroom_sandbox::MessageFault;
+use postroom_sandbox::Point;
+use postroom_sandbox::Rule;
+use postroom_sandbox::When;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::time::Duration;
@@ -84,6 +89,24 @@ async fn assert_kept(world: &World, folders: &[EntityId], now: [&str; 3]) {
 async fn two_mailboxes_that_exchange_their_names_keep_their_folders() {
     for tells_ids in [true, false] {
         let (world, engine, folders) = working([5, 2, 1], tells_ids).await;
+        rename(&world, &[("One", "x"), ("Two", "One"), ("x", "Two")]);
+        assert_kept(&world, &folders, ["Two", "One", "Three"]).await;
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_the_server_leaves_out_hides_no_exchange_of_names() {
+    for (which, lost) in [(1, 2), (3, 4), (4, 3)] {
+        let (world, engine, folders) = working([5, 4, 1], false).await;
+        for uid in [which, lost] {
+            let act = Action::Message(MessageFault::Omit);
+            world.sandbox.script(Rule {
+                on: Point::ImapMessage(Some(uid)),
+                when: When::Nth(1),
+                act,
+            });
+        }
         rename(&world, &[("One", "x"), ("Two", "One"), ("x", "Two")]);
         assert_kept(&world, &folders, ["Two", "One", "Three"]).await;
         engine.stop().await;
