@@ -4,6 +4,8 @@
 
 use crate::error::Error;
 use crate::reply::shown;
+use postroom_net::cause;
+use std::io;
 
 /// How many such lines are skipped before a reply. Who says one in each second says so many within
 /// the longest wait.
@@ -45,17 +47,27 @@ impl Noise {
         if self.is_empty() {
             return otherwise;
         }
-        self.because(&otherwise.with_cause())
+        match otherwise {
+            Error::Lost { command, source } => {
+                let source = io::Error::other(format!("{}; {}", self.said(), cause(&source)));
+                Error::Lost { command, source }
+            }
+            otherwise => self.because(&otherwise.with_cause()),
+        }
     }
 
     /// The error for lines that are no replies.
     pub(crate) fn because(&self, why: &str) -> Error {
+        Error::Protocol { reason: format!("{}; {why}", self.said()) }
+    }
+
+    fn said(&self) -> String {
         let said = match (self.lines, self.first.as_str()) {
             (1, "") => "it sent an empty line".to_owned(),
             (_, "") => "it sent empty lines".to_owned(),
             (_, first) => format!("it said `{first}`"),
         };
-        Error::Protocol { reason: format!("{said}, which is no reply; {why}") }
+        format!("{said}, which is no reply")
     }
 }
 

@@ -377,6 +377,12 @@ mod tests {
         let no_reply = |said: &str, why| {
             format!("the server broke the SMTP protocol: {said}, which is no reply; {why}")
         };
+        let closed_after = |said: &str| {
+            format!(
+                "the connection was lost during end of data: {said}, which is no reply; the other \
+                 side closed the connection"
+            )
+        };
         let no_end = |reply, why| {
             format!("the server broke the SMTP protocol: its reply `{reply}` has no end; {why}")
         };
@@ -388,9 +394,9 @@ mod tests {
             (&["\r\n", "250 ok\r\n"],                            false, ok(),                80,  false),
             (&["scanning...\r\n", "550 no\r\n"],                 false, "550 no".to_owned(), 80,  false),
             (&["150 wait\r\n", "150 wait\r\n", "250 ok\r\n"],    true,  ok(),                120, false),
-            (&["\r\n", "scanning\r\n"],                          true,  no_reply("it said `scanning`", CLOSED), 80, true),
+            (&["\r\n", "scanning\r\n"],                          true,  closed_after("it said `scanning`"), 80, true),
             (&["\r\n"],                                          false, no_reply("it sent an empty line", LATE), 600, true),
-            (&["\r\n", "\r\n"],                                  true,  no_reply("it sent empty lines", CLOSED), 80, true),
+            (&["\r\n", "\r\n"],                                  true,  closed_after("it sent empty lines"), 80, true),
             (&["* OK IMAP4 ready\r\n"],                          false, no_reply("it said `* OK IMAP4 ready`", "is this the port of another service?"), 40, true),
             (&["250-wait\r\n", "250 ok\r\n"],                    false, "250 wait ok".to_owned(), 80, false),
             (&["550-wait\r\n", "550 no\r\n"],                    false, "550 wait no".to_owned(), 80, false),

@@ -25,6 +25,8 @@ use tokio::time::Instant;
 
 /// A clock that is behind by more than this is doubted. In milliseconds.
 const DOUBTED_MS: i64 = 2 * 86_400_000;
+/// A server whose date differs by less than this agrees with the clock. In milliseconds.
+const AGREES_MS: u64 = 3_600_000;
 /// How long Postroom runs with such a clock until it is believed.
 const BELIEVED_AFTER: Duration = Duration::from_secs(86_400);
 
@@ -95,25 +97,40 @@ impl DatedTime {
         if known.is_doubted(clock_ms) { known.now_ms() } else { clock_ms }
     }
 
-    /// Learns a time that is believed. A doubted one is learned when it was shown for long enough.
-    pub(crate) fn learn(&self, believed_ms: i64) {
+    /// Learns what the clock shows, and the time that is believed, which may be earlier. A doubted
+    /// clock is believed when it has shown that for long enough.
+    pub(crate) fn learn(&self, clock_ms: i64, believed_ms: i64) {
         let mut known = self.known();
-        if known.is_doubted(believed_ms) {
-            let known_ms = known.now_ms();
-            let since = *known.doubted.get_or_insert_with(|| {
-                tracing::warn!(
-                    clock = %Timestamp::from_ms(believed_ms),
-                    known = %Timestamp::from_ms(known_ms),
-                    "the clock is behind what was known: messages are dated by what was known, \
-                     for a day at most; correct the clock"
-                );
-                Instant::now()
-            });
-            if since.elapsed() < BELIEVED_AFTER {
-                return;
+        if !known.is_doubted(clock_ms) {
+            known.doubted = None;
+            if !known.is_doubted(believed_ms) {
+                *known = KnownTime::of(believed_ms);
             }
+            return;
         }
-        *known = KnownTime::of(believed_ms);
+        let known_ms = known.now_ms();
+        let since = *known.doubted.get_or_insert_with(|| {
+            tracing::warn!(
+                clock = %Timestamp::from_ms(clock_ms),
+                known = %Timestamp::from_ms(known_ms),
+                "the clock is behind what was known: new mail is dated by what was known, for a \
+                 day at most; correct the clock"
+            );
+            Instant::now()
+        });
+        if since.elapsed() >= BELIEVED_AFTER {
+            *known = KnownTime::of(clock_ms);
+        }
+    }
+
+    /// Learns how a server has dated a new message. If it agrees with a clock that is doubted, the
+    /// clock is right, and what was known is not.
+    pub(crate) fn witness(&self, dated_ms: i64, clock_ms: i64) {
+        let mut known = self.known();
+        if known.is_doubted(clock_ms) && dated_ms.abs_diff(clock_ms) < AGREES_MS {
+            tracing::info!("a mail server dates messages as the clock does: it is believed");
+            *known = KnownTime::of(clock_ms);
+        }
     }
 
     /// Believes this time, for those who know it.
@@ -144,19 +161,36 @@ mod tests {
     async fn a_clock_that_is_far_behind_is_believed_after_a_day() {
         let time = DatedTime::of(0);
         let hour = Duration::from_secs(3_600);
-        time.learn(BEGIN_MS);
+        time.learn(BEGIN_MS, BEGIN_MS);
         tokio::time::advance(hour).await;
         assert_eq!(time.now_ms(BEGIN_MS + 400 * DAY_MS), BEGIN_MS + 400 * DAY_MS, "it is ahead");
         let behind_ms = BEGIN_MS - 400 * DAY_MS;
         assert_eq!(time.now_ms(behind_ms), BEGIN_MS + DAY_MS / 24, "an hour has passed");
         assert_eq!(time.now_ms(BEGIN_MS - DAY_MS), BEGIN_MS - DAY_MS, "that deletes nothing");
         for _ in 0..24 {
-            time.learn(behind_ms);
+            time.learn(behind_ms, behind_ms);
             assert_eq!(time.now_ms(BEGIN_MS), BEGIN_MS, "it is right again");
             assert!(time.now_ms(behind_ms) > BEGIN_MS);
             tokio::time::advance(hour).await;
         }
-        time.learn(behind_ms);
+        time.learn(behind_ms, behind_ms);
         assert_eq!(time.now_ms(behind_ms), behind_ms, "a day has passed");
+        let earlier_ms = behind_ms - 400 * DAY_MS;
+        time.witness(behind_ms, earlier_ms);
+        assert!(time.now_ms(earlier_ms) > earlier_ms, "the server has another time");
+        time.witness(earlier_ms - 1_000, earlier_ms);
+        assert_eq!(time.now_ms(earlier_ms), earlier_ms, "the server agrees");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_right_again_is_not_behind_though_what_expires_waits() {
+        let time = DatedTime::of(BEGIN_MS);
+        let behind_ms = BEGIN_MS - 400 * DAY_MS;
+        time.learn(behind_ms, behind_ms);
+        for hour in 0..48 {
+            time.learn(BEGIN_MS + hour * DAY_MS / 24, behind_ms);
+            tokio::time::advance(Duration::from_secs(3_600)).await;
+        }
+        assert!(time.now_ms(behind_ms) >= BEGIN_MS + 2 * DAY_MS, "the next jump is doubted too");
     }
 }

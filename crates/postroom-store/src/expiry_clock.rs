@@ -39,7 +39,7 @@ impl Store {
         let step = time.go_on(clock_ms, ran);
         self.inner.times.seen.watch(&time, step);
         held.time = Some(time);
-        self.inner.times.dated.learn(time.at_ms);
+        self.inner.times.dated.learn(clock_ms, time.at_ms);
         tell(step, clock_ms);
         let is_recent =
             |stored_ms: i64| (0..STORED_EVERY_MS).contains(&time.at_ms.saturating_sub(stored_ms));
@@ -68,6 +68,7 @@ impl Store {
     /// can be believed.
     pub fn date_seen(&self, dated_ms: i64) {
         self.inner.times.seen.note(dated_ms);
+        self.inner.times.dated.witness(dated_ms, self.clock().now_ms());
     }
 
     /// Believes the clock as it is now. For those who know the time, as a simulation does. Nothing

@@ -64,9 +64,14 @@ async fn moved_on(database: &dyn Database, former: &str, place: &str) -> Result<
     if !database.is_first() {
         in_use::unused(database).await?;
     }
-    let put = "UPDATE \"meta\" SET \"bytes\" = $2 WHERE \"name\" = $1";
-    let put = Statement::new(put).bind(PLACE).bind(place.as_bytes().to_vec());
-    database.write(vec![put], Room::Reserve).await?;
+    let put = "UPDATE \"meta\" SET \"bytes\" = $2 WHERE \"name\" = $1 AND \"bytes\" = $3
+        AND NOT EXISTS (SELECT 1 FROM \"object\") AND NOT EXISTS (SELECT 1 FROM \"object gone\")";
+    let bytes = |place: &str| place.as_bytes().to_vec();
+    let put = Statement::new(put).bind(PLACE).bind(bytes(place)).bind(bytes(former));
+    let put = database.write(vec![put], Room::Reserve).await?;
+    if put.first().is_none_or(|put| put.changed == 0) {
+        return Ok(false);
+    }
     tracing::info!(former, place, "large contents go to another place: the former one has none");
     Ok(true)
 }

@@ -183,9 +183,11 @@ impl Known {
         shared: &Shared,
         source: &mut S,
     ) -> Result<bool, Error> {
-        let are_described = self.evidence.ask_again(&shared.clock, source).await?;
-        // Actions that waited for these messages can be carried out.
-        self.actions.are_open |= are_described;
+        let asked = self.evidence.ask_again(&shared.clock, source).await;
+        // Actions that waited for these messages can be carried out. Some may have been described
+        // before the session ended.
+        self.actions.are_open |= !matches!(asked, Ok(false));
+        let are_described = asked?;
         Ok(are_described || !self.has_told())
     }
 

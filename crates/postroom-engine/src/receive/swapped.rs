@@ -51,8 +51,8 @@ pub(crate) struct OwnerSearch<'a, S> {
     pub shared: &'a Shared,
     /// The source that has opened the mailbox.
     pub source: &'a mut S,
-    /// What is known of the evidence that it gives of other mailboxes.
-    pub evidence: Evidence,
+    /// What is known of the evidence that it gives. Each mailbox has its own.
+    pub evidence: &'a Evidence,
 }
 
 impl<S: Source> OwnerSearch<'_, S> {
@@ -118,8 +118,8 @@ impl<S: Source> OwnerSearch<'_, S> {
         other: &Folder,
         shown: ShownMailbox<'_>,
     ) -> Result<bool, Error> {
-        let Self { shared, source, evidence } = self;
-        let source = &mut **source;
+        let (shared, evidence) = (self.shared, &mut self.evidence.of_others());
+        let source = &mut *self.source;
         let origin = shared.store.origin(other.id).await?;
         if origin.login.as_ref() != Some(&account.mailbox_origin()) {
             return Ok(false);
@@ -144,8 +144,8 @@ impl<S: Source> OwnerSearch<'_, S> {
         folder: &Folder,
         shown: ShownMailbox<'_>,
     ) -> Result<bool, Error> {
-        let Self { shared, source, evidence } = self;
-        let source = &mut **source;
+        let (shared, evidence) = (self.shared, &mut self.evidence.of_others());
+        let source = &mut *self.source;
         let opened = match source.open(&folder.mailbox, MailboxAccess::Read).await {
             Ok(opened) => opened,
             Err(error) if is_lasting(&error) => return Ok(true),

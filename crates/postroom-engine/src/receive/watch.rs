@@ -307,7 +307,7 @@ impl<S: Source> Poll<'_, S> {
     /// what this receiver knows of the folders is superseded.
     async fn is_of_other_folder(&mut self, shown: ShownMailbox<'_>) -> Result<bool, Error> {
         let (shared, mailbox, access) = (self.shared, self.mailbox, self.access);
-        let evidence = self.known.evidence.of_others();
+        let evidence = &self.known.evidence;
         let search = OwnerSearch { shared, source: self.source, evidence };
         match search.settle(mailbox, access, shown).await? {
             NameOwner::NoOther => Ok(false),

@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// How many attempts wait for a silent server at most.
 const STUCK_MAX: usize = 2;
@@ -34,6 +35,8 @@ pub(crate) struct Landed {
     pub claimed: Claimed,
     /// How it ended.
     pub ended: Result<HandedOver, postroom_smtp::Error>,
+    /// Whether that was soon, as on a connection that is out of step.
+    was_soon: bool,
 }
 
 impl Landed {
@@ -41,6 +44,8 @@ impl Landed {
     pub(crate) fn is_repeated(&mut self) -> bool {
         match &self.ended {
             Ok(handed_over) => handed_over.may_go_on(),
+            // What is waited out for long would be waited out again and again.
+            Err(postroom_smtp::Error::Protocol { .. }) if !self.was_soon => false,
             Err(error) => !self.is_new && transmit::is_repeated(&mut self.claimed, error),
         }
     }
@@ -72,11 +77,12 @@ impl Flight {
         let (shared, address) = (Arc::clone(shared), account.address.clone());
         let uncertain = account.options.uncertain();
         let running = Box::pin(async move {
-            let mut claimed = claimed;
+            let (mut claimed, begun) = (claimed, Instant::now());
             let _under_way = shared.under_way.enter(&address, claimed.message);
             let ended =
                 transmit::hand_over(&shared, &mut connection, &mut claimed, uncertain).await;
-            Landed { connection, is_new, claimed, ended }
+            let was_soon = begun.elapsed() < SILENT;
+            Landed { connection, is_new, claimed, ended, was_soon }
         });
         Self { running, silence, of }
     }

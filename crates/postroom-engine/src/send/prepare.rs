@@ -285,7 +285,7 @@ async fn draft(
         attachments: contents(shared, &files.attachments).await?,
         in_reply_to,
         references,
-        date_ms: date.map_or_else(|| shared.store.dating_ms(), Timestamp::as_ms),
+        date_ms: date.map_or_else(|| shared.clock.now_ms(), Timestamp::as_ms),
         headers: headers(message),
         ascii_addresses: false,
     };

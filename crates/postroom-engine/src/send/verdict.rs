@@ -234,8 +234,8 @@ fn stopped() -> Verdict {
     Verdict::Later { after: Duration::ZERO, reason, counts: false }
 }
 
-/// Decides about a delivery whose outcome is unknown for some of its recipients. The others were
-/// never named to the server, so they are tried first.
+/// Decides about a delivery whose outcome is unknown for some of its recipients. Others certainly
+/// do not have it, so they are tried first.
 #[must_use]
 pub(crate) fn outcome_unknown(
     recipients: &[Json],
@@ -245,9 +245,9 @@ pub(crate) fn outcome_unknown(
 ) -> Verdict {
     let left = settle::waiting(recipients, options.uncertain()).len();
     if options.uncertain() == Uncertain::Hold && left > 0 {
-        let others = recipients.len() - left;
+        let unknown = recipients.iter().filter(|one| RecipientState::Uncertain.is_of(one)).count();
         let reason = format!(
-            "the server may have the message for some of {others} recipients, because {reason}; \
+            "the server may have the message for {unknown} of the recipients, because {reason}; \
              Postroom goes on with the other {left}"
         );
         return later(reason, tried, options);
