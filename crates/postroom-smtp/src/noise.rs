@@ -47,13 +47,11 @@ impl Noise {
         if self.is_empty() {
             return otherwise;
         }
-        match otherwise {
-            Error::Lost { command, source } => {
-                let source = io::Error::other(format!("{}; {}", self.said(), cause(&source)));
-                Error::Lost { command, source }
-            }
-            otherwise => self.because(&otherwise.with_cause()),
+        if let Error::Lost { command, source } = otherwise {
+            let source = io::Error::other(format!("{}; {}", self.said(), cause(&source)));
+            return Error::Lost { command, source };
         }
+        self.because(&otherwise.with_cause())
     }
 
     /// The error for lines that are no replies.

@@ -50,9 +50,12 @@ pub const PLANTED: &[PlantedFault] = &[
     PlantedFault {
         name: "`dot-sent` is not written before the final dot",
         file: "crates/postroom-engine/src/send/transmit.rs",
-        sound: "match store.delivery_dot_sent(message, attempt, places).await {",
+        sound: "match store
+        .delivery_dot_sent(message, attempt, &accepted(replies))
+        .await
+    {",
         faulty: "match {
-            let _ = (&store, message, attempt);
+            let _ = (&store, message, attempt, accepted(replies));
             Ok::<_, postroom_store::Error>(postroom_store::BeforeDot::Send)
         } {",
         finder: Finder::Simulator,
@@ -75,8 +78,8 @@ pub const PLANTED: &[PlantedFault] = &[
     PlantedFault {
         name: "a stored message under a UID that was never fetched counts as another one",
         file: "crates/postroom-engine/src/receive/repeats.rs",
-        sound: "Ok(asked.iter().filter_map(repeat).collect())",
-        faulty: "Ok(asked.iter().filter_map(repeat).take(0).collect())",
+        sound: "repeats.push(Repeat { key, hash, earlier });",
+        faulty: "repeats.truncate(usize::from(earlier.is_empty() && hash.is_empty()));",
         finder: Finder::Simulator,
     },
     PlantedFault {

@@ -242,11 +242,13 @@ mod tests {
         }
     }
 
+    /// The answers to RCPT, whether an earlier transaction was accepted, and the states.
+    type NumberCase = (&'static [(u16, &'static str)], bool, &'static [&'static str]);
+
     #[test]
     fn too_many_recipients_are_told_from_a_full_mailbox_by_those_before() {
-        // The answers to RCPT, and then whether an earlier transaction was accepted.
         #[rustfmt::skip]
-        let table: [(&[(u16, &str)], bool, &[&str]); 14] = [
+        let table: [NumberCase; 14] = [
             (&[(552, "full")],                                 false, &["refused"]),
             (&[(552, "no more")],                              false, &["refused"]),
             (&[(552, "no more")],                              true,  &["refused"]),

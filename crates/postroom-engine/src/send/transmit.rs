@@ -236,7 +236,7 @@ fn broke_off(
 /// The recipient that was deferred last before the session ended, so probably with it. `None`:
 /// there is none, or it was known before.
 fn deferred_at_end(left: &ToName, group: &[usize], outcome: &TransactionReplies) -> Option<usize> {
-    let (place, last) = group.iter().zip(&outcome.recipients).last()?;
+    let (place, last) = group.iter().zip(&outcome.recipients).next_back()?;
     let is_deferred = !last.reply.is_success() && !last.reply.is_permanent();
     (is_deferred && !left.is_ender(*place)).then_some(*place)
 }

@@ -118,6 +118,8 @@ const NOT_LIVED: &[Exception] = &[
     ("full_text_row.rs", "Statement::new(sql).bind(self.id)", "SQLite alone"),
     ("lease.rs", "Statement::new(others).bind(owner)", "SQLite alone, at a start"),
     ("lease.rs", "Statement::new(former).bind(seat", "a start after a kill"),
+    ("object_place.rs", "Statement::new(named)", "a start with another place, one row"),
+    ("object_place.rs", "bind(PLACE).bind(bytes(place))", "a start with another place"),
     ("object_id.rs", "bind(ID).bind(FORMER_ID)", "a command, once"),
     ("record.rs", "Statement::new(sql).bind(id).assert(", "PostgreSQL alone"),
     ("seq.rs", "", "a start"),
