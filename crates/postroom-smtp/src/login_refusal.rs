@@ -103,15 +103,6 @@ impl LoginRefusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reply::ReplyCollector;
-    use crate::reply::ReplyProgress;
-
-    fn reply(line: &str) -> Reply {
-        match ReplyCollector::default().push(line.as_bytes()) {
-            Ok(ReplyProgress::Whole(reply)) => reply,
-            other => panic!("{other:?}"),
-        }
-    }
 
     #[test]
     fn a_wrong_password_is_told_from_all_else() {
@@ -132,7 +123,7 @@ mod tests {
             ("530 5.7.0 Authentication Required",                     LoginRefusal::Missing),
         ];
         for (line, want) in table {
-            assert_eq!(reply(line).login_refusal(), want, "{line}");
+            assert_eq!(Reply::of_line(line).login_refusal(), want, "{line}");
         }
     }
 }

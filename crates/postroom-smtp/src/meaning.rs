@@ -351,15 +351,6 @@ impl Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reply::ReplyCollector;
-    use crate::reply::ReplyProgress;
-
-    fn reply(line: &str) -> Reply {
-        match ReplyCollector::default().push(line.as_bytes()) {
-            Ok(ReplyProgress::Whole(reply)) => reply,
-            other => panic!("{other:?}"),
-        }
-    }
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "one table")]
@@ -449,21 +440,21 @@ mod tests {
             ("550 too many recipients per hour",                        false, true,  false),
         ];
         for (line, permanent, limit, too_many) in table {
-            let got = reply(line);
+            let got = Reply::of_line(line);
             let got = (got.is_permanent(), got.is_over_limit(), got.is_too_many());
             assert_eq!(got, (permanent, limit, too_many), "{line}");
         }
         for line in ["421 bye", "550 5.7.1 Number of messages exceeds maximum per connection"] {
-            assert!(reply(line).is_about_session(), "{line}");
+            assert!(Reply::of_line(line).is_about_session(), "{line}");
         }
-        assert!(!reply("550 5.7.1 Maximum number of emails reached").is_about_session());
+        assert!(!Reply::of_line("550 5.7.1 Maximum number of emails reached").is_about_session());
         for line in [
             "451 4.7.1 please try again later",
             "454 4.7.0 not now",
             "450 too many connections to external.test",
             "451 4.4.1 host does not answer, limit exceeded",
         ] {
-            assert!(reply(line).hints_at_limit(), "{line}");
+            assert!(Reply::of_line(line).hints_at_limit(), "{line}");
         }
         for line in [
             "451 4.7.1 greylisting in action",
@@ -475,7 +466,7 @@ mod tests {
             "452 quota exceeded",
             "452 4.0.0 exceeded storage allocation",
         ] {
-            assert!(!reply(line).hints_at_limit(), "{line}");
+            assert!(!Reply::of_line(line).hints_at_limit(), "{line}");
         }
     }
 
@@ -507,7 +498,8 @@ mod tests {
             ("250 not too many recipients",                             false, false),
         ];
         for (line, may_be, refuses) in table {
-            let got = (reply(line).may_be_too_many(), reply(line).refuses_number());
+            let got =
+                (Reply::of_line(line).may_be_too_many(), Reply::of_line(line).refuses_number());
             assert_eq!(got, (may_be, refuses), "{line}");
         }
     }
@@ -533,7 +525,7 @@ mod tests {
             ("550 5.4.5 daily limit of this account, suspended",                    false),
         ];
         for (line, want) in table {
-            assert_eq!(reply(line).refuses_sender(), want, "{line}");
+            assert_eq!(Reply::of_line(line).refuses_sender(), want, "{line}");
         }
     }
 
@@ -548,7 +540,7 @@ mod tests {
             ("220",                                      false),
         ];
         for (line, want) in table {
-            assert_eq!(reply(line).is_hidden(), want, "{line}");
+            assert_eq!(Reply::of_line(line).is_hidden(), want, "{line}");
         }
     }
 }

@@ -245,6 +245,17 @@ pub(crate) fn shown(text: &[u8]) -> String {
 }
 
 #[cfg(test)]
+impl Reply {
+    /// The reply of one line.
+    pub(crate) fn of_line(line: &str) -> Self {
+        match ReplyCollector::default().push(line.as_bytes()) {
+            Ok(ReplyProgress::Whole(reply)) => reply,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -38,15 +38,10 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// What is still known when the keys mean other messages.
+    /// What is known where the keys mean other messages: in another epoch, or in another mailbox of
+    /// the source.
     #[must_use]
-    pub(crate) fn in_other_epoch(self) -> Self {
-        Self { unsteady: self.unsteady, ..Self::default() }
-    }
-
-    /// What is known of other mailboxes of the source. Their keys mean other messages.
-    #[must_use]
-    pub(crate) fn of_others(&self) -> Self {
+    pub(crate) fn of_other_keys(&self) -> Self {
         Self { unsteady: self.unsteady, ..Self::default() }
     }
 

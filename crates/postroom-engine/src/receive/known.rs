@@ -214,7 +214,7 @@ impl Known {
         *self = Self {
             actions: ServerActions::open(origin.epoch),
             origin: Some(origin),
-            evidence: former.evidence.in_other_epoch(),
+            evidence: former.evidence.of_other_keys(),
             opening: former.opening.after(over),
             changes,
             had_new_mail: former.has_new_mail,

@@ -118,7 +118,7 @@ impl<S: Source> OwnerSearch<'_, S> {
         other: &Folder,
         shown: ShownMailbox<'_>,
     ) -> Result<bool, Error> {
-        let (shared, evidence) = (self.shared, &mut self.evidence.of_others());
+        let (shared, evidence) = (self.shared, &mut self.evidence.of_other_keys());
         let source = &mut *self.source;
         let origin = shared.store.origin(other.id).await?;
         if origin.login.as_ref() != Some(&account.mailbox_origin()) {
@@ -144,7 +144,7 @@ impl<S: Source> OwnerSearch<'_, S> {
         folder: &Folder,
         shown: ShownMailbox<'_>,
     ) -> Result<bool, Error> {
-        let (shared, evidence) = (self.shared, &mut self.evidence.of_others());
+        let (shared, evidence) = (self.shared, &mut self.evidence.of_other_keys());
         let source = &mut *self.source;
         let opened = match source.open(&folder.mailbox, MailboxAccess::Read).await {
             Ok(opened) => opened,

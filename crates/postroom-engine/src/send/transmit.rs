@@ -189,13 +189,16 @@ fn broke_off(
     let (answered, message) = (recipients.len(), claimed.message);
     let outcome = TransactionReplies { recipients, data: None };
     let mut open = group.to_vec();
-    if error.verdict() == SmtpVerdict::OutcomeUnknown || error.ended_in_message() {
-        // Only who was accepted may have it. What the others were answered holds.
+    let is_in_data = error.verdict() == SmtpVerdict::OutcomeUnknown || error.ended_in_message();
+    if is_in_data || error.was_stale() {
+        // What was answered before holds.
         settle::record(&mut claimed.recipients, group, &outcome, handed_over.was_accepted);
+    }
+    if is_in_data {
+        // Only who was accepted may have it.
         open = those(group, &outcome, Reply::is_success);
     }
     if error.was_stale() {
-        settle::record(&mut claimed.recipients, group, &outcome, handed_over.was_accepted);
         let is_refused = |place| claimed.recipients.get(place).is_some_and(refused);
         open.retain(|place| !is_refused(*place));
         let ender = deferred_at_end(left, group, &outcome);

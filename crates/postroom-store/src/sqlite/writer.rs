@@ -191,22 +191,10 @@ fn commit_group(connection: &Connection, group: Vec<Write>) -> Vec<Write> {
 /// changes anything. If another one fails, or the group cannot be committed, nothing is done and
 /// nobody is answered: returns the group.
 fn commit_plainly(connection: &Connection, group: Vec<Write>) -> Result<(), Vec<Write>> {
-    if execute(connection, "BEGIN IMMEDIATE").is_err() {
+    let Some(all) = run_plainly(connection, &group) else {
+        roll_back(connection);
         return Err(group);
-    }
-    let mut all = Vec::with_capacity(group.len());
-    for write in &group {
-        match run_all(connection, &write.batch) {
-            Ok(outcomes) => all.push(Ok(outcomes)),
-            Err(Undone { error: error @ Error::Condition(_), has_changed: false }) => {
-                all.push(Err(error));
-            }
-            Err(_) => return rolled_back(connection, group),
-        }
-    }
-    if execute(connection, "COMMIT").is_err() {
-        return rolled_back(connection, group);
-    }
+    };
     for (write, ran) in group.into_iter().zip(all) {
         // Nobody may be waiting any more.
         let _ = write.reply.send(ran);
@@ -214,9 +202,24 @@ fn commit_plainly(connection: &Connection, group: Vec<Write>) -> Result<(), Vec<
     Ok(())
 }
 
-fn rolled_back(connection: &Connection, group: Vec<Write>) -> Result<(), Vec<Write>> {
-    roll_back(connection);
-    Err(group)
+/// Runs and commits a group. `None`: it is not committed.
+fn run_plainly(
+    connection: &Connection,
+    group: &[Write],
+) -> Option<Vec<Result<Vec<Outcome>, Error>>> {
+    execute(connection, "BEGIN IMMEDIATE").ok()?;
+    let mut all = Vec::with_capacity(group.len());
+    for write in group {
+        match run_all(connection, &write.batch) {
+            Ok(outcomes) => all.push(Ok(outcomes)),
+            Err(Undone { error: error @ Error::Condition(_), has_changed: false }) => {
+                all.push(Err(error));
+            }
+            Err(_) => return None,
+        }
+    }
+    execute(connection, "COMMIT").ok()?;
+    Some(all)
 }
 
 /// Rolls the transaction back, unless its error did.
