@@ -159,8 +159,9 @@ impl Asking {
     async fn create(&self, sent: &Value) -> Result<Response, Problem> {
         administrates(&self.bearer.domain, "the classes that are not built in belong")?;
         parameters::of(&self.uri, &[])?;
-        let sent = &with_class_ids(sent, &self.store.classes());
-        let class = created(sent, self.store.clock().new_class_id())?;
+        let new_id = self.store.clock().new_class_id();
+        let sent = &with_class_ids(sent, &self.store.classes(), Some(new_id));
+        let class = created(sent, new_id)?;
         let id = class.id.to_string();
         let parent = class.parent_id.map(|id| id.to_string()).unwrap_or_default();
         let made = self.made(&class).await;
@@ -209,7 +210,7 @@ impl Asking {
             let class = find(&classes, name)?;
             etag::check(&self.headers, class.revision)?;
             let before = if self.is_for_all() { class.as_ref().clone() } else { class.extended() };
-            let sent = with_class_ids(&sent.document.json, &classes);
+            let sent = with_class_ids(&sent.document.json, &classes, None);
             let change = read(&before, &sent)?;
             self.designs(&class.classname)?;
             self.designs(&change.class.classname)?;

@@ -1,8 +1,9 @@
 //! SQLite: one file, one writer thread, a few reader threads.
 //!
 //! The writer commits all waiting batches in one transaction, and answers when that is durable
-//! (WAL, `synchronous=FULL`). So one flush of the disk serves many batches. Deleted data is
-//! overwritten (`secure_delete`), and its space is given back.
+//! (WAL, `synchronous=FULL`). So one flush of the disk serves many batches. The log is written back
+//! by a thread of its own, while the writer goes on. Deleted data is overwritten (`secure_delete`),
+//! and its space is given back.
 
 mod access;
 
@@ -25,6 +26,10 @@ mod space;
 mod wal;
 
 mod connection;
+
+mod checkpointer;
+
+mod log;
 
 mod backup;
 
@@ -93,6 +98,7 @@ impl Sqlite {
         let writer = Writer::open(file, clock)?;
         // This comes before the thread starts, because nothing else may take space when it fails.
         let lanes = ReadLanes::open(file, readers, clock)?;
+        let writer = writer.with_checkpointer(file, clock)?;
         let (writes, asked) = mpsc::channel();
         let thread = thread::Builder::new().name("postroom-write".to_owned());
         let thread = thread.spawn(move || writer.run(&asked));

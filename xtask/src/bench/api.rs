@@ -13,6 +13,7 @@ pub mod news;
 mod peer;
 mod plain;
 mod pocketbase;
+mod words;
 mod world;
 
 use crate::arguments::Arguments;
@@ -182,6 +183,7 @@ impl Measuring<'_> {
             self.two_nodes(postgres).await?;
         }
         self.property(goals).await?;
+        words::measure(&self.postroom, &self.server, self.plan.time, goals).await?;
         Ok(rates)
     }
 

@@ -28,12 +28,14 @@ use std::sync::atomic::Ordering;
 const NUMBER: &str = "wal";
 /// The row of `meta` with the number of the last complete checkpoint.
 const WHOLE: &str = "wal whole";
-/// The log is written back when it has so many bytes of pages.
+/// The log is written back at the latest when it has so many bytes of pages.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// A reserve that lacks no more than this part has room for a log of [`BYTES_MAX`].
 const PART_LACKING: u64 = 64;
-/// After an incomplete checkpoint, the next one follows after this part of the pages.
-const PART_AGAIN: i32 = 4;
+/// After an incomplete checkpoint, the next one follows at the latest after this part of the pages.
+const PART_AGAIN: i32 = 2;
+/// The log is long when no more than this part of the pages is left until it is too long.
+const PART_LEFT: i32 = 4;
 /// How many free pages are given back in one transaction, which may move as many into the log.
 const STEP_PAGES: i32 = 256;
 /// The bytes that the log adds to each page.
@@ -57,12 +59,14 @@ pub(super) struct Wal {
     whole: i64,
     /// How many bytes a page has.
     page_bytes: u64,
-    /// The log is written back next when it has so many pages.
+    /// The log is too long when it has so many pages.
     at_pages: i32,
     /// The same after a complete checkpoint.
     pages_max: i32,
     /// How many pages the log had after the last commit.
     logged: Arc<AtomicI32>,
+    /// How many pages it had at most since it was emptied. Its file still has them.
+    longest: Arc<AtomicI32>,
 }
 
 /// Refuses a database whose log is missing, before SQLite makes a new one.
@@ -89,7 +93,8 @@ fn log_of(file: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The number in the file itself, whatever the log says. `None`: there is none.
+/// The number in the file itself, whatever the log says. `None`: it is not known, because a
+/// version without numbers wrote it, or because half of a log is in it. 0: the file has no table.
 fn number_in_file(file: &Path) -> Option<i64> {
     let path = std::path::absolute(file).ok()?;
     let mut uri = String::from("file:");
@@ -103,8 +108,14 @@ fn number_in_file(file: &Path) -> Option<i64> {
     uri.push_str("?immutable=1");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(uri, flags).ok()?;
-    // A file without such a row was never written by a version that has it.
-    number(&connection, NUMBER).ok().flatten()
+    let tables = "SELECT COUNT(*) FROM \"sqlite_master\"";
+    let tables: i64 = connection.query_row(tables, [], |row| row.get(0)).ok()?;
+    match tables {
+        // No log was written back to it yet.
+        0 => Some(0),
+        // A file without such a row was never written by a version that has it.
+        _ => number(&connection, NUMBER).ok().flatten(),
+    }
 }
 
 fn number(connection: &Connection, name: &str) -> Result<Option<i64>, rusqlite::Error> {
@@ -135,24 +146,23 @@ impl Wal {
         };
         // Earlier versions had no such row. Their numbers differed by 2 at most.
         let whole = whole.or(number.map(|number| number - 2)).unwrap_or(0);
-        if let Some(in_file) = in_file
-            && !number.is_some_and(|number| (whole..=number).contains(&in_file))
-        {
+        let number = number.unwrap_or(0);
+        if in_file.is_some_and(|in_file| !(whole..=number).contains(&in_file)) {
             return Err(Error::WalForeign { path: file.to_owned() });
         }
-        let logged = Arc::new(AtomicI32::new(0));
-        let count = Arc::clone(&logged);
+        let (logged, longest) = (Arc::new(AtomicI32::new(0)), Arc::new(AtomicI32::new(0)));
+        let (count, count_max) = (Arc::clone(&logged), Arc::clone(&longest));
         let hook = move |_: &mut rusqlite::hooks::Wal, pages| {
             count.store(pages, Ordering::Relaxed);
+            count_max.fetch_max(pages, Ordering::Relaxed);
             Ok(())
         };
         connection.wal_hook(Some(hook)).map_err(statement::failed)?;
-        let number = number.unwrap_or(0);
         let page_bytes = connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0));
         let page_bytes = page_bytes.map_err(statement::failed)?.into();
         let pages_max = pages_of(BYTES_MAX, page_bytes);
         let number = number + number % 2;
-        Ok(Self { number, whole, page_bytes, at_pages: pages_max, pages_max, logged })
+        Ok(Self { number, whole, page_bytes, at_pages: pages_max, pages_max, logged, longest })
     }
 
     /// Limits the log so that a reserve of this size suffices to write it back, because the content
@@ -188,36 +198,72 @@ impl Wal {
         self.logged.load(Ordering::Relaxed)
     }
 
-    /// Writes the log back if it is long.
-    pub(super) fn after_commit(&mut self, connection: &Connection) {
-        if self.pages() < self.at_pages {
-            return;
-        }
-        if let Err(error) = self.checkpoint(connection, Checkpoint::Passive) {
-            self.at_pages = self.again();
-            tracing::warn!(%error, "the log of the database was not written back; tried again");
-        }
+    /// How many pages it had at most since it was emptied.
+    pub(super) fn longest_pages(&self) -> i32 {
+        self.longest.load(Ordering::Relaxed)
+    }
+
+    /// Whether it must be written back before anything else is committed.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.pages() >= self.at_pages
+    }
+
+    /// Whether it will be too long soon.
+    pub(super) fn is_long(&self) -> bool {
+        self.pages() >= self.at_pages.saturating_sub(self.pages_max / PART_LEFT)
+    }
+
+    /// Lets it become longer before it is too long.
+    pub(super) fn put_off(&mut self) {
+        self.at_pages = self.again();
     }
 
     /// Writes the log back. The number that gets into the file is odd, because the log has more.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be written.
     pub(super) fn checkpoint(
         &mut self,
         connection: &Connection,
         how: Checkpoint,
     ) -> Result<(), Error> {
+        let longest = Arc::clone(&self.longest);
+        let marked = self.mark(connection, || {
+            let is_whole = run(connection, how)?;
+            if is_whole && how == Checkpoint::Truncate {
+                longest.store(0, Ordering::Relaxed);
+            }
+            Ok(is_whole)
+        });
+        match &marked {
+            Ok(true) => self.at_pages = self.pages_max,
+            Ok(false) | Err(_) => self.put_off(),
+        }
+        marked.map(drop)
+    }
+
+    /// Commits an odd number, does something with the log, and commits an even number. `act` says
+    /// whether all of the log was written back, and so does the result.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be written, or `act` fails.
+    pub(super) fn mark(
+        &mut self,
+        connection: &Connection,
+        act: impl FnOnce() -> Result<bool, Error>,
+    ) -> Result<bool, Error> {
         let attempt = self.number + 1;
         self.put(connection, attempt)?;
-        let is_whole = run(connection, how);
+        let is_whole = act();
+        // If not all was, some pages may have been, and this number with them.
         if matches!(is_whole, Ok(true)) {
             self.whole = attempt;
-            self.at_pages = self.pages_max;
-        } else {
-            // Some pages may have been written back, and this number with them.
-            self.at_pages = self.again();
         }
         self.number = attempt + 1;
         self.put(connection, self.number)?;
-        is_whole.map(drop)
+        is_whole
     }
 
     /// Writes all of the log into the file, and empties it.
@@ -255,8 +301,12 @@ fn pages_of(bytes: u64, page_bytes: u64) -> i32 {
     i32::try_from(bytes / page_bytes.max(1)).unwrap_or(i32::MAX)
 }
 
-/// Whether all of the log was written back.
-fn run(connection: &Connection, how: Checkpoint) -> Result<bool, Error> {
+/// Writes the log back. Returns whether all of it was.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub(super) fn run(connection: &Connection, how: Checkpoint) -> Result<bool, Error> {
     let sql = match how {
         Checkpoint::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
         Checkpoint::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
@@ -272,12 +322,13 @@ fn run(connection: &Connection, how: Checkpoint) -> Result<bool, Error> {
 mod tests {
     use super::*;
 
+    const SET_UP: &str = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+        CREATE TABLE \"meta\" (\"name\" TEXT PRIMARY KEY, \"number\" INTEGER)";
+
     /// A new database that writes its log back only when it is asked to.
     fn with_log(file: &Path) -> Connection {
         let connection = Connection::open(file).unwrap();
-        let set_up = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
-            CREATE TABLE \"meta\" (\"name\" TEXT PRIMARY KEY, \"number\" INTEGER)";
-        connection.execute_batch(set_up).unwrap();
+        connection.execute_batch(SET_UP).unwrap();
         connection
     }
 
@@ -306,6 +357,26 @@ mod tests {
         reader.execute_batch("COMMIT").unwrap();
         wal.checkpoint(&connection, Checkpoint::Passive).unwrap();
         assert_eq!((wal.whole, wal.number, number_in_file(&file)), (7, 8, Some(7)));
+    }
+
+    #[test]
+    fn a_file_without_tables_has_no_log_that_was_written_back_to_another_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, copy) = (directory.path().join("a.db"), directory.path().join("b.db"));
+        let mut connection = Connection::open(&file).unwrap();
+        connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+        std::fs::copy(&file, &copy).unwrap();
+        assert_eq!(before_open(&copy).unwrap(), Some(0));
+        connection.execute_batch(SET_UP).unwrap();
+        let mut wal = Wal::of(&mut connection, &file, None).unwrap();
+        // The first log of a file belongs to it when it has no table yet.
+        for _ in 0..2 {
+            Wal::of(&mut connection, &file, before_open(&copy).unwrap()).unwrap();
+            wal.mark(&connection, || Ok(false)).unwrap();
+        }
+        wal.checkpoint(&connection, Checkpoint::Passive).unwrap();
+        let refused = Wal::of(&mut connection, &file, before_open(&copy).unwrap()).unwrap_err();
+        assert!(matches!(refused, Error::WalForeign { .. }), "{refused}");
     }
 
     #[test]

@@ -14,14 +14,14 @@ use crate::database::Outcome;
 use crate::database::Room;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::sqlite::connection::BUSY;
+use crate::sqlite::checkpointer::Checkpointer;
 use crate::sqlite::connection::connect;
 use crate::sqlite::connection::make;
+use crate::sqlite::log::Log;
 use crate::sqlite::reserve::Reserve;
 use crate::sqlite::space;
 use crate::sqlite::statement;
 use crate::sqlite::wal;
-use crate::sqlite::wal::Checkpoint;
 use crate::sqlite::wal::Wal;
 use crate::sqlite::writing::Ask;
 use crate::sqlite::writing::ReplySender;
@@ -36,9 +36,8 @@ const GROUP_MAX: usize = 256;
 /// How long a group waits for one more batch while it is smaller than the group before. Those who
 /// wrote then are likely to write again, and each commit costs as much as several batches.
 const SIBLING_WITHIN: Duration = Duration::from_micros(150);
-/// A log of this many pages is emptied when the writer is idle, because it may contain deleted
-/// mail.
-const LOG_PAGES_KEPT: i32 = 8;
+/// How often the writer looks for the end of what the checkpointer does while it is idle.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A batch that was run, and its result.
 type Ran = (Write, Result<Vec<Outcome>, Error>);
@@ -46,7 +45,7 @@ type Ran = (Write, Result<Vec<Outcome>, Error>);
 /// The connection that writes. One thread or task has it.
 pub(crate) struct Writer {
     connection: Connection,
-    wal: Wal,
+    log: Log,
     reserve: Reserve,
 }
 
@@ -64,7 +63,17 @@ impl Writer {
         connection.pragma_update(None, "journal_mode", "WAL").map_err(statement::failed)?;
         let reserve = Reserve::beside(file);
         let wal = Wal::of(&mut connection, file, number)?.at_most(reserve.holds());
-        Ok(Self { connection, wal, reserve })
+        Ok(Self { connection, log: Log::new(wal), reserve })
+    }
+
+    /// Has a thread of its own write the log back to `file`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened, or the thread not be started.
+    pub(crate) fn with_checkpointer(mut self, file: &Path, clock: &Clock) -> Result<Self, Error> {
+        self.log.set_checkpointer(Checkpointer::start(file, clock)?);
+        Ok(self)
     }
 
     /// Serves requests until no sender is left.
@@ -83,9 +92,21 @@ impl Writer {
                 more
             });
             former = count;
-            next = left.or_else(|| asked.recv().ok());
+            next = left.or_else(|| self.wait(asked));
         }
         self.close();
+    }
+
+    /// Waits for the next request. Meanwhile it completes what the checkpointer does.
+    fn wait(&mut self, asked: &mpsc::Receiver<Ask>) -> Option<Ask> {
+        while self.log.is_in_work() {
+            match asked.recv_timeout(LOOK) {
+                Ok(ask) => return Some(ask),
+                Err(mpsc::RecvTimeoutError::Timeout) => self.log.go_on(&self.connection),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        asked.recv().ok()
     }
 
     /// Serves a request, together with the batches that are `waiting` after it. Returns a request
@@ -98,8 +119,7 @@ impl Writer {
         let first = match ask {
             Ask::Write(first) => first,
             Ask::Tidy(reply) => {
-                // Nobody may be waiting any more.
-                let _ = reply.send(self.tidy());
+                self.tidy(reply);
                 return None;
             }
         };
@@ -117,7 +137,7 @@ impl Writer {
 
     /// Writes the log back, and closes the connection.
     pub(crate) fn close(self) {
-        if let Err(error) = self.wal.close(&self.connection) {
+        if let Err(error) = self.log.close(&self.connection) {
             tracing::warn!(%error, "the log of the database was not written back at the end");
         }
     }
@@ -135,7 +155,11 @@ impl Writer {
             let is_released = self.reserve.release();
             // What the log has must get into the file before anything else takes the space: until
             // then the log only grows. A part of it in the file would take space for nothing.
-            let emptied = if is_released && !self.log_fits() { Ok(()) } else { self.empty_log() };
+            let emptied = if is_released && !self.log_fits() {
+                Ok(())
+            } else {
+                self.log.empty(&self.connection)
+            };
             let left = match emptied {
                 Err(error) if !is_released => {
                     tracing::debug!(%error, "there is no space to make room in");
@@ -145,36 +169,35 @@ impl Writer {
             };
             refuse_all(left.into_iter().map(|write| write.reply), &Error::Full);
         }
-        self.wal.after_commit(&self.connection);
+        self.log.go_on(&self.connection);
     }
 
-    /// Gives back some space. If there is none to give back, empties the log. On a full disk the
-    /// log is emptied first, because it also takes what is moved to give space back.
-    fn tidy(&mut self) -> Result<bool, Error> {
+    /// Gives back some space. If there is none to give back, empties the log. Then answers.
+    fn tidy(&mut self, reply: ReplySender<bool>) {
+        match self.give_back() {
+            Ok(false) if !self.reserve.is_used() => self.log.tidy(&self.connection, reply),
+            // Nobody may be waiting any more.
+            given => drop(reply.send(given)),
+        }
+    }
+
+    /// Gives back some space. Returns whether there is more. On a full disk the log is emptied
+    /// first, because it also takes what is moved to give space back, and also at the end.
+    fn give_back(&mut self) -> Result<bool, Error> {
         let is_full = self.reserve.is_used();
         if is_full && self.log_fits() {
-            self.empty_log()?;
+            self.log.empty(&self.connection)?;
         }
-        if space::give_back(&self.connection, self.wal.step_pages())? {
-            return Ok(true);
+        let has_more = space::give_back(&self.connection, self.log.step_pages())?;
+        if is_full && !has_more {
+            self.log.empty(&self.connection)?;
         }
-        if is_full || self.wal.pages() > LOG_PAGES_KEPT {
-            self.empty_log()?;
-        }
-        Ok(false)
+        Ok(has_more)
     }
 
     /// Whether the disk has space for all of the log in the file.
     fn log_fits(&self) -> bool {
-        self.reserve.free_bytes().is_some_and(|free| free >= self.wal.size_bytes())
-    }
-
-    /// Empties the log. It does not wait for readers, because a later attempt will do.
-    fn empty_log(&mut self) -> Result<(), Error> {
-        self.connection.busy_timeout(Duration::ZERO).map_err(statement::failed)?;
-        let emptied = self.wal.checkpoint(&self.connection, Checkpoint::Truncate);
-        self.connection.busy_timeout(BUSY).map_err(statement::failed)?;
-        emptied
+        self.reserve.free_bytes().is_some_and(|free| free >= self.log.size_bytes())
     }
 }
 

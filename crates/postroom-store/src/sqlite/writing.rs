@@ -23,7 +23,8 @@ pub(crate) struct Write {
 /// A request to the writer.
 pub(crate) enum Ask {
     Write(Write),
-    /// Gives back a little space. The answer says whether there is more to give back.
+    /// Gives back a little space, and empties the log if there is none. The answer says whether
+    /// there is more to give back.
     Tidy(ReplySender<bool>),
 }
 
