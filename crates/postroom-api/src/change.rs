@@ -187,9 +187,10 @@ async fn apply(
             }
             return Ok(view::entity(class, &current));
         }
-        let if_version = Some(current.version);
+        let (if_version, read) = (Some(current.version), Some(&current));
         let claim = claim.map(|token| ClaimStep { token, then: ClaimThen::Acknowledged });
-        let terms = ChangeTerms { if_version, same_login, once, claim, ..ChangeTerms::default() };
+        let terms =
+            ChangeTerms { if_version, read, same_login, once, claim, ..ChangeTerms::default() };
         let updated = asked.app.store.entity_update_on(place, &changes, terms).await;
         if matches!(updated, Err(Error::Condition(Failed::SameLogin))) {
             return Err(account::twin(asked, &[client::after(&current, &changes)]).await);

@@ -231,7 +231,8 @@ impl Bulk<'_> {
                 if changes.is_empty() {
                     return Ok(Updated::Missing);
                 }
-                let terms = ChangeTerms { if_version, step, ..ChangeTerms::default() };
+                let read = Some(&current);
+                let terms = ChangeTerms { if_version, read, step, ..ChangeTerms::default() };
                 store.entity_update_on(place, &changes, terms).await
             }
         }

@@ -223,7 +223,8 @@ impl Claiming<'_> {
         } else {
             let claim = dead.map(|_| ClaimStep { token, then });
             let (if_version, takes) = (Some(current.version), Some(&taken));
-            let terms = ChangeTerms { if_version, takes, claim, ..ChangeTerms::default() };
+            let read = Some(&current);
+            let terms = ChangeTerms { if_version, read, takes, claim, ..ChangeTerms::default() };
             match store.entity_update_on(place, &changes, terms).await? {
                 Updated::Done(entity) => entity,
                 Updated::Missing => return Ok(Some(Taken::Lost)),

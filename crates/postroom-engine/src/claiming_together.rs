@@ -156,8 +156,8 @@ impl Claiming<'_> {
             return Ok(Updated::Done(current));
         }
         let step = ClaimStep { token: claim.token, then };
-        let if_version = Some(current.version);
-        let terms = ChangeTerms { if_version, claim: Some(step), ..ChangeTerms::default() };
+        let (if_version, read) = (Some(current.version), Some(&current));
+        let terms = ChangeTerms { if_version, read, claim: Some(step), ..ChangeTerms::default() };
         store.entity_update_on(place, &changes, terms).await
     }
 }

@@ -48,6 +48,8 @@ use serde_json::Value as Json;
 pub struct ChangeTerms<'a> {
     /// Changes only this version.
     pub if_version: Option<i64>,
+    /// The entity as the caller has read it. It is read again only if it has changed since.
+    pub read: Option<&'a Entity>,
     /// Whether an account may get the login of another one.
     pub same_login: SameLogin,
     /// The key of a PUT, by which a repeated PUT is recognised.
@@ -106,9 +108,10 @@ impl Store {
         terms: ChangeTerms<'_>,
     ) -> Result<Updated, Error> {
         let EntityPlace { domain, class, id } = place;
-        let ChangeTerms { if_version, same_login, once, step, takes, claim, also } = terms;
+        let ChangeTerms { if_version, mut read, same_login, once, step, takes, claim, also } =
+            terms;
         for _ in 0..ATTEMPTS {
-            let Some(current) = self.entity_get(domain, class, id).await? else {
+            let Some(current) = self.current(place, read.take()).await? else {
                 return Ok(Updated::Missing);
             };
             if if_version.is_some_and(|version| version != current.version) {
@@ -158,6 +161,18 @@ impl Store {
             }
         }
         Err(Error::Condition(Failed::Crowded))
+    }
+
+    /// The entity as the caller has read it, or as it is.
+    async fn current(
+        &self,
+        place: EntityPlace<'_>,
+        read: Option<&Entity>,
+    ) -> Result<Option<Entity>, Error> {
+        match read {
+            Some(read) => Ok(Some(read.clone())),
+            None => self.entity_get(place.domain, place.class, place.id).await,
+        }
     }
 
     /// The statements that note the PUT of an entity, or that it was changed since the last one.

@@ -312,6 +312,31 @@ async fn a_stale_version_changes_nothing() {
 }
 
 #[on_both]
+async fn what_a_caller_has_read_is_read_again_if_it_has_changed_since() {
+    let fixture = fixture().await;
+    let class = fixture.class(builtin::PROFILES);
+    let first = fixture.create(builtin::PROFILES, json!({"name": "p"})).await;
+    let at = EntityPlace::new(&fixture.domain, &class, first.id);
+    let change = |value: Json| value.as_object().unwrap().clone();
+    let (host, name) = (change(json!({"imapHost": "one.test"})), change(json!({"name": "q"})));
+    let terms = ChangeTerms { read: Some(&first), ..ChangeTerms::default() };
+    let store = &fixture.store;
+    let done = async |changes, terms| match store.entity_update_on(at, changes, terms).await {
+        Ok(Updated::Done(entity)) => entity,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(done(&host, terms).await.version, 2);
+    let merged = done(&name, terms).await;
+    assert_eq!((merged.version, merged.text("imapHost")), (3, Some("one.test")));
+    let of_first = ChangeTerms { if_version: Some(1), ..terms };
+    let stale = store.entity_update_on(at, &host, of_first).await.unwrap();
+    assert_eq!(stale, Updated::Stale { version: 3 });
+    fixture.store.entity_delete(at, None).await.unwrap();
+    let missing = store.entity_update_on(at, &host, terms).await.unwrap();
+    assert_eq!(missing, Updated::Missing);
+}
+
+#[on_both]
 async fn of_many_changes_at_once_none_is_lost() {
     let fixture = fixture().await;
     let class = fixture.class(builtin::PROFILES);

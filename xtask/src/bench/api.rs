@@ -153,11 +153,13 @@ impl Measuring<'_> {
     /// `postgres`: the address of the database. `None`: it is that of the data directory.
     async fn all(&self, postgres: Option<&str>, goals: &mut Goals) -> Result<PeerRates> {
         self.owners.fill(&self.server, 0..FEW).await?;
+        words::until_kept(&self.postroom).await?;
         let few = self.one_patch().await?;
         let begin = Instant::now();
         self.owners.fill(&self.server, FEW..self.plan.rows).await?;
         let rate = (self.plan.rows.saturating_sub(FEW)) as f64 / begin.elapsed().as_secs_f64();
         terminal::say(&format!("  filled in by arrays of 200: {rate:.0}/s"));
+        words::until_kept(&self.postroom).await?;
         let many = self.one_patch().await?;
         goals.at_most("one PATCH among all messages, ms (median)", many.ms, 3.0);
         if many.pages > 0.0 {

@@ -29,6 +29,22 @@ const SEARCHES: &[(&str, &str)] = &[
     ("a phrase", "%5C%22part%20500%5C%22"),
 ];
 
+/// Waits until the words of all messages are kept.
+///
+/// # Errors
+///
+/// When the health is not answered.
+pub async fn until_kept(postroom: &Postroom) -> Result<()> {
+    loop {
+        let health = postroom.get("/healthz").await?;
+        let behind = &health["fullText"];
+        if behind["messages"] == 0 && behind["building"] == false {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// Waits until all words are kept, and measures the newest 100 hits of each search.
 ///
 /// # Errors
@@ -41,14 +57,7 @@ pub async fn measure(
     goals: &mut Goals,
 ) -> Result<()> {
     let begin = Instant::now();
-    loop {
-        let health = postroom.get("/healthz").await?;
-        let behind = &health["fullText"];
-        if behind["messages"] == 0 && behind["building"] == false {
-            break;
-        }
-        tokio::time::sleep(LOOK).await;
-    }
+    until_kept(postroom).await?;
     let seconds = begin.elapsed().as_secs_f64();
     terminal::say(&format!("  the words of all messages are kept {seconds:.0} s later"));
     for (what, words) in SEARCHES {
