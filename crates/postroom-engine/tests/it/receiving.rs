@@ -27,6 +27,7 @@ use tokio::time::Instant;
 const SEARCH: Point = Point::ImapCommand(ImapCommand::Search);
 const FETCH: Point = Point::ImapCommand(ImapCommand::Fetch);
 const EXAMINE: Point = Point::ImapCommand(ImapCommand::Examine);
+const SELECT: Point = Point::ImapCommand(ImapCommand::Select);
 
 /// A server with messages of these subjects.
 async fn with(subjects: &[&str]) -> World {
@@ -256,6 +257,8 @@ async fn a_session_that_dies_in_a_pause_is_replaced_before_anybody_is_told() {
     ] {
         let world = with(&["a"]).await;
         let rule = script(&world, EXAMINE, When::Nth(2), act.clone());
+        // No other command opens the mailbox then.
+        script(&world, SELECT, When::Always, act.clone());
         let (engine, folder) = receiving(&world, json!({})).await;
         until_proven(&world, folder, 1).await;
         assert_eq!(world.sandbox.acted_count(rule), 0, "{act:?}");
@@ -556,6 +559,31 @@ async fn a_mailbox_that_is_refused_for_a_while_says_so_and_is_read_afterwards() 
     world.sandbox.unscript(rule);
     until_proven(&world, folder, 1).await;
     engine.stop().await;
+}
+
+/// Where nothing is to be changed in it.
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_only_one_of_the_two_commands_opens_is_received() {
+    for (refused, other) in [(EXAMINE, "SELECT "), (SELECT, "EXAMINE ")] {
+        for text in ["NO permission denied", "BAD unknown command"] {
+            let world = with(&["a"]).await;
+            let rule = script(&world, refused, When::Always, Action::tagged(text));
+            let (engine, folder) = receiving(&world, json!({})).await;
+            until_proven(&world, folder, 1).await;
+            for count in 2..5 {
+                deliver(&world, "b");
+                until_proven(&world, folder, count).await;
+            }
+            // The command that works is remembered, also for later connections.
+            world.sandbox.hang_up();
+            deliver(&world, "c");
+            until_proven(&world, folder, 5).await;
+            assert!(world.sandbox.acted_count(rule) <= 2, "{text}");
+            assert!(lines(&world, other) >= 5, "{text}");
+            assert_eq!(lines(&world, "STORE"), 0);
+            engine.stop().await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
