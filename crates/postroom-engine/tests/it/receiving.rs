@@ -226,6 +226,29 @@ async fn a_message_in_whose_place_the_list_has_another_number_is_found_by_fetch(
     engine.stop().await;
 }
 
+/// SEARCH says the same, however it is asked.
+#[tokio::test(start_paused = true)]
+async fn a_number_that_search_insists_on_neither_hides_a_message_nor_proves_the_mailbox() {
+    // UID 9 is not below UIDNEXT. UID 3 was a message once.
+    for found in ["1 2 9", "1 2 3"] {
+        let world = with(&["a", "b", "c", "d"]).await;
+        world.sandbox.edit(|state| state.mailbox_mut(ANNA, "INBOX").unwrap().expunge(3));
+        let found = Action::Reply(format!("* SEARCH {found}\r\n{{tag}} OK\r\n").into_bytes());
+        script(&world, SEARCH, When::Always, found.clone());
+        let (engine, folder) = receiving(&world, json!({})).await;
+        let is_proven = |it: &Entity| {
+            let is_proven = it.text("lastProofAt").is_some();
+            assert!(!is_proven || it.number("storedCount") == Some(3), "{found:?}: {it:?}");
+            is_proven
+        };
+        world.until(FOLDERS, folder, is_proven).await;
+        let proven = until_proven(&world, folder, 3).await;
+        assert_eq!(proven.number("pendingCount"), Some(0), "{proven:?}");
+        assert_eq!(world.subjects().await, ["a", "b", "d"], "{found:?}");
+        engine.stop().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_mailbox_that_is_counted_and_not_listed_is_told_and_costs_no_other_folder() {
     let world = with(&["a"]).await;
