@@ -13,6 +13,8 @@
 
 pub(crate) mod sampling;
 
+mod listed_keys;
+
 mod suspects;
 
 pub(crate) mod plan;

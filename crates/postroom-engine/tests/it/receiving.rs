@@ -668,6 +668,28 @@ async fn a_message_that_comes_when_another_goes_is_found_although_uidnext_and_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn mail_under_the_uid_of_a_recorded_message_that_had_gone_is_found_at_once() {
+    let subjects: Vec<_> = (10..50).map(|number| format!("old {number}")).collect();
+    let world = with(&subjects.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let (engine, folder) = receiving(&world, json!({})).await;
+    until_proven(&world, folder, 40).await;
+    // Another client deletes it.
+    world.sandbox.edit(|state| state.mailbox_mut(ANNA, "INBOX").unwrap().expunge(15));
+    world.until(FOLDERS, folder, |it| it.number("serverCount") == Some(39)).await;
+    deliver(&world, "new");
+    world.sandbox.edit(|state| {
+        let mailbox = state.mailbox_mut(ANNA, "INBOX").unwrap();
+        assert!(mailbox.give_uid(41, 15));
+        mailbox.set_uid_next(41);
+    });
+    let began = Instant::now();
+    world.until_messages(41).await;
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
+    assert_eq!(world.subjects().await[0], "new");
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_clock_that_is_years_behind_dates_no_message_so() {
     let world = with(&["a", "b"]).await;
     for (number, date) in [(1, "NIL"), (2, "\"01-Jun-2025 00:10:00 +0000\"")] {
