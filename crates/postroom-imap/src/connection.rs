@@ -11,7 +11,6 @@ use crate::command::Command;
 use crate::command::Mode;
 use crate::encoder::NameForm;
 use crate::error::Error;
-use crate::error::Refusal;
 use crate::fetch::Fetch;
 use crate::items::FetchItems;
 use crate::limits::ImapOptions;
@@ -128,20 +127,16 @@ impl ImapConnection {
     }
 
     /// Opens a mailbox. Commands on messages are about this mailbox until another one is opened.
+    /// Where the server refuses EXAMINE, SELECT opens it.
     ///
     /// # Errors
     ///
     /// [`Error::Refused`], and then no mailbox is open; or what ended the connection.
     pub async fn select(&mut self, mailbox: &MailboxName, mode: Mode) -> Result<Selected, Error> {
         self.selected = None;
-        let (mut selected, mode) = match self.select_as(mailbox, mode).await {
-            // QUIRK: some servers know SELECT only.
-            Err(error @ Error::Refused { refusal: Refusal::Bad, .. })
-                if mode == Mode::Examine && error.is_of_the_form() =>
-            {
-                (self.select_as(mailbox, Mode::Select).await?, Mode::Select)
-            }
-            result => (result?, mode),
+        let (mut selected, mode) = match mode {
+            Mode::Select => (self.select_as(mailbox, mode).await?, mode),
+            Mode::Examine => self.select_to_read(mailbox).await?,
         };
         self.selected = Some(mailbox.clone());
         selected.read_only |= mode == Mode::Examine;
@@ -158,6 +153,40 @@ impl ImapConnection {
             }
         }
         Ok(selected)
+    }
+
+    /// Opens a mailbox that is only to be read. Gives by which command it is open.
+    ///
+    /// QUIRK: some servers know SELECT only, and some let EXAMINE open no mailbox. The command that
+    /// works is the first on the next connections.
+    async fn select_to_read(&mut self, mailbox: &MailboxName) -> Result<(Selected, Mode), Error> {
+        let forms = self.options.newer_forms.clone();
+        let mut modes = [Mode::Examine, Mode::Select];
+        if !forms.allow(NewerForm::Examine) {
+            modes.reverse();
+        }
+        let [mode, other] = modes;
+        let first = self.select_as(mailbox, mode).await;
+        if mode == Mode::Examine {
+            forms.answered(NewerForm::Examine, &first);
+        }
+        let refused = match first {
+            Err(error) if error.may_open_otherwise() => error,
+            result => return Ok((result?, mode)),
+        };
+        match self.select_as(mailbox, other).await {
+            // It cannot be opened at all.
+            Err(error) if error.leaves_connection_open() => Err(refused),
+            second if other == Mode::Examine => {
+                forms.answered(NewerForm::Examine, &second);
+                Ok((second?, other))
+            }
+            second => {
+                let selected = second?;
+                forms.gave_way(NewerForm::Examine);
+                Ok((selected, other))
+            }
+        }
     }
 
     /// Opens a mailbox. Tries each form of its name until the server accepts one.

@@ -244,6 +244,19 @@ impl Error {
         !is_of_account && later(code.as_deref(), text, true).is_none()
     }
 
+    /// Whether a mailbox that was refused may be opened by another command.
+    #[must_use]
+    pub(crate) fn may_open_otherwise(&self) -> bool {
+        // RFC 5530 §3, and RFC 3501 §7.1: there is no such mailbox.
+        let says_none = |code: &String| {
+            ["NONEXISTENT", "TRYCREATE"].iter().any(|known| known.eq_ignore_ascii_case(code))
+        };
+        let Self::Refused { code, .. } = self else {
+            return false;
+        };
+        self.is_of_the_form() && !code.as_ref().is_some_and(says_none)
+    }
+
     /// Whether the server refuses a client that has not sent ID.
     ///
     /// QUIRK(NetEase): "Unsafe Login. Please contact .. for help":

@@ -24,6 +24,8 @@ mod error;
 
 mod newer_forms;
 
+mod login_ways;
+
 mod limits;
 
 mod mailbox;
@@ -89,6 +91,7 @@ pub use fetch::{Fetch, FetchEvent};
 pub use items::FetchItems;
 pub use limits::{ImapDeadlines, ImapLimits, ImapOptions};
 pub use list::Mailboxes;
+pub use login_ways::LoginWays;
 pub use mailbox::MailboxName;
 pub use newer_forms::NewerForms;
 pub use response::{Body, Fetched, Listed, Namespace, Namespaces, Response, Selected, Status};

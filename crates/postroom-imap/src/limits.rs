@@ -1,5 +1,6 @@
 //! How much a server may send, and how long we wait for it.
 
+use crate::login_ways::LoginWays;
 use crate::newer_forms::NewerForms;
 use postroom_model::options::MechanismChoice;
 use std::time::Duration;
@@ -97,6 +98,8 @@ pub struct ImapOptions {
     pub mechanism: MechanismChoice,
     /// What earlier connections to the same server know of it.
     pub newer_forms: NewerForms,
+    /// What earlier connections with the same login know of its ways to log in.
+    pub login_ways: LoginWays,
 }
 
 impl Default for ImapOptions {
@@ -109,6 +112,7 @@ impl Default for ImapOptions {
             client_id: vec![field("name", "Postroom"), field("version", version)],
             mechanism: MechanismChoice::Best,
             newer_forms: NewerForms::default(),
+            login_ways: LoginWays::default(),
         }
     }
 }

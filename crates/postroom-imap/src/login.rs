@@ -9,6 +9,8 @@ use crate::connection::ImapConnection;
 use crate::error::Error;
 use crate::error::ImapVerdict;
 use crate::error::Refusal;
+use crate::login_ways::LoginWay;
+use crate::login_ways::LoginWays;
 use crate::newer_forms::NewerForm;
 use postroom_model::options::MechanismChoice;
 use postroom_net::Credentials;
@@ -29,7 +31,8 @@ impl ImapConnection {
     /// does not send it, otherwise by AUTHENTICATE PLAIN, otherwise by LOGIN. A token is sent by
     /// XOAUTH2, otherwise by OAUTHBEARER.
     /// If the server refuses the form of the command and not the login, the plainer form is tried
-    /// once.
+    /// once. A way that it refused, or that ended a former connection, is left out. The way that it
+    /// took last is the first.
     ///
     /// # Errors
     ///
@@ -58,39 +61,71 @@ impl ImapConnection {
         offers: &Capabilities,
         credentials: &Credentials,
     ) -> Result<(), Error> {
-        let choice = self.options.mechanism;
-        let no_mechanism = || no_mechanism(offers, &credentials.secret, choice);
-        let password = match &credentials.secret {
-            Secret::OAuth2(_) => {
-                let form = TokenForm::of(offers, credentials).ok_or_else(no_mechanism)?;
-                return match self.ask(form.command(offers)).await {
-                    Err(Error::Refused { refusal: Refusal::Bad, .. }) if offers.has("SASL-IR") => {
-                        let plainer = offers.without("SASL-IR");
-                        self.ask(form.command(&plainer)).await.map(drop)
+        match &credentials.secret {
+            Secret::OAuth2(_) => self.by_token(offers, credentials).await,
+            Secret::Password(password) => self.by_password(offers, credentials, password).await,
+        }
+    }
+
+    async fn by_token(
+        &mut self,
+        offers: &Capabilities,
+        credentials: &Credentials,
+    ) -> Result<(), Error> {
+        let no_mechanism = || no_mechanism(offers, &credentials.secret, self.options.mechanism);
+        let form = TokenForm::of(offers, credentials).ok_or_else(no_mechanism)?;
+        let (known, plainer) = (self.options.login_ways.clone(), offers.without("SASL-IR"));
+        let mut refused = None;
+        for way in known.to_try(LoginWay::of_token(offers.has("SASL-IR"))) {
+            let offers = if way == LoginWay::TokenAtOnce { offers } else { &plainer };
+            match self.ask(form.command(offers)).await {
+                Ok(_) => {
+                    known.took(way);
+                    return Ok(());
+                }
+                Err(error @ Error::Refused { refusal: Refusal::Bad, .. }) => {
+                    known.refused(way);
+                    refused = Some(error);
+                }
+                // What was refused before is the reason.
+                Err(error) if has_ended(&error) && refused.is_some() => break,
+                Err(error) => {
+                    if has_ended(&error) {
+                        known.ended(way);
                     }
-                    result => result.map(drop),
-                };
+                    return Err(error);
+                }
             }
-            Secret::Password(password) => password,
-        };
-        let newer_forms = self.options.newer_forms.clone();
+        }
+        Err(refused.unwrap_or(Error::Ended))
+    }
+
+    async fn by_password(
+        &mut self,
+        offers: &Capabilities,
+        credentials: &Credentials,
+        password: &SecretString,
+    ) -> Result<(), Error> {
+        let choice = self.options.mechanism;
         let is_offered = |mechanism: Mechanism| match mechanism {
             // Here it is a command of its own.
             Mechanism::Login => !offers.has("LOGINDISABLED"),
             Mechanism::ScramPlus | Mechanism::Scram | Mechanism::CramMd5 | Mechanism::Plain => {
-                let is_left_out = mechanism == Mechanism::Plain
-                    && !offers.has("LOGINDISABLED")
-                    && !newer_forms.allow(NewerForm::AuthenticatePlain);
-                offers.has(&format!("AUTH={}", mechanism.name())) && !is_left_out
+                offers.has(&format!("AUTH={}", mechanism.name()))
             }
         };
         let binding = self.login.binding.clone();
         let link = SaslLink { binding: &binding, offers: &is_offered };
+        let known = self.options.login_ways.clone();
+        let ways = LoginWay::of_password(&link.mechanisms(choice), offers.has("SASL-IR"));
         let mut failed: Option<FailedLogin> = None;
-        for mechanism in link.mechanisms(choice) {
+        for way in known.to_try(&ways) {
+            let Some(mechanism) = way.mechanism() else { continue };
             if failed.as_ref().is_some_and(|failed| !failed.gives_way_to(mechanism, &link)) {
                 continue;
             }
+            let plainer = offers.without("SASL-IR");
+            let offers = if way == LoginWay::PlainAsked { &plainer } else { offers };
             let mut has_proved = None;
             let result = match mechanism.begin(credentials, &link) {
                 Ok(Some(exchange)) => {
@@ -99,20 +134,27 @@ impl ImapConnection {
                 }
                 Ok(None) if mechanism == Mechanism::Plain => {
                     let message = sasl::plain(credentials);
-                    let command = Command::authenticate(offers, "PLAIN", &message, b"*\r\n");
-                    self.ask_newer(Some(NewerForm::AuthenticatePlain), command).await
+                    self.ask(Command::authenticate(offers, "PLAIN", &message, b"*\r\n")).await
                 }
                 Ok(None) => self.ask(Command::login(offers, &credentials.login, password)?).await,
                 Err(error) => Err(Error::Login(error)),
             };
-            match result {
-                Ok(_) => return Ok(()),
-                Err(error) => {
-                    let has_proved = has_proved.is_some_and(|mark| mark.is_set());
-                    failed = Some(FailedLogin { mechanism, has_proved, error });
-                }
+            let Err(error) = result else {
+                known.took(way);
+                return Ok(());
+            };
+            if has_ended(&error)
+                && let Some(former) = failed.take_if(|former| former.is_refusal())
+            {
+                // The server ended the session because of that refusal.
+                return Err(former.error);
             }
+            let has_proved = has_proved.is_some_and(|mark| mark.is_set());
+            let tried = FailedLogin { mechanism, has_proved, error };
+            tried.note(way, &known, &link);
+            failed = Some(tried);
         }
+        let no_mechanism = || no_mechanism(offers, &credentials.secret, choice);
         Err(failed.map_or_else(no_mechanism, |failed| failed.error))
     }
 
@@ -167,12 +209,46 @@ impl FailedLogin {
             // QUIRK: servers offer PLAIN and then refuse the mechanism with NO.
             (error, Mechanism::Plain) => error.is_of_the_form(),
             (Error::Refused { .. }, mechanism) => {
-                let is_busy = matches!(self.error.verdict(), ImapVerdict::RetryLater { .. });
-                !is_busy && mechanism.gives_way_to(next, self.has_proved, link)
+                !is_busy(&self.error) && mechanism.gives_way_to(next, self.has_proved, link)
             }
             (_, _) => false,
         }
     }
+
+    fn is_refusal(&self) -> bool {
+        matches!(self.error, Error::Refused { .. })
+    }
+
+    /// Notes what happened for the next connections, unless no other way may follow there.
+    fn note(&self, way: LoginWay, known: &LoginWays, link: &SaslLink<'_>) {
+        let may_follow = match self.mechanism {
+            Mechanism::ScramPlus | Mechanism::Scram | Mechanism::CramMd5 => {
+                self.mechanism.gives_way_to(Mechanism::Plain, self.has_proved, link)
+            }
+            // The password was sent as it is.
+            Mechanism::Plain | Mechanism::Login => true,
+        };
+        if !may_follow || is_busy(&self.error) || matches!(self.error, Error::Login(_)) {
+            return;
+        }
+        if self.error.verdict() == ImapVerdict::Credentials {
+            known.refused(way);
+        } else if has_ended(&self.error) {
+            known.ended(way);
+        }
+    }
+}
+
+/// Whether the server asks to come back later.
+fn is_busy(error: &Error) -> bool {
+    matches!(error.verdict(), ImapVerdict::RetryLater { .. })
+}
+
+/// Whether the server ended the session, or is silent, and does not say that it is busy.
+fn has_ended(error: &Error) -> bool {
+    // A login that we broke off is no end of the server's.
+    let is_ours = matches!(error, Error::Login(_));
+    !error.leaves_connection_open() && !is_ours && !is_busy(error)
 }
 
 /// How a token is sent.

@@ -1,7 +1,8 @@
 //! Remembers which newer forms of commands end the connections to a server.
 //!
 //! A server that refuses a newer form is asked in the older one at once. Where the connection ends
-//! instead, nothing can be asked any more. So the next connections leave that form out.
+//! instead, nothing can be asked any more. So the next connections leave that form out. EXAMINE is
+//! left out where it is refused too, because it is sent at each poll.
 
 use crate::error::Error;
 use crate::error::ImapVerdict;
@@ -12,7 +13,8 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// So many connections in a row must end, because a network ends any of them by chance.
+/// So many connections in a row must end, because a network ends any of them by chance. So often in
+/// a row EXAMINE must be refused, because a busy server refuses any command.
 const ENDED_MIN: u32 = 2;
 /// How long the older form is used then.
 const OLDER_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -20,8 +22,8 @@ const OLDER_FOR: Duration = Duration::from_secs(24 * 3600);
 /// A newer form of a command. There is an older one, or the session works without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum NewerForm {
-    /// `AUTHENTICATE PLAIN` in place of LOGIN.
-    AuthenticatePlain,
+    /// EXAMINE in place of SELECT.
+    Examine,
     /// ID.
     Id,
     /// `LIST .. RETURN` (RFC 5258).
@@ -56,24 +58,28 @@ impl NewerForms {
         ended.is_none_or(|it| it.count < ENDED_MIN || it.last.elapsed() >= OLDER_FOR)
     }
 
-    /// Notes how a form was answered.
+    /// Notes how a form was answered. A refusal of EXAMINE says nothing before SELECT was answered.
     pub(crate) fn answered<T>(&self, form: NewerForm, result: &Result<T, Error>) {
-        let mut ended = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             // The connection had ended before.
             Err(Error::Ended) => {}
             // A server that ends the session because of the password blames no form.
             Err(error) if error.verdict() == ImapVerdict::Credentials => {}
-            Err(error) if !error.leaves_connection_open() => {
-                let now = Instant::now();
-                let it = ended.entry(form).or_insert(EndedByForm { count: 0, last: now });
-                it.count = it.count.saturating_add(1);
-                it.last = now;
-            }
+            Err(error) if !error.leaves_connection_open() => self.gave_way(form),
+            Err(_) if form == NewerForm::Examine => {}
             Ok(_) | Err(_) => {
-                ended.remove(&form);
+                self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&form);
             }
         }
+    }
+
+    /// Notes that a form had to give way to the older one.
+    pub(crate) fn gave_way(&self, form: NewerForm) {
+        let (mut ended, now) =
+            (self.0.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        let it = ended.entry(form).or_insert(EndedByForm { count: 0, last: now });
+        it.count = it.count.saturating_add(1);
+        it.last = now;
     }
 }
 

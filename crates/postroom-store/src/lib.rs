@@ -311,6 +311,8 @@ mod oversized;
 
 mod report_link;
 
+mod former_receipt;
+
 mod receive;
 
 mod missed;

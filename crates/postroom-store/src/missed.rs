@@ -3,16 +3,16 @@
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::former_receipt::FormerReceipt;
+use crate::former_receipt::relinked;
 use crate::integrity::folder_must_be;
 use crate::origin::MailboxEpoch;
 use crate::origin::epoch_must_last;
 use crate::origin::pending_began;
 use crate::oversized;
-use crate::receive::FormerReceipt;
 use crate::receive::Receipt;
 use crate::receive::range;
 use crate::receive::receipt;
-use crate::receive::relinked;
 use crate::source_key::SourceKey;
 use crate::store::Store;
 use crate::witness::Witness;
@@ -112,9 +112,9 @@ impl Store {
                 batch.push(pending_receipt(epoch, miss, attempts, next));
                 continue;
             }
-            let of_hash = miss.hash.and_then(|hash| former.get_mut(&hash));
-            if let Some(known) = of_hash.and_then(Vec::pop) {
-                let FormerReceipt { number, key, message, .. } = known;
+            let date = miss.witness.internal_date_ms;
+            let known = miss.hash.and_then(|hash| former.take(&hash, date));
+            if let Some(FormerReceipt { number, key, message, .. }) = known {
                 let former = MailboxEpoch { number, ..epoch };
                 batch.push(receipt(epoch, message, miss.receipt()));
                 batch.push(oversized::request_moved(former, key, epoch, miss.key));

@@ -1,9 +1,7 @@
 //! Records received messages: entities, files, originals, receipts and feed in one transaction.
 
 use crate::blob::Content;
-use crate::columns::places;
 use crate::database::Statement;
-use crate::database::Value;
 use crate::entity_row::EntityRow;
 use crate::error::Error;
 use crate::failed::Failed;
@@ -11,6 +9,8 @@ use crate::file;
 use crate::file::FileOwner;
 use crate::file::NewContent;
 use crate::file::NewFile;
+use crate::former_receipt::FormerReceipt;
+use crate::former_receipt::linked;
 use crate::integrity::folder_must_be;
 use crate::limits;
 use crate::object::SIDE_BY_SIDE;
@@ -28,26 +28,9 @@ use postroom_model::Domain;
 use postroom_model::MessageEntityId;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files::RAW_MESSAGE;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
-
-/// How many hashes one query names, each with a placeholder of its own.
-pub(crate) const HASHES_MAX: usize = 200;
-
-/// A receipt of a former epoch.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FormerReceipt {
-    pub number: i64,
-    pub key: SourceKey,
-    pub message: MessageEntityId,
-    /// Whether a server-side action was recorded with it, and not dropped since.
-    pub had_action: bool,
-    /// Whether a client had acknowledged it, so that it was to be deleted at the server.
-    pub was_acknowledged: bool,
-}
-
-/// Receipts of former epochs by hash.
-type Former = HashMap<[u8; 16], Vec<FormerReceipt>>;
 
 /// A received message to be recorded.
 #[derive(Debug, Clone)]
@@ -110,19 +93,16 @@ impl Store {
         let at = batch.epoch;
         let keys = range(batch.messages.iter().map(|message| message.key));
         let ledger = self.ledger_part(at, keys).await?;
-        let mut former = if batch.relink {
-            let mut hashes: Vec<_> = batch.messages.iter().map(|message| message.hash).collect();
-            hashes.sort_unstable();
-            hashes.dedup();
-            self.receipts_by_hash(at, &hashes).await?
-        } else {
-            HashMap::new()
+        let has_bytes = |key: SourceKey| {
+            ledger.has(key) && ledger.pending(key).is_none() && ledger.oversized(key).is_none()
         };
+        let mut recognised = HashMap::new();
+        if batch.relink {
+            let messages = batch.messages.iter().filter(|message| !has_bytes(message.key));
+            recognised = self.recognised(at, &messages.collect::<Vec<_>>()).await?;
+        }
         let is_new = |message: &ReceivedMessage| {
-            let has_bytes = ledger.has(message.key)
-                && ledger.pending(message.key).is_none()
-                && ledger.oversized(message.key).is_none();
-            !has_bytes && !former.contains_key(&message.hash)
+            !has_bytes(message.key) && !recognised.contains_key(&message.key)
         };
         let new = batch.messages.iter_mut().filter(|message| is_new(message));
         Box::pin(self.make_ready(&batch.domain, &class, new.collect())).await?;
@@ -132,14 +112,12 @@ impl Store {
         let mut new_rows = vec![];
         let (mut stored, mut repeated) = (0, 0);
         for message in batch.messages {
-            let pending = ledger.pending(message.key).is_some();
-            let oversized = ledger.oversized(message.key);
-            if ledger.has(message.key) && !pending && oversized.is_none() {
+            if has_bytes(message.key) {
                 repeated += 1;
                 continue;
             }
-            let known = former.get_mut(&message.hash).and_then(Vec::pop);
-            let by_header = oversized.map(|oversized| oversized.message);
+            let known = recognised.get(&message.key).copied();
+            let by_header = ledger.oversized(message.key).map(|oversized| oversized.message);
             let new = MessageEntityId::of(message.row.id);
             let id = known.map(|known| known.message).or(by_header).unwrap_or(new);
             let action = demanded(message.action, known);
@@ -231,49 +209,21 @@ impl Store {
         Ok(statements)
     }
 
-    /// The receipts of a folder from former epochs, by hash, whose messages have no receipt in a
-    /// later one. Each is linked once, so that two equal messages stay two.
-    pub(crate) async fn receipts_by_hash(
+    /// The receipts of former epochs that messages are recognised by. Each is taken once, so that
+    /// two equal messages stay two.
+    async fn recognised(
         &self,
         epoch: MailboxEpoch,
-        hashes: &[[u8; 16]],
-    ) -> Result<Former, Error> {
-        let mut found = HashMap::new();
-        for hashes in hashes.chunks(HASHES_MAX) {
-            self.receipts_of_hashes(epoch, hashes, &mut found).await?;
-        }
-        Ok(found)
-    }
-
-    async fn receipts_of_hashes(
-        &self,
-        epoch: MailboxEpoch,
-        hashes: &[[u8; 16]],
-        found: &mut Former,
-    ) -> Result<(), Error> {
-        let sql = format!(
-            "SELECT \"hash\", \"epoch\", \"key\", \"message\",
-              CASE WHEN \"wish\" IS NULL AND \"gone\" IS NULL THEN 0
-                WHEN \"wish\" IN (4, -4) THEN 2 ELSE 1 END
-            FROM \"receipt\"
-            WHERE \"folder\" = $1 AND \"epoch\" <> $2 AND \"message\" IS NOT NULL
-              AND \"linked\" IS NULL AND \"hash\" IN ({}) ORDER BY \"key\" DESC",
-            places(3, hashes.len())
-        );
-        let hashes = hashes.iter().map(|hash| Value::from(hash.to_vec()));
-        let statement = Statement::new(sql).bind(epoch.folder).bind(epoch.number).bind_all(hashes);
-        for row in self.read(statement).await? {
-            let hash = row.bytes(0).and_then(|hash| hash.try_into().ok());
-            if let (Some(hash), Some(number), Some(key), Some(id)) =
-                (hash, row.whole(1), row.whole(2).and_then(SourceKey::of_stored), row.id(3))
-            {
-                let (message, had_action) = (MessageEntityId::of(id), row.whole(4) != Some(0));
-                let was_acknowledged = row.whole(4) == Some(2);
-                let former = FormerReceipt { number, key, message, had_action, was_acknowledged };
-                found.entry(hash).or_default().push(former);
-            }
-        }
-        Ok(())
+        messages: &[&ReceivedMessage],
+    ) -> Result<HashMap<SourceKey, FormerReceipt>, Error> {
+        let hashes: BTreeSet<_> = messages.iter().map(|message| message.hash).collect();
+        let hashes: Vec<_> = hashes.into_iter().collect();
+        let mut former = self.receipts_by_hash(epoch, &hashes).await?;
+        let known = messages.iter().filter_map(|message| {
+            let known = former.take(&message.hash, message.witness.internal_date_ms)?;
+            Some((message.key, known))
+        });
+        Ok(known.collect())
     }
 }
 
@@ -354,22 +304,4 @@ pub(crate) fn receipt(epoch: MailboxEpoch, message: MessageEntityId, says: Recei
         .bind(witness.message_id)
         .bind(reason)
         .must_change(Failed::Recorded)
-}
-
-/// The statement that notes that the message of a former epoch has a receipt of the present epoch
-/// now. The former receipt stays, because its epoch may come back.
-fn linked(former: MailboxEpoch, key: SourceKey, present: MailboxEpoch) -> Statement {
-    let sql = "UPDATE \"receipt\" SET \"linked\" = $4
-        WHERE \"folder\" = $1 AND \"epoch\" = $2 AND \"key\" = $3 AND \"linked\" IS NULL";
-    let linked = Statement::new(sql).bind(former.folder).bind(former.number).bind(key.number());
-    linked.bind(present.number).must_change(Failed::Relinked)
-}
-
-/// The statement that deletes a receipt of a former epoch, because its message, of which only the
-/// header is stored, has a receipt of the present epoch now.
-pub(crate) fn relinked(former: MailboxEpoch, key: SourceKey) -> Statement {
-    let sql = "DELETE FROM \"receipt\"
-        WHERE \"folder\" = $1 AND \"epoch\" = $2 AND \"key\" = $3";
-    let gone = Statement::new(sql).bind(former.folder).bind(former.number).bind(key.number());
-    gone.must_change(Failed::Relinked)
 }

@@ -8,8 +8,8 @@ use crate::columns::places;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
+use crate::former_receipt::HASHES_MAX;
 use crate::origin::MailboxEpoch;
-use crate::receive::HASHES_MAX;
 use crate::source_key::SourceKey;
 use crate::store::Store;
 

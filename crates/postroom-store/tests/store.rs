@@ -654,8 +654,8 @@ async fn in_a_new_epoch_only_messages_that_had_an_action_have_it_again() {
     let (_, folder) = fixture.account().await;
     let store = &fixture.store;
     let received = |uid, bytes: &[u8], action| {
-        let message = fixture.received(uid, bytes);
-        ReceivedMessage { action, ..message }
+        let witness = Witness { internal_date_ms: Some(1_000), ..Witness::default() };
+        ReceivedMessage { action, witness, ..fixture.received(uid, bytes) }
     };
     let first = store.epoch_begin(folder, BEGUN).await.unwrap();
     let messages = vec![
@@ -682,6 +682,54 @@ async fn in_a_new_epoch_only_messages_that_had_an_action_have_it_again() {
         (SourceKey::of_uid(5), ServerAction::Delete),
     ];
     assert_eq!(open_actions(store, last).await, deleted);
+}
+
+/// In doubt a message is stored once more, because a double is better than a loss.
+#[on_both]
+async fn a_message_that_was_deleted_at_the_server_is_recognised_only_with_its_date() {
+    let fixture = fixture().await;
+    let (_, folder) = fixture.account().await;
+    let store = &fixture.store;
+    let received = |uid, bytes: &[u8], internal_date_ms| {
+        let witness = Witness { internal_date_ms, ..Witness::default() };
+        let action = Some(ServerAction::Delete);
+        ReceivedMessage { action, witness, ..fixture.received(uid, bytes) }
+    };
+    #[rustfmt::skip]
+    let table = [
+        // Its date then and now, whether it is known again: after it has gone, while it was to be
+        // deleted, and after that was dropped.
+        (Some(1), Some(1), [true,  true,  true]),
+        (Some(1), Some(2), [false, false, true]),
+        (Some(1), None,    [false, true,  true]),
+        (None,    Some(1), [false, true,  true]),
+        (None,    None,    [false, true,  true]),
+    ];
+    let all = [&b"gone"[..], b"open", b"kept"];
+    for (row, (then, now, want)) in table.into_iter().enumerate() {
+        for (at, (bytes, is_known)) in all.into_iter().zip(want).enumerate() {
+            let bytes = [bytes, &[b'0' + u8::try_from(row).unwrap()]].concat();
+            let epoch = store.epoch_begin(folder, BEGUN).await.unwrap();
+            fixture.receive(folder, epoch.number, vec![received(1, &bytes, then)]).await;
+            match at {
+                0 => store.action_gone(epoch, &keys([1])).await.unwrap(),
+                1 => {}
+                _ => store.action_done(epoch, &keys([1])).await.unwrap(),
+            }
+            let next = store.epoch_begin(folder, BEGUN).await.unwrap();
+            let again = vec![received(1, &bytes, now)];
+            let want = if is_known { done(0, 1) } else { done(1, 0) };
+            assert_eq!(fixture.receive(folder, next.number, again).await, want, "{row} {at}");
+        }
+    }
+    // One that is still there is preferred to one that has gone.
+    let epoch = store.epoch_begin(folder, BEGUN).await.unwrap();
+    let two = vec![received(1, b"two", Some(1)), received(2, b"two", Some(2))];
+    fixture.receive(folder, epoch.number, two).await;
+    store.action_gone(epoch, &keys([1])).await.unwrap();
+    let next = store.epoch_begin(folder, BEGUN).await.unwrap();
+    let again = vec![received(1, b"two", Some(2)), received(2, b"two", Some(3))];
+    assert_eq!(fixture.receive(folder, next.number, again).await, done(1, 1));
 }
 
 #[on_both]

@@ -54,6 +54,9 @@ pub(crate) struct FetchOutcome {
     /// The messages whose bytes were handed on before the server contradicted them in the same
     /// answer. They must not be deleted there.
     pub doubted: Vec<SourceKey>,
+    /// Whether the server skipped a listed message, so that the list may have it in the place of
+    /// another one.
+    pub has_skipped: bool,
     /// The error that ended the fetch early. Complete messages that arrived before were handed on.
     pub result: Result<(), Error>,
 }
@@ -65,14 +68,16 @@ pub(crate) async fn fetch<S: Source>(
     plan: &mut FetchPlan,
     turn: &Turn<'_>,
 ) -> FetchOutcome {
-    let mut fetching = Fetching { source, plan, intake, refused: 0, singles: 0, is_over: false };
+    let (refused, singles, is_over, has_skipped) = (0, 0, false, false);
+    let mut fetching = Fetching { source, plan, intake, refused, singles, is_over, has_skipped };
     let mut result = fetching.all(turn).await;
     let flushed = fetching.intake.collector.flush().await;
     if result.is_ok() {
         result = flushed;
     }
+    let has_skipped = fetching.has_skipped;
     let Intake { missed, withheld, doubted, .. } = fetching.intake;
-    FetchOutcome { missed, withheld, doubted, result }
+    FetchOutcome { missed, withheld, doubted, has_skipped, result }
 }
 
 /// A running fetch.
@@ -86,6 +91,8 @@ struct Fetching<'a, 'b, S> {
     is_over: bool,
     /// How many messages in a row were refused.
     refused: u32,
+    /// Whether a listed message was skipped.
+    has_skipped: bool,
 }
 
 /// A message that the source refuses to give, though it is asked for alone.
@@ -191,6 +198,7 @@ impl<S: Source> Fetching<'_, '_, S> {
         if keys.is_empty() {
             return Ok(());
         }
+        self.has_skipped = true;
         let mut still_there = BTreeSet::new();
         let mut result = Ok(());
         for some in S::requests(&keys) {

@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::receive::action_state::ServerActions;
 use crate::receive::evidence::Evidence;
 use crate::receive::identity::Over;
+use crate::receive::listed_keys::ListedKeys;
 use crate::receive::news::LateMessage;
 use crate::receive::news::News;
 use crate::receive::opening::Opening;
@@ -100,6 +101,8 @@ pub(crate) struct Known {
     pub proven_bytes_max: u64,
     /// Some of the messages that the mailbox had at that time.
     pub shown: Vec<SourceKey>,
+    /// What the last whole listing had. `None`: there was none in this epoch.
+    pub listed: Option<ListedKeys>,
     /// When the next pending message is retried, in milliseconds since 1970.
     pub retry_ms: Option<i64>,
     /// The server-side actions.
@@ -257,7 +260,21 @@ impl Known {
         let is_recorded = |key: &SourceKey| ledger.is_stored(*key);
         let shown: Vec<SourceKey> = listed.iter().copied().filter(is_recorded).collect();
         self.shown = sample(clock, &shown, SHOWN_MAX.0, SHOWN_MAX.1);
+        if news.listing.is_whole() {
+            self.listed = Some(ListedKeys::of(listed));
+        }
         self.all_at.get_or_insert_with(Instant::now);
+    }
+
+    /// Those of some recorded and listed messages that the last whole listing lacked. Either the
+    /// server shows them again, or it has given their keys to others.
+    #[must_use]
+    pub(crate) fn reappeared(&self, keys: &[SourceKey]) -> Vec<SourceKey> {
+        let Some(listed) = &self.listed else {
+            return vec![];
+        };
+        let keys: Vec<_> = keys.iter().copied().filter(|key| !listed.has(*key)).collect();
+        self.evidence.free(&keys)
     }
 
     /// How long the folder is not polled, because each poll finds the mailbox in another epoch.

@@ -41,6 +41,13 @@ pub(crate) struct News {
 }
 
 impl News {
+    /// The same, when the server has contradicted the list since.
+    #[must_use]
+    pub(crate) fn contradicted(&self) -> Self {
+        let listing = MailboxListing { is_contradicted: true, ..self.listing.clone() };
+        Self { listing, ..self.clone() }
+    }
+
     /// Whether the server breaks its promise with a new key. It was not there when the mailbox was
     /// proven complete, so it must not be below the UIDNEXT of then (RFC 3501 §2.3.1.1).
     #[must_use]

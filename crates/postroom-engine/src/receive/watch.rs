@@ -226,7 +226,8 @@ impl<S: Source> Poll<'_, S> {
         check.look(keys, care).await
     }
 
-    /// Checks some of the recorded messages that are listed, and from time to time all of them.
+    /// Checks some of the recorded messages that are listed, all of them that were not listed at the
+    /// last poll, and from time to time all of them.
     async fn compare(
         &mut self,
         epoch: MailboxEpoch,
@@ -247,6 +248,14 @@ impl<S: Source> Poll<'_, S> {
         }
         if takes_all && both.len() > FEW {
             let look = self.look(epoch, &both, Care::Little).await?;
+            if look.over.is_some() {
+                return Ok(look.over);
+            }
+        }
+        let back = self.known.reappeared(&both);
+        if back.len() <= ALL_MAX {
+            let care = if back.len() <= FEW { Care::All } else { Care::Much };
+            let look = self.look(epoch, &back, care).await?;
             if look.over.is_some() {
                 return Ok(look.over);
             }

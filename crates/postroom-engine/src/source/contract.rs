@@ -104,7 +104,8 @@ pub(crate) enum ListRange<'a> {
     /// The messages that came since this time, in milliseconds since 1970, and perhaps some older
     /// ones.
     Since(i64),
-    /// Those of these messages that exist. The keys fit into one request.
+    /// Those of these messages that exist, although the source did not give them. The keys fit into
+    /// one request.
     Among(&'a [SourceKey]),
 }
 

@@ -16,13 +16,17 @@ pub(crate) struct MailboxListing {
     pub unusable: u64,
     /// The server's own count of messages. `None`: it gives none.
     pub counted: Option<u64>,
+    /// Whether the server contradicts the list otherwise: it has numbers that are not below
+    /// UIDNEXT, or for which the server gives no message.
+    pub is_contradicted: bool,
 }
 
 impl MailboxListing {
-    /// Whether the server lists as many messages as it counts.
+    /// Whether the server lists as many messages as it counts, and does not contradict the list.
     #[must_use]
     pub(crate) fn is_whole(&self) -> bool {
-        self.unusable == 0 && self.counted == Some(self.keys.len() as u64)
+        let is_counted = self.counted == Some(self.keys.len() as u64);
+        self.unusable == 0 && !self.is_contradicted && is_counted
     }
 
     /// What is wrong with the list, for people. `None`: nothing.
@@ -42,6 +46,9 @@ impl MailboxListing {
                 format!("the server counts {count} but lists {listed}")
             }
         };
+        if self.is_contradicted {
+            text.push_str(", and the list has numbers at which there is no message");
+        }
         if self.unusable > 0 {
             let _ = write!(text, ", and lists numbers that are not UIDs ({})", self.unusable);
         }
@@ -63,6 +70,7 @@ mod tests {
             keys: uids.iter().copied().map(SourceKey::of_uid).collect(),
             unusable,
             counted,
+            is_contradicted: false,
         };
         assert!(listing(&[1, 2], 0, Some(2)).trouble().is_none());
         let fewer = listing(&[1, 2, 3], 0, Some(5)).trouble().unwrap();
@@ -72,5 +80,9 @@ mod tests {
         let zero = listing(&[20], 1, Some(2)).trouble().unwrap();
         assert!(zero.contains("not UIDs (1)"), "{zero}");
         assert!(listing(&[20], 1, Some(1)).trouble().is_some());
+        let contradicted = MailboxListing { is_contradicted: true, ..listing(&[1, 2], 0, Some(2)) };
+        assert!(!contradicted.is_whole());
+        let says = contradicted.trouble().unwrap();
+        assert!(says.contains("lists 2, and the list has numbers"), "{says}");
     }
 }

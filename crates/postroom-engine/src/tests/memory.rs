@@ -277,7 +277,7 @@ impl Source for MemorySource {
             keys.retain(|key| some.contains(key));
         }
         let counted = Some(open.kept.len() as u64);
-        Ok(MailboxListing { keys, unusable: 0, counted })
+        Ok(MailboxListing { keys, counted, ..MailboxListing::default() })
     }
 
     async fn fetch(

@@ -418,3 +418,37 @@ async fn what_is_suspended_during_a_poll_is_not_deleted_by_it() {
     until_left(&world, &[1]).await;
     engine.stop().await;
 }
+
+fn append(world: &World, internal_date_ms: i64) {
+    world.sandbox.edit(|state| {
+        let mail = &b"Message-ID: <a@x.test>\r\nSubject: a\r\n\r\nHello.\r\n"[..];
+        let mailbox = state.mailbox_mut(ANNA, "INBOX").unwrap();
+        mailbox.append(mail.into(), vec![], internal_date_ms);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_with_the_bytes_of_a_deleted_message_is_stored_when_numbers_begin_anew() {
+    const THEN: i64 = 1_748_736_000_000;
+    for waits_for_listing in [true, false] {
+        // Another message came, or a backup brought the same one back.
+        for (date_ms, want) in [(THEN + 60_000, &["a", "a", "kept"][..]), (THEN, &["a", "kept"])] {
+            let (world, engine, folder) = with_one_kept(&[]).await;
+            append(&world, THEN);
+            world.until(FOLDERS, folder, |it| it.number("serverCount") == Some(2)).await;
+            until_left(&world, &[1]).await;
+            if waits_for_listing {
+                world.until(FOLDERS, folder, |it| it.number("serverCount") == Some(1)).await;
+            }
+            let set = |state: &mut postroom_sandbox::SandboxState| {
+                state.mailbox_mut(ANNA, "INBOX").unwrap().set_uid_validity(9);
+            };
+            world.sandbox.edit(set);
+            append(&world, date_ms);
+            world.until(FOLDERS, folder, |it| it.number("uidValidity") == Some(9)).await;
+            until_left(&world, &[1]).await;
+            assert_eq!(world.subjects().await, want, "{waits_for_listing}");
+            engine.stop().await;
+        }
+    }
+}

@@ -19,6 +19,8 @@ mod exchanging;
 
 mod limits;
 
+mod logging_in;
+
 mod oauth;
 
 mod oversized;

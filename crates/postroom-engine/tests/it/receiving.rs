@@ -27,6 +27,7 @@ use tokio::time::Instant;
 const SEARCH: Point = Point::ImapCommand(ImapCommand::Search);
 const FETCH: Point = Point::ImapCommand(ImapCommand::Fetch);
 const EXAMINE: Point = Point::ImapCommand(ImapCommand::Examine);
+const SELECT: Point = Point::ImapCommand(ImapCommand::Select);
 
 /// A server with messages of these subjects.
 async fn with(subjects: &[&str]) -> World {
@@ -225,6 +226,29 @@ async fn a_message_in_whose_place_the_list_has_another_number_is_found_by_fetch(
     engine.stop().await;
 }
 
+/// SEARCH says the same, however it is asked.
+#[tokio::test(start_paused = true)]
+async fn a_number_that_search_insists_on_neither_hides_a_message_nor_proves_the_mailbox() {
+    // UID 9 is not below UIDNEXT. UID 3 was a message once.
+    for found in ["1 2 9", "1 2 3"] {
+        let world = with(&["a", "b", "c", "d"]).await;
+        world.sandbox.edit(|state| state.mailbox_mut(ANNA, "INBOX").unwrap().expunge(3));
+        let found = Action::Reply(format!("* SEARCH {found}\r\n{{tag}} OK\r\n").into_bytes());
+        script(&world, SEARCH, When::Always, found.clone());
+        let (engine, folder) = receiving(&world, json!({})).await;
+        let is_proven = |it: &Entity| {
+            let is_proven = it.text("lastProofAt").is_some();
+            assert!(!is_proven || it.number("storedCount") == Some(3), "{found:?}: {it:?}");
+            is_proven
+        };
+        world.until(FOLDERS, folder, is_proven).await;
+        let proven = until_proven(&world, folder, 3).await;
+        assert_eq!(proven.number("pendingCount"), Some(0), "{proven:?}");
+        assert_eq!(world.subjects().await, ["a", "b", "d"], "{found:?}");
+        engine.stop().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_mailbox_that_is_counted_and_not_listed_is_told_and_costs_no_other_folder() {
     let world = with(&["a"]).await;
@@ -256,6 +280,8 @@ async fn a_session_that_dies_in_a_pause_is_replaced_before_anybody_is_told() {
     ] {
         let world = with(&["a"]).await;
         let rule = script(&world, EXAMINE, When::Nth(2), act.clone());
+        // No other command opens the mailbox then.
+        script(&world, SELECT, When::Always, act.clone());
         let (engine, folder) = receiving(&world, json!({})).await;
         until_proven(&world, folder, 1).await;
         assert_eq!(world.sandbox.acted_count(rule), 0, "{act:?}");
@@ -558,6 +584,31 @@ async fn a_mailbox_that_is_refused_for_a_while_says_so_and_is_read_afterwards() 
     engine.stop().await;
 }
 
+/// Where nothing is to be changed in it.
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_only_one_of_the_two_commands_opens_is_received() {
+    for (refused, other) in [(EXAMINE, "SELECT "), (SELECT, "EXAMINE ")] {
+        for text in ["NO permission denied", "BAD unknown command"] {
+            let world = with(&["a"]).await;
+            let rule = script(&world, refused, When::Always, Action::tagged(text));
+            let (engine, folder) = receiving(&world, json!({})).await;
+            until_proven(&world, folder, 1).await;
+            for count in 2..5 {
+                deliver(&world, "b");
+                until_proven(&world, folder, count).await;
+            }
+            // The command that works is remembered, also for later connections.
+            world.sandbox.hang_up();
+            deliver(&world, "c");
+            until_proven(&world, folder, 5).await;
+            assert!(world.sandbox.acted_count(rule) <= 2, "{text}");
+            assert!(lines(&world, other) >= 5, "{text}");
+            assert_eq!(lines(&world, "STORE"), 0);
+            engine.stop().await;
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_mailboxid_that_a_server_makes_up_ends_no_epoch() {
     for ids in [MailboxIds::NewEachTime, MailboxIds::AllTheSame, MailboxIds::WrongInStatus] {
@@ -613,6 +664,28 @@ async fn a_message_that_comes_when_another_goes_is_found_although_uidnext_and_th
     world.until_messages(4).await;
     assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());
     assert_eq!(world.subjects().await, ["a", "b", "c", "d"]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_under_the_uid_of_a_recorded_message_that_had_gone_is_found_at_once() {
+    let subjects: Vec<_> = (10..50).map(|number| format!("old {number}")).collect();
+    let world = with(&subjects.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let (engine, folder) = receiving(&world, json!({})).await;
+    until_proven(&world, folder, 40).await;
+    // Another client deletes it.
+    world.sandbox.edit(|state| state.mailbox_mut(ANNA, "INBOX").unwrap().expunge(15));
+    world.until(FOLDERS, folder, |it| it.number("serverCount") == Some(39)).await;
+    deliver(&world, "new");
+    world.sandbox.edit(|state| {
+        let mailbox = state.mailbox_mut(ANNA, "INBOX").unwrap();
+        assert!(mailbox.give_uid(41, 15));
+        mailbox.set_uid_next(41);
+    });
+    let began = Instant::now();
+    world.until_messages(41).await;
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
+    assert_eq!(world.subjects().await[0], "new");
     engine.stop().await;
 }
 

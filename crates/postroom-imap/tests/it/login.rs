@@ -184,23 +184,53 @@ async fn inbox_is_found_however_the_server_spells_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mailbox_of_a_server_without_examine_is_open_for_changes() {
+async fn a_mailbox_that_examine_does_not_open_is_opened_by_select() {
     let opened = "* 2 EXISTS\r\n* OK [UIDVALIDITY 9] v\r\n";
-    for (knows_examine, is_open) in [(true, false), (false, true)] {
+    for refusal in ["BAD unknown command", "NO permission denied"] {
         let (mut connection, mut peer) = connect("").await;
         let server = async {
-            if knows_examine {
-                peer.answer("EXAMINE", opened).await;
-            } else {
-                peer.complete("EXAMINE", "", "BAD unknown command").await;
+            for _ in 0..2 {
+                peer.complete("EXAMINE", "", refusal).await;
                 peer.answer("SELECT", opened).await;
             }
+            // It is known by now.
+            peer.answer("SELECT", opened).await;
+            peer.complete("SELECT", "", "NO you may only read it").await;
+            peer.answer("EXAMINE", opened).await;
+            peer.answer("EXAMINE", opened).await;
         };
         let name = MailboxName::from_bytes(b"Work");
-        let client = async { connection.select(&name, Mode::Examine).await.unwrap() };
-        let ((), selected) = tokio::join!(server, client);
-        assert_eq!(selected.is_open_for_changes, is_open);
+        let client = async {
+            for is_open in [true, true, true, false, false] {
+                let selected = connection.select(&name, Mode::Examine).await.unwrap();
+                assert_eq!((selected.is_open_for_changes, selected.read_only), (is_open, !is_open));
+            }
+        };
+        tokio::join!(server, client);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_no_command_opens_is_refused_in_the_words_about_the_first() {
+    let (mut connection, mut peer) = connect("").await;
+    let server = async {
+        peer.complete("EXAMINE", "", "NO not this one").await;
+        peer.complete("SELECT", "", "NO nor so").await;
+        // Nothing is there to be opened, or the server is busy.
+        peer.complete("EXAMINE", "", "NO [NONEXISTENT] no such mailbox").await;
+        peer.complete("EXAMINE", "", "NO [INUSE] later").await;
+        peer.answer("EXAMINE", "* 2 EXISTS\r\n* OK [UIDVALIDITY 9] v\r\n").await;
+    };
+    let name = MailboxName::from_bytes(b"Work");
+    let client = async {
+        for words in ["not this one", "no such mailbox", "later"] {
+            let error = connection.select(&name, Mode::Examine).await.unwrap_err();
+            assert_eq!(error.to_string(), format!("EXAMINE was answered NO: {words}"));
+        }
+        connection.select(&name, Mode::Examine).await.unwrap()
+    };
+    let ((), selected) = tokio::join!(server, client);
+    assert!(!selected.is_open_for_changes);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ mod peer;
 mod dovecot;
 mod faults;
 mod login;
+mod login_ways;
 mod odd_responses;
 mod scram;
 mod start_tls;

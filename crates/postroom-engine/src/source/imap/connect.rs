@@ -14,10 +14,10 @@ use postroom_imap::ImapDeadlines;
 use postroom_imap::ImapLimits;
 use postroom_imap::ImapOptions;
 use postroom_imap::ImapVerdict;
+use postroom_imap::LoginWays;
 use postroom_imap::NewerForms;
 use postroom_model::options;
 use postroom_net::Credentials;
-use postroom_net::Endpoint;
 use postroom_net::Secret;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -31,21 +31,23 @@ pub(crate) struct ImapConnector {
 
 #[derive(Debug)]
 struct KnownServer {
-    endpoint: Endpoint,
+    server: Server,
     newer_forms: NewerForms,
+    login_ways: LoginWays,
 }
 
 impl ImapConnector {
-    /// What is known of a server. It is forgotten when the account has another one.
-    fn newer_forms(&self, endpoint: &Endpoint) -> NewerForms {
+    /// The options with what is known of a server. It is forgotten when the account has another
+    /// one, and what is known of its login when the account has another login.
+    fn knowing(&self, server: &Server, options: ImapOptions) -> ImapOptions {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.as_ref().filter(|known| known.endpoint == *endpoint) {
-            return known.newer_forms.clone();
-        }
-        let newer_forms = NewerForms::default();
-        let (endpoint, forms) = (endpoint.clone(), newer_forms.clone());
-        *known = Some(KnownServer { endpoint, newer_forms: forms });
-        newer_forms
+        let former = known.take().filter(|known| known.server.endpoint == server.endpoint);
+        let same_login = former.as_ref().filter(|known| known.server.login == server.login);
+        let login_ways = same_login.map(|known| known.login_ways.clone()).unwrap_or_default();
+        let newer_forms = former.map(|known| known.newer_forms).unwrap_or_default();
+        let (server, forms, ways) = (server.clone(), newer_forms.clone(), login_ways.clone());
+        *known = Some(KnownServer { server, newer_forms: forms, login_ways: ways });
+        ImapOptions { newer_forms, login_ways, ..options }
     }
 }
 
@@ -61,8 +63,7 @@ impl Connector for ImapConnector {
         // An account without IMAP has no receiver.
         let server = account.imap.as_ref().ok_or(Error::Superseded)?;
         let mut credentials = shared.credentials(account, ServerKind::Imap).await?;
-        let newer_forms = self.newer_forms(&server.endpoint);
-        let options = ImapOptions { newer_forms, ..options(shared, account, waits) };
+        let options = self.knowing(server, options(shared, account, waits));
         let refused = match log_in(shared, account, server, &options, &mut credentials).await {
             Err(error) if is_refused(&error, &credentials) => error,
             logged_in => return Ok(ImapSource::new(logged_in?)),

@@ -41,7 +41,7 @@ pub(crate) struct ImapSource {
     is_open_for_changes: bool,
     /// What the server said of its messages then.
     told: ToldMailbox,
-    /// The mailboxes of which SEARCH has listed a message that is not there.
+    /// The mailboxes of which SEARCH has listed a message that FETCH did not give.
     misled: BTreeSet<MailboxName>,
 }
 
@@ -96,11 +96,10 @@ impl Source for ImapSource {
             ListRange::All => search::list(connection, self.told, &mut is_misled).await,
             ListRange::Since(ms) => search::matching(connection, &search::since(ms)).await,
             ListRange::Among(keys) => {
-                let among = search::among(connection, keys).await;
-                // Either it has gone since, or the list of all had it in the place of another one.
-                let lacks = |listing: &MailboxListing| listing.keys.len() < keys.len();
-                is_misled |= among.as_ref().is_ok_and(lacks);
-                among
+                // FETCH skipped them. Either they have gone since, or the list of all had them in
+                // the place of others, and a server that lists them again proves nothing.
+                is_misled = true;
+                search::among(connection, keys).await
             }
         };
         match open {

@@ -1,5 +1,5 @@
-//! Lists UIDs by SEARCH. If the result does not agree with the server's count, FETCH lists UIDs
-//! too.
+//! Lists UIDs by SEARCH. If the result does not agree with the server's count or UIDNEXT, FETCH
+//! lists UIDs too.
 //!
 //! QUIRK: a UID SEARCH that answers sequence numbers. They are as many as the messages. Messages
 //! whose UIDs are among them would be found, and the others would wait for ever.
@@ -24,8 +24,8 @@ pub(crate) struct ToldMailbox {
 }
 
 /// Lists the messages of the selected mailbox. `told` is what the server said when it was opened.
-/// `distrusts`: whether SEARCH listed a message that is not there. Then FETCH lists them too, until
-/// both agree.
+/// `distrusts`: whether FETCH did not give a message that SEARCH listed. Then FETCH lists them too,
+/// until both agree.
 ///
 /// # Errors
 ///
@@ -53,13 +53,21 @@ pub(crate) async fn list(
         tracing::warn!("the server answers UID SEARCH with sequence numbers, so FETCH lists UIDs");
         listing.keys.clear();
     }
-    if refused.is_some() || !listing.is_whole() || *distrusts {
+    let denied = denied_by(&listing, told);
+    if refused.is_some() || !listing.is_whole() || *distrusts || denied.is_some() {
         let found = listing.keys.clone();
-        match fetched(connection, &mut listing, *distrusts).await {
+        let doubts = *distrusts || denied.is_some();
+        match fetched(connection, &mut listing, doubts).await {
             Err(error) if !error.leaves_connection_open() => return Err(error.into()),
-            Ok(()) | Err(_) => {}
+            Ok(given) => {
+                *distrusts &= found != listing.keys;
+                let is_denied = |key: &SourceKey| denied.is_some_and(|from| key.uid() >= from);
+                let is_given = |key: &SourceKey| given.binary_search(key).is_ok();
+                let mut keys = listing.keys.iter();
+                listing.is_contradicted = keys.any(|key| is_denied(key) && !is_given(key));
+            }
+            Err(_) => listing.is_contradicted = doubts,
         }
-        *distrusts &= found != listing.keys;
     }
     match refused {
         Some(error) if listing.keys.is_empty() => Err(error.into()),
@@ -68,6 +76,16 @@ pub(crate) async fn list(
         }
         _ => Ok(listing),
     }
+}
+
+/// UIDNEXT, if the list contradicts it: no message can have a key that is not below it. Mail that
+/// came since the mailbox was opened has such keys, if the server counts it.
+fn denied_by(listing: &MailboxListing, told: ToldMailbox) -> Option<u64> {
+    let uid_next = told.uid_next?;
+    let below = listing.keys.partition_point(|key| key.uid() < uid_next);
+    let others = (listing.keys.len() - below) as u64;
+    let (before, now) = (told.exists.map_or(u64::MAX, u64::from), listing.counted.unwrap_or(0));
+    (others > now.saturating_sub(before)).then_some(uid_next)
 }
 
 /// Whether a listing has the sequence numbers of the messages and not their UIDs. If the last one
@@ -108,8 +126,9 @@ const UIDS_BEYOND_COUNT_MAX: u64 = 100_000;
 /// counts, SEARCH gives UIDs that are not there.
 const UIDS_FEIGNED_MIN: u64 = 1000;
 
-/// Adds the UIDs that FETCH gives. If there are far more than the server's count, none of them is
-/// added. The fetch is then dropped, which ends the connection if more UIDs follow.
+/// Adds the UIDs that FETCH gives. The result has these, ascending. If there are far more than the
+/// server's count, none of them is added. The fetch is then dropped, which ends the connection if
+/// more UIDs follow.
 ///
 /// QUIRK: a SEARCH that answers `1:100000` for five messages. If each of these UIDs counted as a
 /// message, each would be pending.
@@ -117,7 +136,7 @@ async fn fetched(
     connection: &mut ImapConnection,
     listing: &mut MailboxListing,
     distrusts: bool,
-) -> Result<(), postroom_imap::Error> {
+) -> Result<Vec<SourceKey>, postroom_imap::Error> {
     let max = uids_max(listing);
     let mut more: Vec<SourceKey> = vec![];
     let mut fetch = connection.uid_fetch_all(FetchItems::Uids).await?;
@@ -134,10 +153,10 @@ async fn fetched(
     if (distrusts || is_feigned(listing)) && listing.counted == Some(more.len() as u64) {
         listing.keys.clear();
     }
-    listing.keys.extend(more);
+    listing.keys.extend(&more);
     listing.keys.sort_unstable();
     listing.keys.dedup();
-    Ok(())
+    Ok(more)
 }
 
 /// Whether SEARCH gives far more UIDs than the mailbox has messages.
@@ -234,7 +253,8 @@ mod tests {
             FLOOD
         });
         let mut connection = ImapConnection::over(stream, &ImapOptions::default()).await.unwrap();
-        let mut listing = MailboxListing { keys: keys_of([7]), unusable: 0, counted: Some(2) };
+        let mut listing =
+            MailboxListing { keys: keys_of([7]), counted: Some(2), ..MailboxListing::default() };
         let result = fetched(&mut connection, &mut listing, false).await;
         assert!(
             matches!(result, Err(postroom_imap::Error::Limit { what: UIDS, max: 100_002 })),
@@ -249,7 +269,7 @@ mod tests {
     async fn opened(capabilities: &str, found: &str) -> (ImapConnection, ToldMailbox) {
         let (stream, server) = tokio::io::duplex(1 << 16);
         let greeting = format!("* PREAUTH [CAPABILITY IMAP4rev1 {capabilities}] hello\r\n");
-        let found = found.to_owned();
+        let (found, refuses) = (found.to_owned(), capabilities == "REFUSING");
         tokio::spawn(async move {
             let mut server = BufReader::new(server);
             server.get_mut().write_all(greeting.as_bytes()).await.unwrap();
@@ -259,6 +279,12 @@ mod tests {
                 let said = match command {
                     command if command.starts_with("EXAMINE") => "* 3 EXISTS\r\n",
                     command if command.starts_with("UID SEARCH") => &found,
+                    command if command.contains("FETCH") && refuses => {
+                        let said = format!("{tag} NO not now\r\n");
+                        server.get_mut().write_all(said.as_bytes()).await.unwrap();
+                        line.clear();
+                        continue;
+                    }
                     command if command.starts_with("FETCH 3 ") => "* 3 FETCH (UID 6)\r\n",
                     _ => "* 1 FETCH (UID 2)\r\n* 2 FETCH (UID 5)\r\n* 3 FETCH (UID 6)\r\n",
                 };
@@ -311,11 +337,54 @@ mod tests {
         assert_eq!(listed("", "* SEARCH 2 5 6 9\r\n").await, keys_of([2, 5, 6, 9]));
     }
 
+    #[tokio::test]
+    async fn a_search_that_contradicts_uidnext_is_believed_only_where_fetch_agrees() {
+        // FETCH lists the UIDs 2, 5 and 6.
+        for (found, uid_next) in [("2 5 9", 9), ("2 5 6 9", 9), ("2 5 6", 6), ("2 5", 7)] {
+            let (mut connection, told) = opened("", &format!("* SEARCH {found}\r\n")).await;
+            let told = ToldMailbox { uid_next: Some(uid_next), ..told };
+            let listing = list(&mut connection, told, &mut false).await.unwrap();
+            assert_eq!((&listing.keys, listing.is_whole()), (&keys_of([2, 5, 6]), true), "{found}");
+        }
+        // Both list what cannot be there, and one more than the other.
+        let (mut connection, _) = opened("", "* SEARCH 2 5 6 9\r\n").await;
+        let told = ToldMailbox { uid_next: Some(6), exists: Some(4) };
+        let listing = list(&mut connection, told, &mut false).await.unwrap();
+        assert_eq!((listing.keys.len(), listing.is_whole()), (4, false));
+        // FETCH is refused.
+        for (uid_next, distrusts) in [(9, false), (10, true), (10, false)] {
+            let (mut connection, told) = opened("REFUSING", "* SEARCH 2 5 9\r\n").await;
+            let mut misled = distrusts;
+            let told = ToldMailbox { uid_next: Some(uid_next), ..told };
+            let listing = list(&mut connection, told, &mut misled).await.unwrap();
+            let is_believed = uid_next == 10 && !distrusts;
+            assert_eq!((listing.is_whole(), misled), (is_believed, distrusts), "{uid_next}");
+        }
+    }
+
+    #[test]
+    fn mail_that_came_since_the_mailbox_was_opened_contradicts_nothing() {
+        let told = ToldMailbox { exists: Some(2), uid_next: Some(7) };
+        for (uids, counted, is_denied) in [
+            (vec![2, 6, 7], Some(3), false),
+            (vec![2, 6, 7, 8], Some(3), true),
+            (vec![2, 7], Some(2), true),
+            (vec![2, 6], Some(2), false),
+            (vec![2, 7], None, true),
+        ] {
+            let keys = keys_of(uids);
+            let listing = MailboxListing { keys, counted, ..MailboxListing::default() };
+            assert_eq!(denied_by(&listing, told).is_some(), is_denied, "{listing:?}");
+            let says_less = ToldMailbox { uid_next: None, ..told };
+            assert_eq!(denied_by(&listing, says_less), None);
+        }
+    }
+
     #[test]
     fn fetch_may_give_few_more_uids_than_the_server_counts() {
         let max = |counted, listed: usize| {
             let keys = keys_of(1..=listed as u64);
-            uids_max(&MailboxListing { keys, unusable: 0, counted })
+            uids_max(&MailboxListing { keys, counted, ..MailboxListing::default() })
         };
         assert_eq!(max(Some(5), 3), 100_005);
         assert_eq!(max(None, 3), 100_003);
