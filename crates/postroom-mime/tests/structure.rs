@@ -200,7 +200,8 @@ fn of_repeated_fields_about_the_content_the_first_usable_one_counts() {
         ("Content-Type: image/png\nContent-Type: text/plain\n\nPNG",          "image/png image.png PNG"),
         ("Content-Transfer-Encoding:\nContent-Transfer-Encoding: base64\n\nb25l", "text one"),
         ("Content-Transfer-Encoding: x\nContent-Transfer-Encoding: base64\n\nb25l", "text one"),
-        ("Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n\nb25l", "text b25l"),
+        ("Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n\nb25l", "text one"),
+        ("Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n\nnone", "text none"),
     ];
     for (raw, want) in table {
         let raw = format!("From: a@b.example\n{raw}");

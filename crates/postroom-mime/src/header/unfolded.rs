@@ -4,7 +4,7 @@
 //! Text may follow a header without a blank line. So the value must be open, empty or with a
 //! semicolon at its end, and the line must be what only such a value holds.
 
-use crate::transfer::Declared;
+use crate::encoding_field::Declared;
 
 /// Parameters of the fields about the content (RFC 2045, 2046, 2183, 2387, 3462, 3676, 8551).
 const PARAMETERS: [&str; 20] = [
