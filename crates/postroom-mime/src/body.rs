@@ -96,6 +96,9 @@ impl<S: ByteSource> BodyReader<'_, S> {
                 }
             }
         }
+        if self.bodies.has_text && !self.bodies.has_html {
+            (self.bodies.html, self.bodies.html_source) = (None, None);
+        }
         Ok(())
     }
 
@@ -211,6 +214,8 @@ impl<S: ByteSource> BodyReader<'_, S> {
             push(&mut self.bodies.text, &text, max, self.defects);
         }
         if place.in_html {
+            let has_html = self.bodies.has_html || !self.has_text || !html::is_blank(&html.text);
+            self.bodies.has_html = has_html;
             self.locate_html(entity, &html)?;
             add(&mut self.bodies.html, html.text, max, self.defects);
         }

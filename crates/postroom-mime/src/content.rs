@@ -101,6 +101,11 @@ impl ContentFields {
         Self { media_type, disposition: Some(Disposition::Attachment), ..Self::default() }
     }
 
+    /// Whether a field says what it is.
+    pub(crate) fn has_type(&self) -> bool {
+        self.is_typed && !self.is_malformed
+    }
+
     /// Whether it is a multipart.
     #[must_use]
     pub(crate) fn is_multipart(&self) -> bool {

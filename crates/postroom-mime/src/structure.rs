@@ -36,6 +36,7 @@ mod boundary;
 mod encoding;
 mod entity;
 mod guess;
+mod untyped;
 
 pub use crate::structure::entity::MimeEntity;
 pub(crate) use crate::structure::guess::shows_parts;
@@ -111,6 +112,7 @@ pub fn scan<S: ByteSource>(
         let mut structure = scanner.structure;
         if !guessed.learn(source, &structure.entities, limits.boundary_passes_max)? {
             encoding::check(source, &mut structure.entities, line_end, &mut met)?;
+            untyped::check(source, &mut structure.entities)?;
             *defects = met;
             return Ok(structure);
         }
