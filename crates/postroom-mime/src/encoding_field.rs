@@ -1,6 +1,6 @@
-//! The field `Content-Transfer-Encoding` as it arrives: misspelt, unknown, with several names in it,
-//! or repeated with another value. What the fields of a part say together may be open. Then the body
-//! decides.
+//! The field `Content-Transfer-Encoding` as it arrives: misspelt, unknown, with several names in
+//! it, or repeated with another value. What the fields of a part say together may be open. Then the
+//! body decides.
 //!
 //! Standards: RFC 2045 §6.1.
 

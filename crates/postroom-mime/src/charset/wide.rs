@@ -20,11 +20,17 @@ pub(crate) fn of(bytes: &[u8]) -> Option<Charset> {
     match bytes {
         // UTF-32 begins in the same way.
         [0xFF, 0xFE, 0, 0, ..] => None,
-        [0xFF, 0xFE, ..] => Some(UTF_16LE).map(Charset::Whatwg).filter(|it| it.decode(bytes).1),
-        [0xFE, 0xFF, ..] => Some(UTF_16BE).map(Charset::Whatwg).filter(|it| it.decode(bytes).1),
+        [0xFF, 0xFE, ..] => marked(Charset::Whatwg(UTF_16LE), bytes),
+        [0xFE, 0xFF, ..] => marked(Charset::Whatwg(UTF_16BE), bytes),
         [0, ..] | [_, 0, ..] => of_letters(bytes.get(..SAMPLE_BYTES_MAX).unwrap_or(bytes)),
         _ => None,
     }
+}
+
+/// The charset that a mark says, if all of the text is in it.
+fn marked(charset: Charset, bytes: &[u8]) -> Option<Charset> {
+    let (_, is_clean) = charset.decode(bytes);
+    is_clean.then_some(charset)
 }
 
 /// The charset of a text without a mark that begins with a letter of ASCII.

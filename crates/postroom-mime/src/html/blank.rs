@@ -23,8 +23,9 @@ pub(crate) fn is_blank(html: &str) -> bool {
         is_blank &= match token {
             HtmlToken::Open(name) => !SHOWN.iter().any(|shown| name.eq_ignore_ascii_case(shown)),
             HtmlToken::Attribute { name, value } => {
+                let is_style = name.eq_ignore_ascii_case("style");
                 let is_image = name.eq_ignore_ascii_case("background");
-                !is_image && !(name.eq_ignore_ascii_case("style") && has_image(value))
+                !(is_image || (is_style && has_image(value)))
             }
             HtmlToken::Style(text) => !has_image(text),
             HtmlToken::Text(text) => entity::decode(text).chars().all(is_nothing),

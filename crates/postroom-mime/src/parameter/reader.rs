@@ -178,8 +178,8 @@ impl<'a> ParameterReader<'a> {
         (self.unquoted(Until::SemicolonOrQuote), false)
     }
 
-    /// How many bytes there are from `at` to an encoded word that stands in quotes of its own behind
-    /// blanks. `None` if there is none.
+    /// How many bytes there are from `at` to an encoded word that stands in quotes of its own
+    /// behind blanks. `None` if there is none.
     fn next_word(&self, at: usize) -> Option<usize> {
         let rest = self.rest.get(at..)?;
         let is_blank = |byte: &&u8| byte.is_ascii_whitespace();

@@ -2,8 +2,8 @@
 //! something else.
 //!
 //! A declared encoding is believed as long as the body may be written in it. If fields contradict
-//! each other, or a name is unknown, the encoding counts in which the body decodes cleanly. One that
-//! no field names needs a body that can hardly be anything else.
+//! each other, or a name is unknown, the encoding counts in which the body decodes cleanly. One
+//! that no field names needs a body that can hardly be anything else.
 //!
 //! Standards: RFC 2045 §6.
 
@@ -30,8 +30,6 @@ const WIDTH_MIN: usize = 8;
 const COLUMN_MIN: usize = 16;
 /// One character of so many may be damaged.
 const DAMAGE_RATIO: usize = 20;
-/// The same in a file, which is hardly ever words.
-const FILE_DAMAGE_RATIO: usize = 8;
 /// One character of so many may be of the URL-safe alphabet alone.
 const MARK_RATIO: usize = 8;
 /// So many characters are base64 by no chance if they make text.
@@ -178,12 +176,13 @@ impl BodySample<'_> {
         is_padded || !is_text(content) || self.makes_text(content)
     }
 
-    /// Whether most bytes of a file are characters of base64: words have blanks and marks.
+    /// Whether the bytes of a file are characters of base64 but for a few: words have blanks and
+    /// marks.
     fn is_mostly_base64(self) -> bool {
-        let others =
-            self.bytes.iter().filter(|byte| !is_character(byte) && !b"\r\n".contains(byte));
-        others.count() * FILE_DAMAGE_RATIO
-            <= self.bytes.iter().filter(|byte| is_character(byte)).count()
+        let chars = self.bytes.iter().filter(|byte| is_character(byte)).count();
+        let ends = self.bytes.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let others = self.bytes.len() - chars - ends;
+        others <= 1 || others * DAMAGE_RATIO <= chars
     }
 
     /// Whether the body is in base64 though nothing says so: lines of one width, which are long, or
