@@ -24,9 +24,13 @@ use crate::html;
 use crate::leaf;
 use crate::message::PartSource;
 use crate::plain;
+use crate::source;
 use crate::source::ByteSource;
 use crate::structure::MimeEntity;
 use crate::structure::Structure;
+use crate::transfer::SAMPLE_BYTES;
+use crate::transfer::TransferEncoding;
+use crate::transfer::is_other_than_quoted_printable;
 use crate::uuencode;
 use crate::whole_text::TextPlace;
 use encoding_rs::UTF_8;
@@ -56,6 +60,15 @@ struct ReadHtml {
     size_bytes: Option<u64>,
 }
 
+/// The content of a leaf, decoded.
+struct LeafContent {
+    bytes: Vec<u8>,
+    /// How many bytes there are. `None` if it was cut.
+    size_bytes: Option<u64>,
+    /// Whether it is not written in the encoding that it declares.
+    is_other: bool,
+}
+
 impl<S: ByteSource> BodyReader<'_, S> {
     /// Sorts the leaves of a message.
     ///
@@ -82,6 +95,9 @@ impl<S: ByteSource> BodyReader<'_, S> {
                     self.secured(entity)?;
                 }
             }
+        }
+        if self.bodies.has_text && !self.bodies.has_html {
+            (self.bodies.html, self.bodies.html_source) = (None, None);
         }
         Ok(())
     }
@@ -122,7 +138,10 @@ impl<S: ByteSource> BodyReader<'_, S> {
             ShownAs::Html => self.bodies.html.as_ref(),
         };
         let max = self.limits.text_bytes_max.saturating_sub(have.map_or(0, String::len));
-        let (content, size_bytes) = self.content(entity, shown, max)?;
+        let (content, size_bytes) = match self.content(entity, shown, max)? {
+            LeafContent { is_other: true, .. } => return self.text(&as_it_is(entity), place),
+            LeafContent { bytes, size_bytes, .. } => (bytes, size_bytes),
+        };
         if BINARY.iter().any(|start| content.starts_with(start)) {
             return self.file(entity);
         }
@@ -195,22 +214,28 @@ impl<S: ByteSource> BodyReader<'_, S> {
             push(&mut self.bodies.text, &text, max, self.defects);
         }
         if place.in_html {
+            let has_html = self.bodies.has_html || !self.has_text || !html::is_blank(&html.text);
+            self.bodies.has_html = has_html;
             self.locate_html(entity, &html)?;
             add(&mut self.bodies.html, html.text, max, self.defects);
         }
         Ok(())
     }
 
-    /// The content of a text, of which `max` bytes are shown, and its size unless it was cut. It is
-    /// read further where files stand in it.
+    /// The content of a text, of which `max` bytes are shown. It is read further where files stand
+    /// in it.
     fn content(
         &mut self,
         entity: &MimeEntity,
         shown: ShownAs,
         max: usize,
-    ) -> io::Result<(Vec<u8>, Option<u64>)> {
+    ) -> io::Result<LeafContent> {
         let mut defects = Defects::default();
         let mut read = leaf::content(self.source, entity, max, &mut defects)?;
+        if defects.has(Defect::QuotedPrintableMalformed) && self.is_other(entity)? {
+            self.defects.note(Defect::TransferEncodingUnknown);
+            return Ok(LeafContent { bytes: vec![], size_bytes: None, is_other: true });
+        }
         let open_max = self.limits.open_bytes_max;
         let (begin, size_bytes) = &read;
         let has_file = size_bytes.is_none() && uuencode::BEGIN.find(begin).is_some();
@@ -219,7 +244,14 @@ impl<S: ByteSource> BodyReader<'_, S> {
             read = leaf::content(self.source, entity, open_max, &mut defects)?;
         }
         defects.into_list().into_iter().for_each(|defect| self.defects.note(defect));
-        Ok(read)
+        let (bytes, size_bytes) = read;
+        Ok(LeafContent { bytes, size_bytes, is_other: false })
+    }
+
+    /// Whether a part is not quoted-printable though it says so, as far as its beginning tells.
+    fn is_other(&mut self, entity: &MimeEntity) -> io::Result<bool> {
+        let start = source::read(self.source, &entity.body, SAMPLE_BYTES)?;
+        Ok(is_other_than_quoted_printable(&start))
     }
 
     /// Notes where the html is. Several parts are joined in memory, because together they are not
@@ -276,6 +308,13 @@ impl<S: ByteSource> BodyReader<'_, S> {
         });
         Ok(())
     }
+}
+
+/// A part whose content is not encoded.
+fn as_it_is(entity: &MimeEntity) -> MimeEntity {
+    let mut entity = entity.clone();
+    entity.content.encoding = TransferEncoding::Identity;
+    entity
 }
 
 /// Whether a part is an alternative to others.

@@ -8,9 +8,8 @@
 //!
 //! Standards: the WHATWG's Encoding Standard; RFC 2152 (UTF-7), 1557, 1843, 1922.
 
-use crate::charset::known::has_escapes;
+use crate::charset::known::of_escapes;
 use crate::defect::Defect;
-use encoding_rs::ISO_2022_JP;
 use encoding_rs::UTF_8;
 
 mod decoder;
@@ -21,13 +20,14 @@ mod pages;
 mod shifted;
 mod utf7;
 mod utf8;
+mod wide;
 
 pub use crate::charset::decoder::Decoder;
 pub use crate::charset::detection::Detection;
 pub use crate::charset::known::Charset;
 
-/// So long a text in UTF-16 holds a blank, or a character that is no UTF-8.
-const WIDE_BYTES_MIN: usize = 16;
+/// How much of a text with a label is searched for escapes.
+const SAMPLE_BYTES_MAX: usize = 4 << 10;
 /// How many characters may be UTF-8 by chance.
 const CHANCES_MAX: usize = 2;
 
@@ -53,6 +53,21 @@ pub fn decoder(label: &str) -> Decoder {
 pub fn decode(bytes: Vec<u8>, declared: Option<&str>, detection: &mut Detection) -> DecodedText {
     let is_open = declared.is_none_or(label::is_ascii);
     let charset = declared.filter(|_| !is_open).and_then(Charset::for_label);
+    if let Some(wide) = wide::of(&bytes).filter(|_| charset.is_none_or(|it| !it.is_utf32())) {
+        let (text, is_clean) = wide.decode(&bytes);
+        let defect = match charset {
+            None => Some(Defect::CharsetMissing),
+            Some(charset) if charset.is_utf16() && is_clean => None,
+            Some(_) => Some(Defect::CharsetWrong),
+        };
+        return DecodedText { text, charset: Some(wide), defect };
+    }
+    if let Some(found) = escaped_under(charset, bytes.get(..SAMPLE_BYTES_MAX).unwrap_or(&bytes))
+        && bytes.is_ascii()
+    {
+        let (text, _) = found.decode(&bytes);
+        return DecodedText { text, charset: Some(found), defect: Some(Defect::CharsetWrong) };
+    }
     let bytes = match String::from_utf8(bytes) {
         Ok(text) if takes_utf8(charset, &text) => {
             let defect = match charset {
@@ -83,10 +98,19 @@ pub fn decode(bytes: Vec<u8>, declared: Option<&str>, detection: &mut Detection)
         Some(charset) if charset.is_single_byte() && detection::is_nearly_utf8(&bytes) => {
             (Charset::Whatwg(UTF_8), Defect::CharsetWrong)
         }
+        Some(charset) if charset.is_wide() && wide::cannot_be(&bytes) => {
+            (detection.of(&bytes), Defect::CharsetWrong)
+        }
         Some(charset) => return decode_declared(&bytes, charset),
     };
     let (text, _) = found.decode(&bytes);
     DecodedText { text, charset: Some(found), defect: Some(defect) }
+}
+
+/// The charset with escapes that bytes are in under the label of one that has none.
+fn escaped_under(charset: Option<Charset>, bytes: &[u8]) -> Option<Charset> {
+    let has_none = |charset: &Charset| charset.is_utf8() || charset.is_single_byte();
+    charset.filter(has_none).and_then(|_| of_escapes(bytes))
 }
 
 /// Whether bytes that are valid UTF-8 are to be taken as such.
@@ -94,15 +118,13 @@ fn takes_utf8(charset: Option<Charset>, text: &str) -> bool {
     match charset {
         // A byte order mark says more than a label.
         _ if text.starts_with('\u{FEFF}') => true,
-        None => !has_escapes(text.as_bytes()),
+        None => of_escapes(text.as_bytes()).is_none(),
         Some(Charset::Whatwg(encoding)) if encoding == UTF_8 => true,
         Some(charset) if charset.is_single_byte() => !is_chance(text),
         Some(Charset::Whatwg(encoding)) if encoding.is_ascii_compatible() => {
             text.is_ascii() || has_many_wide(text)
         }
-        // Text in units of two or four bytes has blanks and ends of lines, which hold NUL.
-        Some(Charset::Whatwg(encoding)) if encoding != ISO_2022_JP => has_no_wide_units(text),
-        Some(Charset::Utf32 { .. }) => has_no_wide_units(text),
+        Some(charset) if charset.is_wide() => wide::cannot_be(text.as_bytes()),
         Some(_) => false,
     }
 }
@@ -124,11 +146,6 @@ fn is_chance(text: &str) -> bool {
     };
     let mut wide = text.chars().filter(|char| !char.is_ascii());
     wide.by_ref().take(CHANCES_MAX).all(is_mark) && wide.next().is_none()
-}
-
-/// Whether bytes are in no charset of wider units: none of them is NUL, and they are not few.
-fn has_no_wide_units(text: &str) -> bool {
-    text.len() >= WIDE_BYTES_MIN && memchr::memchr(b'\0', text.as_bytes()).is_none()
 }
 
 /// Whether text under the label of a charset of double bytes is UTF-8 by no chance.
@@ -156,10 +173,11 @@ fn decode_declared(bytes: &[u8], charset: Charset) -> DecodedText {
 /// only if the bytes look like Latin words.
 #[must_use]
 pub fn decode_raw(bytes: &[u8], fallback: Option<Charset>, detection: &mut Detection) -> String {
-    if let Ok(text) = std::str::from_utf8(bytes)
-        && !has_escapes(bytes)
-    {
-        return text.to_owned();
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let Some(charset) = of_escapes(bytes) else { return text.to_owned() };
+        // No label counts more: under another one the escapes would be shown.
+        return charset.decode(bytes).0;
     }
     if detection::is_mostly_utf8(bytes) {
         return Charset::Whatwg(UTF_8).decode(bytes).0;
@@ -188,6 +206,12 @@ pub fn named(label: &str) -> Option<Charset> {
 /// unknown charset is taken for a missing one.
 #[must_use]
 pub(crate) fn decode_named(bytes: &[u8], charset: Option<Charset>) -> String {
+    if let Some(wide) = wide::of(bytes).filter(|_| charset.is_none_or(|it| !it.is_utf32())) {
+        return wide.decode(bytes).0;
+    }
+    if let Some(found) = escaped_under(charset, bytes) {
+        return found.decode(bytes).0;
+    }
     match charset {
         Some(Charset::Whatwg(encoding)) if encoding == UTF_8 => match std::str::from_utf8(bytes) {
             Ok(text) => text.to_owned(),
@@ -197,6 +221,7 @@ pub(crate) fn decode_named(bytes: &[u8], charset: Option<Charset>) -> String {
             }
         },
         Some(charset) if charset.cannot_hold(bytes) => decode_named(bytes, None),
+        Some(charset) if charset.is_wide() && wide::cannot_be(bytes) => decode_named(bytes, None),
         Some(charset) if let Some(text) = utf8_under(charset, bytes) => text.to_owned(),
         Some(charset) if charset.is_single_byte() && detection::is_nearly_utf8(bytes) => {
             Charset::Whatwg(UTF_8).decode(bytes).0

@@ -1,8 +1,9 @@
 //! What the header of a part says about its content: the fields `Content-*`.
 //!
-//! If a field is repeated, the first usable one counts. A missing or malformed type means
-//! `text/plain` (RFC 2045 §5.2), or `message/rfc822` within a digest. A boundary that another field
-//! or another type names is kept, because the body may be a multipart all the same.
+//! If a field is repeated, the first usable one counts. What it leaves open is taken from the
+//! others. A missing or malformed type means `text/plain` (RFC 2045 §5.2), or `message/rfc822`
+//! within a digest. A boundary that another field or another type names is kept, because the body
+//! may be a multipart all the same.
 //!
 //! Standards: RFC 2045, 2183, 2392, 2557.
 
@@ -10,9 +11,10 @@ use crate::charset;
 use crate::charset::Detection;
 use crate::defect::Defect;
 use crate::defect::Defects;
+use crate::encoding_field::Declared;
+use crate::encoding_field::DeclaredEncodings;
 use crate::field_text::FieldText;
 use crate::parameter::Parameters;
-use crate::transfer::Declared;
 use crate::transfer::TransferEncoding;
 use std::borrow::Cow;
 
@@ -60,8 +62,8 @@ pub struct ContentFields {
     pub security_type: Option<String>,
     /// How the content is written.
     pub encoding: TransferEncoding,
-    /// Whether the encoding is only guessed, from a misspelt name.
-    pub is_misspelt: bool,
+    /// What the fields say about that.
+    pub encodings: DeclaredEncodings,
     /// Whether the whole body is one encoded file, uuencode or yEnc.
     pub file_encoding: Option<Declared>,
     /// How the part is to be presented.
@@ -76,12 +78,11 @@ pub struct ContentFields {
     pub location: Option<String>,
     /// The parameter `start` of `multipart/related` (RFC 2387 §3.2), without angle brackets.
     pub start: Option<String>,
-    /// Whether the transfer encoding is unknown.
-    is_encoding_unknown: bool,
     /// What the body may be, if the type is no multipart.
     other: Option<Box<OtherMultipart>>,
-    has_encoding: bool,
     has_disposition: bool,
+    /// The name that a repeated type or disposition has.
+    later_name: Option<String>,
     is_malformed: bool,
 }
 
@@ -98,6 +99,11 @@ impl ContentFields {
     pub fn opaque() -> Self {
         let media_type = Cow::Borrowed("application/octet-stream");
         Self { media_type, disposition: Some(Disposition::Attachment), ..Self::default() }
+    }
+
+    /// Whether a field says what it is.
+    pub(crate) fn has_type(&self) -> bool {
+        self.is_typed && !self.is_malformed
     }
 
     /// Whether it is a multipart.
@@ -138,6 +144,12 @@ impl ContentFields {
 
     /// Ends the fields. A file without a valid media type is not a text.
     pub fn end(&mut self) {
+        // With a name, what is shown would be a file.
+        let is_shown = self.is_multipart() || self.media_type.starts_with("text/");
+        let is_file = !is_shown || self.disposition == Some(Disposition::Attachment);
+        if self.name().is_none() && is_file {
+            self.type_name = self.later_name.take();
+        }
         let is_file = self.disposition == Some(Disposition::Attachment) || self.name().is_some();
         if self.is_malformed && is_file {
             self.media_type = Cow::Borrowed("application/octet-stream");
@@ -149,7 +161,7 @@ impl ContentFields {
             defects.note(Defect::FieldRepeated);
             let is_usable = !self.is_malformed && (!self.is_multipart() || self.boundary.is_some());
             if is_usable {
-                self.other_type(&Parameters::parse(value));
+                self.more_of_type(&Parameters::parse(value));
             }
             if is_usable || value.trim_ascii().is_empty() {
                 return;
@@ -185,6 +197,11 @@ impl ContentFields {
         if self.boundary.is_none() {
             self.other_type(&parameters);
         }
+        if let Some(encoding) = parameters.bytes("content-transfer-encoding") {
+            // A field of its own, whose line was joined with this one.
+            self.encoding(encoding, defects);
+            self.encodings.open();
+        }
         if self.media_type == "multipart/related" {
             self.start = parameters.token("start").map(|start| bare_id(&start).to_owned());
         }
@@ -192,6 +209,18 @@ impl ContentFields {
         let security = || parameters.token("protocol").or_else(|| parameters.token("smime-type"));
         let security = is_application.then(security).flatten();
         self.security_type = security.map(|value| value.to_ascii_lowercase());
+    }
+
+    /// Takes what a repeated type says and the first one does not.
+    fn more_of_type(&mut self, parameters: &Parameters<'_>) {
+        self.other_type(parameters);
+        let is_same =
+            media_type(&parameters.head).is_some_and(|written| written == self.media_type);
+        if is_same && self.charset.is_none() {
+            self.charset = parameters.token("charset");
+        }
+        let name = || file_name(parameters, ["name", "filename"], self.charset.as_deref());
+        self.later_name = self.later_name.take().or_else(name);
     }
 
     /// Keeps the first boundary of a type that does not count.
@@ -220,35 +249,39 @@ impl ContentFields {
     }
 
     fn encoding(&mut self, value: &[u8], defects: &mut Defects) {
-        if self.has_encoding || self.is_encoding_unknown {
+        if self.encodings.field() {
             defects.note(Defect::FieldRepeated);
         }
-        let is_empty = value.trim_ascii().is_empty();
-        if self.has_encoding || is_empty {
-            self.is_encoding_unknown |= is_empty;
+        let value = value.trim_ascii();
+        if value.is_empty() {
             return;
         }
-        let declared = Declared::from_value(value);
-        self.has_encoding = declared != Declared::Unknown;
-        self.is_encoding_unknown = !self.has_encoding;
-        match declared {
-            Declared::Known(encoding) => self.encoding = encoding,
-            Declared::Misspelt(encoding) => {
-                self.encoding = encoding;
-                self.is_misspelt = true;
+        for declared in Declared::all(value) {
+            self.encodings.add(declared);
+            match declared {
+                Declared::Known(_) | Declared::Misspelt(_) => {}
+                Declared::Uuencode | Declared::Yenc => {
+                    self.file_encoding.get_or_insert(declared);
+                }
+                Declared::Unknown => defects.note(Defect::TransferEncodingUnknown),
             }
-            file @ (Declared::Uuencode | Declared::Yenc) => self.file_encoding = Some(file),
-            Declared::Unknown => defects.note(Defect::TransferEncodingUnknown),
         }
+        self.encoding = self.encodings.first();
     }
 
     fn disposition(&mut self, value: &[u8], defects: &mut Defects) {
+        let parameters = Parameters::parse(value);
+        let name = file_name(&parameters, ["filename", "name"], self.charset.as_deref());
         if self.has_disposition {
             defects.note(Defect::FieldRepeated);
-            return;
+            self.later_name = self.later_name.take().or(name);
+            if self.disposition.is_some() {
+                return;
+            }
+        } else {
+            self.file_name = name;
         }
         self.has_disposition = !value.trim_ascii().is_empty();
-        let parameters = Parameters::parse(value);
         let is = |word: &[u8]| parameters.head.eq_ignore_ascii_case(word);
         self.disposition = match parameters.head.len() {
             0 => None,
@@ -256,7 +289,6 @@ impl ContentFields {
             10 if is(b"attachment") => Some(Disposition::Attachment),
             _ => Some(Disposition::Other),
         };
-        self.file_name = file_name(&parameters, ["filename", "name"], self.charset.as_deref());
     }
 }
 
@@ -325,8 +357,10 @@ fn media_type(written: &[u8]) -> Option<Cow<'static, str>> {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && !is_special(byte))
     };
     let text = std::str::from_utf8(written).ok()?;
-    let (kind, subtype) = text.split_once('/')?;
-    (is_token(kind) && is_token(subtype)).then(|| Cow::Owned(text.to_ascii_lowercase()))
+    let is_slash = |char| matches!(char, '/' | '\\');
+    let (kind, subtype) = text.split_once(is_slash)?;
+    let written = || format!("{kind}/{subtype}").to_ascii_lowercase();
+    (is_token(kind) && is_token(subtype)).then(written).map(Cow::Owned)
 }
 
 fn text(value: &[u8], defects: &mut Defects) -> Option<String> {

@@ -51,7 +51,7 @@ pub enum Defect {
     PartsOver,
     /// A media type is no `type/subtype`.
     MediaTypeMalformed,
-    /// A transfer encoding is unknown; the bytes stay as they are.
+    /// A transfer encoding is unknown, or the body is not written in the one that is declared.
     TransferEncodingUnknown,
     /// A `multipart` declares an encoding that is not allowed for it (RFC 2045 §6.4).
     TransferEncodingComposite,

@@ -262,8 +262,9 @@ impl<'a> Run<'a> {
         let Some(label) = self.charset.take() else { return };
         self.end_base64();
         let charset = charset::named(label);
+        let is_plain = memchr::memchr2(0x1B, b'\0', &self.bytes).is_none();
         match std::str::from_utf8(&self.bytes) {
-            Ok(text) if charset.is_some_and(Charset::is_utf8) => append(text, decoded),
+            Ok(text) if is_plain && charset.is_some_and(Charset::is_utf8) => append(text, decoded),
             Ok(_) | Err(_) => append(&charset::decode_named(&self.bytes, charset), decoded),
         }
         self.bytes.clear();

@@ -2,24 +2,29 @@
 //!
 //! A line that is not a field is skipped if another field follows, or if it looks like a damaged
 //! field and a blank line follows. Otherwise the body begins at this line. The body also begins at
-//! a line that looks like a delimiter, or after a line of blanks. Byte order marks before the first
-//! field are ignored. Blanks before the colon are allowed. Time is linear.
+//! a line that looks like a delimiter, or after a line of blanks. Byte order marks before a field
+//! are ignored. Blanks before the colon are allowed. The value of a field about the content goes on
+//! in a line without a blank before it, if it is open and the line can be nothing else. Time is
+//! linear.
 //!
 //! Standards: RFC 5322 §2.2, §4.5.
 
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::header::damaged::is_damaged;
+use crate::header::line::HeaderLine;
+use crate::header::line::classify;
+use crate::header::unfolded::OpenField;
 use crate::limits::ParserLimits;
 use crate::source::ByteSource;
 use std::io;
 use std::ops::Range;
 
 mod damaged;
+mod line;
 mod marks;
+mod unfolded;
 
-/// A longer field name is none.
-const NAME_BYTES_MAX: usize = 200;
 /// For how many fields of a message there is room from the start.
 const FIELDS_USUAL: usize = 32;
 /// How much of a header is looked at at once.
@@ -60,15 +65,6 @@ struct PlacedLine<'a> {
     length: u64,
 }
 
-/// What a line of a header is.
-enum HeaderLine {
-    Blank,
-    Continuation,
-    Field { name_bytes: usize, colon: usize },
-    Mbox,
-    Other,
-}
-
 /// How a message ends its lines: LF, with or without CR, or CR alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LineEnd(pub u8);
@@ -102,6 +98,8 @@ struct Reading<'a> {
     is_late: bool,
     /// Whether the last line continues a field with nothing but blanks.
     is_bare: bool,
+    /// The field about the content whose value the last line leaves open.
+    open: Option<OpenField>,
 }
 
 impl LineEnd {
@@ -137,6 +135,7 @@ pub(crate) fn scan<S: ByteSource>(
         is_done: false,
         is_late: false,
         is_bare: false,
+        open: None,
     };
     let size_bytes = source.size_bytes();
     let mut at = scan.start + mark_bytes(step(source, scan.start)?, scan.is_root);
@@ -210,6 +209,15 @@ impl Reading<'_> {
         }
         let is_first = self.header.fields.is_empty() && self.kept_bytes == 0;
         let is_behind_bare = std::mem::take(&mut self.is_bare);
+        let open = self.open.take().filter(|_| is_whole);
+        if let Some(open) = open
+            && open.goes_on(line)
+        {
+            defects.note(Defect::HeaderJunk);
+            self.extend(placed, defects);
+            self.open = open.behind(line);
+            return;
+        }
         match classify(line) {
             // Only the beginning of it.
             HeaderLine::Blank if !is_whole => {
@@ -229,6 +237,7 @@ impl Reading<'_> {
             HeaderLine::Continuation => {
                 self.extend(placed, defects);
                 self.is_bare = is_whole && line.trim_ascii_start().is_empty();
+                self.open = open.and_then(|open| open.behind(line));
             }
             HeaderLine::Field { name_bytes, colon } => {
                 if self.junk.take().is_some() {
@@ -239,23 +248,29 @@ impl Reading<'_> {
                 }
                 self.field(placed, name_bytes, colon, defects);
                 self.trim(placed);
+                self.open = OpenField::of(line, name_bytes, colon);
             }
             HeaderLine::Mbox if is_first && self.scan.is_root && self.junk.is_none() => {
                 defects.note(Defect::MboxLine);
             }
             HeaderLine::Mbox | HeaderLine::Other => {
-                let is_open = self.junk.is_none() || self.is_damaged;
-                self.is_damaged = is_open && !is_first && is_whole && is_damaged(line);
-                self.junk.get_or_insert(at);
-                // Blank lines and then text are not a header. After fields, a line of blanks was
-                // meant to end them, and a single word after two hyphens is a delimiter of the
-                // body.
-                let is_delimiter =
-                    line.starts_with(b"--") && !line.trim_ascii_end().contains(&b' ');
-                let is_body = is_behind_bare || (!is_first && is_delimiter);
-                self.is_done |= is_body || (is_first && self.is_late);
+                self.is_done |= is_behind_bare;
+                self.no_field(placed, is_first);
             }
         }
+    }
+
+    /// Takes a line that is no field.
+    fn no_field(&mut self, placed: PlacedLine<'_>, is_first: bool) {
+        let PlacedLine { at, bytes: line, length } = placed;
+        let is_whole = line.len() as u64 == length;
+        let is_open = self.junk.is_none() || self.is_damaged;
+        self.is_damaged = is_open && !is_first && is_whole && is_damaged(line);
+        self.junk.get_or_insert(at);
+        // Blank lines and then text are not a header. After fields, a line of blanks was meant to
+        // end them, and a single word after two hyphens is a delimiter of the body.
+        let is_delimiter = line.starts_with(b"--") && !line.trim_ascii_end().contains(&b' ');
+        self.is_done |= (!is_first && is_delimiter) || (is_first && self.is_late);
     }
 
     fn field(
@@ -354,45 +369,4 @@ impl Reading<'_> {
         }
         self.header
     }
-}
-
-/// Tells what a line is, its end included.
-fn classify(line: &[u8]) -> HeaderLine {
-    let start = line.get(..NAME_BYTES_MAX).unwrap_or(line);
-    let name = start.iter().position(|byte| !is_of_name(*byte)).unwrap_or(start.len());
-    match start.get(name) {
-        Some(b':') if name > 0 => return HeaderLine::Field { name_bytes: name, colon: name },
-        Some(b' ' | b'\t') if name == 0 => return HeaderLine::Continuation,
-        Some(b'\r' | b'\n') if line.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => {
-            return HeaderLine::Blank;
-        }
-        _ => {}
-    }
-    let after = start.get(name..).unwrap_or_default();
-    let blanks = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    if name > 0 && after.get(blanks) == Some(&b':') {
-        HeaderLine::Field { name_bytes: name, colon: name + blanks }
-    } else if line.starts_with(b"From ") || line.starts_with(b">From ") {
-        HeaderLine::Mbox
-    } else {
-        HeaderLine::Other
-    }
-}
-
-/// Whether a byte may stand in the name of a field (RFC 5322 §2.2).
-fn is_of_name(byte: u8) -> bool {
-    const OF_NAME: [bool; 256] = {
-        let mut of_name = [false; 256];
-        let mut byte = b'!' as usize;
-        while byte <= b'~' as usize {
-            #[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
-            {
-                of_name[byte] = byte != b':' as usize;
-            }
-            byte += 1;
-        }
-        of_name
-    };
-    // Always there: the table has a place for each byte.
-    OF_NAME.get(usize::from(byte)).copied().unwrap_or(false)
 }

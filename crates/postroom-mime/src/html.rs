@@ -14,6 +14,10 @@ mod entity;
 mod scan;
 mod shown;
 
+mod blank;
+
+pub(crate) use crate::html::blank::is_blank;
+
 /// Attributes whose values are addresses of what is shown with the html.
 const LINKS: [&str; 12] = [
     "src",

@@ -23,6 +23,8 @@ mod limits;
 
 mod transfer;
 
+mod encoding_field;
+
 pub mod charset;
 
 mod tnef;

@@ -57,6 +57,13 @@ impl<'a> Parameters<'a> {
     pub fn parse(value: &'a [u8]) -> Self {
         let mut reader = ParameterReader::new(value);
         let mut head = reader.head();
+        if let Some(inner) = value.trim_ascii_start().strip_prefix(b"\"")
+            && head.contains(&b';')
+        {
+            // Quotes stand around all of the value.
+            reader = ParameterReader::new(inner);
+            head = reader.head();
+        }
         let is_loose = reader.is_loose();
         if head.contains(&b'=') {
             // The head is missing: a parameter stands in its place.
@@ -112,7 +119,10 @@ impl<'a> Parameters<'a> {
         };
         let text = match parameter.charset {
             Some(charset) => charset::decode_named(&parameter.value, Some(charset)),
-            None => field.unfolded(&parameter.value),
+            None => match unmarked(&parameter.value) {
+                Some((charset, bytes)) => charset::decode_named(&bytes, Some(charset)),
+                None => field.unfolded(&parameter.value),
+            },
         };
         let text = field.words(text);
         (!text.is_empty()).then_some(text)
@@ -141,7 +151,14 @@ fn join(mut sections: Vec<ParameterPiece<'_>>) -> Vec<Parameter<'_>> {
     for piece in sections {
         match joined.last_mut().filter(|open| open.name.eq_ignore_ascii_case(piece.name)) {
             Some(_) if piece.section == last_section => {}
-            Some(open) if piece.is_extended => percent(&piece.value, open.value.to_mut()),
+            Some(open) if piece.is_extended => {
+                // A charset belongs to the first piece, and stands in others.
+                let (label, text) = extended(&piece.value);
+                let charset = known(label);
+                let text = if charset.is_some() { text } else { &*piece.value };
+                open.charset = open.charset.or(charset);
+                percent(text, open.value.to_mut());
+            }
             Some(open) => open.value.to_mut().extend_from_slice(&piece.value),
             None => joined.push(Parameter {
                 rank: Rank::Continued,
@@ -151,6 +168,21 @@ fn join(mut sections: Vec<ParameterPiece<'_>>) -> Vec<Parameter<'_>> {
         last_section = piece.section;
     }
     joined
+}
+
+fn known(label: &[u8]) -> Option<Charset> {
+    std::str::from_utf8(label).ok().and_then(charset::named)
+}
+
+/// The charset and the bytes of a value that is extended and does not say so: it begins with a
+/// charset that is known, and has escapes.
+fn unmarked(value: &[u8]) -> Option<(Charset, Vec<u8>)> {
+    memchr::memchr(b'%', value).filter(|_| memchr::memchr(b'\'', value).is_some())?;
+    let (label, text) = extended(value);
+    let charset = known(label)?;
+    let mut bytes = Vec::with_capacity(text.len());
+    percent(text, &mut bytes);
+    (bytes.len() < text.len()).then_some((charset, bytes))
 }
 
 fn lower(name: &[u8]) -> impl Iterator<Item = u8> {
@@ -166,7 +198,7 @@ fn whole_piece(piece: ParameterPiece<'_>) -> Parameter<'_> {
     let (label, text) = extended(&value);
     let text =
         text.strip_prefix(b"\"").map_or(text, |text| text.strip_suffix(b"\"").unwrap_or(text));
-    let charset = std::str::from_utf8(label).ok().and_then(charset::named);
+    let charset = known(label);
     let mut bytes = Vec::with_capacity(text.len());
     percent(text, &mut bytes);
     Parameter { name, rank: Rank::Extended, value: Cow::Owned(bytes), charset, is_sound }
@@ -268,6 +300,24 @@ mod tests {
             ("a; name=",                                         None),
             ("a; name",                                          None),
             ("a; name=\"b\r\n\tc\"",                             Some("b\tc")),
+            // The charset in another piece, in each, or without an asterisk.
+            ("a; name*0=gr; name*1*=utf-8''%C3%BCn",             Some("grün")),
+            ("a; name*0*=utf-8''gr%C3%BC; name*1*=utf-8''n%C3%BC", Some("grünü")),
+            ("a; name*1*=utf-8''gr%C3; name*2*=%BCn",            Some("grün")),
+            ("a; name=\"utf-8''gr%C3%BCn\"",                     Some("grün")),
+            ("a; name*0=\"utf-8''gr%C3%BC\"; name*1=n",          Some("grün")),
+            ("a; name=\"utf-8''100\"",                           Some("utf-8''100")),
+            ("a; name=\"it's 100%25\"",                          Some("it's 100%25")),
+            // Names with blanks, an asterisk too many, and other marks for the equals sign.
+            ("a; name *0* = utf-8''gr%C3; name\r\n *1*=%BCn",    Some("grün")),
+            ("a; name**=utf-8''gr%C3%BCn",                       Some("grün")),
+            ("a; name: \"b c\"; x=y",                            Some("b c")),
+            ("a: name=b",                                        Some("b")),
+            ("a; name=3D\"b c\"",                                Some("b c")),
+            ("\"a; name=b\"",                                    Some("b")),
+            ("a; name=\"=?utf-8?B?Z3LD?=\"\r\n \"=?utf-8?B?vG4=?=\"; x=y", Some("grün")),
+            ("a; name==?utf-8?Q?gr=C3=BCn;b?=; x=y",             Some("grün;b")),
+            ("a; name==?utf-8?Q?open; x=y",                      Some("=?utf-8?Q?open")),
         ];
         for (value, want) in table {
             check(value, "name", want);

@@ -18,7 +18,6 @@ use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::header;
 use crate::header::FieldRange;
-use crate::header::Header;
 use crate::header::LineEnd;
 use crate::header::Scan;
 use crate::limits::ParserLimits;
@@ -37,6 +36,7 @@ mod boundary;
 mod encoding;
 mod entity;
 mod guess;
+mod untyped;
 
 pub use crate::structure::entity::MimeEntity;
 pub(crate) use crate::structure::guess::shows_parts;
@@ -112,6 +112,7 @@ pub fn scan<S: ByteSource>(
         let mut structure = scanner.structure;
         if !guessed.learn(source, &structure.entities, limits.boundary_passes_max)? {
             encoding::check(source, &mut structure.entities, line_end, &mut met)?;
+            untyped::check(source, &mut structure.entities)?;
             *defects = met;
             return Ok(structure);
         }
@@ -172,7 +173,8 @@ impl<S: ByteSource> Scanner<'_, S> {
         let depth = self.open.len();
         let boundary = self.boundary(&content, depth, start);
         let is_opaque = content.is_multipart() && depth >= self.limits.depth_max;
-        let body = self.body(&header, &content)?.min(self.size_bytes);
+        let body = encoding::body_start(self.source, &header, &mut content, self.line_end)?;
+        let body = body.min(self.size_bytes);
         self.push(MimeEntity {
             parent,
             depth,
@@ -190,20 +192,6 @@ impl<S: ByteSource> Scanner<'_, S> {
             self.open.push(self.structure.entities.len() - 1);
         }
         Ok(header.cut.unwrap_or(body))
-    }
-
-    /// Where the body begins. A line before the blank line belongs to the body, unless the text
-    /// after the blank line is base64 and the line is not.
-    fn body(&mut self, header: &Header, content: &ContentFields) -> io::Result<u64> {
-        let behind = header.behind_blank.filter(|_| content.encoding == TransferEncoding::Base64);
-        let Some(behind) = behind else { return Ok(header.body) };
-        let line = sample(self.source.window(header.body, SAMPLE_BYTES)?);
-        if encoding::begins_in_base64(line, self.line_end) {
-            return Ok(header.body);
-        }
-        let start = sample(self.source.window(behind, SAMPLE_BYTES)?);
-        let is_behind = encoding::begins_in_base64(start, self.line_end);
-        Ok(if is_behind { behind } else { header.body })
     }
 
     /// The description of the content from the fields of a header.
@@ -337,7 +325,7 @@ impl<S: ByteSource> Scanner<'_, S> {
     /// Takes note of a delimiter of a closed multipart soon behind its end, at `at`, unless it is
     /// one of a multipart that is open.
     fn look_behind(&mut self, at: u64, name: &[u8]) -> io::Result<()> {
-        let epilogue = sample(self.source.window(at, SAMPLE_BYTES)?);
+        let epilogue = encoding::sample(self.source.window(at, SAMPLE_BYTES)?);
         let is_open = |line: &[u8]| self.boundaries.find(line).is_some();
         if guess::has_part(epilogue, name, is_open) {
             self.defects.note(Defect::PartsBehindEnd);
@@ -392,9 +380,4 @@ impl<S: ByteSource> Scanner<'_, S> {
         };
         Ok(at - bytes)
     }
-}
-
-/// The beginning of a body, as far as it tells how it is written.
-fn sample(window: &[u8]) -> &[u8] {
-    window.get(..SAMPLE_BYTES).unwrap_or(window)
 }

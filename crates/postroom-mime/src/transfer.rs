@@ -12,6 +12,8 @@ mod base64;
 mod quoted_printable;
 
 pub(crate) use crate::transfer::quoted_printable::hex;
+pub(crate) use crate::transfer::quoted_printable::is_other as is_other_than_quoted_printable;
+pub(crate) use crate::transfer::quoted_printable::is_sure as is_surely_quoted_printable;
 
 /// How much of a body tells whether it is written in an encoding.
 pub(crate) const SAMPLE_BYTES: usize = 4 << 10;
@@ -30,29 +32,13 @@ pub enum TransferEncoding {
     QuotedPrintable,
 }
 
-/// What a field `Content-Transfer-Encoding` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Declared {
-    /// One of the encodings that are decoded here.
-    Known(TransferEncoding),
-    /// Probably one of them, but misspelt. It counts if the body is encoded in this way.
-    Misspelt(TransferEncoding),
-    /// `x-uuencode` and its other names.
-    Uuencode,
-    /// `x-yencode`.
-    Yenc,
-    /// Something else; the content stays as it is.
-    Unknown,
-}
-
 impl TransferEncoding {
     /// The encoding of a name, any case; unknown names mean [`TransferEncoding::Identity`].
     #[must_use]
     pub fn from_name(name: &str) -> Self {
-        match Declared::from_value(name.as_bytes()) {
-            Declared::Known(encoding) | Declared::Misspelt(encoding) => encoding,
-            Declared::Uuencode | Declared::Yenc | Declared::Unknown => Self::Identity,
-        }
+        let is = |encoding: Self| name.trim().eq_ignore_ascii_case(encoding.as_str());
+        let all = [Self::Base64, Self::QuotedPrintable];
+        all.into_iter().find(|encoding| is(*encoding)).unwrap_or_default()
     }
 
     /// The name, as RFC 2045 writes it.
@@ -93,55 +79,6 @@ impl TransferEncoding {
         decoder.push(body, &mut content);
         decoder.finish(&mut content);
         content
-    }
-}
-
-/// The text after a comment at the beginning of a value. If there is none, the whole value.
-fn behind_comment(value: &[u8]) -> &[u8] {
-    let mut depth = 0_usize;
-    let end = value.iter().position(|byte| {
-        match byte {
-            b'(' => depth += 1,
-            b')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        depth == 0
-    });
-    let behind = end.filter(|end| *end > 0).and_then(|end| value.get(end + 1..));
-    behind.map(<[u8]>::trim_ascii).filter(|behind| !behind.is_empty()).unwrap_or(value)
-}
-
-impl Declared {
-    /// Reads the value of a field, with comments, quotes and the misspellings that occur.
-    #[must_use]
-    pub fn from_value(value: &[u8]) -> Self {
-        let value = behind_comment(value.trim_ascii());
-        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        let name = value.iter().skip_while(|byte| !is_name(byte)).take_while(|byte| is_name(byte));
-        // Longer names than these are none.
-        let name: Vec<u8> = name.take(24).map(u8::to_ascii_lowercase).collect();
-        // What may follow is a comment.
-        let rest = value.get(name.len()..).unwrap_or_default().trim_ascii_start();
-        let is_first =
-            value.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(&name));
-        let is_bare = is_first && (rest.is_empty() || rest.starts_with(b"("));
-        match name.as_slice() {
-            b"base64" if is_bare => Self::Known(TransferEncoding::Base64),
-            b"quoted-printable" if is_bare => Self::Known(TransferEncoding::QuotedPrintable),
-            b"base64" | b"base-64" | b"base" | b"b" | b"x-base64" => {
-                Self::Misspelt(TransferEncoding::Base64)
-            }
-            b"quoted-printable" | b"quoted" | b"quotedprintable" | b"quoted_printable"
-            | b"quoted-printeable" | b"q" | b"qp" => {
-                Self::Misspelt(TransferEncoding::QuotedPrintable)
-            }
-            b"7bit" | b"8bit" | b"binary" | b"7-bit" | b"8-bit" | b"7" | b"8" | b"none" | b"" => {
-                Self::Known(TransferEncoding::Identity)
-            }
-            b"x-uuencode" | b"x-uue" | b"uuencode" | b"uue" | b"x-uuencoded" => Self::Uuencode,
-            b"x-yencode" | b"x-yenc" | b"yenc" => Self::Yenc,
-            _ => Self::Unknown,
-        }
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! The decoder accepts stripped spaces at line ends, a check character after them, a missing `end`,
 //! and damaged lines between intact ones. Words like "begin 100 things" in a text are not a file,
-//! because the next line must be one that uuencode writes.
+//! because the next line must be one that uuencode writes, and no sentence in capitals.
 
 use crate::uuencode::lines::Lines;
 use base64::Engine as _;
@@ -78,6 +78,11 @@ fn block(text: &[u8], start: usize) -> Option<UuencodeBlock> {
     let (mut count, mut empty, mut is_damaged) = (0, 0, false);
     let mut end = lines.at();
     while let Some(line) = lines.next() {
+        // The next file begins, and this one was not ended.
+        let is_next = line.starts_with(b"begin") && begin(line).is_some();
+        if is_next || (count == 0 && is_sentence(line)) {
+            break;
+        }
         let is_end = line.trim_ascii_end() == b"end";
         if is_end && count + empty > 0 {
             let range = start..lines.at();
@@ -109,17 +114,21 @@ fn goes_on(lines: Lines<'_>) -> bool {
     lines.take(DAMAGED_MAX).any(is_sound)
 }
 
-/// Reads `begin 644 name` or `begin-base64 644 name`.
+/// Reads `begin 644 name` or `begin-base64 644 name`. Blanks may have become more or other ones.
 fn begin(line: &[u8]) -> Option<(bool, String)> {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let behind_blanks = |text: &[u8]| text.iter().take_while(|byte| is_blank(byte)).count();
     let rest = line.strip_prefix(b"begin")?;
     let (base64, rest) = match rest.strip_prefix(b"-base64") {
         Some(rest) => (true, rest),
         None => (false, rest),
     };
-    let rest = rest.strip_prefix(b" ")?;
+    let rest = rest.get(behind_blanks(rest)..).filter(|behind| behind.len() < rest.len())?;
     let digits = rest.iter().take_while(|byte| matches!(byte, b'0'..=b'7')).count();
-    let name = rest.get(digits..)?.strip_prefix(b" ")?.trim_ascii();
-    if !(3..=6).contains(&digits) || name.is_empty() || name.len() > 1_000 {
+    let name = rest.get(digits..).filter(|name| name.first().is_some_and(is_blank))?.trim_ascii();
+    let inner = name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\""));
+    let name = inner.unwrap_or(name);
+    if !(3..=7).contains(&digits) || name.is_empty() || name.len() > 1_000 {
         return None;
     }
     let name = match std::str::from_utf8(name) {
@@ -127,6 +136,15 @@ fn begin(line: &[u8]) -> Option<(bool, String)> {
         Err(_) => encoding_rs::WINDOWS_1252.decode(name).0.into_owned(),
     };
     Some((base64, name))
+}
+
+/// Whether a line is words in capitals: it has not the length that it claims as a line of a file,
+/// and blanks, letters and marks of sentences alone.
+fn is_sentence(line: &[u8]) -> bool {
+    let line = line.trim_ascii_end();
+    let length = line.first().map_or(0, |first| usize::from(first.wrapping_sub(b' ') & 63));
+    let is_of_words = |byte: &u8| byte.is_ascii_uppercase() || b" .,;:'!?-".contains(byte);
+    line.len() < length.div_ceil(3) * 4 && line.contains(&b' ') && line.iter().all(is_of_words)
 }
 
 /// Appends what a line holds; tells whether it is a line that uuencode writes.
@@ -180,18 +198,22 @@ fn decode_damaged(line: &[u8], content: &mut Vec<u8>) {
 fn base64_block(mut lines: Lines<'_>, start: usize, name: String) -> Option<UuencodeBlock> {
     let mut codes = vec![];
     let mut end = lines.at();
-    let mut is_complete = false;
+    let (mut is_complete, mut is_last, mut width) = (false, false, 0);
     while let Some(line) = lines.next() {
         let line = line.trim_ascii();
         is_complete = line == b"====";
         let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
-        if !is_complete && !line.iter().all(fits) {
+        // Without its end, what follows the last line may be words.
+        let is_other = !line.is_empty() && (is_last || !line.len().is_multiple_of(4));
+        if !is_complete && (is_other || !line.iter().all(fits)) {
             break;
         }
         end = lines.at();
         if is_complete {
             break;
         }
+        width = width.max(line.len());
+        is_last |= !line.is_empty() && (line.len() < width || line.ends_with(b"="));
         codes.extend(line.iter().filter(|byte| **byte != b'='));
     }
     codes.truncate(codes.len() - usize::from(codes.len() % 4 == 1));
@@ -257,6 +279,10 @@ mod tests {
             "begin 6 x\n#0V%T\n`\nend",
             "begin 644 \n#0V%T\n`\nend",
             "begin 644 x\nA LINE OF WORDS THAT IS LONGER THAN WHAT IT CLAIMS\n",
+            "begin 644 reasons\nI HAVE A DREAM, AND IT IS THIS ONE.\n\nend\n",
+            "begin 644 reasons why\nand more\nend\n",
+            "begin-base64 644 reasons\nAnd here they are.\n====\n",
+            "begin-base64 644 reasons\nWords\n",
         ] {
             assert_eq!(blocks(text.as_bytes()), [], "{text}");
         }
@@ -269,6 +295,40 @@ mod tests {
         assert_eq!(cut[0].range, 0..20);
         let stripped = blocks(b"begin 644 a\n&0V%T\n\nend\n");
         assert_eq!(stripped[0].content, b"Cat\0\0\0");
+    }
+
+    #[test]
+    fn a_file_ends_where_the_next_one_begins() {
+        let two = blocks(b"begin 644 a\n#0V%T\nbegin 644 b\n#9&]G\n`\nend\n");
+        let found: Vec<_> = two.iter().map(|b| (&*b.name, &*b.content, b.is_complete)).collect();
+        assert_eq!(found, [("a", &b"Cat"[..], false), ("b", b"dog", true)]);
+        assert!(two.iter().all(|block| !block.is_damaged));
+    }
+
+    #[test]
+    fn the_first_line_is_read_as_it_arrives() {
+        for first in [
+            "begin 644 a b",
+            "begin  644  a b ",
+            "begin\t0644\ta b",
+            "begin 0100644 a b",
+            "begin 644 \"a b\"",
+        ] {
+            let got = blocks(format!("{first}\n#0V%T\n`\nend\n").as_bytes());
+            assert_eq!(got.first().map(|block| &*block.name), Some("a b"), "{first}");
+        }
+    }
+
+    #[test]
+    fn words_behind_a_file_without_its_end_do_not_belong_to_it() {
+        for (file, want) in [
+            ("Q2F0Q2F0\nQ2E=\nBye!", &b"CatCatCa"[..]),
+            ("Q2F0Q2F0\nQ2F0\n\nBest", b"CatCatCat"),
+            ("Q2F0Q2F0\nBye", b"CatCat"),
+        ] {
+            let got = blocks(format!("begin-base64 644 a\n{file}\n").as_bytes());
+            assert_eq!(got.first().map(|block| &*block.content), Some(want), "{file}");
+        }
     }
 
     type Damage = fn(&[u8]) -> Vec<u8>;

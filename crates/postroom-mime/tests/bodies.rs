@@ -452,6 +452,65 @@ fn of_alternatives_the_last_of_each_kind_counts() {
 }
 
 /// What a message of these parts has as text and as html, and where the text is from.
+#[test]
+fn an_alternative_without_a_type_is_html_if_it_begins_so() {
+    let quoted = "Content-Transfer-Encoding: quoted-printable\n\n<html>one=20html</html>";
+    #[rustfmt::skip]
+    let table: &[(&[&str], &str, Option<&str>)] = &[
+        (&["\none", "\n<html>one</html>"],                "one", Some("<html>one</html>")),
+        (&["\none", "Content-Type:\n\n<p>one"],           "one", Some("<p>one")),
+        (&["\none", quoted],                              "one", Some("<html>one html</html>")),
+        (&["\n<!-- a --><p>one", "Content-Type: text/plain\n\none"], "one", Some("<!-- a --><p>one")),
+        (&["\none", "\n<anna@a.example> wrote"],          "one\n<anna@a.example> wrote", None),
+    ];
+    for (parts, text, html) in table {
+        let (_, message) = multipart("alternative", parts);
+        assert_eq!(message.text.as_deref(), Some(*text), "{parts:?}");
+        assert_eq!(message.html_text.as_deref(), *html, "{parts:?}");
+    }
+    let (_, message) = multipart("alternative", &["\none", "Content-Type: text\\html\n\none <i>"]);
+    assert_eq!(message.html_text.as_deref(), Some("one <i>"));
+    // Beside others, and alone, a part without a type is plain text.
+    let (_, message) = multipart("mixed", &["\none", "\n<p>two"]);
+    assert_eq!(message.text.as_deref(), Some("one\n<p>two"));
+    assert_eq!(single("Subject: a", b"<html>one").html_text, None);
+}
+
+#[test]
+fn html_that_shows_nothing_does_not_hide_the_text() {
+    const TEXT: &str = "Content-Type: text/plain\n\none";
+    let blank = [
+        "",
+        "\n\n",
+        "&nbsp;",
+        "<html><head><title>A</title><style>p{a:b}</style></head><body><p>&nbsp;</p></body></html>",
+    ];
+    for markup in blank {
+        let html = format!("Content-Type: text/html\n\n{markup}");
+        for parts in [[TEXT, &html], [&html, TEXT]] {
+            let (_, message) = multipart("alternative", &parts);
+            assert_eq!(message.text.as_deref(), Some("one"), "{markup}");
+            assert!(message.html.is_none() && message.html_text.is_none(), "{markup}");
+            assert_eq!(message.kind, BodyKind::Text, "{markup}");
+            assert_eq!(names(&message.attachments), <[&str; 0]>::default(), "{markup}");
+        }
+        // What stands beside the alternative is in the text. In the html it would be alone.
+        let inner = format!(
+            "Content-Type: multipart/alternative; boundary=c\n\n--c\n{TEXT}\n--c\n{html}\n--c--"
+        );
+        let footer = "Content-Type: text/plain\n\na footer";
+        let (_, message) = multipart("mixed", &[&inner, footer]);
+        assert_eq!(message.text.as_deref(), Some("one\na footer"), "{markup}");
+        assert!(message.html.is_none(), "{markup}");
+    }
+    // An image is something, and so is html without a text beside it.
+    let image = "Content-Type: text/html\n\n<img src=\"cid:a\">";
+    assert!(multipart("alternative", &[TEXT, image]).1.html.is_some());
+    let blank_text = "Content-Type: text/plain\n\n ";
+    let blank_html = "Content-Type: text/html\n\n<p>";
+    assert!(multipart("alternative", &[blank_text, blank_html]).1.html.is_some());
+}
+
 fn bodies(kind: &str, parts: &[&str]) -> (String, String, TextSource) {
     let (_, message) = multipart(kind, parts);
     let (text, source) = message.shown_text(1_000).unwrap();

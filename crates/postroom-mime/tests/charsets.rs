@@ -227,6 +227,71 @@ fn utf8_under_another_label_is_utf8() {
     }
 }
 
+fn utf16(text: &str, is_little: bool) -> Vec<u8> {
+    let order = |unit: u16| if is_little { unit.to_le_bytes() } else { unit.to_be_bytes() };
+    text.encode_utf16().flat_map(order).collect()
+}
+
+#[test]
+fn utf16_is_read_under_any_label_and_other_text_under_its_labels() {
+    use base64::Engine as _;
+    let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let (text, marked) = ("Grüße aus München\n", "\u{FEFF}关于提升企业服务水平");
+    for label in ["utf-8", "us-ascii", "iso-8859-1", "windows-1251", "gbk", "utf-16", "x-nothing"] {
+        for is_little in [true, false] {
+            for (written, want) in [(text, text), (marked, marked.trim_start_matches('\u{FEFF}'))] {
+                let bytes = base64(&utf16(written, is_little));
+                for media_type in ["text/plain", "text/html"] {
+                    let fields = format!(
+                        "Content-Type: {media_type}; charset={label}\r\n\
+                         Content-Transfer-Encoding: base64\r\n"
+                    );
+                    let (got, _) = text_of(&fields, bytes.as_bytes());
+                    assert_eq!(got, want, "{label} {media_type} {is_little}");
+                }
+                let word = format!("=?{label}?B?{bytes}?=");
+                let got = subject("us-ascii", word.as_bytes());
+                assert_eq!(got.trim_end(), want.trim_end(), "{label}");
+            }
+        }
+    }
+    let (latin, ..) = encoding_rs::WINDOWS_1252.encode(text);
+    for label in ["utf-16", "utf-16le", "utf-16be", "utf-32", "ucs-2"] {
+        for bytes in [text.as_bytes(), &latin] {
+            let fields = format!("Content-Type: text/plain; charset={label}\r\n");
+            assert_eq!(text_of(&fields, bytes).0, text, "{label}");
+            let word = format!("=?{label}?B?{}?=", base64(bytes));
+            let got = subject("us-ascii", word.as_bytes());
+            assert_eq!(got.trim_end(), text.trim_end(), "{label}");
+        }
+        let fields = format!("Content-Type: text/plain; charset={label}\r\n");
+        assert_eq!(text_of(&fields, b"Hi!\r\n").0, "Hi!\n", "{label}");
+    }
+}
+
+#[test]
+fn escapes_are_read_under_any_label_that_has_none() {
+    use base64::Engine as _;
+    let (japanese, korean) = ("会議のお知らせ", "안녕");
+    let raw = b"\x1B$B2q5D$N$*CN$i$;\x1B(B".as_slice();
+    let raw_korean = b"\x1B$)C\x0E>H3g\x0F".as_slice();
+    for label in ["us-ascii", "iso-8859-1", "windows-1252", "utf-8", "iso-2022-jp", "koi8-r", "gbk"]
+    {
+        assert_eq!(subject(label, raw), japanese, "{label}");
+        assert_eq!(subject(label, &[b"\xEF\xBB\xBF", raw].concat()), japanese, "{label}");
+        assert_eq!(subject(label, raw_korean), korean, "{label}");
+        let reply = [b"Re: ", raw, b"\r\n ", raw].concat();
+        assert_eq!(subject(label, &reply), format!("Re: {japanese} {japanese}"), "{label}");
+        if label == "gbk" {
+            continue;
+        }
+        let word = base64::engine::general_purpose::STANDARD.encode(raw);
+        assert_eq!(subject("", format!("=?{label}?B?{word}?=").as_bytes()), japanese, "{label}");
+        let fields = format!("Content-Type: text/plain; charset={label}\r\n");
+        assert_eq!(text_of(&fields, raw).0, japanese, "{label}");
+    }
+}
+
 fn subject(label: &str, subject: &[u8]) -> String {
     let rest = format!("\r\nContent-Type: text/plain; charset={label}\r\n\r\nx");
     let raw = [b"Subject: ".as_slice(), subject, rest.as_bytes()];

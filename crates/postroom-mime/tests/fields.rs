@@ -172,6 +172,28 @@ fn the_name_of_a_file_may_stand_with_its_type() {
 }
 
 #[test]
+fn what_the_first_of_two_fields_leaves_open_is_taken_from_the_second() {
+    #[rustfmt::skip]
+    let table: &[(&str, &str, &str)] = &[
+        ("Content-Disposition: attachment\r\nContent-Disposition: attachment; filename=a.txt", "a.txt", "application/x"),
+        ("Content-Disposition: inline\r\nContent-Disposition: attachment; filename=a.txt", "a.txt", "application/x"),
+        ("Content-Disposition: attachment; filename=a.txt\r\nContent-Disposition: attachment; filename=b.txt", "a.txt", "application/x"),
+        ("Content-Disposition: filename=a.txt\r\nContent-Disposition: attachment", "a.txt", "application/x"),
+        ("Content-Type: application/pdf; name=a.pdf", "a.pdf", "application/x"),
+        ("Content-Type: application/x; name=a.pdf\r\nContent-Type: application/pdf; name=b.pdf", "a.pdf", "application/x"),
+        ("Content-Disposition: attachment; filename=\"\"; filename=a.txt", "a.txt", "application/x"),
+    ];
+    for (fields, name, kind) in table {
+        let message = parse(format!("Content-Type: application/x\r\n{fields}").as_bytes());
+        let file = message.attachments.first().unwrap();
+        assert_eq!((&*file.name, &*file.media_type), (*name, *kind), "{fields}");
+    }
+    let shown = "Content-Type: text/plain\r\nContent-Disposition: inline\r\n\
+                 Content-Disposition: attachment; filename=a.txt\r\n\r\n";
+    assert!(parse(shown.as_bytes()).attachments.is_empty());
+}
+
+#[test]
 fn addresses_are_kept_up_to_the_limit() {
     let list = |count: usize| vec!["a@b.example"; count].join(",");
     for (to, more, kept, is_over) in

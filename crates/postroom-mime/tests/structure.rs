@@ -117,7 +117,7 @@ fn boundaries_are_read_as_they_are_written() {
         ("; x=y\n boundary=b",               "b",     "text one".to_owned(), Some(Defect::BoundaryMissing)),
         ("; boundary=\"b; x=y",              "b",     "text one".to_owned(), Some(Defect::BoundaryMissing)),
         ("; boundary=b\"; x=y",              "b",     "text one".to_owned(), Some(Defect::BoundaryUnused)),
-        (";\nboundary=\"b\"",                "b",     "text one".to_owned(), Some(Defect::BoundaryMissing)),
+        (";\nboundary=\"b\"",                "b",     "text one".to_owned(), Some(Defect::HeaderJunk)),
         ("; boundary=yy8",                   "zz9",   "text one".to_owned(), Some(Defect::BoundaryUnused)),
         ("; boundary=ABC",                   "abc",   "text one".to_owned(), Some(Defect::BoundaryUnused)),
         // Nothing that it could be.
@@ -200,7 +200,8 @@ fn of_repeated_fields_about_the_content_the_first_usable_one_counts() {
         ("Content-Type: image/png\nContent-Type: text/plain\n\nPNG",          "image/png image.png PNG"),
         ("Content-Transfer-Encoding:\nContent-Transfer-Encoding: base64\n\nb25l", "text one"),
         ("Content-Transfer-Encoding: x\nContent-Transfer-Encoding: base64\n\nb25l", "text one"),
-        ("Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n\nb25l", "text b25l"),
+        ("Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n\nb25l", "text one"),
+        ("Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n\nnone", "text none"),
     ];
     for (raw, want) in table {
         let raw = format!("From: a@b.example\n{raw}");
@@ -240,6 +241,9 @@ fn headers_are_read_as_they_arrive() {
         ("several of them",       b"From: a@b.example\nSubject: s\nX-A B: one\n\ttwo\nMessage ID: <x@y>\nX Y: z\n\none", "one", Some(Defect::HeaderJunk)),
         ("a sentence with a colon", b"From: a@b.example\nSubject: s\nDear Anna: one\n\ntwo", "Dear Anna: one\n\ntwo", Some(Defect::HeaderUnterminated)),
         ("a name with a blank, then text", b"From: a@b.example\nSubject: s\nX-A B: one\nand two\n\nthree", "X-A B: one\nand two\n\nthree", Some(Defect::HeaderUnterminated)),
+        ("a type in a line of its own", b"From: a@b.example\nSubject: s\nContent-Type:\nmultipart/mixed; boundary=\"a:b\"\n\n--a:b\n\none\n--a:b--", "one", Some(Defect::HeaderJunk)),
+        ("an encoding in its own", b"From: a@b.example\nSubject: s\nContent-Transfer-Encoding:\nbase64\nContent-Type: text/plain;\ncharset=utf-8;\nformat=fixed\n\nb25l", "one", Some(Defect::HeaderJunk)),
+        ("text behind an open value", b"From: a@b.example\nSubject: s\nContent-Type: text/plain;\ntotal=5\n\none", "total=5\n\none", Some(Defect::HeaderUnterminated)),
         ("a field twice",         b"From: a@b.example\nSubject: s\nSubject: t\n\none", "one", Some(Defect::FieldRepeated)),
         ("the other way round",   b"From: a@b.example\nFrom: c@d.example\nSubject: s\n\none", "one", Some(Defect::FieldRepeated)),
     ];

@@ -25,6 +25,8 @@ pub(crate) struct Bodies {
     pub html_location: Option<String>,
     /// Whether a part of plain text says something.
     pub has_text: bool,
+    /// Whether a part of html shows something. One that shows nothing does not hide the text.
+    pub has_html: bool,
     /// Whether any of the text was made of html.
     pub is_derived: bool,
     /// How S/MIME protects it.

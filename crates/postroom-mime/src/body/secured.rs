@@ -137,6 +137,7 @@ impl<S: ByteSource> BodyReader<'_, S> {
             own.is_derived |= is_derived || inner.is_derived;
         }
         own.has_text |= inner.has_text;
+        own.has_html |= inner.has_html;
         self.has_text |= inner.has_text;
         self.has_html |= own.html.is_some();
         own.files.extend(inner.files);

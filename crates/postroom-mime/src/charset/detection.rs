@@ -4,11 +4,10 @@
 //! budget, the charset that was found last counts for the rest.
 
 use crate::charset::known::Charset;
-use crate::charset::known::has_escapes;
+use crate::charset::known::of_escapes;
 use chardetng::EncodingDetector;
 use encoding_rs::GB18030;
 use encoding_rs::GBK;
-use encoding_rs::ISO_2022_JP;
 use encoding_rs::UTF_8;
 use encoding_rs::WINDOWS_1252;
 
@@ -60,8 +59,8 @@ impl Detection {
     /// Finds out the charset of bytes that are no valid UTF-8 as a whole, or hold escapes.
     pub fn of(&mut self, text: &[u8]) -> Charset {
         let bytes = text.get(..SAMPLE_BYTES_MAX).unwrap_or(text);
-        if has_escapes(bytes) && bytes.is_ascii() {
-            return Charset::Whatwg(ISO_2022_JP);
+        if let Some(charset) = of_escapes(bytes) {
+            return charset;
         }
         if is_damaged_utf8(text) {
             return Charset::Whatwg(UTF_8);

@@ -77,6 +77,21 @@ impl Charset {
         }
     }
 
+    /// Whether it is one of the two orders of UTF-16.
+    pub(crate) fn is_utf16(self) -> bool {
+        let is_it = |encoding| [encoding_rs::UTF_16LE, encoding_rs::UTF_16BE].contains(&encoding);
+        matches!(self, Self::Whatwg(encoding) if is_it(encoding))
+    }
+
+    pub(crate) fn is_utf32(self) -> bool {
+        matches!(self, Self::Utf32 { .. })
+    }
+
+    /// Whether each of its characters has two bytes or more.
+    pub(crate) fn is_wide(self) -> bool {
+        self.is_utf16() || self.is_utf32()
+    }
+
     pub(crate) fn is_latin(self) -> bool {
         matches!(self, Self::Whatwg(encoding) if LATIN.contains(&encoding))
     }
@@ -97,9 +112,14 @@ impl Charset {
     }
 }
 
-/// Whether the bytes switch character sets as ISO-2022-JP does.
-pub(crate) fn has_escapes(bytes: &[u8]) -> bool {
-    memchr::memchr(0x1B, bytes).is_some()
-        && memchr::memmem::find_iter(bytes, b"\x1B$")
-            .any(|at| matches!(bytes.get(at + 2), Some(b'@' | b'B')))
+/// The charset whose escapes switch character sets in the bytes, which are ASCII otherwise.
+pub(crate) fn of_escapes(bytes: &[u8]) -> Option<Charset> {
+    let mut escapes = memchr::memchr_iter(0x1B, bytes);
+    let found = escapes.find_map(|at| match bytes.get(at + 1..at + 4)? {
+        [b'$', b'@' | b'B', _] | [b'(', b'I', _] => Some(Charset::Whatwg(ISO_2022_JP)),
+        b"$)C" => Some(Charset::Iso2022Kr),
+        b"$)A" => Some(Charset::Iso2022Cn),
+        _ => None,
+    });
+    found.filter(|_| bytes.is_ascii())
 }

@@ -2,6 +2,7 @@
 //!
 //! Time is linear: what has no end is searched for it once.
 
+use crate::encoded_word;
 use std::borrow::Cow;
 
 /// A piece of a parameter as it is written.
@@ -42,8 +43,9 @@ impl<'a> ParameterReader<'a> {
     /// What stands before the parameters, without comments.
     pub(crate) fn head(&mut self) -> Cow<'a, [u8]> {
         self.blanks();
-        let is_end =
-            |byte: &u8| matches!(byte, b';' | b'(' | b'"' | b',') || byte.is_ascii_whitespace();
+        let is_end = |byte: &u8| {
+            matches!(byte, b';' | b'(' | b'"' | b',' | b':') || byte.is_ascii_whitespace()
+        };
         let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
         let mut head = Cow::Borrowed(self.take(end));
         // Blanks around the slash.
@@ -72,19 +74,25 @@ impl<'a> ParameterReader<'a> {
             if self.rest.is_empty() {
                 return None;
             }
-            let is_end =
-                |byte: &u8| matches!(byte, b'=' | b';' | b'(') || byte.is_ascii_whitespace();
-            let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
-            let name = self.take(end);
+            let name = self.name();
             self.blanks();
-            if self.rest.first() != Some(&b'=') {
+            let is_usual = match self.rest.first() {
+                Some(b'=') => true,
+                // For an equals sign.
+                Some(b':') => false,
                 // A word without a value.
-                is_introduced = false;
-                continue;
-            }
+                Some(_) | None => {
+                    is_introduced = false;
+                    continue;
+                }
+            };
             self.take(1);
             self.blanks();
             let (name, section, is_extended) = split_name(name);
+            if self.rest.starts_with(b"3D\"") {
+                // An equals sign that was escaped as quoted-printable does it.
+                self.take(2);
+            }
             let (value, is_closed) = match self.rest.first() {
                 Some(b'"') => {
                     self.take(1);
@@ -92,9 +100,25 @@ impl<'a> ParameterReader<'a> {
                 }
                 _ => (self.unquoted(Until::of(name)), true),
             };
-            let is_sound = is_introduced && is_closed;
+            let is_sound = is_introduced && is_closed && is_usual;
             return Some(ParameterPiece { name, section, is_extended, value, is_sound });
         }
+    }
+
+    /// The name of a parameter. Blanks may stand before its asterisks.
+    fn name(&mut self) -> &'a [u8] {
+        let whole = self.rest;
+        let is_end =
+            |byte: &u8| matches!(byte, b'=' | b';' | b'(' | b':') || byte.is_ascii_whitespace();
+        let end = |text: &[u8]| text.iter().position(is_end).unwrap_or(text.len());
+        let name = self.take(end(self.rest));
+        let behind = self.rest.trim_ascii_start();
+        if name.is_empty() || !behind.starts_with(b"*") {
+            return name;
+        }
+        self.rest = behind;
+        self.take(end(behind));
+        whole.get(..whole.len() - self.rest.len()).unwrap_or(name)
     }
 
     /// A quoted value, behind its opening quote. The closing one is that which ends the parameter:
@@ -129,6 +153,7 @@ impl<'a> ParameterReader<'a> {
                     self.take(at + 1);
                     return (Cow::Owned(value), true);
                 }
+                b'"' if let Some(length) = self.next_word(at + 1) => at += length,
                 b'"' => {
                     first.get_or_insert((at, value.len()));
                     value.push(byte);
@@ -153,6 +178,16 @@ impl<'a> ParameterReader<'a> {
         (self.unquoted(Until::SemicolonOrQuote), false)
     }
 
+    /// How many bytes there are from `at` to an encoded word that stands in quotes of its own
+    /// behind blanks. `None` if there is none.
+    fn next_word(&self, at: usize) -> Option<usize> {
+        let rest = self.rest.get(at..)?;
+        let is_blank = |byte: &&u8| byte.is_ascii_whitespace();
+        let blanks = rest.iter().take(BLANKS_MAX).take_while(is_blank).count();
+        let behind = rest.get(blanks..)?.strip_prefix(b"\"=?")?;
+        (blanks > 0 && !behind.is_empty()).then_some(blanks + 1)
+    }
+
     /// Whether a quote that stands before `at` ends a parameter.
     fn closes(&self, at: usize) -> bool {
         let rest = self.rest.get(at..).unwrap_or_default();
@@ -170,8 +205,11 @@ impl<'a> ParameterReader<'a> {
             Until::Semicolon | Until::SemicolonOrQuote => *byte == b';',
             Until::BlankOrComment => matches!(byte, b';' | b'(') || byte.is_ascii_whitespace(),
         };
-        let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
-        let mut value = self.take(end).trim_ascii();
+        // What stands in an encoded word does not end it.
+        let word = word_bytes(self.rest);
+        let behind = self.rest.get(word..).unwrap_or_default();
+        let end = behind.iter().position(is_end).unwrap_or(behind.len());
+        let mut value = self.take(word + end).trim_ascii();
         if matches!(until, Until::Semicolon) && value.ends_with(b")") {
             // A comment behind a boundary. One that is glued on belongs to it.
             let comment = memchr::memmem::rfind(value, b" (");
@@ -204,7 +242,7 @@ impl<'a> ParameterReader<'a> {
         loop {
             self.blanks();
             match self.rest {
-                [byte @ (b';' | b',' | b'=' | b'"'), after @ ..] => {
+                [byte @ (b';' | b',' | b'=' | b'"' | b':'), after @ ..] => {
                     has_semicolon |= *byte == b';';
                     self.rest = after;
                 }
@@ -262,6 +300,8 @@ impl Until {
     }
 }
 
+/// A longer encoded word is none.
+const WORD_BYTES_MAX: usize = 1 << 10;
 /// How many blanks may stand between two parameters.
 const BLANKS_MAX: usize = 64;
 
@@ -272,13 +312,21 @@ fn begins_parameter(rest: &[u8]) -> bool {
     name > 0 && rest.get(name) == Some(&b'=')
 }
 
+/// How many bytes the encoded word at the front has. 0 if there is none.
+fn word_bytes(rest: &[u8]) -> usize {
+    let Some((content, _)) = encoded_word::front(rest) else { return 0 };
+    let behind = rest.get(content..).unwrap_or_default();
+    let behind = behind.get(..WORD_BYTES_MAX).unwrap_or(behind);
+    memchr::memmem::find(behind, b"?=").map_or(0, |end| content + end + 2)
+}
+
 /// Whether a byte means something in a quoted value.
 fn is_marked(byte: u8) -> bool {
     matches!(byte, b'\\' | b'"' | b'\r' | b'\n')
 }
 
 /// Splits `name*3*` into its parts.
-fn split_name(name: &[u8]) -> (&[u8], Option<u32>, bool) {
+fn split_name<'a>(name: &'a [u8]) -> (&'a [u8], Option<u32>, bool) {
     if memchr::memchr(b'*', name).is_none() {
         return (name, None, false);
     }
@@ -290,8 +338,15 @@ fn split_name(name: &[u8]) -> (&[u8], Option<u32>, bool) {
         let number = std::str::from_utf8(base.get(at + 1..)?).ok()?;
         Some((base.get(..at)?, number.parse().ok()?))
     });
+    let bare = |name: &[u8]| name.iter().rposition(|byte| !is_star_or_blank(*byte));
+    let trimmed =
+        |name: &'a [u8]| name.get(..bare(name).map_or(0, |last| last + 1)).unwrap_or(name);
     match section {
-        Some((base, number)) => (base, Some(number), is_extended),
-        None => (base, None, is_extended),
+        Some((base, number)) => (trimmed(base), Some(number), is_extended),
+        None => (trimmed(base), None, is_extended),
     }
+}
+
+fn is_star_or_blank(byte: u8) -> bool {
+    byte == b'*' || byte.is_ascii_whitespace()
 }

@@ -37,6 +37,67 @@ pub(crate) fn fits(start: &[u8]) -> bool {
     others == 0 || escapes > 2 * others
 }
 
+/// What the equals signs of a body are.
+#[derive(Debug, Clone, Copy, Default)]
+struct EqualsSigns {
+    escapes: usize,
+    others: usize,
+    /// Whether some are what stands nowhere else: soft line breaks within words or behind escapes,
+    /// escaped equals signs, and escapes side by side or in capitals of bytes outside ASCII.
+    has_sure: bool,
+    /// Whether escapes make control characters.
+    has_controls: bool,
+}
+
+impl EqualsSigns {
+    fn of(start: &[u8]) -> Self {
+        let mut signs = Self::default();
+        let mut last = None;
+        for at in memchr::memchr_iter(b'=', start) {
+            match start.get(at + 1..).unwrap_or_default() {
+                // The end of the sample, or padding of base64.
+                [] | [_] | [b'\r', b'\n'] => {}
+                [b'\n', ..] | [b'\r', b'\n', ..] => {
+                    let before = start.get(..at).unwrap_or_default();
+                    let line = memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
+                    let line = before.get(line..).unwrap_or_default();
+                    signs.has_sure |= memchr::memchr2(b' ', b'=', line).is_some();
+                }
+                [high, low, ..] => {
+                    let Some((high_value, low_value)) = hex(*high).zip(hex(*low)) else {
+                        signs.others += 1;
+                        continue;
+                    };
+                    let byte = high_value << 4 | low_value;
+                    let is_wide = byte >= 0x80;
+                    let is_capital = high.is_ascii_uppercase() || low.is_ascii_uppercase();
+                    let is_behind = at.checked_sub(3).is_some_and(|before| last == Some(before));
+                    signs.escapes += 1;
+                    signs.has_sure |= byte == b'=' || (is_wide && (is_behind || is_capital));
+                    signs.has_controls |=
+                        byte < b' ' && !matches!(byte, b'\t' | b'\r' | b'\n' | 0x0C);
+                    last = is_wide.then_some(at);
+                }
+            }
+        }
+        signs
+    }
+}
+
+/// Whether a body that begins with `start` is quoted-printable though nothing says so: all `=` are
+/// escapes that make text, and among them are some that stand nowhere else.
+pub(crate) fn is_sure(start: &[u8]) -> bool {
+    let signs = EqualsSigns::of(start);
+    start.is_ascii() && signs.has_sure && signs.others == 0 && !signs.has_controls
+}
+
+/// Whether a body that begins with `start` is not quoted-printable though its field says so: most
+/// `=` are no escapes, and none of them must be one.
+pub(crate) fn is_other(start: &[u8]) -> bool {
+    let signs = EqualsSigns::of(start);
+    !signs.has_sure && signs.escapes <= 2 * signs.others
+}
+
 impl QuotedPrintable {
     /// Decodes the next bytes.
     pub(crate) fn push(&mut self, mut body: &[u8], content: &mut Vec<u8>) {

@@ -73,22 +73,7 @@ fn quoted_printable_is_decoded_as_it_arrives() {
 }
 
 #[test]
-fn names_of_encodings_are_found_in_what_mail_writes() {
-    let table: &[(&[u8], Declared)] = &[
-        (b"Base64", Declared::Known(TransferEncoding::Base64)),
-        (b" base64 (a comment)", Declared::Known(TransferEncoding::Base64)),
-        (b" \"base64\" (a comment);", Declared::Misspelt(TransferEncoding::Base64)),
-        (b"base64;", Declared::Misspelt(TransferEncoding::Base64)),
-        (b"quoted printable", Declared::Misspelt(TransferEncoding::QuotedPrintable)),
-        (b"QUOTED-PRINTABLE", Declared::Known(TransferEncoding::QuotedPrintable)),
-        (b"8bit", Declared::Known(TransferEncoding::Identity)),
-        (b"", Declared::Known(TransferEncoding::Identity)),
-        (b"x-uuencode", Declared::Uuencode),
-        (b"zip", Declared::Unknown),
-    ];
-    for (value, want) in table {
-        assert_eq!(Declared::from_value(value), *want, "{}", value.escape_ascii());
-    }
+fn names_of_encodings_are_found_again() {
     for encoding in
         [TransferEncoding::Identity, TransferEncoding::Base64, TransferEncoding::QuotedPrintable]
     {
