@@ -7,6 +7,7 @@ use crate::command;
 use crate::error::Error;
 use crate::extensions::Extensions;
 use crate::login_forms::LoginForms;
+use crate::reply::LINES_MAX;
 use crate::reply::Reply;
 use crate::silence::Silence;
 use crate::wire::SmtpWire;
@@ -140,6 +141,13 @@ impl SmtpConnection {
             let again = self.command("EHLO", &format!("EHLO {name}\r\n")).await;
             reply = again.map_err(|error| unless_lost(error, reply))?;
         }
+        if reply.is_success() && reply.is_cut() {
+            let reason = format!(
+                "its reply to EHLO has more than {LINES_MAX} lines, so Postroom does not know what \
+                 it offers"
+            );
+            return Err(Error::Protocol { reason });
+        }
         if reply.is_success() {
             self.extensions = Extensions::from_reply(&reply);
             self.extensions.pipelining &= !self.in_turn;
@@ -178,7 +186,7 @@ impl SmtpConnection {
 
     /// Whether the server certainly waits for a command.
     fn awaits_command(&self) -> bool {
-        self.idle && !self.wire.has_unread() && !self.wire.is_out_of_step()
+        self.idle && !self.wire.has_unread_reply() && !self.wire.is_out_of_step()
     }
 
     /// From now on, sends each command only after the answer to the one before, even if the server
@@ -194,8 +202,8 @@ impl SmtpConnection {
         self.wire.silence()
     }
 
-    /// Asks the server whether it is still there. What it has said unasked would be taken for its
-    /// answer, so it makes the connection unusable.
+    /// Asks the server whether it is still there. A reply that it has sent unasked would be taken
+    /// for its answer, so it makes the connection unusable.
     pub async fn is_alive(&mut self) -> bool {
         if !self.is_reusable() {
             return false;

@@ -1,7 +1,7 @@
 //! A transaction: one message to some recipients over an open connection.
 //!
 //! MAIL, each RCPT and DATA are sent together if the server offers PIPELINING. The final dot is
-//! sent only after the caller allows it, and only if no byte has arrived that could be mistaken for
+//! sent only after the caller allows it, and only if nothing has arrived that could be mistaken for
 //! the answer to it. From then on, and only then, a lost connection is an unknown outcome.
 
 use crate::command;
@@ -257,7 +257,7 @@ impl SmtpConnection {
     /// A refusal that came together with the acceptance of a message, as from a server that answers
     /// for each recipient. A server that says goodbye refuses nothing.
     async fn further_refusal(&mut self, reply: &Reply) -> Option<Reply> {
-        if !reply.is_success() || !self.wire.has_unread() {
+        if !reply.is_success() || !self.wire.has_unread_reply() {
             return None;
         }
         let further = self.wire.reply("end of data", self.deadlines.courtesy).await.ok()?;
