@@ -277,6 +277,13 @@ pub(crate) fn needs_a_person(error: &Error) -> bool {
     }
 }
 
+/// Whether the login of the account failed, also for now. Then no message is at fault.
+#[must_use]
+pub(crate) fn is_of_login(error: &Error) -> bool {
+    matches!(error, Error::Credentials(_))
+        || matches!(error, Error::Smtp(smtp) if smtp.is_of_login())
+}
+
 /// Whether the server refuses the login and password.
 #[must_use]
 pub(crate) fn is_wrong_login(error: &Error) -> bool {

@@ -79,6 +79,8 @@ pub struct SmtpConnection {
     pub(crate) idle: bool,
     /// How many transactions were begun.
     pub(crate) mails: u32,
+    /// Whether the server has accepted a message on it.
+    pub(crate) has_accepted: bool,
     in_turn: bool,
 }
 
@@ -103,6 +105,7 @@ impl SmtpConnection {
             login_forms: options.login_forms.clone(),
             idle: false,
             mails: 0,
+            has_accepted: false,
             in_turn: false,
         };
         // A server that expects TLS from the first byte sends no greeting in clear text.
@@ -182,6 +185,12 @@ impl SmtpConnection {
     pub fn is_reusable(&self) -> bool {
         let is_spent = self.extensions.mail_max.is_some_and(|max| self.mails >= max);
         self.awaits_command() && !is_spent
+    }
+
+    /// Whether the server has accepted a message in this session.
+    #[must_use]
+    pub fn has_accepted(&self) -> bool {
+        self.has_accepted
     }
 
     /// Whether the server certainly waits for a command.

@@ -226,6 +226,13 @@ impl Error {
         }
     }
 
+    /// Whether it is about the login: the server refused it, also for now, or ended the session or
+    /// fell silent in answer to it.
+    #[must_use]
+    pub fn is_of_login(&self) -> bool {
+        matches!(self, Self::Credentials { .. } | Self::Login(_)) || self.ended_at_login()
+    }
+
     /// Whether the connection ended, or the server fell silent, in answer to AUTH.
     #[must_use]
     pub(crate) fn ended_at_login(&self) -> bool {

@@ -225,7 +225,7 @@ impl Reply {
         match (self.code, self.enhanced) {
             (451, Some((_, 7, _))) | (454, None | Some((_, 0 | 3 | 7, _))) => !self.is_of_other(),
             (_, Some((_, 1 | 2 | 6, 1..) | (_, 3, 4) | (_, 4, 6))) => false,
-            (_, _) => by_words && !self.is_too_many() && !self.is_of_storage(),
+            (_, _) => by_words && !self.says_too_many() && !self.is_of_storage(),
         }
     }
 
@@ -463,6 +463,7 @@ mod tests {
             "451 4.7.0 Recipient over quota, exceeded",
             "450 4.7.1 spam suspected, too many links",
             "452 4.5.3 too many recipients",
+            "450 4.7.1 too many recipients",
             "452 quota exceeded",
             "452 4.0.0 exceeded storage allocation",
         ] {

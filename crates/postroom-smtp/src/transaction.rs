@@ -251,6 +251,7 @@ impl SmtpConnection {
             return Err(Error::OutcomeUnknown { reason: format!("the server answered `{reply}`") });
         }
         self.idle = reply.code != 421 && !self.wire.is_out_of_step();
+        self.has_accepted |= reply.is_success();
         Ok(reply)
     }
 

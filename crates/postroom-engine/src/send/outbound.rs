@@ -7,6 +7,7 @@ use crate::account::Account;
 use crate::error::Error;
 use crate::report::Reporter;
 use crate::report::chain;
+use crate::report::is_of_login;
 use crate::report::needs_a_person;
 use crate::send::flight::Flight;
 use crate::send::flight::Landed;
@@ -254,7 +255,7 @@ impl Outbound {
         Err(error)
     }
 
-    /// Postpones a delivery without a connection. The attempt counts, unless a person has to act.
+    /// Postpones a delivery without a connection. The attempt counts, unless the login failed.
     async fn no_connection(
         &mut self,
         account: &Account,
@@ -276,7 +277,7 @@ impl Outbound {
         self.reporter.sending(self.stuck.trouble()).await;
     }
 
-    /// Postpones a delivery without a connection.
+    /// Postpones a delivery without a connection. If the login failed, the attempt does not count.
     ///
     /// # Errors
     ///
@@ -287,7 +288,11 @@ impl Outbound {
         it: Claimed,
         error: &Error,
     ) -> Result<(), Error> {
-        let verdict = verdict::later(chain(error), verdict::tried(&it), &by.options);
+        let verdict = if is_of_login(error) {
+            verdict::no_login(&it, chain(error), &by.options)
+        } else {
+            verdict::later(chain(error), verdict::tried(&it), &by.options)
+        };
         self.held.settle(it, verdict).await
     }
 }

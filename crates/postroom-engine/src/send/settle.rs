@@ -27,7 +27,7 @@ pub(crate) fn waiting(recipients: &[Json], uncertain: Uncertain) -> Vec<usize> {
 ///
 /// A recipient that was accepted shares the fate of the data (RFC 5321 §4.2.5). Without an answer
 /// to the data, it stays as it is. If there were too many recipients for a transaction, or for the
-/// session (`has_earlier`: an earlier transaction of it was accepted), nobody is refused for good.
+/// session (`has_earlier`: a message was accepted in it before), nobody is refused for good.
 pub(crate) fn record(
     recipients: &mut [Json],
     named: &[usize],
@@ -42,7 +42,8 @@ pub(crate) fn record(
         };
         let (decisive, may_pass) = match (&outcome.data, answer.reply.is_success()) {
             (Some(data), true) => {
-                (data, data.wants_login() || (accepted > 1 && data.refuses_number()))
+                let may_be_fewer = accepted > 1 || has_earlier;
+                (data, data.wants_login() || (may_be_fewer && data.refuses_number()))
             }
             (None, true) => continue,
             (_, false) => (&answer.reply, is_number || answer.reply.wants_login()),
@@ -75,17 +76,29 @@ pub(crate) fn too_many(outcome: &TransactionReplies, has_earlier: bool) -> Vec<b
 }
 
 /// The reply of a transaction that is about a limit of the account. That there are too many
-/// recipients is about the transaction, unless it has none: then it is about the account.
-/// `has_earlier` as for [`record`].
+/// recipients is about the transaction. If it has none, it is about the session if that had an
+/// accepted message before, and otherwise about the account. `has_earlier` as for [`record`].
 #[must_use]
 pub(crate) fn limit(outcome: &TransactionReplies, has_earlier: bool) -> Option<&Reply> {
-    let has_any = has_any(outcome);
-    let is_number = |reply: &Reply| reply.is_too_many() || (has_earlier && reply.says_too_many());
+    let is_of_account = !has_any(outcome) && !has_earlier;
     let is_limit = |reply: &&Reply| {
-        !reply.is_success() && (reply.is_over_limit() || (!has_any && is_number(reply)))
+        !reply.is_success() && (reply.is_over_limit() || (is_of_account && reply.is_too_many()))
     };
     let replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
     outcome.data.iter().chain(replies).find(is_limit)
+}
+
+/// Whether the session has had its number of recipients, so that another one takes the others:
+/// there are too many already with the first one. `has_earlier` as for [`record`].
+#[must_use]
+pub(crate) fn is_session_full(outcome: &TransactionReplies, has_earlier: bool) -> bool {
+    let says = |answer: &RecipientReply| answer.reply.says_too_many();
+    let is_too_many = match accepted_count(outcome) {
+        0 => outcome.recipients.iter().any(says),
+        1 => outcome.data.as_ref().is_some_and(Reply::refuses_number),
+        _ => false,
+    };
+    has_earlier && is_too_many
 }
 
 /// The reply of a transaction that may be about the account, and may be about this message alone:
@@ -239,6 +252,41 @@ mod tests {
         for (outcome, is_limit, is_hint) in table {
             let got = (limit(&outcome, false).is_some(), hint(&outcome).is_some());
             assert_eq!(got, (is_limit, is_hint), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn too_many_recipients_are_about_the_session_if_that_had_an_accepted_message() {
+        let said = |line: &str| {
+            let (code, text) = line.split_once(' ').unwrap();
+            Reply { lines: vec![text.to_owned()], ..reply(code.parse().unwrap()) }
+        };
+        let (ok, many, full) = ("250 ok", "452 too many recipients", "552 mailbox full");
+        #[rustfmt::skip]
+        let table: [(&[&str], Option<&str>, bool, &str); 10] = [
+            (&[many],         None,       false, "account"),
+            (&[many],         None,       true,  "session"),
+            (&[full, many],   None,       true,  "session"),
+            (&[full],         None,       true,  "none"),
+            (&[ok, many],     Some(ok),   true,  "none"),
+            (&[ok],           Some(many), false, "none"),
+            (&[ok],           Some(many), true,  "session"),
+            (&[ok, ok],       Some(many), true,  "none"),
+            (&["421 slow"],   None,       true,  "account"),
+            (&[ok],           Some(ok),   true,  "none"),
+        ];
+        for (rcpt, data, has_earlier, want) in table {
+            let answer = |line: &&str| RecipientReply { address: String::new(), reply: said(line) };
+            let recipients = rcpt.iter().map(answer).collect();
+            let outcome = TransactionReplies { recipients, data: data.map(said) };
+            let is_full = is_session_full(&outcome, has_earlier);
+            let got = match (limit(&outcome, has_earlier).is_some(), is_full) {
+                (true, false) => "account",
+                (false, true) => "session",
+                (false, false) => "none",
+                (true, true) => "both",
+            };
+            assert_eq!(got, want, "{outcome:?} {has_earlier}");
         }
     }
 

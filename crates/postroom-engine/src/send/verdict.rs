@@ -184,16 +184,35 @@ pub(crate) fn limited(
     if claimed.recipients.iter().all(|recipient| RecipientState::Sent.is_of(recipient)) {
         return Verdict::Sent;
     }
-    over_limit(reason, pause, tried(claimed), options)
+    let why = "the limit of the server did not end";
+    for_account(AccountWait { why, reason, pause }, tried(claimed), options)
+}
+
+/// Decides about a delivery after a login of the account that failed for now. Nothing was said of
+/// the message.
+#[must_use]
+pub(crate) fn no_login(claimed: &Claimed, reason: String, options: &Options) -> Verdict {
+    let pause = options.duration(&options::RETRY_FIRST);
+    let why = "the login did not succeed in time";
+    for_account(AccountWait { why, reason, pause }, tried(claimed), options)
+}
+
+/// Why a message waits for its account.
+struct AccountWait {
+    /// What a message says that has waited for too long.
+    why: &'static str,
+    reason: String,
+    pause: Duration,
 }
 
 /// Postpones until a pause of the account is over. This does not count as an attempt. A message
 /// that got such an answer before waits longer than others, because the answer may be about this
 /// message only.
-fn over_limit(reason: String, pause: Duration, tried: Tried, options: &Options) -> Verdict {
+fn for_account(wait: AccountWait, tried: Tried, options: &Options) -> Verdict {
+    let AccountWait { why, reason, pause } = wait;
     let has_waited = !tried.waited.is_zero();
     if tried.waited >= options.duration(&options::RETRY_FOR) && has_waited {
-        let reason = format!("given up, because the limit of the server did not end: {reason}");
+        let reason = format!("given up, because {why}: {reason}");
         return Verdict::Error { code: ErrorCode::GaveUp, reason };
     }
     let behind = tried.waited.min(options.duration(&options::RETRY_LONGEST));
@@ -377,7 +396,8 @@ mod tests {
         let options = Options::cascade([&json!({"retry_for": 100, "retry_longest": 20})]);
         let after = |waited: u64| {
             let tried = Tried { attempts: 1, waited: Duration::from_secs(waited) };
-            over_limit("421".to_owned(), Duration::from_secs(4), tried, &options)
+            let (reason, pause) = ("421".to_owned(), Duration::from_secs(4));
+            for_account(AccountWait { why: "it is so", reason, pause }, tried, &options)
         };
         let later = |seconds| Verdict::Later {
             after: Duration::from_secs(seconds),
