@@ -272,6 +272,7 @@ pub(crate) fn needs_a_person(error: &Error) -> bool {
         | Error::Unheard
         | Error::Fault(_)
         | Error::Limited { .. }
+        | Error::RefusedAlike { .. }
         | Error::Alike(_)
         | Error::Compose(_) => false,
     }
@@ -349,6 +350,7 @@ pub(crate) fn leaves_others(error: &Error) -> bool {
         | Error::Fault(_)
         | Error::SenderRefused { .. }
         | Error::Limited { .. }
+        | Error::RefusedAlike { .. }
         | Error::Alike(_)
         | Error::Compose(_) => false,
     }

@@ -234,8 +234,12 @@ impl Reply {
     pub fn refuses_sender(&self) -> bool {
         let is_by_code = matches!(self.enhanced, Some((5, 1, 7 | 8)));
         let is_by_words = self.says_any(&SENDER_WORDS) && self.says_any(&CLOSED_WORDS);
-        let is_sometimes = self.says_any(&SOMETIMES_WORDS);
-        self.is_permanent() && (is_by_code || is_by_words) && !is_sometimes
+        self.is_permanent() && (is_by_code || is_by_words) && !self.is_for_some()
+    }
+
+    /// Whether it says that this is so for some recipients, or for this text.
+    pub(crate) fn is_for_some(&self) -> bool {
+        self.says_any(&SOMETIMES_WORDS)
     }
 
     /// Whether a device has hidden the text: only `*`, `0`, `2` and spaces are left of it.

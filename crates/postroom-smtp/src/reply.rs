@@ -58,10 +58,10 @@ impl Reply {
         (200..300).contains(&self.code)
     }
 
-    /// Whether it is a success of another command: help, the greeting, a goodbye, a login.
+    /// Whether it is an answer to another command: help, the greeting, a goodbye, a login.
     #[must_use]
     pub(crate) fn is_of_another_command(&self) -> bool {
-        matches!(self.code, 211 | 214 | 220 | 221 | 235)
+        matches!(self.code, 211 | 214 | 220 | 221 | 235 | 334)
     }
 
     /// Whether it had more lines than are kept.
@@ -70,10 +70,11 @@ impl Reply {
         self.lines.len() > LINES_MAX
     }
 
-    /// Whether it is 3yz: the server waits for more.
+    /// Whether it is 3yz: the server waits for more. The challenge of a login is no such reply: it
+    /// does not wait for a message.
     #[must_use]
     pub(crate) fn is_go_on(&self) -> bool {
-        (300..400).contains(&self.code)
+        (300..400).contains(&self.code) && self.code != 334
     }
 }
 

@@ -318,7 +318,7 @@ impl SmtpConnection {
 
 fn refused_mail(reply: Reply) -> Error {
     if reply.wants_login() {
-        Error::Credentials { reply }
+        Error::Credentials { command: "MAIL", reply }
     } else {
         Error::Reply { command: "MAIL", reply }
     }

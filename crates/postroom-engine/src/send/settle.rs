@@ -5,6 +5,7 @@ use postroom_model::Uncertain;
 use postroom_smtp::RecipientReply;
 use postroom_smtp::Reply;
 use postroom_smtp::TransactionReplies;
+use postroom_smtp::wording_of;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -119,6 +120,45 @@ pub(crate) fn sender_refusal(outcome: &TransactionReplies) -> Option<&Reply> {
     let replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
     let replies = replies.filter(|_| !has_any);
     outcome.data.iter().chain(replies).find(|reply| reply.refuses_sender())
+}
+
+/// The reply of a transaction that refuses the message for good and for all, in words that may be
+/// about the account: to its data, or the same words to all recipients. Those do not count whose
+/// words are about themselves.
+#[must_use]
+pub(crate) fn refusal(outcome: &TransactionReplies) -> Option<&Reply> {
+    let is_open = |reply: &&Reply| reply.is_permanent() && !reply.wants_login();
+    if let Some(data) = &outcome.data {
+        return Some(data).filter(is_open).filter(|data| !data.is_of_text());
+    }
+    let replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
+    let is_of_itself = |reply: &Reply| reply.is_permanent() && reply.is_of_recipient();
+    let others: Vec<_> = replies.filter(|reply| !is_of_itself(reply)).collect();
+    let (first, more) = others.split_first()?;
+    let is_same = |reply: &&Reply| reply.wording() == first.wording();
+    Some(*first).filter(is_open).filter(|_| more.iter().all(is_same))
+}
+
+/// Whether a transaction refuses the address of the sender for good, whoever the recipient is: in
+/// the answer to its data, or in that to each recipient.
+#[must_use]
+pub(crate) fn blames_sender(outcome: &TransactionReplies) -> bool {
+    let mut replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
+    match &outcome.data {
+        Some(data) => data.refuses_sender_address(),
+        None => !outcome.recipients.is_empty() && replies.all(Reply::refuses_sender_address),
+    }
+}
+
+/// Lets the recipients wait again that were refused in these words.
+pub(crate) fn wait_again(recipients: &mut [Json], wording: &str) {
+    let is_refused = |one: &Json| {
+        let said = one.get("reply").and_then(Json::as_str).and_then(wording_of);
+        RecipientState::Refused.is_of(one) && said.as_deref() == Some(wording)
+    };
+    recipients.iter_mut().filter(|one| is_refused(one)).for_each(|one| {
+        RecipientState::Deferred.put(one);
+    });
 }
 
 /// How many recipients were accepted.
@@ -288,6 +328,53 @@ mod tests {
             };
             assert_eq!(got, want, "{outcome:?} {has_earlier}");
         }
+    }
+
+    #[test]
+    fn a_refusal_for_all_in_words_that_nobody_knows_is_told_from_all_else() {
+        let said = |line: &str| {
+            let (code, text) = line.split_once(' ').unwrap();
+            Reply { lines: vec![text.to_owned()], ..reply(code.parse().unwrap()) }
+        };
+        let (ok, nein, none) = ("250 ok", "550 <x@b.test> nein", "550 no such user");
+        #[rustfmt::skip]
+        let table: [(&[&str], Option<&str>, bool); 14] = [
+            (&[nein],                              None,                  true),
+            (&[nein, "550 <y@b.test> nein"],       None,                  true),
+            (&[nein, none],                        None,                  true),
+            (&[nein, "550 nie"],                   None,                  false),
+            (&[nein, "450 nein"],                  None,                  false),
+            (&[none],                              None,                  false),
+            (&[ok, nein],                          Some(ok),              false),
+            (&[ok, nein],                          None,                  false),
+            (&[ok],                                Some(nein),            true),
+            (&[ok, none],                          Some(nein),            true),
+            (&[ok],                                Some("450 nein"),      false),
+            (&[ok],                                Some("550 spam"),      false),
+            (&[ok],                                Some("550 too fast"),  false),
+            (&[ok],                                Some("530 nein"),      false),
+        ];
+        for (rcpt, data, want) in table {
+            let answer = |line: &&str| RecipientReply { address: String::new(), reply: said(line) };
+            let recipients = rcpt.iter().map(answer).collect();
+            let outcome = TransactionReplies { recipients, data: data.map(said) };
+            assert_eq!(refusal(&outcome).is_some(), want, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn those_wait_again_that_were_refused_in_the_same_words() {
+        let row = |state: &str, reply: &str| json!({"state": state, "reply": reply});
+        let mut recipients = [
+            row("refused", "550 5.7.1 <x@b.test> nein 17"),
+            row("refused", "550 5.7.1 <y@b.test> nein 18"),
+            row("refused", "550 5.1.1 <z@b.test> nein"),
+            row("sent", "550 5.7.1 nein"),
+            json!({"state": "refused", "reply": null}),
+        ];
+        wait_again(&mut recipients, &wording_of("550 5.7.1 nein").unwrap());
+        let states = recipients.map(|it| it["state"].as_str().unwrap().to_owned());
+        assert_eq!(states, ["deferred", "deferred", "refused", "sent", "refused"]);
     }
 
     /// The answers to RCPT, whether an earlier transaction was accepted, and the states.

@@ -48,6 +48,11 @@ pub(crate) struct HandedOver {
     pub hint: Option<Reply>,
     /// The server's reply that refuses the sender for good.
     pub sender_refusal: Option<Reply>,
+    /// The server's reply that refuses the message for good and for all, in words that may be about
+    /// the account.
+    pub refusal: Option<Reply>,
+    /// Whether the server refuses the address of the sender for good, whoever the recipient is.
+    pub blames_sender: bool,
     /// Whether the session ended, or is not used further, after it brought something about, and
     /// others still wait. They may be tried at once on another connection.
     pub goes_on: bool,
@@ -77,6 +82,8 @@ impl HandedOver {
             settle::hint(outcome).cloned().or(self.hint.take())
         };
         self.sender_refusal = settle::sender_refusal(outcome).cloned();
+        self.refusal = settle::refusal(outcome).cloned().or(self.refusal.take());
+        self.blames_sender = settle::blames_sender(outcome);
     }
 }
 
@@ -139,7 +146,10 @@ pub(crate) async fn hand_over(
         };
         settle::record(&mut claimed.recipients, &group, &outcome, has_earlier);
         if let Some(reply) = outcome.data.as_ref().filter(|data| data.wants_login()) {
-            return Err(postroom_smtp::Error::Credentials { reply: reply.clone() });
+            return Err(postroom_smtp::Error::Credentials {
+                command: "the message",
+                reply: reply.clone(),
+            });
         }
         let is_accepted = outcome.data.as_ref().is_some_and(Reply::is_success);
         handed_over.take_words(&outcome, has_earlier);
@@ -312,6 +322,8 @@ fn failed(recipients: &mut [Json], group: &[usize], left: &[usize], error: &post
         SmtpVerdict::OutcomeUnknown => {
             return settle::put_all(recipients, group, RecipientState::Uncertain, &words);
         }
+        // It is not about them, and they were not named.
+        SmtpVerdict::Refuse if error.reply().is_some_and(Reply::refuses_sender_address) => return,
         SmtpVerdict::Refuse => RecipientState::Refused,
         SmtpVerdict::Postpone | SmtpVerdict::Credentials => {
             if error.reply().is_none() {
@@ -336,15 +348,9 @@ pub(crate) fn is_repeated(claimed: &mut Claimed, error: &postroom_smtp::Error) -
     true
 }
 
-/// Lets the recipients wait again that this reply has refused.
+/// Lets the recipients wait again that were refused in the words of this reply.
 pub(crate) fn wait_again(claimed: &mut Claimed, reply: &Reply) {
-    let words = reply.to_string();
-    let is_refused = |one: &Json| {
-        RecipientState::Refused.is_of(one) && one["reply"].as_str() == Some(words.as_str())
-    };
-    claimed.recipients.iter_mut().filter(|one| is_refused(one)).for_each(|one| {
-        RecipientState::Deferred.put(one);
-    });
+    settle::wait_again(&mut claimed.recipients, &reply.wording());
 }
 
 /// Refuses a recipient whose address the server cannot accept. Gives whether it did.

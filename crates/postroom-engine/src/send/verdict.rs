@@ -97,14 +97,22 @@ fn by_result(
     options: &Options,
 ) -> Verdict {
     let tried = tried(claimed);
-    let Err(error) = ended else {
-        return by_recipients(&claimed.recipients, tried, options);
+    let error = match ended {
+        Ok(handed_over) => {
+            let verdict = by_recipients(&claimed.recipients, tried, options);
+            return if handed_over.blames_sender { blamed(claimed, verdict) } else { verdict };
+        }
+        Err(error) => error,
     };
     match error.verdict() {
         postroom_smtp::SmtpVerdict::Refuse => {
+            let whole = Verdict::Error { code: ErrorCode::Refused, reason: error.to_string() };
+            if error.reply().is_some_and(Reply::refuses_sender_address) {
+                // The recipients that have no answer are not refused.
+                return blamed(claimed, whole);
+            }
             let verdict = by_recipients(&claimed.recipients, tried, options);
             let is_refused = matches!(verdict, Verdict::Error { code: ErrorCode::Refused, .. });
-            let whole = Verdict::Error { code: ErrorCode::Refused, reason: error.to_string() };
             if is_refused { whole } else { verdict }
         }
         postroom_smtp::SmtpVerdict::Postpone | postroom_smtp::SmtpVerdict::Credentials => {
@@ -113,6 +121,23 @@ fn by_result(
         postroom_smtp::SmtpVerdict::OutcomeUnknown => {
             outcome_unknown(&claimed.recipients, error.to_string(), tried, options)
         }
+    }
+}
+
+/// The verdict about a message whose sender the server refuses. The reason says so, because the
+/// reply stands with the recipients.
+fn blamed(claimed: &Claimed, verdict: Verdict) -> Verdict {
+    let has_any = claimed.recipients.iter().any(|one| RecipientState::Sent.is_of(one));
+    match verdict {
+        Verdict::Error { code: ErrorCode::Refused, reason } if !has_any => {
+            let sender = &claimed.reverse_path;
+            let reason = format!(
+                "the server refuses the sender {sender}, not the recipients (correct `from`, or \
+                 let the operator of the server allow this sender): {reason}"
+            );
+            Verdict::Error { code: ErrorCode::Refused, reason }
+        }
+        verdict => verdict,
     }
 }
 
@@ -335,6 +360,8 @@ mod tests {
         let table: &[Case] = &[
             (&[250],           Some(250), NOW,      &["sent"],                        "sent"),
             (&[250, 251],      Some(250), NOW,      &["sent", "sent"],                "sent"),
+            (&[252, 251],      Some(252), NOW,      &["sent", "sent"],                "sent"),
+            (&[250],           Some(299), NOW,      &["sent"],                        "sent"),
             (&[250],           Some(451), NOW,      &["deferred"],                    "later"),
             (&[250],           Some(554), NOW,      &["refused"],                     "refused"),
             (&[550],           None,      NOW,      &["refused"],                     "refused"),

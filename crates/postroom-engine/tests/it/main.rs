@@ -35,6 +35,8 @@ mod renumbering;
 
 mod sending;
 
+mod refused_alike;
+
 mod server_search;
 
 mod set_apart;

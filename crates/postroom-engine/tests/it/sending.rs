@@ -27,15 +27,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Somebody at another server.
-const CARL: &str = "carl@else.test";
+pub const CARL: &str = "carl@else.test";
 
-const MAIL: Point = Point::SmtpCommand(SmtpCommand::Mail);
-const RCPT: Point = Point::SmtpCommand(SmtpCommand::Rcpt);
+/// A transaction begins.
+pub const MAIL: Point = Point::SmtpCommand(SmtpCommand::Mail);
+/// A recipient is named.
+pub const RCPT: Point = Point::SmtpCommand(SmtpCommand::Rcpt);
 const DATA: Point = Point::SmtpCommand(SmtpCommand::Data);
 const EHLO: Point = Point::SmtpCommand(SmtpCommand::Ehlo);
 
 /// An account with these options, and an engine that runs.
-async fn running(options: Json) -> (World, Supervisor, EntityId) {
+pub async fn running(options: Json) -> (World, Supervisor, EntityId) {
     let world = World::new().await;
     let account = json!({"address": ANNA, "password": PASSWORD, "options": options});
     let account = world.account(account).await;
@@ -44,12 +46,13 @@ async fn running(options: Json) -> (World, Supervisor, EntityId) {
     (world, engine, account)
 }
 
-fn script(world: &World, on: Point, when: When, act: Action) -> RuleId {
+/// Adds a rule.
+pub fn script(world: &World, on: Point, when: When, act: Action) -> RuleId {
     world.sandbox.script(Rule { on, when, act })
 }
 
 /// A message that is to be sent, with these values.
-async fn message(world: &World, account: EntityId, values: Json) -> EntityId {
+pub async fn message(world: &World, account: EntityId, values: Json) -> EntityId {
     let mut all = json!({
         "account_id": account.to_string(), "messageDirection": "out", "messageState": "sending",
         "subject": "S", "text": "Hello.\n",
@@ -58,31 +61,35 @@ async fn message(world: &World, account: EntityId, values: Json) -> EntityId {
     world.create(MESSAGES, all).await
 }
 
-fn is(entity: &Entity, state: &str) -> bool {
+/// Whether a message has this state.
+pub fn is(entity: &Entity, state: &str) -> bool {
     entity.text("messageState") == Some(state)
 }
 
-async fn until_is(world: &World, message: EntityId, state: &str) -> Entity {
+/// Waits until a message has this state.
+pub async fn until_is(world: &World, message: EntityId, state: &str) -> Entity {
     world.until(MESSAGES, message, |it| is(it, state)).await
 }
 
-async fn until_waits(world: &World, message: EntityId, why: &str) -> Entity {
+/// Waits until a message says why it waits.
+pub async fn until_waits(world: &World, message: EntityId, why: &str) -> Entity {
     let waits = |it: &Entity| it.text("errorText").is_some_and(|text| text.contains(why));
     world.until(MESSAGES, message, waits).await
 }
 
 /// The states of the recipients.
-fn states(message: &Entity) -> Vec<&str> {
+pub fn states(message: &Entity) -> Vec<&str> {
     let recipients = message.get("recipients").as_array().unwrap().iter();
     recipients.map(|one| one["state"].as_str().unwrap()).collect()
 }
 
 /// The recipients of each message that the server took.
-fn accepted(world: &World) -> Vec<Vec<String>> {
+pub fn accepted(world: &World) -> Vec<Vec<String>> {
     world.sandbox.accepted().into_iter().map(|mail| mail.forward_paths).collect()
 }
 
-fn count_of(world: &World, command: &str) -> usize {
+/// How many times a command was sent.
+pub fn count_of(world: &World, command: &str) -> usize {
     world.sandbox.transcript().iter().filter(|line| line.command == command).count()
 }
 
@@ -993,7 +1000,8 @@ async fn too_many_recipients_without_an_accepted_message_is_a_limit_of_the_accou
     engine.stop().await;
 }
 
-fn is_told(account: &Entity, words: &str) -> bool {
+/// Whether the account says these words.
+pub fn is_told(account: &Entity, words: &str) -> bool {
     account.text("statusText").is_some_and(|text| text.contains(words))
 }
 
