@@ -63,6 +63,19 @@ pub enum Error {
         /// How long nothing is sent.
         pause: Duration,
     },
+    /// The server refused several messages in a row in the same words, so these are most probably
+    /// about the account.
+    #[error(
+        "the server refuses one message after the other in the same words, so it most probably \
+         accepts no more mail from this account now. The messages wait, and one at a time is \
+         tried: {reply}"
+    )]
+    RefusedAlike {
+        /// What it said.
+        reply: postroom_smtp::Reply,
+        /// How long nothing is sent.
+        pause: Duration,
+    },
     /// The server refuses the account's address as the sender, for two messages in a row.
     #[error(
         "the server refuses all mail from this account: {reply}. Ask its operator to let the \

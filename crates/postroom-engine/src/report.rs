@@ -272,9 +272,17 @@ pub(crate) fn needs_a_person(error: &Error) -> bool {
         | Error::Unheard
         | Error::Fault(_)
         | Error::Limited { .. }
+        | Error::RefusedAlike { .. }
         | Error::Alike(_)
         | Error::Compose(_) => false,
     }
+}
+
+/// Whether the login of the account failed, also for now. Then no message is at fault.
+#[must_use]
+pub(crate) fn is_of_login(error: &Error) -> bool {
+    matches!(error, Error::Credentials(_))
+        || matches!(error, Error::Smtp(smtp) if smtp.is_of_login())
 }
 
 /// Whether the server refuses the login and password.
@@ -342,6 +350,7 @@ pub(crate) fn leaves_others(error: &Error) -> bool {
         | Error::Fault(_)
         | Error::SenderRefused { .. }
         | Error::Limited { .. }
+        | Error::RefusedAlike { .. }
         | Error::Alike(_)
         | Error::Compose(_) => false,
     }

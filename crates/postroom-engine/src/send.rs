@@ -25,6 +25,8 @@ pub(crate) mod verdict;
 
 pub(crate) mod pace;
 
+mod same_refusals;
+
 pub(crate) mod suspect;
 
 pub(crate) mod suspended;

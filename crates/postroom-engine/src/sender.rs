@@ -18,6 +18,7 @@ use crate::send::pace::Pace;
 use crate::send::pause;
 use crate::send::pause::Pause;
 use crate::send::prepare;
+use crate::send::suspect::Suspect;
 use crate::send::suspended;
 use crate::shared::Shared;
 use crate::store_away::GoesOn;
@@ -194,7 +195,7 @@ impl Sender {
             self.outbound.is_recovered = false;
             return goes_on;
         }
-        if !matches!(error, Error::Limited { .. }) {
+        if !matches!(error, Error::Limited { .. } | Error::RefusedAlike { .. }) {
             self.outbound.kept.lose();
             self.outbound.failures += 1;
         }
@@ -249,7 +250,7 @@ impl Sender {
         self.outbound.failures = 0;
         self.outbound.pause = None;
         self.outbound.pace = Pace::default();
-        self.outbound.suspect.accepted();
+        self.outbound.suspect = Suspect::default();
         pause::hasten(&self.shared, account).await;
     }
 

@@ -7,6 +7,7 @@ use crate::command;
 use crate::error::Error;
 use crate::extensions::Extensions;
 use crate::login_forms::LoginForms;
+use crate::reply::LINES_MAX;
 use crate::reply::Reply;
 use crate::silence::Silence;
 use crate::wire::SmtpWire;
@@ -78,6 +79,8 @@ pub struct SmtpConnection {
     pub(crate) idle: bool,
     /// How many transactions were begun.
     pub(crate) mails: u32,
+    /// Whether the server has accepted a message on it.
+    pub(crate) has_accepted: bool,
     in_turn: bool,
 }
 
@@ -102,6 +105,7 @@ impl SmtpConnection {
             login_forms: options.login_forms.clone(),
             idle: false,
             mails: 0,
+            has_accepted: false,
             in_turn: false,
         };
         // A server that expects TLS from the first byte sends no greeting in clear text.
@@ -140,6 +144,13 @@ impl SmtpConnection {
             let again = self.command("EHLO", &format!("EHLO {name}\r\n")).await;
             reply = again.map_err(|error| unless_lost(error, reply))?;
         }
+        if reply.is_success() && reply.is_cut() {
+            let reason = format!(
+                "its reply to EHLO has more than {LINES_MAX} lines, so Postroom does not know what \
+                 it offers"
+            );
+            return Err(Error::Protocol { reason });
+        }
         if reply.is_success() {
             self.extensions = Extensions::from_reply(&reply);
             self.extensions.pipelining &= !self.in_turn;
@@ -176,9 +187,15 @@ impl SmtpConnection {
         self.awaits_command() && !is_spent
     }
 
+    /// Whether the server has accepted a message in this session.
+    #[must_use]
+    pub fn has_accepted(&self) -> bool {
+        self.has_accepted
+    }
+
     /// Whether the server certainly waits for a command.
     fn awaits_command(&self) -> bool {
-        self.idle && !self.wire.has_unread() && !self.wire.is_out_of_step()
+        self.idle && !self.wire.has_unread_reply() && !self.wire.is_out_of_step()
     }
 
     /// From now on, sends each command only after the answer to the one before, even if the server
@@ -194,8 +211,8 @@ impl SmtpConnection {
         self.wire.silence()
     }
 
-    /// Asks the server whether it is still there. What it has said unasked would be taken for its
-    /// answer, so it makes the connection unusable.
+    /// Asks the server whether it is still there. A reply that it has sent unasked would be taken
+    /// for its answer, so it makes the connection unusable.
     pub async fn is_alive(&mut self) -> bool {
         if !self.is_reusable() {
             return false;

@@ -23,6 +23,8 @@ pub enum Error {
     /// The server refuses this login, or demands one.
     #[error("{}: {reply}", .reply.login_refusal().advice())]
     Credentials {
+        /// To which command.
+        command: &'static str,
         /// What it answered.
         reply: Reply,
     },
@@ -91,7 +93,7 @@ impl Error {
         match self {
             Self::Reply { reply, .. } if reply.is_permanent() => SmtpVerdict::Refuse,
             Self::Unsupported { .. } => SmtpVerdict::Refuse,
-            Self::Credentials { reply } if !Self::passes(reply) => SmtpVerdict::Credentials,
+            Self::Credentials { reply, .. } if !Self::passes(reply) => SmtpVerdict::Credentials,
             Self::Login(_) => SmtpVerdict::Credentials,
             Self::Connect(_)
             | Self::Reply { .. }
@@ -144,7 +146,7 @@ impl Error {
     #[must_use]
     pub fn reply(&self) -> Option<&Reply> {
         match self {
-            Self::Reply { reply, .. } | Self::Credentials { reply } => Some(reply),
+            Self::Reply { reply, .. } | Self::Credentials { reply, .. } => Some(reply),
             Self::Connect(_)
             | Self::Login(_)
             | Self::Protocol { .. }
@@ -189,9 +191,23 @@ impl Error {
         self.reply().filter(|reply| is_mail && reply.refuses_sender())
     }
 
+    /// The reply, if it refuses MAIL for good in words that may be about the account.
+    #[must_use]
+    pub fn refusal_of_mail(&self) -> Option<&Reply> {
+        let is_mail = matches!(self, Self::Reply { command: "MAIL", .. });
+        self.reply().filter(|it| is_mail && it.is_permanent() && !it.is_of_parameters())
+    }
+
     /// Whether a recipient or the text of a message was refused.
     fn is_of_the_message(&self) -> bool {
         matches!(self, Self::Reply { command: "RCPT" | "DATA", .. })
+    }
+
+    /// Whether a login, or its protection, is demanded in answer to a recipient or a text. It may be
+    /// demanded for these alone.
+    #[must_use]
+    pub fn is_login_for_the_message(&self) -> bool {
+        matches!(self, Self::Credentials { command: "RCPT" | "the message", .. })
     }
 
     /// Whether the replies may no longer match the commands that were sent together.
@@ -224,6 +240,13 @@ impl Error {
             | Self::Abandoned { .. }
             | Self::OutcomeUnknown { .. } => None,
         }
+    }
+
+    /// Whether it is about the login: the server refused it, also for now, or ended the session or
+    /// fell silent in answer to it.
+    #[must_use]
+    pub fn is_of_login(&self) -> bool {
+        matches!(self, Self::Credentials { .. } | Self::Login(_)) || self.ended_at_login()
     }
 
     /// Whether the connection ended, or the server fell silent, in answer to AUTH.

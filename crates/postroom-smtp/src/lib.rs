@@ -1,7 +1,7 @@
 //! An SMTP submission client: replies, commands, the data stream, the connection.
 //!
 //! ```text
-//!   reply, meaning        what a server says, and what that means
+//!   reply, meaning, blame what a server says, what that means, and whom it is about
 //!   extensions            what it offers
 //!   command, dot          what we say: checked arguments, the dot-stuffed stream
 //!   envelope              who sends to whom, and whether the server can take it
@@ -16,6 +16,8 @@
 mod reply;
 
 mod meaning;
+
+mod blame;
 
 mod login_refusal;
 
@@ -45,6 +47,7 @@ mod replies;
 
 mod transaction;
 
+pub use blame::wording_of;
 pub use connection::SmtpConnection;
 pub use connection::SmtpDeadlines;
 pub use connection::SmtpOptions;

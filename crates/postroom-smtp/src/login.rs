@@ -37,7 +37,7 @@ impl FailedMechanism {
         if matches!(self.error, Error::Login(_)) {
             return true;
         }
-        let Error::Credentials { reply } = &self.error else {
+        let Error::Credentials { reply, .. } = &self.error else {
             return false;
         };
         match self.mechanism {
@@ -157,7 +157,7 @@ impl SmtpConnection {
             let result = self.recite("PLAIN", &message, answers).await;
             forms.answered(LoginForm::PlainAtOnce, &result);
             let is_of_form = |reply: &Reply| matches!(reply.code, 500 | 501);
-            if !matches!(&result, Err(Error::Credentials { reply }) if is_of_form(reply)) {
+            if !matches!(&result, Err(Error::Credentials { reply, .. }) if is_of_form(reply)) {
                 return result;
             }
         }
@@ -219,7 +219,8 @@ impl SmtpConnection {
 }
 
 fn let_in(reply: Reply) -> Result<(), Error> {
-    if reply.is_success() { Ok(()) } else { Err(Error::Credentials { reply }) }
+    let refused = |reply| Error::Credentials { command: "AUTH", reply };
+    if reply.is_success() { Ok(()) } else { Err(refused(reply)) }
 }
 
 /// A line with a secret in it: its memory is overwritten when it is dropped.
@@ -233,7 +234,7 @@ fn secret_line(parts: &[&str]) -> SecretString {
 /// The error without secrets, because some servers echo the command that they refuse.
 fn discreet(mut error: Error, credentials: &Credentials) -> Error {
     let not_shown = || "(not shown)".to_owned();
-    if let Error::Credentials { reply } | Error::Reply { reply, .. } = &mut error
+    if let Error::Credentials { reply, .. } | Error::Reply { reply, .. } = &mut error
         && credentials.is_echoed_in(&reply.lines.concat())
     {
         reply.lines = vec![not_shown()];

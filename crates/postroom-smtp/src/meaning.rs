@@ -225,7 +225,7 @@ impl Reply {
         match (self.code, self.enhanced) {
             (451, Some((_, 7, _))) | (454, None | Some((_, 0 | 3 | 7, _))) => !self.is_of_other(),
             (_, Some((_, 1 | 2 | 6, 1..) | (_, 3, 4) | (_, 4, 6))) => false,
-            (_, _) => by_words && !self.is_too_many() && !self.is_of_storage(),
+            (_, _) => by_words && !self.says_too_many() && !self.is_of_storage(),
         }
     }
 
@@ -234,8 +234,12 @@ impl Reply {
     pub fn refuses_sender(&self) -> bool {
         let is_by_code = matches!(self.enhanced, Some((5, 1, 7 | 8)));
         let is_by_words = self.says_any(&SENDER_WORDS) && self.says_any(&CLOSED_WORDS);
-        let is_sometimes = self.says_any(&SOMETIMES_WORDS);
-        self.is_permanent() && (is_by_code || is_by_words) && !is_sometimes
+        self.is_permanent() && (is_by_code || is_by_words) && !self.is_for_some()
+    }
+
+    /// Whether it says that this is so for some recipients, or for this text.
+    pub(crate) fn is_for_some(&self) -> bool {
+        self.says_any(&SOMETIMES_WORDS)
     }
 
     /// Whether a device has hidden the text: only `*`, `0`, `2` and spaces are left of it.
@@ -463,6 +467,7 @@ mod tests {
             "451 4.7.0 Recipient over quota, exceeded",
             "450 4.7.1 spam suspected, too many links",
             "452 4.5.3 too many recipients",
+            "450 4.7.1 too many recipients",
             "452 quota exceeded",
             "452 4.0.0 exceeded storage allocation",
         ] {

@@ -3,6 +3,8 @@
 //! The reply may follow, so it is waited for. If it does not come, the error quotes what came.
 
 use crate::error::Error;
+use crate::reply::LINE_OCTETS_MAX;
+use crate::reply::parse_reply_line;
 use crate::reply::shown;
 use postroom_net::cause;
 use std::io;
@@ -69,7 +71,49 @@ impl Noise {
     }
 }
 
+/// How many octets at the beginning of `unread` are whole lines that are no replies.
+pub(crate) fn noise_octets(unread: &[u8]) -> usize {
+    let lines = unread.split_inclusive(|byte| *byte == b'\n');
+    let is_noise = |line: &&[u8]| {
+        let whole = line.strip_suffix(b"\n");
+        let whole = whole.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        whole.is_some_and(|line| parse_reply_line(line).is_err())
+    };
+    lines.take_while(is_noise).map(<[u8]>::len).sum()
+}
+
+/// Whether `unread`, which has no noise before it, begins a reply, or a line that never ends.
+pub(crate) fn begins_reply(unread: &[u8]) -> bool {
+    matches!(unread.first(), Some(b'2'..=b'5')) || unread.len() > LINE_OCTETS_MAX
+}
+
 /// Whether a line is the greeting of a server of another protocol, so that no reply follows it.
 pub(crate) fn is_of_another_protocol(line: &[u8]) -> bool {
     OTHER_GREETINGS.iter().any(|greeting| line.starts_with(greeting))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_beginning_of_a_reply_is_one() {
+        for (unread, want) in [
+            ("", false),
+            ("\r", false),
+            ("\r\n", false),
+            ("scan", false),
+            ("scanning\r\n\n150 wait\r\nscan", false),
+            ("2", true),
+            ("\r\n2", true),
+            ("\r\n250 ok\r\n", true),
+            ("5.7.1 no\r\n", true),
+            ("150 wait\r\n550-no\r\n\r\n", true),
+        ] {
+            let octets = unread.as_bytes();
+            let rest = octets.get(noise_octets(octets)..).unwrap();
+            assert_eq!(begins_reply(rest), want, "{unread:?}");
+        }
+        assert!(begins_reply("x".repeat(LINE_OCTETS_MAX + 1).as_bytes()));
+    }
 }

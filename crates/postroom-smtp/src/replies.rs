@@ -47,7 +47,9 @@ pub(crate) fn replies(
     let login = recipients.iter().find(|recipient| recipient.reply.wants_login());
     let login = login.filter(|_| recipients.iter().all(|r| r.reply.wants_login()));
     match login {
-        Some(wants) => Err(Error::Credentials { reply: wants.reply.clone() }.into()),
+        Some(wants) => {
+            Err(Error::Credentials { command: "RCPT", reply: wants.reply.clone() }.into())
+        }
         None => Ok(TransactionReplies { recipients, data }),
     }
 }

@@ -10,8 +10,12 @@ use std::fmt;
 
 /// How many octets of a line of a reply are read, with its end.
 pub(crate) const LINE_OCTETS_MAX: usize = 4096;
-/// How many lines of a reply are read.
+/// How many lines of a reply are kept. What is left out is said in one line more.
 pub const LINES_MAX: usize = 200;
+/// How many lines of a reply are read.
+pub(crate) const LINES_READ_MAX: usize = 10_000;
+/// The line in the place of those that are left out.
+const LEFT_OUT: &str = "(the rest of this long reply is left out)";
 
 /// What a server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +29,8 @@ pub struct Reply {
     pub is_mixed: bool,
     /// The enhanced code of the first line that has one, as 5.1.1.
     pub enhanced: Option<(u8, u16, u16)>,
-    /// The text of the lines, without codes; what is not UTF-8 is replaced.
+    /// The text of the first 200 lines, without codes; what is not UTF-8 is replaced. If there were
+    /// more, one line more says so.
     pub lines: Vec<String>,
 }
 
@@ -53,16 +58,23 @@ impl Reply {
         (200..300).contains(&self.code)
     }
 
-    /// Whether it is a success of another command: help, the greeting, a goodbye, a login.
+    /// Whether it is an answer to another command: help, the greeting, a goodbye, a login.
     #[must_use]
     pub(crate) fn is_of_another_command(&self) -> bool {
-        matches!(self.code, 211 | 214 | 220 | 221 | 235)
+        matches!(self.code, 211 | 214 | 220 | 221 | 235 | 334)
     }
 
-    /// Whether it is 3yz: the server waits for more.
+    /// Whether it had more lines than are kept.
+    #[must_use]
+    pub(crate) fn is_cut(&self) -> bool {
+        self.lines.len() > LINES_MAX
+    }
+
+    /// Whether it is 3yz: the server waits for more. The challenge of a login is no such reply: it
+    /// does not wait for a message.
     #[must_use]
     pub(crate) fn is_go_on(&self) -> bool {
-        (300..400).contains(&self.code)
+        (300..400).contains(&self.code) && self.code != 334
     }
 }
 
@@ -137,6 +149,7 @@ pub enum ReplyProgress {
 #[derive(Debug, Default)]
 pub struct ReplyCollector {
     reply: Option<Reply>,
+    lines: usize,
 }
 
 impl ReplyCollector {
@@ -159,6 +172,7 @@ impl ReplyCollector {
             (Err(NotAReply), None) => return Err(NotAReply),
         };
         let (enhanced, text) = enhanced(parsed.text);
+        self.lines = if self.reply.is_some() { self.lines + 1 } else { 1 };
         let reply = self.reply.get_or_insert(Reply {
             code: parsed.code,
             has_code: parsed.has_code,
@@ -172,8 +186,12 @@ impl ReplyCollector {
             (_, last) => last,
         };
         reply.enhanced = reply.enhanced.or(enhanced);
-        reply.lines.push(shown(text));
-        let is_full = reply.lines.len() >= LINES_MAX;
+        match reply.lines.len() {
+            ..LINES_MAX => reply.lines.push(shown(text)),
+            LINES_MAX => reply.lines.push(LEFT_OUT.to_owned()),
+            _ => {}
+        }
+        let is_full = self.lines >= LINES_READ_MAX;
         match (parsed.more, is_full) {
             (true, false) => Ok(ReplyProgress::More),
             (false, _) => Ok(self.reply.take().map_or(ReplyProgress::More, ReplyProgress::Whole)),
@@ -336,12 +354,33 @@ mod tests {
     #[test]
     fn an_endless_reply_is_cut() {
         let mut collector = ReplyCollector::default();
-        for _ in 1..LINES_MAX {
+        for _ in 1..LINES_READ_MAX {
             assert_eq!(collector.push(b"550-x"), Ok(ReplyProgress::More));
         }
         assert!(
             matches!(collector.push(b"550-x"), Ok(ReplyProgress::Cut(reply)) if reply.code == 550)
         );
+    }
+
+    #[test]
+    fn a_long_reply_is_read_to_its_end_and_its_first_lines_are_kept() {
+        for (count, last, want) in [
+            (LINES_MAX, "250 end", (250, false, "end", LINES_MAX)),
+            (LINES_MAX + 1, "250 end", (250, false, LEFT_OUT, LINES_MAX + 1)),
+            (300, "250 end", (250, false, LEFT_OUT, LINES_MAX + 1)),
+            (300, "550 end", (550, true, LEFT_OUT, LINES_MAX + 1)),
+        ] {
+            let mut collector = ReplyCollector::default();
+            for _ in 1..count {
+                assert_eq!(collector.push(b"250-x"), Ok(ReplyProgress::More));
+            }
+            let Ok(ReplyProgress::Whole(reply)) = collector.push(last.as_bytes()) else {
+                panic!("{count} {last}");
+            };
+            let shown = reply.lines.last().unwrap().as_str();
+            assert_eq!((reply.code, reply.is_mixed, shown, reply.lines.len()), want, "{count}");
+            assert_eq!(reply.is_cut(), count > LINES_MAX, "{count}");
+        }
     }
 
     proptest::proptest! {

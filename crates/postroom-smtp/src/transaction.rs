@@ -1,7 +1,7 @@
 //! A transaction: one message to some recipients over an open connection.
 //!
 //! MAIL, each RCPT and DATA are sent together if the server offers PIPELINING. The final dot is
-//! sent only after the caller allows it, and only if no byte has arrived that could be mistaken for
+//! sent only after the caller allows it, and only if nothing has arrived that could be mistaken for
 //! the answer to it. From then on, and only then, a lost connection is an unknown outcome.
 
 use crate::command;
@@ -251,13 +251,14 @@ impl SmtpConnection {
             return Err(Error::OutcomeUnknown { reason: format!("the server answered `{reply}`") });
         }
         self.idle = reply.code != 421 && !self.wire.is_out_of_step();
+        self.has_accepted |= reply.is_success();
         Ok(reply)
     }
 
     /// A refusal that came together with the acceptance of a message, as from a server that answers
     /// for each recipient. A server that says goodbye refuses nothing.
     async fn further_refusal(&mut self, reply: &Reply) -> Option<Reply> {
-        if !reply.is_success() || !self.wire.has_unread() {
+        if !reply.is_success() || !self.wire.has_unread_reply() {
             return None;
         }
         let further = self.wire.reply("end of data", self.deadlines.courtesy).await.ok()?;
@@ -317,7 +318,7 @@ impl SmtpConnection {
 
 fn refused_mail(reply: Reply) -> Error {
     if reply.wants_login() {
-        Error::Credentials { reply }
+        Error::Credentials { command: "MAIL", reply }
     } else {
         Error::Reply { command: "MAIL", reply }
     }

@@ -2,8 +2,11 @@
 
 use crate::error::Error;
 use crate::noise::Noise;
+use crate::noise::begins_reply;
 use crate::noise::is_of_another_protocol;
+use crate::noise::noise_octets;
 use crate::reply::LINE_OCTETS_MAX;
+use crate::reply::LINES_READ_MAX;
 use crate::reply::NotAReply;
 use crate::reply::Reply;
 use crate::reply::ReplyCollector;
@@ -26,6 +29,8 @@ use tokio::time::timeout_at;
 
 /// How many octets of a line show a reply code.
 const CODE_OCTETS: usize = 3;
+/// How many octets of lines that are no replies are skipped at once where no reply is waited for.
+const UNASKED_OCTETS_MAX: usize = 64 * 1024;
 /// A stream and what was read of it but not used yet.
 #[derive(Debug)]
 pub(crate) struct SmtpWire {
@@ -103,9 +108,18 @@ impl SmtpWire {
         self.stream.as_ref().map_or(ChannelBinding::ClearText, Stream::channel_binding)
     }
 
-    /// Whether there are bytes that were not asked for.
-    pub(crate) fn has_unread(&self) -> bool {
-        self.used < self.buffer.len()
+    /// Whether a reply that was not asked for has begun. Lines that are no replies do not count,
+    /// unless they may belong to a reply that was left unfinished.
+    pub(crate) fn has_unread_reply(&self) -> bool {
+        let unread = self.unread();
+        if self.is_out_of_step {
+            return !unread.is_empty();
+        }
+        begins_reply(unread.get(noise_octets(unread)..).unwrap_or_default())
+    }
+
+    fn unread(&self) -> &[u8] {
+        self.buffer.get(self.used..).unwrap_or_default()
     }
 
     /// Notes that the next reply may not be the answer to the next command.
@@ -113,12 +127,17 @@ impl SmtpWire {
         self.is_out_of_step = true;
     }
 
-    /// Whether something has arrived that was not asked for. It is kept for the next reply.
+    /// Whether the beginning of a reply has arrived that was not asked for. It is kept for the next
+    /// reply. Lines before it that are no replies are skipped.
     pub(crate) async fn has_arrived(&mut self, command: &'static str) -> Result<bool, Error> {
-        for _ in 0..2 {
-            if self.has_unread() {
+        let (mut empty_looks, mut skipped) = (0, 0);
+        while empty_looks < 2 {
+            if self.has_unread_reply() || skipped > UNASKED_OCTETS_MAX {
                 return Ok(true);
             }
+            let noise = noise_octets(self.unread());
+            self.used += noise;
+            skipped += noise;
             let lost = |source| Error::Lost { command, source };
             let stream = self.stream.as_mut().ok_or_else(|| lost(closed()))?;
             let buffer = &mut self.buffer;
@@ -131,20 +150,28 @@ impl SmtpWire {
                 Poll::Ready(Ok(0)) => return Err(lost(closed())),
                 Poll::Ready(read) => drop(read.map_err(lost)?),
                 // The runtime may learn what the kernel has only after other tasks had their turn.
-                Poll::Pending => tokio::task::yield_now().await,
+                Poll::Pending => {
+                    empty_looks += 1;
+                    tokio::task::yield_now().await;
+                }
             }
         }
-        Ok(self.has_unread())
+        Ok(false)
     }
 
-    /// Reads one reply. If its first digit is known, it counts even if its end does not come.
+    /// Reads one reply. If its first digit is known, it counts even if its end does not come, but
+    /// not if it has too many lines, because the rest would be taken for the next reply.
     pub(crate) async fn reply(
         &mut self,
         command: &'static str,
         within: Duration,
     ) -> Result<Reply, Error> {
-        let read = self.read_reply(command, within).await;
-        read.or_else(|unfinished| unfinished.begun.ok_or(unfinished.error))
+        let UnfinishedReply { begun, error } = match self.read_reply(command, within).await {
+            Ok(reply) => return Ok(reply),
+            Err(unfinished) => unfinished,
+        };
+        let is_too_long = matches!(error, Error::Protocol { .. });
+        begun.filter(|_| !is_too_long).ok_or(error)
     }
 
     /// Reads one reply. Without its end it counts only if it refuses: what begins as `250-` may end
@@ -200,7 +227,10 @@ impl SmtpWire {
                 Ok(ReplyProgress::More) => {}
                 Ok(ReplyProgress::Whole(reply)) => return self.whole(reply),
                 Ok(ReplyProgress::Cut(reply)) => {
-                    let reason = "it has too many lines".to_owned();
+                    let reason = format!(
+                        "its reply to {command} has more than {LINES_READ_MAX} lines, and no more \
+                         are read"
+                    );
                     return Err(self.unfinished(Some(reply), &noise, Error::Protocol { reason }));
                 }
                 Err(NotAReply) => {
@@ -264,7 +294,7 @@ impl SmtpWire {
 
     /// An idle connection holds no memory.
     fn shrink(&mut self) {
-        if !self.has_unread() {
+        if self.unread().is_empty() {
             self.buffer = vec![];
             self.used = 0;
         }
@@ -274,7 +304,7 @@ impl SmtpWire {
     /// line. So does the beginning of a line that is too long.
     async fn line(&mut self, command: &'static str) -> Result<RawLine, Error> {
         loop {
-            let unused = self.buffer.get(self.used..).unwrap_or_default();
+            let unused = self.unread();
             let end = unused.iter().position(|byte| *byte == b'\n');
             if let Some(end) = end {
                 return Ok(self.take(end + 1, false));
@@ -325,7 +355,7 @@ impl SmtpWire {
     /// Starts TLS. Bytes that the server sent before the handshake without being asked are an
     /// attack or a fault, so the connection is not used.
     pub(crate) async fn start_tls(&mut self, dialer: &Dialer, host: &str) -> Result<(), Error> {
-        if self.has_unread() {
+        if !self.unread().is_empty() {
             let reason = "it sent more than its answer to STARTTLS before the handshake";
             return Err(Error::Protocol { reason: reason.to_owned() });
         }

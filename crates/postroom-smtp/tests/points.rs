@@ -46,6 +46,7 @@ enum Act {
 struct Server {
     port: u16,
     told: Arc<Mutex<Vec<String>>>,
+    /// Whether it has acted within the body, or said the rest of an answer.
     acted: Arc<Notify>,
 }
 
@@ -126,7 +127,7 @@ async fn serve(
             Act::Say(text) => {
                 in_data |= at == "DATA" && text.starts_with("354");
                 writing.write_all(text.as_bytes()).await?;
-                if act.is_some() {
+                if act.is_some() && at == "body" {
                     acted.notify_one();
                 }
             }
@@ -202,6 +203,7 @@ fn outcome(ended: Result<TransactionReplies, Error>) -> String {
 #[expect(clippy::too_many_lines, reason = "one table")]
 async fn what_becomes_of_a_message_at_each_point() {
     use Act::*;
+    let flood: &'static str = "wait\r\n".repeat(20_000).leak();
     #[rustfmt::skip]
     let table = [
         ("nowhere",  Stall,               "250,250 Some(250)"),
@@ -237,7 +239,10 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("DATA",     Say("554 x\r\n"),    "250,250 Some(554)"),
         ("DATA",     Say("250 ok\r\n"),   "Postpone"),
         ("DATA",     Say("250 ok\r\n250 ok\r\n"), "Postpone"),
+        // Any 3yz asks for the message, but for the challenge of a login.
         ("DATA",     Say("399 x\r\n"),    "250,250 Some(250)"),
+        ("DATA",     Say("350 x\r\n"),    "250,250 Some(250)"),
+        ("DATA",     Say("334 x\r\n"),    "Postpone"),
         ("DATA",     Say("354 go\r\n250 ok\r\n"), "Postpone"),
         ("DATA",     Say("354 go\r\n354 go\r\n"), "Postpone"),
         ("DATA",     Say("354 go\r\n552 x\r\n"), "250,250 Some(552)"),
@@ -247,6 +252,18 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("body",     Say("250 ok\r\n"),   "Postpone"),
         ("body",     Say("552 x\r\n"),    "250,250 Some(552)"),
         ("body",     Drop,                "Postpone"),
+        // Where no reply is due, whole lines that are none are no answer. The beginning of one is.
+        ("DATA",     Say("354 go\r\n\r\n"), "250,250 Some(250)"),
+        ("DATA",     Say("354 go\r\n150 wait\r\n\r\n"), "250,250 Some(250)"),
+        ("DATA",     Say("354 go\r\n\r\n552 x\r\n"), "250,250 Some(552)"),
+        ("body",     Say("\r\n"),         "250,250 Some(250)"),
+        ("body",     Say("150 wait\r\nscanning\r\n"), "250,250 Some(250)"),
+        ("body",     Say(flood),          "Postpone"),
+        ("body",     Say("150 wait\r\n2"), "Postpone"),
+        ("body",     Say("\r\n250 ok\r\n"), "Postpone"),
+        ("EHLO",     Say("250-mx.test\r\n250 PIPELINING\r\n\r\n"), "250,250 Some(250)"),
+        ("EHLO",     Say("250 mx.test\r\n\r\n150 wait\r\n"), "250,250 Some(250)"),
+        ("EHLO",     Say("250 mx.test\r\n\r\n250 ok\r\n"), "Postpone"),
         ("dot",      Say("451 x\r\n"),    "250,250 Some(451)"),
         ("dot",      Say("554 x\r\n"),    "250,250 Some(554)"),
         // Whatever shows its class is an answer (RFC 5321 §4.2).
@@ -256,6 +273,11 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("RCPT two", Say("\r\n550 x\r\n"), "250,550 Some(250)"),
         ("RCPT",     Say("550-x\r\n"),    "550,250 Some(250)"),
         ("RCPT two", Say("550-x\r\n"),    "250,550 Some(250)"),
+        // Any 2yz accepts (RFC 5321 §4.2.1).
+        ("RCPT two", Say("251 x\r\n"),    "250,251 Some(250)"),
+        ("RCPT two", Say("252 x\r\n"),    "250,252 Some(250)"),
+        ("dot",      Say("251 x\r\n"),    "250,250 Some(251)"),
+        ("dot",      Say("254 x\r\n"),    "250,250 Some(254)"),
         ("dot",      Say("299 x\r\n"),    "250,250 Some(299)"),
         ("dot",      Say("571 x\r\n"),    "250,250 Some(571)"),
         ("dot",      Say("471 x\r\n"),    "250,250 Some(471)"),
@@ -267,6 +289,8 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("dot",      Say("221 bye\r\n"), "OutcomeUnknown"),
         ("dot",      Say("220 mx ESMTP\r\n"), "OutcomeUnknown"),
         ("dot",      Say("235 welcome\r\n"), "OutcomeUnknown"),
+        ("dot",      Say("334 x\r\n"),    "OutcomeUnknown"),
+        ("dot",      Say("350 x\r\n"),    "OutcomeUnknown"),
         ("dot",      Say("252 x\r\n"),    "250,250 Some(252)"),
         ("dot",      Say("554-x\r\n"),    "250,250 Some(554)"),
         ("dot",      SayAndDrop("554-x\r\n"), "250,250 Some(554)"),
@@ -346,10 +370,79 @@ async fn a_refusal_together_with_the_acceptance_leaves_the_outcome_unknown() {
         ("250 x\r\n421 bye\r\n", "250,250 Some(250)"),
         ("250 x\r\n250 y\r\n", "250,250 Some(250)"),
         ("250 x\r\n550 y\r\n", "OutcomeUnknown"),
+        ("250 x\r\n\r\n550 y\r\n", "OutcomeUnknown"),
+        ("250 x\r\n\r\n", "250,250 Some(250)"),
     ] {
         let server = Server::start("dot", Act::Say(said)).await;
         assert_eq!(attempt(&server, "dot").await, want, "{said:?}");
     }
+}
+
+#[tokio::test]
+async fn a_line_that_is_no_reply_after_one_is_not_waited_for_and_costs_no_connection() {
+    let server = Server::start_with(vec![
+        ("AUTH", Act::Say("235 ok\r\n\r\n")),
+        ("dot", Act::Say("250 ok\r\n\r\n150 wait\r\n")),
+    ])
+    .await;
+    let mut connection = server.open().await.unwrap();
+    connection.login(&anna()).await.unwrap();
+    for _ in 0..3 {
+        let outcome = send(&mut connection).await.unwrap();
+        assert_eq!(outcome.data.map(|reply| reply.code), Some(250));
+        // A wait for the rest would leave it out of step.
+        assert!(connection.is_reusable());
+    }
+    assert!(connection.is_alive().await);
+}
+
+/// A reply of so many lines.
+fn long(code: u16, count: usize) -> &'static str {
+    let lines = format!("{code}-x\r\n").repeat(count - 1);
+    format!("{lines}{code} end\r\n").leak()
+}
+
+#[tokio::test]
+async fn the_rest_of_a_long_reply_is_no_answer_to_the_next_command() {
+    #[rustfmt::skip]
+    let table = [
+        ("MAIL",     long(250, 300),    "250,250 Some(250)"),
+        ("RCPT two", long(250, 300),    "250,250 Some(250)"),
+        ("RCPT two", long(550, 5000),   "250,550 Some(250)"),
+        ("DATA",     long(354, 300),    "250,250 Some(250)"),
+        ("dot",      long(250, 300),    "250,250 Some(250)"),
+        ("dot",      long(554, 300),    "250,250 Some(554)"),
+        // More is not read.
+        ("MAIL",     long(550, 20_000), "Postpone"),
+        ("RCPT two", long(550, 20_000), "Postpone"),
+        ("dot",      long(554, 20_000), "250,250 Some(554)"),
+        ("dot",      long(250, 20_000), "OutcomeUnknown"),
+    ];
+    for (point, said, want) in table {
+        for in_turn in [false, true] {
+            let server = Server::start(point, Act::Say(said)).await;
+            let mut connection = server.open().await.unwrap();
+            if in_turn {
+                connection.in_turn();
+            }
+            let sent = send(&mut connection).await;
+            if let Err(error) = &sent {
+                let (name, _) = point.split_once(' ').unwrap_or((point, ""));
+                let name = if name == "dot" { "end of data" } else { name };
+                let why = format!("its reply to {name} has more than 10000 lines");
+                assert!(error.to_string().contains(&why), "{error}");
+            }
+            assert_eq!(outcome(sent), want, "{point} {in_turn}");
+            assert_eq!(connection.is_reusable(), said.len() < 100_000, "{point} {in_turn}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_says_too_much_of_what_it_offers_is_told_so() {
+    let server = Server::start("EHLO", Act::Say(long(250, 300))).await;
+    let text = server.open().await.unwrap_err().to_string();
+    assert!(text.contains("its reply to EHLO has more than 200 lines"), "{text}");
 }
 
 #[tokio::test]
@@ -405,6 +498,19 @@ async fn a_reply_without_its_end_keeps_nobody_from_the_message() {
     assert_eq!((codes, outcome.data.map(|reply| reply.code)), (vec![250, 550], Some(250)));
     // Its end may still come, and would be taken for the answer to something else.
     assert!(!connection.is_reusable());
+    // So what comes later is not skipped, even if it is no reply by itself.
+    let acts = vec![("RCPT two", Act::Say("550-nobody\r\n")), ("body", Act::Say("here\r\n"))];
+    let server = Server::start_with(acts).await;
+    let mut connection = server.open().await.unwrap();
+    connection.in_turn();
+    let acted = async |_: &[postroom_smtp::RecipientReply]| {
+        server.acted.notified().await;
+        Ok(())
+    };
+    let mut body = Some(Bytes::from_static(b"x\r\n"));
+    let error = connection.send(&envelope(), &mut body, acted).await.unwrap_err().error;
+    assert_eq!(error.verdict(), SmtpVerdict::Postpone);
+    assert!(!server.told().iter().any(|line| line == "."), "{:?}", server.told());
 }
 
 #[tokio::test]
@@ -432,7 +538,7 @@ async fn what_the_server_says_unasked_is_no_answer() {
 
 #[tokio::test]
 async fn a_connection_on_which_something_was_said_unasked_is_not_alive() {
-    for late in ["250 late\r\n", "2", "450 late\r\n", "421 bye\r\n", "what\r\n"] {
+    for late in ["250 late\r\n", "2", "450 late\r\n", "421 bye\r\n", "what\r\n250 late\r\n"] {
         let server = Server::start("dot", Act::SayAndThen("250 ok\r\n", late)).await;
         let mut connection = server.open().await.unwrap();
         send(&mut connection).await.unwrap();

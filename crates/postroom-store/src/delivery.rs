@@ -268,13 +268,10 @@ impl Store {
                     put(recipient, RecipientState::Uncertain, reason);
                 }
                 RecipientState::Waiting | RecipientState::Deferred => {
-                    let is_refused = *code == ErrorCode::Refused;
-                    let ends =
-                        if is_refused { RecipientState::Refused } else { RecipientState::Failed };
                     let not_tried = "not tried: the answer for other recipients is not known";
                     let is_uncertain = *code == ErrorCode::Uncertain;
                     let reply = if is_uncertain { not_tried } else { reason };
-                    put(recipient, ends, reply);
+                    put(recipient, RecipientState::Failed, reply);
                 }
                 RecipientState::Refused | RecipientState::Uncertain | RecipientState::Failed => {}
             }

@@ -222,7 +222,7 @@ fn refusal(error: Error) -> Result<Reply, Error> {
     let is_refused = |reply: &Reply| {
         matches!(reply.login_refusal(), LoginRefusal::Password | LoginRefusal::Policy)
     };
-    if let Error::Smtp(postroom_smtp::Error::Credentials { reply }) = &error
+    if let Error::Smtp(postroom_smtp::Error::Credentials { reply, .. }) = &error
         && is_refused(reply)
     {
         return Ok(reply.clone());

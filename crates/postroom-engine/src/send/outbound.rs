@@ -1,12 +1,13 @@
 //! Outbound: sends one claimed delivery after the other for an account, and settles each attempt.
 //!
-//! An answer is about its message, unless it names a limit of the account, or the next message gets
+//! An answer is about its message, unless it names a limit of the account, or the next messages get
 //! the same answer.
 
 use crate::account::Account;
 use crate::error::Error;
 use crate::report::Reporter;
 use crate::report::chain;
+use crate::report::is_of_login;
 use crate::report::needs_a_person;
 use crate::send::flight::Flight;
 use crate::send::flight::Landed;
@@ -18,6 +19,7 @@ use crate::send::pace::Pace;
 use crate::send::pause::Pause;
 use crate::send::prepare;
 use crate::send::suspect::AboutAccount;
+use crate::send::suspect::AnsweredMessage;
 use crate::send::suspect::Suspect;
 use crate::send::transmit;
 use crate::send::transmit::HandedOver;
@@ -194,8 +196,11 @@ impl Outbound {
             self.pace.accepted(Instant::now());
             self.stuck.overtaken();
         }
-        let is_hint = match self.suspect.about_account(&claimed, &ended) {
-            AboutAccount::Yes(reply) => return self.limited(account, claimed, reply).await,
+        let is_hint = match self.suspect.about_account(&claimed, &ended, &account.address) {
+            AboutAccount::Yes(reply) => return self.limited(account, claimed, reply, false).await,
+            AboutAccount::Probably(reply) => {
+                return self.limited(account, claimed, reply, true).await;
+            }
             it @ (AboutAccount::Perhaps | AboutAccount::No) => it == AboutAccount::Perhaps,
         };
         if let Some(reply) = self.suspect.refused_sender(&claimed, &ended, &account.address) {
@@ -203,10 +208,10 @@ impl Outbound {
             self.held.settle(claimed, verdict::not_at_fault(&reply)).await?;
             return Err(Error::SenderRefused { reply });
         }
-        let message = claimed.message;
         match &ended {
-            Err(postroom_smtp::Error::Credentials { reply })
-                if reply.login_refusal() == LoginRefusal::Encryption =>
+            Err(error @ postroom_smtp::Error::Credentials { reply, .. })
+                if reply.login_refusal() == LoginRefusal::Encryption
+                    && !error.is_login_for_the_message() =>
             {
                 let verdict = verdict::not_at_fault(reply);
                 self.held.settle(claimed, verdict).await?;
@@ -215,6 +220,12 @@ impl Outbound {
             Err(error) if error.is_out_of_step() => self.kept.speak_in_turn(),
             Ok(_) | Err(_) => {}
         }
+        let confirmed = match &ended {
+            Err(error) if !is_hint && !error.concerns_all() => {
+                self.suspect.is_confirmed(AnsweredMessage::of(&claimed), error)
+            }
+            Ok(_) | Err(_) => None,
+        };
         let verdict =
             verdict::of_attempt(&self.shared, &mut claimed, &ended, &account.options).await;
         self.held.settle(claimed, verdict).await?;
@@ -227,7 +238,7 @@ impl Outbound {
                 Ok(())
             }
             Err(error) if error.concerns_all() => Err(error.into()),
-            Err(error) => match self.suspect.is_confirmed(message, &error) {
+            Err(error) => match confirmed {
                 Some(true) => Err(Error::Alike(error)),
                 Some(false) => Ok(()),
                 None => {
@@ -238,23 +249,33 @@ impl Outbound {
         }
     }
 
-    /// The account has reached a limit of the server: it pauses, and no attempt is counted.
+    /// The account has reached a limit of the server, or most probably has (`is_guess`): it pauses,
+    /// and no attempt is counted.
     async fn limited(
         &mut self,
         account: &Account,
-        claimed: Claimed,
+        mut claimed: Claimed,
         reply: Reply,
+        is_guess: bool,
     ) -> Result<(), Error> {
         self.suspect.limited(&claimed);
-        self.kept.limited(&reply);
-        let pause = self.pace.limited();
-        let error = Error::Limited { reply, pause };
+        transmit::wait_again(&mut claimed, &reply);
+        let (pause, error) = if is_guess {
+            // It may be about the session.
+            self.kept.close().await;
+            let pause = self.pace.suspected();
+            (pause, Error::RefusedAlike { reply, pause })
+        } else {
+            self.kept.limited(&reply);
+            let pause = self.pace.limited();
+            (pause, Error::Limited { reply, pause })
+        };
         let verdict = verdict::limited(&claimed, chain(&error), pause, &account.options);
         self.held.settle(claimed, verdict).await?;
         Err(error)
     }
 
-    /// Postpones a delivery without a connection. The attempt counts, unless a person has to act.
+    /// Postpones a delivery without a connection. The attempt counts, unless the login failed.
     async fn no_connection(
         &mut self,
         account: &Account,
@@ -276,7 +297,7 @@ impl Outbound {
         self.reporter.sending(self.stuck.trouble()).await;
     }
 
-    /// Postpones a delivery without a connection.
+    /// Postpones a delivery without a connection. If the login failed, the attempt does not count.
     ///
     /// # Errors
     ///
@@ -287,7 +308,11 @@ impl Outbound {
         it: Claimed,
         error: &Error,
     ) -> Result<(), Error> {
-        let verdict = verdict::later(chain(error), verdict::tried(&it), &by.options);
+        let verdict = if is_of_login(error) {
+            verdict::no_login(&it, chain(error), &by.options)
+        } else {
+            verdict::later(chain(error), verdict::tried(&it), &by.options)
+        };
         self.held.settle(it, verdict).await
     }
 }

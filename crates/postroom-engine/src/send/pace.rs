@@ -45,11 +45,17 @@ impl Pace {
 
     /// Notes a reply about a limit. Gives how long nothing is sent.
     pub(crate) fn limited(&mut self) -> Duration {
-        self.good = 0;
-        self.limits += 1;
-        if self.limits == 1 {
+        if self.limits == 0 {
             self.space = self.space.mul_f64(1.25).clamp(FIRST, SPACE_MAX);
         }
+        self.suspected()
+    }
+
+    /// Notes a reply that may be about a limit. Gives how long nothing is sent. No gap remains
+    /// afterwards, because the reply may be about something else.
+    pub(crate) fn suspected(&mut self) -> Duration {
+        self.good = 0;
+        self.limits += 1;
         let doublings = self.limits.saturating_sub(1).min(16);
         FIRST.saturating_mul(1 << doublings).max(self.space).min(LONGEST)
     }
@@ -118,5 +124,8 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
         pace.accepted(Instant::now());
         assert_eq!(pace.limited().as_secs(), 1);
+        let mut pace = Pace::default();
+        let pauses: Vec<_> = (0..3).map(|_| pace.suspected().as_secs()).collect();
+        assert_eq!((pauses, pace.is_slow()), (vec![1, 2, 4], false));
     }
 }

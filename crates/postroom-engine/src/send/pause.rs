@@ -42,7 +42,8 @@ impl Pause {
     #[must_use]
     pub(crate) fn after(error: &Error, failures: u32, was_let_in: bool, shared: &Shared) -> Self {
         let (settings, needs_a_person) = (&shared.settings, needs_a_person(error));
-        let length = if let Error::Limited { pause, .. } = error {
+        let length = if let Error::Limited { pause, .. } | Error::RefusedAlike { pause, .. } = error
+        {
             *pause
         } else if was_let_in && is_wrong_login(error) {
             settings.relogin_after(failures)

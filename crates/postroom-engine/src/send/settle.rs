@@ -5,6 +5,7 @@ use postroom_model::Uncertain;
 use postroom_smtp::RecipientReply;
 use postroom_smtp::Reply;
 use postroom_smtp::TransactionReplies;
+use postroom_smtp::wording_of;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -27,7 +28,7 @@ pub(crate) fn waiting(recipients: &[Json], uncertain: Uncertain) -> Vec<usize> {
 ///
 /// A recipient that was accepted shares the fate of the data (RFC 5321 §4.2.5). Without an answer
 /// to the data, it stays as it is. If there were too many recipients for a transaction, or for the
-/// session (`has_earlier`: an earlier transaction of it was accepted), nobody is refused for good.
+/// session (`has_earlier`: a message was accepted in it before), nobody is refused for good.
 pub(crate) fn record(
     recipients: &mut [Json],
     named: &[usize],
@@ -42,7 +43,8 @@ pub(crate) fn record(
         };
         let (decisive, may_pass) = match (&outcome.data, answer.reply.is_success()) {
             (Some(data), true) => {
-                (data, data.wants_login() || (accepted > 1 && data.refuses_number()))
+                let may_be_fewer = accepted > 1 || has_earlier;
+                (data, data.wants_login() || (may_be_fewer && data.refuses_number()))
             }
             (None, true) => continue,
             (_, false) => (&answer.reply, is_number || answer.reply.wants_login()),
@@ -75,17 +77,29 @@ pub(crate) fn too_many(outcome: &TransactionReplies, has_earlier: bool) -> Vec<b
 }
 
 /// The reply of a transaction that is about a limit of the account. That there are too many
-/// recipients is about the transaction, unless it has none: then it is about the account.
-/// `has_earlier` as for [`record`].
+/// recipients is about the transaction. If it has none, it is about the session if that had an
+/// accepted message before, and otherwise about the account. `has_earlier` as for [`record`].
 #[must_use]
 pub(crate) fn limit(outcome: &TransactionReplies, has_earlier: bool) -> Option<&Reply> {
-    let has_any = has_any(outcome);
-    let is_number = |reply: &Reply| reply.is_too_many() || (has_earlier && reply.says_too_many());
+    let is_of_account = !has_any(outcome) && !has_earlier;
     let is_limit = |reply: &&Reply| {
-        !reply.is_success() && (reply.is_over_limit() || (!has_any && is_number(reply)))
+        !reply.is_success() && (reply.is_over_limit() || (is_of_account && reply.is_too_many()))
     };
     let replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
     outcome.data.iter().chain(replies).find(is_limit)
+}
+
+/// Whether the session has had its number of recipients, so that another one takes the others:
+/// there are too many already with the first one. `has_earlier` as for [`record`].
+#[must_use]
+pub(crate) fn is_session_full(outcome: &TransactionReplies, has_earlier: bool) -> bool {
+    let says = |answer: &RecipientReply| answer.reply.says_too_many();
+    let is_too_many = match accepted_count(outcome) {
+        0 => outcome.recipients.iter().any(says),
+        1 => outcome.data.as_ref().is_some_and(Reply::refuses_number),
+        _ => false,
+    };
+    has_earlier && is_too_many
 }
 
 /// The reply of a transaction that may be about the account, and may be about this message alone:
@@ -106,6 +120,45 @@ pub(crate) fn sender_refusal(outcome: &TransactionReplies) -> Option<&Reply> {
     let replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
     let replies = replies.filter(|_| !has_any);
     outcome.data.iter().chain(replies).find(|reply| reply.refuses_sender())
+}
+
+/// The reply of a transaction that refuses the message for good and for all, in words that may be
+/// about the account: to its data, or the same words to all recipients. Those do not count whose
+/// words are about themselves.
+#[must_use]
+pub(crate) fn refusal(outcome: &TransactionReplies) -> Option<&Reply> {
+    let is_open = |reply: &&Reply| reply.is_permanent() && !reply.wants_login();
+    if let Some(data) = &outcome.data {
+        return Some(data).filter(is_open).filter(|data| !data.is_of_text());
+    }
+    let replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
+    let is_of_itself = |reply: &Reply| reply.is_permanent() && reply.is_of_recipient();
+    let others: Vec<_> = replies.filter(|reply| !is_of_itself(reply)).collect();
+    let (first, more) = others.split_first()?;
+    let is_same = |reply: &&Reply| reply.wording() == first.wording();
+    Some(*first).filter(is_open).filter(|_| more.iter().all(is_same))
+}
+
+/// Whether a transaction refuses the address of the sender for good, whoever the recipient is: in
+/// the answer to its data, or in that to each recipient.
+#[must_use]
+pub(crate) fn blames_sender(outcome: &TransactionReplies) -> bool {
+    let mut replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
+    match &outcome.data {
+        Some(data) => data.refuses_sender_address(),
+        None => !outcome.recipients.is_empty() && replies.all(Reply::refuses_sender_address),
+    }
+}
+
+/// Lets the recipients wait again that were refused in these words.
+pub(crate) fn wait_again(recipients: &mut [Json], wording: &str) {
+    let is_refused = |one: &Json| {
+        let said = one.get("reply").and_then(Json::as_str).and_then(wording_of);
+        RecipientState::Refused.is_of(one) && said.as_deref() == Some(wording)
+    };
+    recipients.iter_mut().filter(|one| is_refused(one)).for_each(|one| {
+        RecipientState::Deferred.put(one);
+    });
 }
 
 /// How many recipients were accepted.
@@ -240,6 +293,88 @@ mod tests {
             let got = (limit(&outcome, false).is_some(), hint(&outcome).is_some());
             assert_eq!(got, (is_limit, is_hint), "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn too_many_recipients_are_about_the_session_if_that_had_an_accepted_message() {
+        let said = |line: &str| {
+            let (code, text) = line.split_once(' ').unwrap();
+            Reply { lines: vec![text.to_owned()], ..reply(code.parse().unwrap()) }
+        };
+        let (ok, many, full) = ("250 ok", "452 too many recipients", "552 mailbox full");
+        #[rustfmt::skip]
+        let table: [(&[&str], Option<&str>, bool, &str); 10] = [
+            (&[many],         None,       false, "account"),
+            (&[many],         None,       true,  "session"),
+            (&[full, many],   None,       true,  "session"),
+            (&[full],         None,       true,  "none"),
+            (&[ok, many],     Some(ok),   true,  "none"),
+            (&[ok],           Some(many), false, "none"),
+            (&[ok],           Some(many), true,  "session"),
+            (&[ok, ok],       Some(many), true,  "none"),
+            (&["421 slow"],   None,       true,  "account"),
+            (&[ok],           Some(ok),   true,  "none"),
+        ];
+        for (rcpt, data, has_earlier, want) in table {
+            let answer = |line: &&str| RecipientReply { address: String::new(), reply: said(line) };
+            let recipients = rcpt.iter().map(answer).collect();
+            let outcome = TransactionReplies { recipients, data: data.map(said) };
+            let is_full = is_session_full(&outcome, has_earlier);
+            let got = match (limit(&outcome, has_earlier).is_some(), is_full) {
+                (true, false) => "account",
+                (false, true) => "session",
+                (false, false) => "none",
+                (true, true) => "both",
+            };
+            assert_eq!(got, want, "{outcome:?} {has_earlier}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_for_all_in_words_that_nobody_knows_is_told_from_all_else() {
+        let said = |line: &str| {
+            let (code, text) = line.split_once(' ').unwrap();
+            Reply { lines: vec![text.to_owned()], ..reply(code.parse().unwrap()) }
+        };
+        let (ok, nein, none) = ("250 ok", "550 <x@b.test> nein", "550 no such user");
+        #[rustfmt::skip]
+        let table: [(&[&str], Option<&str>, bool); 14] = [
+            (&[nein],                              None,                  true),
+            (&[nein, "550 <y@b.test> nein"],       None,                  true),
+            (&[nein, none],                        None,                  true),
+            (&[nein, "550 nie"],                   None,                  false),
+            (&[nein, "450 nein"],                  None,                  false),
+            (&[none],                              None,                  false),
+            (&[ok, nein],                          Some(ok),              false),
+            (&[ok, nein],                          None,                  false),
+            (&[ok],                                Some(nein),            true),
+            (&[ok, none],                          Some(nein),            true),
+            (&[ok],                                Some("450 nein"),      false),
+            (&[ok],                                Some("550 spam"),      false),
+            (&[ok],                                Some("550 too fast"),  false),
+            (&[ok],                                Some("530 nein"),      false),
+        ];
+        for (rcpt, data, want) in table {
+            let answer = |line: &&str| RecipientReply { address: String::new(), reply: said(line) };
+            let recipients = rcpt.iter().map(answer).collect();
+            let outcome = TransactionReplies { recipients, data: data.map(said) };
+            assert_eq!(refusal(&outcome).is_some(), want, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn those_wait_again_that_were_refused_in_the_same_words() {
+        let row = |state: &str, reply: &str| json!({"state": state, "reply": reply});
+        let mut recipients = [
+            row("refused", "550 5.7.1 <x@b.test> nein 17"),
+            row("refused", "550 5.7.1 <y@b.test> nein 18"),
+            row("refused", "550 5.1.1 <z@b.test> nein"),
+            row("sent", "550 5.7.1 nein"),
+            json!({"state": "refused", "reply": null}),
+        ];
+        wait_again(&mut recipients, &wording_of("550 5.7.1 nein").unwrap());
+        let states = recipients.map(|it| it["state"].as_str().unwrap().to_owned());
+        assert_eq!(states, ["deferred", "deferred", "refused", "sent", "refused"]);
     }
 
     /// The answers to RCPT, whether an earlier transaction was accepted, and the states.

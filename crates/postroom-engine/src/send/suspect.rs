@@ -2,10 +2,13 @@
 //!
 //! Such an answer counts for its message. Only if the next message gets the same answer is the
 //! account in trouble. An answer that hints at a limit may be about the recipient's server, so the
-//! next message must be for another one, or there must be several. While the account is at a
-//! limit, it is tried with messages that were not refused so far.
+//! next message must be for another one, or there must be several. So must they if the server
+//! demands a login only for a recipient or a text. While the account is at a limit, it is tried
+//! with messages that were not refused so far.
 
 use crate::error::Error as EngineError;
+use crate::send::same_refusals::SameRefusals;
+use crate::send::same_refusals::Wording;
 use crate::send::transmit::HandedOver;
 use postroom_model::MessageEntityId;
 use postroom_smtp::Error;
@@ -23,8 +26,10 @@ const REFUSED_MAX: usize = 1000;
 /// The kind of such an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SuspectAnswer {
-    /// The server demands a login.
+    /// The server demands a login before the message, so before all messages.
     Login,
+    /// The server demands a login in answer to a recipient or a text.
+    LoginForIt,
     /// The server refuses the reverse path for now.
     Mail,
 }
@@ -34,25 +39,66 @@ enum SuspectAnswer {
 pub(crate) enum AboutAccount {
     /// This reply is.
     Yes(Reply),
+    /// This reply most probably is, because other messages were refused in the same words.
+    Probably(Reply),
     /// It may be about its message alone.
     Perhaps,
     /// It is not.
     No,
 }
 
-/// Messages in a row whose answers hinted at a limit.
+/// A message that got an answer.
 #[derive(Debug)]
-struct HintRun {
+pub(crate) struct AnsweredMessage {
+    id: MessageEntityId,
+    domains: BTreeSet<String>,
+}
+
+impl AnsweredMessage {
+    /// That of a delivery.
+    pub(crate) fn of(claimed: &Claimed) -> Self {
+        Self { id: claimed.message, domains: domains(claimed) }
+    }
+}
+
+/// Messages in a row whose answers were of one kind.
+#[derive(Debug)]
+struct AnswerRun {
     last: MessageEntityId,
     domains: BTreeSet<String>,
     count: u32,
+    /// Whether the last message is another one than the one before.
+    is_other: bool,
+    /// Whether it is for other servers too.
+    is_for_others: bool,
+}
+
+impl AnswerRun {
+    /// The run with one message more.
+    fn with(run: Option<Self>, message: AnsweredMessage) -> Self {
+        let AnsweredMessage { id: last, mut domains } = message;
+        let Some(run) = run else {
+            return Self { last, domains, count: 1, is_other: false, is_for_others: false };
+        };
+        let is_other = run.last != last;
+        let is_for_others = is_other && !domains.is_subset(&run.domains);
+        let count = run.count + u32::from(is_other);
+        domains.extend(run.domains);
+        Self { last, domains, count, is_other, is_for_others }
+    }
+
+    /// Whether the answers are about the account although each may be about its recipient.
+    fn is_of_account(&self) -> bool {
+        self.is_for_others || self.count >= HINTS_MIN
+    }
 }
 
 /// The last messages, if their answers may be about all messages.
 #[derive(Debug, Default)]
 pub(crate) struct Suspect {
-    last: Option<(MessageEntityId, SuspectAnswer)>,
-    hints: Option<HintRun>,
+    last: Option<(SuspectAnswer, AnswerRun)>,
+    hints: Option<AnswerRun>,
+    same: SameRefusals,
     /// What was refused because of a limit since a message was last accepted.
     refused: BTreeSet<MessageEntityId>,
     refused_domains: BTreeSet<String>,
@@ -74,19 +120,23 @@ impl Suspect {
     }
 
     /// Notes that a message was accepted.
-    pub(crate) fn accepted(&mut self) {
-        *self = Self::default();
+    fn accepted(&mut self, message: MessageEntityId) {
+        let mut same = std::mem::take(&mut self.same);
+        same.accepted(message);
+        *self = Self { same, ..Self::default() };
     }
 
-    /// Whether the end of an attempt is about a limit of the account. That a message was accepted
-    /// shows that there was none.
+    /// Whether the end of an attempt is about a limit of the account, whose address is `own`. That
+    /// a message was accepted shows that there was none.
     pub(crate) fn about_account(
         &mut self,
         claimed: &Claimed,
         ended: &Result<HandedOver, Error>,
+        own: &str,
     ) -> AboutAccount {
-        if ended.as_ref().is_ok_and(|handed_over| handed_over.was_accepted) {
-            self.accepted();
+        let was_accepted = ended.as_ref().is_ok_and(|handed_over| handed_over.was_accepted);
+        if was_accepted {
+            self.accepted(claimed.message);
         }
         let (limit, hint) = match ended {
             Ok(handed_over) => (handed_over.limit.as_ref(), handed_over.hint.as_ref()),
@@ -96,7 +146,35 @@ impl Suspect {
             (Some(reply), _) => AboutAccount::Yes(reply.clone()),
             (None, Some(reply)) if self.is_limit(claimed) => AboutAccount::Yes(reply.clone()),
             (None, Some(_)) => AboutAccount::Perhaps,
-            (None, None) => AboutAccount::No,
+            (None, None) if was_accepted => AboutAccount::No,
+            (None, None) => self.refused_alike(claimed, ended, own),
+        }
+    }
+
+    /// Whether a refusal for good is about the account, because others had the same words. What
+    /// refuses another sender than the account's own address is about that.
+    fn refused_alike(
+        &mut self,
+        claimed: &Claimed,
+        ended: &Result<HandedOver, Error>,
+        own: &str,
+    ) -> AboutAccount {
+        let refusal = match ended {
+            Ok(handed_over) => handed_over.refusal.as_ref(),
+            Err(error) => error.refusal_of_mail(),
+        };
+        let is_own = claimed.reverse_path.eq_ignore_ascii_case(own);
+        let is_known = |reply: &Reply| match is_own {
+            true => reply.refuses_sender(),
+            false => reply.refuses_sender_address(),
+        };
+        let Some(reply) = refusal.filter(|reply| !is_known(reply)) else {
+            return AboutAccount::No;
+        };
+        match self.same.refused(claimed.message, &reply.wording()) {
+            Wording::OfMessage => AboutAccount::No,
+            Wording::Guessed => AboutAccount::Probably(reply.clone()),
+            Wording::Known => AboutAccount::Yes(reply.clone()),
         }
     }
 
@@ -126,18 +204,8 @@ impl Suspect {
     /// Notes an answer that hints at a limit. Gives whether it is one of the account.
     fn is_limit(&mut self, of: &Claimed) -> bool {
         self.last = None;
-        let domains = domains(of);
-        let run = self.hints.get_or_insert_with(|| HintRun {
-            last: of.message,
-            domains: domains.clone(),
-            count: 0,
-        });
-        let is_other = run.last != of.message;
-        let is_for_others = is_other && !domains.is_subset(&run.domains);
-        run.count += u32::from(run.count == 0 || is_other);
-        run.last = of.message;
-        run.domains.extend(domains);
-        is_for_others || run.count >= HINTS_MIN
+        let run = AnswerRun::with(self.hints.take(), AnsweredMessage::of(of));
+        self.hints.insert(run).is_of_account()
     }
 
     /// Notes that a message was refused because of a limit.
@@ -180,10 +248,13 @@ impl Suspect {
         Ok(probe.into_iter().collect())
     }
 
-    /// Whether another message got the same answer just before. `None`: the answer is about this
-    /// message only.
-    pub(crate) fn is_confirmed(&mut self, message: MessageEntityId, error: &Error) -> Option<bool> {
+    /// Whether another message got the same answer just before, so that it is about the account.
+    /// `None`: it is about this message only.
+    pub(crate) fn is_confirmed(&mut self, of: AnsweredMessage, error: &Error) -> Option<bool> {
         let answer = match error {
+            Error::Credentials { .. } if error.is_login_for_the_message() => {
+                SuspectAnswer::LoginForIt
+            }
             Error::Credentials { .. } => SuspectAnswer::Login,
             Error::Reply { command: "MAIL", reply } if !reply.is_permanent() => SuspectAnswer::Mail,
             Error::Reply { .. }
@@ -200,8 +271,14 @@ impl Suspect {
             }
         };
         self.hints = None;
-        let before = self.last.replace((message, answer));
-        Some(before.is_some_and(|(other, same)| other != message && same == answer))
+        let before = self.last.take().filter(|(same, _)| *same == answer);
+        let run = AnswerRun::with(before.map(|(_, run)| run), of);
+        let is_confirmed = match answer {
+            SuspectAnswer::LoginForIt => run.is_of_account(),
+            SuspectAnswer::Login | SuspectAnswer::Mail => run.is_other,
+        };
+        self.last = Some((answer, run));
+        Some(is_confirmed)
     }
 }
 
@@ -223,21 +300,34 @@ mod tests {
 
     #[test]
     fn it_takes_two_messages_with_the_same_answer() {
-        let wants_login = || Error::Credentials { reply: reply(530) };
+        let wants_login = |command| Error::Credentials { command, reply: reply(530) };
         let to_mail = |code| Error::Reply { command: "MAIL", reply: reply(code) };
-        let (one, other) = (MessageEntityId::from_u128(1), MessageEntityId::from_u128(2));
         let table = [
-            (one, wants_login(), Some(false)),
-            (one, wants_login(), Some(false)),
-            (other, wants_login(), Some(true)),
-            (one, to_mail(451), Some(false)),
-            (other, to_mail(550), None),
-            (one, to_mail(451), Some(false)),
-            (other, to_mail(451), Some(true)),
+            (1, "a.test", wants_login("MAIL"), Some(false)),
+            (1, "a.test", wants_login("MAIL"), Some(false)),
+            (2, "a.test", wants_login("MAIL"), Some(true)),
+            (1, "a.test", to_mail(451), Some(false)),
+            (2, "a.test", to_mail(550), None),
+            (1, "a.test", to_mail(451), Some(false)),
+            (2, "a.test", to_mail(451), Some(true)),
+            // For a recipient, it takes another domain, or five.
+            (1, "a.test", wants_login("RCPT"), Some(false)),
+            (2, "a.test", wants_login("RCPT"), Some(false)),
+            (2, "b.test", wants_login("the message"), Some(false)),
+            (3, "b.test", wants_login("RCPT"), Some(false)),
+            (4, "c.test", wants_login("RCPT"), Some(true)),
+            (1, "a.test", to_mail(550), None),
+            (1, "a.test", wants_login("RCPT"), Some(false)),
+            (2, "a.test", wants_login("RCPT"), Some(false)),
+            (3, "a.test", wants_login("RCPT"), Some(false)),
+            (4, "a.test", wants_login("RCPT"), Some(false)),
+            (5, "a.test", wants_login("RCPT"), Some(true)),
         ];
         let mut suspect = Suspect::default();
-        for (message, error, want) in table {
-            assert_eq!(suspect.is_confirmed(message, &error), want, "{error}");
+        for (number, domain, error, want) in table {
+            let domains = BTreeSet::from([domain.to_owned()]);
+            let of = AnsweredMessage { id: MessageEntityId::from_u128(number), domains };
+            assert_eq!(suspect.is_confirmed(of, &error), want, "{number} {domain} {error}");
         }
     }
 }

@@ -48,6 +48,11 @@ pub(crate) struct HandedOver {
     pub hint: Option<Reply>,
     /// The server's reply that refuses the sender for good.
     pub sender_refusal: Option<Reply>,
+    /// The server's reply that refuses the message for good and for all, in words that may be about
+    /// the account.
+    pub refusal: Option<Reply>,
+    /// Whether the server refuses the address of the sender for good, whoever the recipient is.
+    pub blames_sender: bool,
     /// Whether the session ended, or is not used further, after it brought something about, and
     /// others still wait. They may be tried at once on another connection.
     pub goes_on: bool,
@@ -66,11 +71,19 @@ impl HandedOver {
         self.goes_on && words.into_iter().all(Option::is_none)
     }
 
-    /// Takes what the replies of a transaction say about the account.
-    fn take_words(&mut self, outcome: &TransactionReplies) {
-        self.limit = settle::limit(outcome, self.was_accepted).cloned();
-        self.hint = settle::hint(outcome).cloned().or(self.hint.take());
+    /// Takes what the replies of a transaction say about the account. What may be about the account
+    /// is not, if the server accepts the message after it, or means the session.
+    fn take_words(&mut self, outcome: &TransactionReplies, has_earlier: bool) {
+        let is_accepted = outcome.data.as_ref().is_some_and(Reply::is_success);
+        self.limit = settle::limit(outcome, has_earlier).cloned();
+        self.hint = if is_accepted || settle::is_session_full(outcome, has_earlier) {
+            None
+        } else {
+            settle::hint(outcome).cloned().or(self.hint.take())
+        };
         self.sender_refusal = settle::sender_refusal(outcome).cloned();
+        self.refusal = settle::refusal(outcome).cloned().or(self.refusal.take());
+        self.blames_sender = settle::blames_sender(outcome);
     }
 }
 
@@ -119,7 +132,7 @@ pub(crate) async fn hand_over(
         if group.is_empty() {
             break;
         }
-        let mut held_back = None;
+        let (mut held_back, has_earlier) = (None, connection.has_accepted());
         let outcome = match one(shared, connection, claimed, &group, &mut held_back).await {
             Ok(outcome) => outcome,
             Err(_) if held_back.is_some() => {
@@ -127,23 +140,26 @@ pub(crate) async fn hand_over(
                 break;
             }
             Err(broken_off) => {
-                let named = NamedRecipients { group: &group, left: &left };
+                let named = NamedRecipients { group: &group, left: &left, has_earlier };
                 return broke_off(shared, claimed, named, broken_off, handed_over);
             }
         };
-        let has_earlier = handed_over.was_accepted;
         settle::record(&mut claimed.recipients, &group, &outcome, has_earlier);
         if let Some(reply) = outcome.data.as_ref().filter(|data| data.wants_login()) {
-            return Err(postroom_smtp::Error::Credentials { reply: reply.clone() });
+            return Err(postroom_smtp::Error::Credentials {
+                command: "the message",
+                reply: reply.clone(),
+            });
         }
         let is_accepted = outcome.data.as_ref().is_some_and(Reply::is_success);
-        handed_over.take_words(&outcome);
+        handed_over.take_words(&outcome, has_earlier);
         handed_over.was_accepted |= is_accepted;
         if handed_over.limit.is_none() {
             let named = name_again(&mut left, &group, &outcome, has_earlier);
             group_max = named.unwrap_or(group_max);
         }
-        if handed_over.limit.is_some() || left.places().is_empty() {
+        let is_full = settle::is_session_full(&outcome, has_earlier);
+        if handed_over.limit.is_some() || (left.places().is_empty() && !is_full) {
             break;
         }
         let kept = shared.store.delivery_part(claimed.message, &claimed.recipients).await;
@@ -152,6 +168,10 @@ pub(crate) async fn hand_over(
             tracing::error!(%message, %error, "the results of the recipients were not written");
         }
         if kept.is_err() {
+            break;
+        }
+        if is_full {
+            handed_over.goes_on = true;
             break;
         }
         if !connection.is_reusable() {
@@ -170,6 +190,8 @@ pub(crate) async fn hand_over(
 struct NamedRecipients<'a> {
     group: &'a [usize],
     left: &'a ToName,
+    /// Whether a message was accepted before in the session.
+    has_earlier: bool,
 }
 
 /// Records what is known after a transaction that broke off.
@@ -182,7 +204,7 @@ struct NamedRecipients<'a> {
 fn broke_off(
     shared: &Shared,
     claimed: &mut Claimed,
-    NamedRecipients { group, left }: NamedRecipients<'_>,
+    NamedRecipients { group, left, has_earlier }: NamedRecipients<'_>,
     BrokenOff { error, recipients }: BrokenOff,
     mut handed_over: HandedOver,
 ) -> Result<HandedOver, postroom_smtp::Error> {
@@ -192,7 +214,7 @@ fn broke_off(
     let is_in_data = error.verdict() == SmtpVerdict::OutcomeUnknown || error.ended_in_message();
     if is_in_data || error.was_stale() {
         // What was answered before holds.
-        settle::record(&mut claimed.recipients, group, &outcome, handed_over.was_accepted);
+        settle::record(&mut claimed.recipients, group, &outcome, has_earlier);
     }
     if is_in_data {
         // Only who was accepted may have it.
@@ -204,7 +226,7 @@ fn broke_off(
         let ender = deferred_at_end(left, group, &outcome);
         if open.len() < group.len() || ender.is_some() {
             shared.enders.note(message, ender);
-            handed_over.take_words(&outcome);
+            handed_over.take_words(&outcome, has_earlier);
             let waiting = open.len() + left.places().len();
             handed_over.goes_on = waiting > usize::from(ender.is_some());
             return Ok(handed_over);
@@ -300,6 +322,8 @@ fn failed(recipients: &mut [Json], group: &[usize], left: &[usize], error: &post
         SmtpVerdict::OutcomeUnknown => {
             return settle::put_all(recipients, group, RecipientState::Uncertain, &words);
         }
+        // It is not about them, and they were not named.
+        SmtpVerdict::Refuse if error.reply().is_some_and(Reply::refuses_sender_address) => return,
         SmtpVerdict::Refuse => RecipientState::Refused,
         SmtpVerdict::Postpone | SmtpVerdict::Credentials => {
             if error.reply().is_none() {
@@ -324,15 +348,9 @@ pub(crate) fn is_repeated(claimed: &mut Claimed, error: &postroom_smtp::Error) -
     true
 }
 
-/// Lets the recipients wait again that this reply has refused.
+/// Lets the recipients wait again that were refused in the words of this reply.
 pub(crate) fn wait_again(claimed: &mut Claimed, reply: &Reply) {
-    let words = reply.to_string();
-    let is_refused = |one: &Json| {
-        RecipientState::Refused.is_of(one) && one["reply"].as_str() == Some(words.as_str())
-    };
-    claimed.recipients.iter_mut().filter(|one| is_refused(one)).for_each(|one| {
-        RecipientState::Deferred.put(one);
-    });
+    settle::wait_again(&mut claimed.recipients, &reply.wording());
 }
 
 /// Refuses a recipient whose address the server cannot accept. Gives whether it did.
@@ -400,6 +418,35 @@ async fn one(
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_may_be_about_the_account_is_not_if_the_message_is_accepted_after_it() {
+        let said = |code, text: &str| Reply {
+            code,
+            has_code: true,
+            is_mixed: false,
+            enhanced: Some((4, 7, 1)),
+            lines: vec![text.to_owned()],
+        };
+        let outcome = |data: Reply| {
+            let reply = Reply { enhanced: None, ..said(250, "ok") };
+            let recipients = vec![RecipientReply { address: String::new(), reply }];
+            TransactionReplies { recipients, data: Some(data) }
+        };
+        let (later, refused, ok) = (said(451, "later"), said(550, "no"), said(250, "ok"));
+        for (data, want) in [
+            (vec![&later], true),
+            (vec![&later, &refused], true),
+            (vec![&later, &ok], false),
+            (vec![&ok, &later], true),
+        ] {
+            let mut handed_over = HandedOver::default();
+            for data in &data {
+                handed_over.take_words(&outcome((*data).clone()), false);
+            }
+            assert_eq!(handed_over.hint.is_some(), want, "{data:?}");
+        }
+    }
 
     #[test]
     fn only_words_of_the_server_are_a_reply() {

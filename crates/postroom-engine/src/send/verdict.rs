@@ -97,14 +97,22 @@ fn by_result(
     options: &Options,
 ) -> Verdict {
     let tried = tried(claimed);
-    let Err(error) = ended else {
-        return by_recipients(&claimed.recipients, tried, options);
+    let error = match ended {
+        Ok(handed_over) => {
+            let verdict = by_recipients(&claimed.recipients, tried, options);
+            return if handed_over.blames_sender { blamed(claimed, verdict) } else { verdict };
+        }
+        Err(error) => error,
     };
     match error.verdict() {
         postroom_smtp::SmtpVerdict::Refuse => {
+            let whole = Verdict::Error { code: ErrorCode::Refused, reason: error.to_string() };
+            if error.reply().is_some_and(Reply::refuses_sender_address) {
+                // The recipients that have no answer are not refused.
+                return blamed(claimed, whole);
+            }
             let verdict = by_recipients(&claimed.recipients, tried, options);
             let is_refused = matches!(verdict, Verdict::Error { code: ErrorCode::Refused, .. });
-            let whole = Verdict::Error { code: ErrorCode::Refused, reason: error.to_string() };
             if is_refused { whole } else { verdict }
         }
         postroom_smtp::SmtpVerdict::Postpone | postroom_smtp::SmtpVerdict::Credentials => {
@@ -113,6 +121,23 @@ fn by_result(
         postroom_smtp::SmtpVerdict::OutcomeUnknown => {
             outcome_unknown(&claimed.recipients, error.to_string(), tried, options)
         }
+    }
+}
+
+/// The verdict about a message whose sender the server refuses. The reason says so, because the
+/// reply stands with the recipients.
+fn blamed(claimed: &Claimed, verdict: Verdict) -> Verdict {
+    let has_any = claimed.recipients.iter().any(|one| RecipientState::Sent.is_of(one));
+    match verdict {
+        Verdict::Error { code: ErrorCode::Refused, reason } if !has_any => {
+            let sender = &claimed.reverse_path;
+            let reason = format!(
+                "the server refuses the sender {sender}, not the recipients (correct `from`, or \
+                 let the operator of the server allow this sender): {reason}"
+            );
+            Verdict::Error { code: ErrorCode::Refused, reason }
+        }
+        verdict => verdict,
     }
 }
 
@@ -184,16 +209,35 @@ pub(crate) fn limited(
     if claimed.recipients.iter().all(|recipient| RecipientState::Sent.is_of(recipient)) {
         return Verdict::Sent;
     }
-    over_limit(reason, pause, tried(claimed), options)
+    let why = "the limit of the server did not end";
+    for_account(AccountWait { why, reason, pause }, tried(claimed), options)
+}
+
+/// Decides about a delivery after a login of the account that failed for now. Nothing was said of
+/// the message.
+#[must_use]
+pub(crate) fn no_login(claimed: &Claimed, reason: String, options: &Options) -> Verdict {
+    let pause = options.duration(&options::RETRY_FIRST);
+    let why = "the login did not succeed in time";
+    for_account(AccountWait { why, reason, pause }, tried(claimed), options)
+}
+
+/// Why a message waits for its account.
+struct AccountWait {
+    /// What a message says that has waited for too long.
+    why: &'static str,
+    reason: String,
+    pause: Duration,
 }
 
 /// Postpones until a pause of the account is over. This does not count as an attempt. A message
 /// that got such an answer before waits longer than others, because the answer may be about this
 /// message only.
-fn over_limit(reason: String, pause: Duration, tried: Tried, options: &Options) -> Verdict {
+fn for_account(wait: AccountWait, tried: Tried, options: &Options) -> Verdict {
+    let AccountWait { why, reason, pause } = wait;
     let has_waited = !tried.waited.is_zero();
     if tried.waited >= options.duration(&options::RETRY_FOR) && has_waited {
-        let reason = format!("given up, because the limit of the server did not end: {reason}");
+        let reason = format!("given up, because {why}: {reason}");
         return Verdict::Error { code: ErrorCode::GaveUp, reason };
     }
     let behind = tried.waited.min(options.duration(&options::RETRY_LONGEST));
@@ -316,6 +360,8 @@ mod tests {
         let table: &[Case] = &[
             (&[250],           Some(250), NOW,      &["sent"],                        "sent"),
             (&[250, 251],      Some(250), NOW,      &["sent", "sent"],                "sent"),
+            (&[252, 251],      Some(252), NOW,      &["sent", "sent"],                "sent"),
+            (&[250],           Some(299), NOW,      &["sent"],                        "sent"),
             (&[250],           Some(451), NOW,      &["deferred"],                    "later"),
             (&[250],           Some(554), NOW,      &["refused"],                     "refused"),
             (&[550],           None,      NOW,      &["refused"],                     "refused"),
@@ -377,7 +423,8 @@ mod tests {
         let options = Options::cascade([&json!({"retry_for": 100, "retry_longest": 20})]);
         let after = |waited: u64| {
             let tried = Tried { attempts: 1, waited: Duration::from_secs(waited) };
-            over_limit("421".to_owned(), Duration::from_secs(4), tried, &options)
+            let (reason, pause) = ("421".to_owned(), Duration::from_secs(4));
+            for_account(AccountWait { why: "it is so", reason, pause }, tried, &options)
         };
         let later = |seconds| Verdict::Later {
             after: Duration::from_secs(seconds),

@@ -37,6 +37,8 @@ mod renumbering;
 
 mod sending;
 
+mod refused_alike;
+
 mod server_search;
 
 mod set_apart;

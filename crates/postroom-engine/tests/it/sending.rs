@@ -27,15 +27,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Somebody at another server.
-const CARL: &str = "carl@else.test";
+pub const CARL: &str = "carl@else.test";
 
-const MAIL: Point = Point::SmtpCommand(SmtpCommand::Mail);
-const RCPT: Point = Point::SmtpCommand(SmtpCommand::Rcpt);
+/// A transaction begins.
+pub const MAIL: Point = Point::SmtpCommand(SmtpCommand::Mail);
+/// A recipient is named.
+pub const RCPT: Point = Point::SmtpCommand(SmtpCommand::Rcpt);
 const DATA: Point = Point::SmtpCommand(SmtpCommand::Data);
 const EHLO: Point = Point::SmtpCommand(SmtpCommand::Ehlo);
 
 /// An account with these options, and an engine that runs.
-async fn running(options: Json) -> (World, Supervisor, EntityId) {
+pub async fn running(options: Json) -> (World, Supervisor, EntityId) {
     let world = World::new().await;
     let account = json!({"address": ANNA, "password": PASSWORD, "options": options});
     let account = world.account(account).await;
@@ -44,12 +46,13 @@ async fn running(options: Json) -> (World, Supervisor, EntityId) {
     (world, engine, account)
 }
 
-fn script(world: &World, on: Point, when: When, act: Action) -> RuleId {
+/// Adds a rule.
+pub fn script(world: &World, on: Point, when: When, act: Action) -> RuleId {
     world.sandbox.script(Rule { on, when, act })
 }
 
 /// A message that is to be sent, with these values.
-async fn message(world: &World, account: EntityId, values: Json) -> EntityId {
+pub async fn message(world: &World, account: EntityId, values: Json) -> EntityId {
     let mut all = json!({
         "account_id": account.to_string(), "messageDirection": "out", "messageState": "sending",
         "subject": "S", "text": "Hello.\n",
@@ -58,31 +61,35 @@ async fn message(world: &World, account: EntityId, values: Json) -> EntityId {
     world.create(MESSAGES, all).await
 }
 
-fn is(entity: &Entity, state: &str) -> bool {
+/// Whether a message has this state.
+pub fn is(entity: &Entity, state: &str) -> bool {
     entity.text("messageState") == Some(state)
 }
 
-async fn until_is(world: &World, message: EntityId, state: &str) -> Entity {
+/// Waits until a message has this state.
+pub async fn until_is(world: &World, message: EntityId, state: &str) -> Entity {
     world.until(MESSAGES, message, |it| is(it, state)).await
 }
 
-async fn until_waits(world: &World, message: EntityId, why: &str) -> Entity {
+/// Waits until a message says why it waits.
+pub async fn until_waits(world: &World, message: EntityId, why: &str) -> Entity {
     let waits = |it: &Entity| it.text("errorText").is_some_and(|text| text.contains(why));
     world.until(MESSAGES, message, waits).await
 }
 
 /// The states of the recipients.
-fn states(message: &Entity) -> Vec<&str> {
+pub fn states(message: &Entity) -> Vec<&str> {
     let recipients = message.get("recipients").as_array().unwrap().iter();
     recipients.map(|one| one["state"].as_str().unwrap()).collect()
 }
 
 /// The recipients of each message that the server took.
-fn accepted(world: &World) -> Vec<Vec<String>> {
+pub fn accepted(world: &World) -> Vec<Vec<String>> {
     world.sandbox.accepted().into_iter().map(|mail| mail.forward_paths).collect()
 }
 
-fn count_of(world: &World, command: &str) -> usize {
+/// How many times a command was sent.
+pub fn count_of(world: &World, command: &str) -> usize {
     world.sandbox.transcript().iter().filter(|line| line.command == command).count()
 }
 
@@ -407,6 +414,30 @@ async fn a_login_that_was_accepted_before_is_tried_again_after_half_a_minute() {
     assert_eq!(world.sandbox.acted_count(rule), 1);
     assert!((25..45).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_fails_for_now_counts_no_attempt_and_has_an_end() {
+    let auth = Point::SmtpCommand(SmtpCommand::Auth);
+    for act in [
+        Action::line("454 4.7.0 temporary authentication failure"),
+        Action::farewell("421 4.3.0 busy"),
+        Action::End(Ending::Close),
+        Action::End(Ending::Stall),
+    ] {
+        let (world, engine, account) = running(json!({"retry_first": 10, "retry_for": 60})).await;
+        world.sandbox.hang_up();
+        script(&world, auth, When::Always, act.clone());
+        let id = message(&world, account, json!({"to": [BEN]})).await;
+        let waiting = world.until(MESSAGES, id, |it| it.text("errorCode").is_some()).await;
+        assert!(is(&waiting, "sending"), "{act:?} {waiting:?}");
+        assert_eq!(waiting.number("attempts").unwrap_or(0), 0, "{act:?} {waiting:?}");
+        let ended = until_is(&world, id, "error").await;
+        let why = ended.text("errorText").unwrap();
+        assert!(why.starts_with("given up, because the login did not succeed in time"), "{why}");
+        assert_eq!(ended.text("errorCode"), Some("gave_up"), "{act:?}");
+        engine.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -915,12 +946,63 @@ async fn those_that_are_too_many_for_all_transactions_of_a_session_get_the_messa
     let id = message(&world, account, json!({"to": ten()})).await;
     let sent = until_is(&world, id, "sent").await;
     assert_eq!((sent.number("attempts"), states(&sent)), (Some(1), vec!["sent"; 10]));
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
     assert_eq!(accepted(&world), [&ten()[..6], &ten()[6..]]);
-    let mails: Vec<_> =
-        world.sandbox.transcript().into_iter().filter(|line| line.command == "MAIL").collect();
-    assert_ne!(mails[1].connection, mails[2].connection);
+    let sessions = sessions_of_mail(&world);
+    assert_ne!(sessions[1], sessions[2]);
     engine.stop().await;
+}
+
+/// The connection of each MAIL.
+fn sessions_of_mail(world: &World) -> Vec<u64> {
+    let transcript = world.sandbox.transcript().into_iter();
+    transcript.filter(|line| line.command == "MAIL").map(|line| line.connection).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_had_its_number_of_recipients_costs_the_next_message_nothing() {
+    let table = [
+        (RCPT, "550 Too many recipients"),
+        (RCPT, "550 5.7.1 Too many recipients"),
+        (RCPT, "452 4.5.3 Too many recipients"),
+        (RCPT, "451 4.7.1 too many recipients"),
+        (Point::SmtpDot, "554 5.7.1 too many recipients"),
+    ];
+    for (on, words) in table {
+        let (world, engine, account) = running(json!({"retry_first": 600})).await;
+        script(&world, on, When::Nth(2), Action::line(words));
+        let first = message(&world, account, json!({"to": [BEN]})).await;
+        until_is(&world, first, "sent").await;
+        let began = Instant::now();
+        let second = message(&world, account, json!({"to": [CARL]})).await;
+        let sent = until_is(&world, second, "sent").await;
+        assert_eq!((sent.number("attempts"), accepted(&world).len()), (Some(1), 2), "{words}");
+        // A limit of the account would pause it.
+        assert!(began.elapsed() < Duration::from_millis(900), "{words}: {:?}", began.elapsed());
+        let sessions = sessions_of_mail(&world);
+        assert_eq!(sessions.len(), 3, "{words}");
+        assert_eq!((sessions[0] == sessions[1], sessions[1] == sessions[2]), (true, false));
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_recipients_without_an_accepted_message_is_a_limit_of_the_account() {
+    let (world, engine, account) = running(json!({})).await;
+    let words = "452 4.5.3 Too many recipients";
+    script(&world, RCPT, When::First(2), Action::line(words));
+    let began = Instant::now();
+    let id = message(&world, account, json!({"to": [CARL]})).await;
+    world.until(ACCOUNTS, account, |it| is_told(it, words)).await;
+    let sent = until_is(&world, id, "sent").await;
+    assert_eq!(sent.number("attempts"), Some(1));
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    engine.stop().await;
+}
+
+/// Whether the account says these words.
+pub fn is_told(account: &Entity, words: &str) -> bool {
+    account.text("statusText").is_some_and(|text| text.contains(words))
 }
 
 #[tokio::test(start_paused = true)]
