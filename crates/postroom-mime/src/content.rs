@@ -200,7 +200,6 @@ impl ContentFields {
         if let Some(encoding) = parameters.bytes("content-transfer-encoding") {
             // A field of its own, whose line was joined with this one.
             self.encoding(encoding, defects);
-            self.encodings.open();
         }
         if self.media_type == "multipart/related" {
             self.start = parameters.token("start").map(|start| bare_id(&start).to_owned());

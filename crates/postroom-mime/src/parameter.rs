@@ -302,6 +302,7 @@ mod tests {
             ("a; name=\"b\r\n\tc\"",                             Some("b\tc")),
             // The charset in another piece, in each, or without an asterisk.
             ("a; name*0=gr; name*1*=utf-8''%C3%BCn",             Some("grün")),
+            ("a; name*0=a; name*1*=koi8-r''%F0%D2%C9",           Some("aПри")),
             ("a; name*0*=utf-8''gr%C3%BC; name*1*=utf-8''n%C3%BC", Some("grünü")),
             ("a; name*1*=utf-8''gr%C3; name*2*=%BCn",            Some("grün")),
             ("a; name=\"utf-8''gr%C3%BCn\"",                     Some("grün")),
@@ -331,6 +332,7 @@ mod tests {
             (" text / html (comment)", "text/html"),
             ("text/plain charset=utf-8", "text/plain"),
             ("\"attachment\"; a=b", "attachment"),
+            ("\"text/html; charset=utf-8\"", "text/html"),
             ("", ""),
         ] {
             let head = Parameters::parse(value.as_bytes()).head;
