@@ -197,7 +197,8 @@ async fn ask<C: Connector>(
             return FetchedAlone::NotAsked.into();
         }
     };
-    let turn = Turn { setup: &setup, others_due: Instant::now() + FAR };
+    let far = Instant::now() + FAR;
+    let turn = Turn { setup: &setup, others_due: far, looks_again: far };
     let mailbox = MonitoredMailbox { account: &account, folder };
     let received = receive_one(pool.shared(), mailbox, &mut *connection, &late, &turn).await;
     pool.hear(&mut connection);

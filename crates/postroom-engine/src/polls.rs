@@ -26,6 +26,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// A folder whose mailbox the source does not show for long, while others go well, waits for so many
+/// times as long. So it takes a small part of the time of the connection.
+const LATE_TIMES: u32 = 9;
+/// But not longer than this.
+const LATE_LONGEST: Duration = Duration::from_secs(3600);
+/// A poll that fails sooner keeps nobody waiting.
+const LATE_MIN: Duration = Duration::from_secs(5);
+/// What the folder says of it.
+const POLLED_RARELY: &str = "it is polled rarely, because the other folders of the account wait \
+    for the answer each time";
+
 /// How soon after its last poll a folder is polled whose mailbox has grown.
 const EARLY_AFTER: Duration = Duration::from_secs(1);
 
@@ -153,6 +164,8 @@ pub(crate) struct FailedPoll<'a> {
     pub error: &'a Error,
     /// Whether something was recorded all the same.
     pub has_progressed: bool,
+    /// How long the folder waited in vain for the source to show the mailbox. `None`: it did.
+    pub in_vain: Option<Duration>,
 }
 
 /// The visits to the folders of an account.
@@ -163,6 +176,8 @@ pub(crate) struct Polls {
     missing: BTreeSet<FolderId>,
     /// How often in a row a folder was polled early, and nothing was found.
     early: BTreeMap<FolderId, u32>,
+    /// When a poll of any folder went well last.
+    went_well_at: Option<Instant>,
 }
 
 impl Polls {
@@ -184,7 +199,8 @@ impl Polls {
         self.missing = missing.into_iter().map(|folder| folder.id).collect();
     }
 
-    /// The folders that are due, the one that has waited longest first.
+    /// The folders that are due, the one that has waited longest first. Those whose last poll failed
+    /// come after the others, because they may end the connection, or take long.
     #[must_use]
     pub(crate) fn due<'a>(&self, account: &'a Account) -> Vec<&'a Folder> {
         let now = Instant::now();
@@ -193,7 +209,8 @@ impl Polls {
             .map(|folder| (self.next_of(folder), folder))
             .filter(|(next, _)| next.is_none_or(|next| next <= now))
             .collect();
-        due.sort_by_key(|(next, _)| *next);
+        let has_failed = |folder: &Folder| self.visit(folder.id).is_some_and(|it| !it.went_well());
+        due.sort_by_key(|(next, folder)| (has_failed(folder), *next));
         due.into_iter().map(|(_, folder)| folder).collect()
     }
 
@@ -212,6 +229,9 @@ impl Polls {
 
     /// Notes a visit.
     pub(crate) fn visited(&mut self, folder: FolderId, visit: Visit) {
+        if visit.went_well() {
+            self.went_well_at = Some(visit.at);
+        }
         self.visits.insert(folder, visit);
     }
 
@@ -228,10 +248,15 @@ impl Polls {
         failed: FailedPoll<'_>,
     ) -> Result<bool, Error> {
         let MonitoredMailbox { account, folder } = mailbox;
-        let FailedPoll { error, has_progressed } = failed;
-        let (text, leaves_others) = (chain(error), leaves_others(error));
+        let FailedPoll { error, has_progressed, .. } = failed;
+        let (mut text, leaves_others) = (chain(error), leaves_others(error));
         let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT).max(hint(error));
-        let least = if leaves_others { interval } else { Duration::ZERO };
+        let late = self.late(folder.id, failed);
+        let least =
+            late.unwrap_or_default().max(if leaves_others { interval } else { Duration::ZERO });
+        if late.is_some() {
+            text = format!("{text}; {POLLED_RARELY}");
+        }
         let bad = BadVisit { text: format!("{}: {text}", folder.title), least, has_progressed };
         let visit = Visit::bad(self.visit(folder.id), shared, bad);
         let next = visit.told(interval).map(|told| told.by(&shared.clock)).unwrap_or_default();
@@ -244,6 +269,16 @@ impl Polls {
             shared.store.folder_report(&account.domain, folder.id, &report).await?;
         }
         Ok(leaves_others)
+    }
+
+    /// How long a folder waits at least after it waited in vain for its mailbox. `None`: it was not
+    /// for long, it is the first failure, or no other folder was polled well since, so that the
+    /// mailbox is not to blame.
+    fn late(&self, folder: FolderId, failed: FailedPoll<'_>) -> Option<Duration> {
+        let took = failed.in_vain.filter(|took| *took >= LATE_MIN)?;
+        let before = self.visit(folder).filter(|before| !before.went_well())?;
+        let others_go_well = self.went_well_at.is_some_and(|at| at > before.at);
+        others_go_well.then(|| took.saturating_mul(LATE_TIMES).min(LATE_LONGEST))
     }
 
     /// The server says that the mailbox of a folder has grown, so the folder is due early: at first

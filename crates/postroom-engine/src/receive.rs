@@ -55,6 +55,8 @@ mod swapped;
 
 mod beginning;
 
+mod found;
+
 pub(crate) mod watch;
 
 mod collector;
@@ -316,10 +318,11 @@ async fn record_rest<S: Source>(
     fetched: &mut FetchOutcome,
 ) -> Result<Option<Over>, Error> {
     let (shared, news) = (check.shared, check.news);
-    let Known { evidence, bytes, plan, .. } = known;
+    let Known { evidence, bytes, plan, has_missed_live, .. } = known;
     let over = check.decide(evidence, bytes, plan, fetched).await?;
     if over.is_none() {
         commit::record_missed(shared, mailbox, news, &fetched.missed).await?;
+        *has_missed_live |= fetched.missed.iter().any(|missed| plan.is_live(missed.key));
     }
     Ok(over)
 }

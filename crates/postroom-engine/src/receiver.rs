@@ -336,7 +336,7 @@ impl<C: Connector> Receiver<C> {
             let (survey, poll) =
                 (self.surveys.next(account), self.polls.next(account, Some(folder.id)));
             let others_due = poll.map_or(survey, |poll| poll.min(survey));
-            let turn = Turn { setup, others_due };
+            let turn = Turn::of(setup, folder, others_due);
             let mailbox = MonitoredMailbox { account, folder };
             count += usize::from(self.poll(mailbox, source, &turn).await?);
             self.hear(account, source);
@@ -392,7 +392,7 @@ impl<C: Connector> Receiver<C> {
             return Err(error);
         }
         self.alone.lateness.ended(&error, is_blamed);
-        let failed = FailedPoll { error: &error, has_progressed };
+        let failed = FailedPoll { error: &error, has_progressed, in_vain: known.asked_in_vain() };
         let leaves_others = self.polls.failed(&self.shared, mailbox, failed).await?;
         self.was_refused |= leaves_others;
         if leaves_others { Ok(false) } else { Err(error) }

@@ -11,10 +11,11 @@ mod resemblance;
 use crate::account::Account;
 use crate::account::Folder;
 use crate::error::Error;
-use crate::receive::evidence::Evidence;
+use crate::receive::evidence::EvidenceElsewhere;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
 use crate::receive::sampling::sample;
+use crate::receive::witness::Unsteady;
 use crate::renamed::resemblance::is_alike;
 use crate::shared::Shared;
 use crate::source::contract::ListedMailbox;
@@ -44,8 +45,12 @@ const EXAMINED_AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// first of them was examined.
 #[derive(Debug, Default)]
 pub(crate) struct Examined {
-    since: BTreeMap<FolderId, (Instant, BTreeSet<MailboxName>)>,
+    /// What is known of the evidence that the source gives of the mailboxes that were examined.
+    elsewhere: EvidenceElsewhere,
+    since: ExaminedSince,
 }
+
+type ExaminedSince = BTreeMap<FolderId, (Instant, BTreeSet<MailboxName>)>;
 
 impl Examined {
     /// Forgets the folders whose mailboxes are back, and examinations that are too long ago.
@@ -62,13 +67,13 @@ impl Examined {
         };
         gone.iter().all(has)
     }
+}
 
-    fn add(&mut self, gone: &[&Folder], name: &MailboxName) {
-        for folder in gone {
-            let (_, names) =
-                self.since.entry(folder.id).or_insert_with(|| (Instant::now(), BTreeSet::new()));
-            names.insert(name.clone());
-        }
+fn add(since: &mut ExaminedSince, gone: &[&Folder], name: &MailboxName) {
+    for folder in gone {
+        let (_, names) =
+            since.entry(folder.id).or_insert_with(|| (Instant::now(), BTreeSet::new()));
+        names.insert(name.clone());
     }
 }
 
@@ -98,6 +103,7 @@ pub(crate) async fn follow<S: Source>(
         account.monitored().filter(|folder| !names.contains(&folder.mailbox)).collect();
     examined.retain(&gone);
     if gone.is_empty() {
+        examined.elsewhere = EvidenceElsewhere::default();
         return Ok(BTreeSet::new());
     }
     let known = known_mailboxes(shared, account).await?;
@@ -108,13 +114,14 @@ pub(crate) async fn follow<S: Source>(
     let idle = idle.filter(|(listed, _)| !examined.has(&gone, &listed.name));
     let idle: Vec<_> = idle.take(CANDIDATES_MAX - some.len()).collect();
     let has_all = open.is_empty();
-    let mut search = Search { shared, account, source, candidates: vec![], open };
+    let Examined { elsewhere, since } = examined;
+    let mut search = Search { shared, account, source, candidates: vec![], open, elsewhere };
     for listed in some {
         search.examine(listed, None).await?;
     }
     for (listed, folder) in idle {
         if search.examine(listed, Some(folder)).await? {
-            examined.add(&gone, &listed.name);
+            add(since, &gone, &listed.name);
         }
     }
     let left = search.follow(&gone).await?;
@@ -172,6 +179,8 @@ struct Search<'a, S> {
     candidates: Vec<Candidate<'a>>,
     /// The new mailboxes that could not be compared yet.
     open: BTreeSet<MailboxName>,
+    /// What is known of the evidence that the source gives of each candidate.
+    elsewhere: &'a mut EvidenceElsewhere,
 }
 
 impl<'a, S: Source> Search<'a, S> {
@@ -286,7 +295,8 @@ impl<'a, S: Source> Search<'a, S> {
         let Some(candidate) = self.candidates.get(at) else {
             return Ok(false);
         };
-        let result = has_same_uids(self.shared, self.source, origin, candidate).await;
+        let elsewhere = &mut *self.elsewhere;
+        let result = has_same_uids(self.shared, self.source, origin, candidate, elsewhere).await;
         self.heard(at, result)
     }
 
@@ -298,7 +308,11 @@ impl<'a, S: Source> Search<'a, S> {
         };
         let name = &candidate.listed.name;
         let result = match self.source.open(name, MailboxAccess::Read).await {
-            Ok(_) => is_alike(self.shared, self.source, epoch).await,
+            Ok(opened) => {
+                let (name, like) = (&candidate.listed.name, Unsteady::default());
+                let evidence = self.elsewhere.of(name, opened.uid_validity, like);
+                is_alike(self.shared, self.source, epoch, evidence).await
+            }
             Err(error) => Err(error),
         };
         self.heard(at, result)
@@ -346,6 +360,7 @@ async fn has_same_uids<S: Source>(
     source: &mut S,
     origin: &Origin,
     candidate: &Candidate<'_>,
+    elsewhere: &mut EvidenceElsewhere,
 ) -> Result<bool, Error> {
     let (Some(epoch), Some(uid_validity)) = (origin.epoch, origin.uid_validity) else {
         return Ok(false);
@@ -363,8 +378,9 @@ async fn has_same_uids<S: Source>(
         return Ok(false);
     }
     let recorded = shared.store.ledger(epoch).await?.recorded;
-    let some = sample(&shared.clock, &recorded, WITNESSES.0, WITNESSES.1);
-    let evidence = &mut Evidence::default();
+    let evidence = elsewhere.of(&candidate.listed.name, uid_validity, Unsteady::default());
+    evidence.ask_suspects(&shared.clock, source).await?;
+    let some = sample(&shared.clock, &evidence.free(&recorded), WITNESSES.0, WITNESSES.1);
     let check = IdentityCheck { shared, source, epoch, evidence, unloaded: &[] };
     let look = check.look(&some, Care::Much).await?;
     Ok(look.over.is_none() && !look.same.is_empty())

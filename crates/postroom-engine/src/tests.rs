@@ -106,7 +106,7 @@ impl World {
         let owner = Watched::new(Arc::clone(&account));
         let setup = owner.subscribe();
         let others_due = Instant::now() + Duration::from_secs(3600);
-        let turn = Turn { setup: &setup, others_due };
+        let turn = Turn { setup: &setup, others_due, looks_again: others_due };
         let mailbox = MonitoredMailbox { account: &account, folder };
         // What ends an epoch in the midst of a turn makes another turn necessary.
         for _ in 0..3 {
@@ -485,7 +485,8 @@ async fn a_late_message_of_an_epoch_that_is_over_is_not_recorded_beside_the_same
     assert_eq!((world.stored().await.len(), world.recorded().await), (3, 3));
     let owner = Watched::new(Arc::clone(&account));
     let setup = owner.subscribe();
-    let turn = Turn { setup: &setup, others_due: Instant::now() + Duration::from_secs(3600) };
+    let later = Instant::now() + Duration::from_secs(3600);
+    let turn = Turn { setup: &setup, others_due: later, looks_again: later };
     let done = receive_one(&world.shared, mailbox, &mut world.source, &late, &turn).await;
     let over = Failed::EpochOver.to_string();
     assert!(done.is_err_and(|error| chain(&error).contains(&over)), "it says why");
@@ -506,7 +507,8 @@ async fn a_late_message_is_not_fetched_while_the_configuration_has_changed_and_s
     let owner = Watched::new(Arc::clone(&account));
     let setup = owner.subscribe();
     owner.send_replace(Arc::clone(&account));
-    let turn = Turn { setup: &setup, others_due: Instant::now() + Duration::from_secs(3600) };
+    let later = Instant::now() + Duration::from_secs(3600);
+    let turn = Turn { setup: &setup, others_due: later, looks_again: later };
     let done = receive_one(&world.shared, mailbox, &mut world.source, &late, &turn).await;
     assert!(!done.unwrap().is_recorded);
     // It comes in the next turn.

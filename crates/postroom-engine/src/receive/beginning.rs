@@ -55,9 +55,11 @@ impl<S: Source> EpochBeginning<'_, S> {
         let login = self.mailbox.account.mailbox_origin();
         let mailbox_id = opened.mailbox_id.as_ref();
         let unloaded = unloaded.as_ref();
-        let shown = ShownMailbox { opened, keys: &listing.keys, must_be_whole: true };
-        let (source, evidence) = (&mut *self.source, &mut self.known.evidence);
-        let folder = self.mailbox.folder.id;
+        let name = &self.mailbox.folder.mailbox;
+        let shown = ShownMailbox { name, opened, keys: &listing.keys, must_be_whole: true };
+        let Known { elsewhere, evidence, .. } = &mut *self.known;
+        let evidence = elsewhere.of(name, uid_validity, evidence.unsteady);
+        let (source, folder) = (&mut *self.source, self.mailbox.folder.id);
         let former = returned::find(self.shared, source, folder, shown, evidence).await?;
         let begun =
             Beginning { login: &login, uid_validity, mailbox_id, baseline, unloaded, former };
@@ -76,7 +78,15 @@ impl<S: Source> EpochBeginning<'_, S> {
             mailbox_id: opened.mailbox_id.clone(),
             all_stored_ms: noted.all_stored_ms,
         };
-        self.known.begin_anew(origin, over, listing.keys.is_empty());
+        let known = &mut *self.known;
+        let evidence = known.elsewhere.take(name, uid_validity).unwrap_or_default();
+        if let Some(before) = noted.uid_validity.filter(|before| *before != uid_validity) {
+            known.elsewhere.keep(name, before, std::mem::take(&mut known.evidence));
+        }
+        known.begin_anew(origin, over, listing.keys.is_empty());
+        // What is known of the messages of a former epoch holds again. Otherwise only what is known
+        // of the source does.
+        known.evidence = if former.is_some() { evidence } else { evidence.of_other_keys() };
         if former.is_some() {
             self.known.came_back([noted.uid_validity.unwrap_or(0), uid_validity]);
         }

@@ -15,6 +15,7 @@ use crate::receive::witness::Seen;
 use crate::receive::witness::Unsteady;
 use crate::source::contract::Source;
 use crate::source_error::SourceFailure;
+use postroom_imap::MailboxName;
 use postroom_store::Clock;
 use postroom_store::SourceKey;
 use std::collections::BTreeMap;
@@ -25,6 +26,45 @@ use tokio::time::Instant;
 const SHOWS_NOT: &str = "the server does not show what it has of messages that are stored here";
 const GOES_ON: &str = "they stay here and at the server, other mail is received, and Postroom asks \
     again later; have them repaired at the server";
+
+/// Of so many mailboxes the evidence is kept.
+const MAILBOXES_MAX: usize = 100;
+
+/// What is known of the evidence that a source gives of mailboxes other than the one that is
+/// received from: those of other names, and those of the same name under other UIDVALIDITY. It is
+/// kept until the next look, because a message that ends the connection is found in several.
+#[derive(Debug, Default)]
+pub(crate) struct EvidenceElsewhere {
+    of: BTreeMap<(MailboxName, u64), Evidence>,
+}
+
+impl EvidenceElsewhere {
+    /// What is known of the evidence of a mailbox. `like`: that of the same source elsewhere.
+    pub(crate) fn of(
+        &mut self,
+        mailbox: &MailboxName,
+        uid_validity: u64,
+        like: Unsteady,
+    ) -> &mut Evidence {
+        let key = (mailbox.clone(), uid_validity);
+        if self.of.len() >= MAILBOXES_MAX && !self.of.contains_key(&key) {
+            self.of.clear();
+        }
+        let of = self.of.entry(key).or_default();
+        of.unsteady = of.unsteady.or(like);
+        of
+    }
+
+    /// Takes what is known of the evidence of a mailbox.
+    pub(crate) fn take(&mut self, mailbox: &MailboxName, uid_validity: u64) -> Option<Evidence> {
+        self.of.remove(&(mailbox.clone(), uid_validity))
+    }
+
+    /// Keeps what is known of the evidence of a mailbox.
+    pub(crate) fn keep(&mut self, mailbox: &MailboxName, uid_validity: u64, evidence: Evidence) {
+        *self.of(mailbox, uid_validity, Unsteady::default()) = evidence;
+    }
+}
 
 /// What is known of the evidence that a source gives of a mailbox.
 #[derive(Debug, Default)]
@@ -79,6 +119,21 @@ impl Evidence {
         self.answered.take()
     }
 
+    /// Asks for the messages of which one has ended the connection, in smaller sets, until it is
+    /// known which one it is. Until then, what is left might show nothing.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection. The next time, smaller sets are asked for.
+    pub(crate) async fn ask_suspects<S: Source>(
+        &mut self,
+        clock: &Clock,
+        source: &mut S,
+    ) -> Result<(), Error> {
+        let suspected = self.apart.suspected();
+        self.ask_apart(clock, source, suspected).await.map(drop)
+    }
+
     /// Asks again about messages that are set apart, if it is time. Gives whether some of them are
     /// described now.
     ///
@@ -90,7 +145,16 @@ impl Evidence {
         clock: &Clock,
         source: &mut S,
     ) -> Result<bool, Error> {
-        let mut halving = self.apart.again(clock);
+        let again = self.apart.again(clock);
+        self.ask_apart(clock, source, again).await
+    }
+
+    async fn ask_apart<S: Source>(
+        &mut self,
+        clock: &Clock,
+        source: &mut S,
+        mut halving: Halving,
+    ) -> Result<bool, Error> {
         let mut seen = BTreeMap::new();
         let result = witness::ask_sets(source, &mut halving, Facts::All, &mut seen).await;
         // One that is not in the answer has gone, or the next comparison misses it.

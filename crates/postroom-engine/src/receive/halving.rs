@@ -153,6 +153,12 @@ impl RefusedMessages {
         keys.iter().copied().filter(is_free).collect()
     }
 
+    /// The sets of suspected messages.
+    pub(crate) fn suspected(&self) -> Halving {
+        let suspects: Vec<_> = self.suspects.keys().into_iter().collect();
+        Halving::of(self.suspects.among(&suspects).collect())
+    }
+
     /// The sets of refused and suspected messages for which it is time.
     pub(crate) fn again(&self, clock: &Clock) -> Halving {
         let mut sets = vec![];

@@ -137,9 +137,9 @@ pub(crate) struct Look {
     pub same: Vec<SourceKey>,
     /// Why the epoch of the mailbox is over, if it is.
     pub over: Option<Over>,
-    /// Whether the source shows each message that was asked for. Otherwise messages have gone or
-    /// are set apart, or it refused to answer.
-    pub is_whole: bool,
+    /// The messages that the source does not show: they have gone or are set apart, or it refused
+    /// to answer.
+    pub missing: Vec<SourceKey>,
 }
 
 /// How thorough a check is.
@@ -175,14 +175,14 @@ impl<S: Source> IdentityCheck<'_, S> {
     /// What ended the connection, the store, or the spool directory.
     pub(crate) async fn look(self, keys: &[SourceKey], care: Care) -> Result<Look, Error> {
         let Self { shared, source, epoch, evidence, unloaded } = self;
-        let mut look = Look { is_whole: true, ..Look::default() };
+        let mut look = Look::default();
         if keys.is_empty() {
             return Ok(look);
         }
         let facts = if care == Care::Little { Facts::Few } else { Facts::All };
         let remembered = shared.store.remembered(epoch, keys).await?;
         let seen = evidence.ask(&shared.clock, source, keys, facts).await?;
-        look.is_whole = keys.iter().all(|key| seen.contains_key(key));
+        look.missing = keys.iter().copied().filter(|key| !seen.contains_key(key)).collect();
         let is_other = |then: &&UnloadedMessage| {
             let now = seen.get(&then.key).filter(|_| keys.contains(&then.key));
             now.is_some_and(|now| !unloaded::resembles(&then.witness, &now.witness))

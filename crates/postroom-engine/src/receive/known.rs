@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::receive::action_state::ServerActions;
 use crate::receive::evidence::Evidence;
+use crate::receive::evidence::EvidenceElsewhere;
 use crate::receive::identity::Over;
 use crate::receive::listed_keys::ListedKeys;
 use crate::receive::news::LateMessage;
@@ -107,8 +108,14 @@ pub(crate) struct Known {
     pub retry_ms: Option<i64>,
     /// The server-side actions.
     pub actions: ServerActions,
+    /// When the source was asked for the mailbox, until it has shown what is in it.
+    pub asked_at: Option<Instant>,
     /// The result of the last poll, until all of it is fetched.
     pub news: Option<Arc<News>>,
+    /// Whether the mailbox could not be listed again while its messages are loaded.
+    pub was_unlisted: bool,
+    /// Whether mail that came while others are loaded could not be fetched. Its time comes again.
+    pub has_missed_live: bool,
     /// The fetch plan for the rest of it.
     pub plan: FetchPlan,
     /// The bytes that are recorded, while the rest is fetched.
@@ -123,6 +130,8 @@ pub(crate) struct Known {
     pub withheld: u64,
     /// What is known of the evidence that the server gives of recorded messages.
     pub evidence: Evidence,
+    /// The same of mailboxes that were compared with this one, or with former epochs.
+    pub elsewhere: EvidenceElsewhere,
     /// What the folder says of the messages that are set apart.
     pub told_apart: Option<String>,
     /// The epoch that is over, if that was found out after the mailbox was listed. It is kept until
@@ -152,6 +161,12 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// How long the source was asked for the mailbox in vain. `None`: it has shown what is in it.
+    #[must_use]
+    pub(crate) fn asked_in_vain(&self) -> Option<Duration> {
+        self.asked_at.map(|at| at.elapsed())
+    }
+
     /// Makes the next poll a full one, because the folder's text must be written again.
     pub(crate) fn look_closely(&mut self) {
         self.proven = None;
@@ -173,6 +188,15 @@ impl Known {
         if let Some(EpochEnd { epoch, over }) = end {
             self.end(epoch, over);
         }
+    }
+
+    /// Whether the mailbox is to be listed again while its messages are loaded. If that failed, the
+    /// next turn loads, so that the load goes on all the same.
+    pub(crate) fn is_listed_again(&mut self, opened: &OpenedMailbox, now_ms: i64) -> bool {
+        let was_unlisted = std::mem::take(&mut self.was_unlisted);
+        let is_behind = self.news.as_ref().is_some_and(|news| news.is_behind(opened));
+        let is_retry_due = self.retry_ms.is_some_and(|at_ms| at_ms <= now_ms);
+        !was_unlisted && (is_behind || is_retry_due || self.has_missed_live)
     }
 
     /// Asks again about messages that are set apart, once nothing else is to be done. Gives whether
@@ -218,6 +242,7 @@ impl Known {
             actions: ServerActions::open(origin.epoch),
             origin: Some(origin),
             evidence: former.evidence.of_other_keys(),
+            elsewhere: former.elsewhere,
             opening: former.opening.after(over),
             changes,
             had_new_mail: former.has_new_mail,

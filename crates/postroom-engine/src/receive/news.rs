@@ -1,6 +1,7 @@
 //! News: the result of a poll, which is remembered until all of it is fetched.
 
 use crate::source::contract::MailboxAccess;
+use crate::source::contract::OpenedMailbox;
 use crate::source::listing::MailboxListing;
 use postroom_model::FolderId;
 use postroom_model::MailboxId;
@@ -22,6 +23,9 @@ pub(crate) struct News {
     pub mailbox_id: Option<MailboxId>,
     /// UIDNEXT, when the server gave it.
     pub uid_next: Option<u64>,
+    /// UIDNEXT when the load began that goes on. Messages from this number on came later, and are
+    /// fetched before the rest.
+    pub begun_uid_next: Option<u64>,
     /// UIDNEXT when the mailbox was last proven complete in this epoch. `None`: this process has
     /// not proven it, or the server gave none.
     pub proven_uid_next: Option<u64>,
@@ -55,6 +59,13 @@ impl News {
         let was_listed = self.pending.contains_key(&key) || self.oversized.contains_key(&key);
         let is_below = self.proven_uid_next.is_some_and(|uid_next| key.uid() < uid_next);
         is_below && !was_listed && self.listing.is_whole()
+    }
+
+    /// Whether the mailbox may have changed since it was listed, by what the source says of it now.
+    #[must_use]
+    pub(crate) fn is_behind(&self, opened: &OpenedMailbox) -> bool {
+        let listed = Some(self.listing.keys.len() as u64);
+        opened.uid_next.is_none() || opened.uid_next != self.uid_next || opened.count != listed
     }
 }
 

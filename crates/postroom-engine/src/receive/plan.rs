@@ -8,6 +8,10 @@
 //!                  └──► nothing came for long     the same, but the first of it waits for a
 //!                                                 connection of its own
 //! ```
+//! Mail that comes while older mail is still loaded does not wait for it: it has a lane of its own,
+//! which goes first. What is to be asked for again of it, or what a client asked for, takes turns
+//! with the older mail.
+//!
 //! A message that ends the connection twice when it is fetched alone stays pending
 //! ([`crate::receive::suspects`]). A message for which the server was silent is fetched on another
 //! connection ([`crate::alone`]).
@@ -15,6 +19,7 @@
 use crate::receive::suspects::SuspectSets;
 use postroom_store::SourceKey;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 
 /// How many messages are fetched before their average size is known.
@@ -35,6 +40,15 @@ pub(crate) enum FetchedAlone {
 /// Which messages are still to be fetched, and how.
 #[derive(Debug, Default)]
 pub(crate) struct FetchPlan {
+    /// What came while the fresh ones were loaded, each time that the mailbox was listed. The last
+    /// one is next.
+    live: Vec<VecDeque<SourceKey>>,
+    /// Messages from this one on came while the fresh ones were loaded.
+    live_from: Option<SourceKey>,
+    /// The messages that a client asked for.
+    asked_for: BTreeSet<SourceKey>,
+    /// Whether a set came since the connection ended, or since one of the suspects had its turn.
+    has_come: bool,
     /// Not fetched so far, ascending.
     fresh: VecDeque<SourceKey>,
     /// The halves of refused sets, and sets that were put back. The last one is next.
@@ -62,26 +76,76 @@ impl FetchPlan {
         singly: &[SourceKey],
     ) {
         let again = again.iter().filter(|key| !singly.contains(key)).chain(singly);
-        let (stalled, again): (Vec<SourceKey>, Vec<SourceKey>) =
-            again.partition(|key| self.stalled.contains_key(key));
-        for key in stalled {
-            if self.stalled.insert(key, true) == Some(false) {
-                self.alone.push(key);
-            }
-        }
+        let again = self.not_stalled(again.copied());
         let (alone, together): (Vec<SourceKey>, Vec<SourceKey>) = again
             .iter()
             .partition(|key| self.suspects.is_singled_out(**key) || singly.contains(key));
         let together = together.chunks(FIRST_COUNT_MAX).map(<[SourceKey]>::to_vec);
         self.suspects.replace(together.chain(alone.into_iter().map(|key| vec![key])));
+        self.asked_for = singly.iter().copied().collect();
         self.fresh = fresh;
+        self.live.clear();
+        self.live_from = None;
         self.halves.clear();
+    }
+
+    /// Those of the messages for which the server was not silent. The others are fetched on a
+    /// connection of their own.
+    fn not_stalled(&mut self, keys: impl Iterator<Item = SourceKey>) -> Vec<SourceKey> {
+        let (stalled, others): (Vec<SourceKey>, Vec<SourceKey>) =
+            keys.partition(|key| self.stalled.contains_key(key));
+        for key in stalled {
+            if self.stalled.insert(key, true) == Some(false) {
+                self.alone.push(key);
+            }
+        }
+        others
+    }
+
+    /// Puts the fresh keys from this one on before all others, because they came while the others
+    /// were loaded. Gives whether there are others that they go before.
+    pub(crate) fn goes_on_from(&mut self, first_live: SourceKey) -> bool {
+        let at = self.fresh.partition_point(|key| *key < first_live);
+        if at > 0 {
+            self.live = vec![self.fresh.split_off(at)];
+            self.live_from = Some(first_live);
+        }
+        at > 0
+    }
+
+    /// Adds messages that came while the others were loaded, ascending. They are next.
+    pub(crate) fn came_live(&mut self, keys: VecDeque<SourceKey>) {
+        if let Some(first) = keys.front().copied() {
+            // A listing may have lacked older messages, which are no measure.
+            let is_above = self.fresh.back().is_none_or(|last| *last < first);
+            self.live_from = self.live_from.or(is_above.then_some(first));
+            self.live.push(keys);
+        }
+    }
+
+    /// Whether a message came while others were loaded.
+    #[must_use]
+    pub(crate) fn is_live(&self, key: SourceKey) -> bool {
+        self.live_from.is_some_and(|from| from <= key)
+    }
+
+    /// Adds messages to be asked for again while others are loaded, if they came meanwhile. Those
+    /// that are planned already stay where they are.
+    pub(crate) fn again_live(&mut self, again: &[SourceKey]) {
+        let planned: BTreeSet<_> = self.halves.iter().flatten().copied().collect();
+        let planned: BTreeSet<_> = &planned | &self.suspects.keys();
+        let live = again.iter().filter(|key| self.is_live(**key) && !planned.contains(key));
+        let live: Vec<_> = live.copied().collect();
+        for key in self.not_stalled(live.into_iter()) {
+            self.suspects.add(vec![key]);
+        }
     }
 
     /// Whether nothing is left.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
-        self.fresh.is_empty() && self.halves.is_empty() && self.suspects.is_empty()
+        let is_none_fresh = self.live.iter().all(VecDeque::is_empty) && self.fresh.is_empty();
+        is_none_fresh && self.halves.is_empty() && self.suspects.is_empty()
     }
 
     /// The next set. It has at most `count_max` messages and about `bytes_max` bytes, and `fits`
@@ -96,17 +160,36 @@ impl FetchPlan {
             None => FIRST_COUNT_MAX,
             Some(average) => bytes_max / usize::try_from(average.max(1)).unwrap_or(usize::MAX),
         };
-        let count = count_max.min(by_bytes).max(1);
-        let mut set = match self.halves.pop() {
-            Some(set) => set,
-            None if self.fresh.is_empty() => self.suspects.pop()?,
-            None => self.fresh.drain(..count.min(self.fresh.len())).collect(),
-        };
+        let mut set = self.next_set(count_max.min(by_bytes).max(1))?;
         while set.len() > 1 && !fits(&set) {
             let later = set.split_off(set.len() / 2);
             self.halves.push(later);
         }
         Some(set)
+    }
+
+    fn next_set(&mut self, count_max: usize) -> Option<Vec<SourceKey>> {
+        let first = |keys: &mut VecDeque<SourceKey>| {
+            keys.drain(..count_max.min(keys.len())).collect::<Vec<_>>()
+        };
+        self.live.retain(|keys| !keys.is_empty());
+        if let Some(live) = self.live.last_mut() {
+            return Some(first(live));
+        }
+        if let Some(half) = self.halves.pop() {
+            return Some(half);
+        }
+        if self.fresh.is_empty() {
+            return self.suspects.pop();
+        }
+        let (from, asked_for) = (self.live_from, &self.asked_for);
+        let is_early = |key| from.is_some_and(|from| from <= key) || asked_for.contains(&key);
+        if std::mem::take(&mut self.has_come)
+            && let Some(set) = self.suspects.pop_first(is_early)
+        {
+            return Some(set);
+        }
+        Some(first(&mut self.fresh))
     }
 
     /// Notes which messages of a set arrived, and their bytes.
@@ -116,6 +199,7 @@ impl FetchPlan {
             self.suspects.came(key);
             count += 1;
         }
+        self.has_come |= count > 0;
         self.average_bytes = bytes.checked_div(count).or(self.average_bytes);
     }
 
@@ -133,12 +217,14 @@ impl FetchPlan {
     /// Notes that the connection ended before the rest of a set arrived. Returns the key of a
     /// message that ended it repeatedly. Nothing more is planned for that message.
     pub(crate) fn ended(&mut self, rest: &[SourceKey]) -> Option<SourceKey> {
+        self.has_come = false;
         self.suspects.ended(rest)
     }
 
     /// Notes that the server fell silent before the rest of a set arrived. The first message of the
     /// rest is fetched on a connection of its own. Its key is returned.
     pub(crate) fn stalled(&mut self, rest: &[SourceKey]) -> Option<SourceKey> {
+        self.has_come = false;
         let (first, others) = rest.split_first()?;
         self.suspects.halve(others);
         if self.stalled.insert(*first, true) != Some(true) {
@@ -271,6 +357,57 @@ mod tests {
         plan.back(key(3), FetchedAlone::Came);
         fill(&mut plan, &[], &[3], &[]);
         assert_eq!(all(&mut plan), [[3]]);
+    }
+
+    #[test]
+    fn what_comes_during_a_load_goes_before_the_rest_of_it_and_loses_nothing() {
+        let mut plan = FetchPlan::default();
+        fill(&mut plan, &[1, 2, 3, 4, 5, 6, 7, 8, 9], &[], &[]);
+        assert_eq!(next(&mut plan, 4), Some(vec![1, 2, 3, 4]));
+        assert_eq!(plan.refused(keys(&[1, 2, 3, 4])), None);
+        assert_eq!(next(&mut plan, 4), Some(vec![1, 2]));
+        plan.came_live(keys(&[10, 11, 12, 13, 14]).into());
+        assert!(!plan.is_empty());
+        let want: [&[u64]; 5] = [&[10, 11, 12, 13], &[14], &[3, 4], &[5, 6, 7, 8], &[9]];
+        assert_eq!(all(&mut plan), want);
+        assert!(plan.is_empty());
+        // After a start: what came since the load began, which 7 was not there at.
+        fill(&mut plan, &[5, 6, 7, 8], &[], &[]);
+        assert!(plan.goes_on_from(key(7)));
+        let want: [&[u64]; 2] = [&[7, 8], &[5, 6]];
+        assert_eq!(all(&mut plan), want);
+        fill(&mut plan, &[7, 8], &[], &[]);
+        assert!(!plan.goes_on_from(key(7)), "this load begins now");
+        assert_eq!(all(&mut plan), [[7, 8]]);
+    }
+
+    #[test]
+    fn what_came_last_during_a_load_is_next_and_what_fails_of_it_takes_turns_with_the_load() {
+        let mut plan = FetchPlan::default();
+        fill(&mut plan, &[1, 2, 3, 4, 5, 6], &[], &[]);
+        plan.came_live(keys(&[10, 11, 12]).into());
+        plan.came_live(keys(&[13]).into());
+        let came = |plan: &mut FetchPlan, uids: &[u64]| {
+            assert_eq!(next(plan, 2).as_deref(), Some(uids));
+            plan.came(keys(uids).into_iter(), 10);
+        };
+        came(&mut plan, &[13]);
+        assert_eq!(next(&mut plan, 2), Some(vec![10, 11]));
+        assert_eq!(ended(&mut plan, &[10, 11]), None);
+        came(&mut plan, &[12]);
+        came(&mut plan, &[11]);
+        assert_eq!(next(&mut plan, 2), Some(vec![10]));
+        assert_eq!(ended(&mut plan, &[10]), None);
+        // The connection may end for it again, so others come in between.
+        came(&mut plan, &[1, 2]);
+        assert_eq!(next(&mut plan, 2), Some(vec![10]));
+        assert_eq!(ended(&mut plan, &[10]), Some(10));
+        // Later it is asked for again. Older ones wait until all are loaded.
+        plan.again_live(&keys(&[2, 10]));
+        plan.again_live(&keys(&[2, 10]));
+        came(&mut plan, &[3, 4]);
+        let want: [&[u64]; 2] = [&[10], &[5, 6]];
+        assert_eq!(all(&mut plan), want);
     }
 
     #[test]

@@ -170,6 +170,8 @@ pub(crate) async fn tell_progress(
         uid_validity: Some(news.uid_validity),
         server_count: Some(news.listing.keys.len() as u64),
         stored_count: Some(news.recorded + known.recorded),
+        // After a start, what has come since the load began goes before the rest.
+        uid_next: news.begun_uid_next,
         times: PollTimes { poll: Some(Timestamp::from_ms(shared.clock.now_ms())), proof: None },
         status_text: Some(STILL_TO_BE_LOADED.to_owned()),
         ..FolderReport::default()

@@ -2,10 +2,11 @@
 //!
 //! Some names stand for two stores, which a load balancer shows by turns, each with a UIDVALIDITY
 //! and UIDs of its own. The receipts of a former epoch with this UIDVALIDITY hold again if its
-//! messages prove it: every recorded message that is listed must have the recorded facts. In doubt
-//! the epoch is a new one. Then all messages are fetched again, which loses nothing. Whose mailbox
-//! a name shows is decided by the messages that are shown, because all others would be stored twice
-//! then.
+//! messages prove it: most recorded messages that are listed must be described, and each that is
+//! described must have the recorded facts. If another one is described later, the polls find it, as
+//! in any epoch. In doubt the epoch is a new one. Then all messages are fetched again, which loses
+//! nothing. Whose mailbox a name shows is decided by the messages that are shown, however few,
+//! because all others would be stored twice then.
 
 use crate::error::Error;
 use crate::receive::evidence::Evidence;
@@ -16,6 +17,7 @@ use crate::receive::sampling::sample;
 use crate::shared::Shared;
 use crate::source::contract::OpenedMailbox;
 use crate::source::contract::Source;
+use postroom_imap::MailboxName;
 use postroom_model::FolderId;
 use postroom_store::MailboxEpoch;
 use postroom_store::SourceKey;
@@ -28,12 +30,14 @@ const WITNESSES: (usize, usize) = (8, 16);
 /// The open mailbox, as the source shows it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ShownMailbox<'a> {
+    /// Its name at the source.
+    pub name: &'a MailboxName,
     /// Its identity facts.
     pub opened: &'a OpenedMailbox,
     /// Its keys, ascending.
     pub keys: &'a [SourceKey],
-    /// Whether all messages that are compared must be shown. Otherwise one that is not shown proves
-    /// nothing.
+    /// Whether most of the messages that are compared must be shown. Otherwise any number of them
+    /// may be missing. One that the source does not describe proves nothing.
     pub must_be_whole: bool,
 }
 
@@ -82,11 +86,13 @@ pub(crate) async fn is_of<S: Source>(
     if both.is_empty() || both.len() > COMPARED_MAX {
         return Ok(false);
     }
-    let some = sample(&shared.clock, &both, WITNESSES.0, WITNESSES.1);
+    evidence.keep_listed(shown.keys);
+    evidence.ask_suspects(&shared.clock, source).await?;
+    let some = sample(&shared.clock, &evidence.free(&both), WITNESSES.0, WITNESSES.1);
     for (keys, care) in [(&some, Care::Much), (&both, Care::Little)] {
         let check = IdentityCheck { shared, source, epoch, evidence, unloaded: &[] };
         let look = check.look(keys, care).await?;
-        let lacks = shown.must_be_whole && !look.is_whole;
+        let lacks = shown.must_be_whole && look.missing.len() > look.same.len();
         if look.over.is_some() || look.same.is_empty() || lacks {
             return Ok(false);
         }

@@ -43,6 +43,17 @@ impl SuspectSets {
         self.sets.pop_front()
     }
 
+    /// Takes the first one that has such a message.
+    pub(crate) fn pop_first(&mut self, has: impl Fn(SourceKey) -> bool) -> Option<Vec<SourceKey>> {
+        let at = self.sets.iter().position(|set| set.iter().any(|key| has(*key)))?;
+        self.sets.remove(at)
+    }
+
+    /// Adds a set.
+    pub(crate) fn add(&mut self, set: Vec<SourceKey>) {
+        self.sets.push_back(set);
+    }
+
     /// Adds halves of a set.
     pub(crate) fn halve(&mut self, set: &[SourceKey]) {
         let halves = set.chunks(set.len().div_ceil(2).max(1)).map(<[SourceKey]>::to_vec);

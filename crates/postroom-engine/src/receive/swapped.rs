@@ -18,11 +18,12 @@ use crate::account::Account;
 use crate::account::Folder;
 use crate::account::MonitoredMailbox;
 use crate::error::Error;
-use crate::receive::evidence::Evidence;
+use crate::receive::evidence::EvidenceElsewhere;
 use crate::receive::identity;
 use crate::receive::identity::differs;
 use crate::receive::returned;
 use crate::receive::returned::ShownMailbox;
+use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
 use crate::source::contract::ListRange;
 use crate::source::contract::MailboxAccess;
@@ -51,8 +52,10 @@ pub(crate) struct OwnerSearch<'a, S> {
     pub shared: &'a Shared,
     /// The source that has opened the mailbox.
     pub source: &'a mut S,
-    /// What is known of the evidence that it gives. Each mailbox has its own.
-    pub evidence: &'a Evidence,
+    /// What is known of the evidence that it gives of each mailbox.
+    pub elsewhere: &'a mut EvidenceElsewhere,
+    /// Which facts of the source are no evidence.
+    pub like: Unsteady,
 }
 
 impl<S: Source> OwnerSearch<'_, S> {
@@ -118,8 +121,8 @@ impl<S: Source> OwnerSearch<'_, S> {
         other: &Folder,
         shown: ShownMailbox<'_>,
     ) -> Result<bool, Error> {
-        let (shared, evidence) = (self.shared, &mut self.evidence.of_other_keys());
-        let source = &mut *self.source;
+        let (shared, source) = (self.shared, &mut *self.source);
+        let evidence = self.elsewhere.of(shown.name, shown.opened.uid_validity, self.like);
         let origin = shared.store.origin(other.id).await?;
         if origin.login.as_ref() != Some(&account.mailbox_origin()) {
             return Ok(false);
@@ -144,8 +147,7 @@ impl<S: Source> OwnerSearch<'_, S> {
         folder: &Folder,
         shown: ShownMailbox<'_>,
     ) -> Result<bool, Error> {
-        let (shared, evidence) = (self.shared, &mut self.evidence.of_other_keys());
-        let source = &mut *self.source;
+        let (shared, source) = (self.shared, &mut *self.source);
         let opened = match source.open(&folder.mailbox, MailboxAccess::Read).await {
             Ok(opened) => opened,
             Err(error) if is_lasting(&error) => return Ok(true),
@@ -163,7 +165,9 @@ impl<S: Source> OwnerSearch<'_, S> {
             return Ok(false);
         }
         let listing = source.list(ListRange::All).await?;
-        let shown = ShownMailbox { opened: &opened, keys: &listing.keys, ..shown };
+        let (name, keys) = (&folder.mailbox, &listing.keys);
+        let shown = ShownMailbox { name, opened: &opened, keys, ..shown };
+        let evidence = self.elsewhere.of(name, opened.uid_validity, self.like);
         if identity::by_opened(&origin, &opened, &account.mailbox_origin()).is_some() {
             // The name may stand for two stores, and shows the other one of the same mailbox now.
             return Ok(returned::find(shared, source, folder.id, shown, evidence).await?.is_none());

@@ -1,6 +1,8 @@
 //! Turn: how long one folder may keep the connection.
 
 use crate::account::Account;
+use crate::account::Folder;
+use postroom_model::options;
 use postroom_watch::Watcher;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -15,15 +17,30 @@ pub(crate) struct Turn<'a> {
     pub setup: &'a Watcher<Arc<Account>>,
     /// When another folder or the survey of the account is due.
     pub others_due: Instant,
+    /// When this folder looks for mail that has come meanwhile.
+    pub looks_again: Instant,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    /// The turn of a folder that begins now.
+    #[must_use]
+    pub(crate) fn of(
+        setup: &'a Watcher<Arc<Account>>,
+        folder: &Folder,
+        others_due: Instant,
+    ) -> Self {
+        let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT);
+        Self { setup, others_due, looks_again: Instant::now() + interval }
+    }
+
     /// Whether the turn is over after so many portions.
     #[must_use]
     pub(crate) fn is_over(&self, portions: u32) -> bool {
         // Without a sender, this task is about to be stopped.
+        let now = Instant::now();
         self.setup.has_changed().unwrap_or(true)
-            || portions >= PORTIONS_MAX && self.others_due <= Instant::now()
+            || portions >= PORTIONS_MAX && self.others_due <= now
+            || portions > 0 && self.looks_again <= now
     }
 }
 
@@ -35,14 +52,19 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
-    async fn a_turn_ends_when_others_wait_or_the_configuration_changes() {
+    async fn a_turn_ends_when_others_wait_new_mail_may_be_there_or_the_configuration_changes() {
         let owner = Watched::new(Arc::new(fixture::account(&["INBOX"])));
         let mut setup = owner.subscribe();
         setup.borrow_and_update();
         let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(60));
         let is_over = |setup: &Watcher<Arc<Account>>, portions, others_due| {
-            Turn { setup, others_due }.is_over(portions)
+            Turn { setup, others_due, looks_again: later }.is_over(portions)
         };
+        let looks = |portions| {
+            Turn { setup: &setup, others_due: later, looks_again: now }.is_over(portions)
+        };
+        assert!(looks(1), "the folder looks for new mail");
+        assert!(!looks(0), "each turn gets on");
         assert!(!is_over(&setup, PORTIONS_MAX - 1, now));
         assert!(is_over(&setup, PORTIONS_MAX, now));
         assert!(!is_over(&setup, 1_000, later), "nothing else is due");

@@ -9,6 +9,8 @@
 use crate::account::MonitoredMailbox;
 use crate::error::Error;
 use crate::receive::beginning::EpochBeginning;
+use crate::receive::found::FoundMail;
+use crate::receive::found::LoadBeginning;
 use crate::receive::identity;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
@@ -20,7 +22,6 @@ use crate::receive::known::KnownUnloaded;
 use crate::receive::news::News;
 use crate::receive::opening::OpenMailbox;
 use crate::receive::opening::OpeningMailbox;
-use crate::receive::repeats::RecordedBytes;
 use crate::receive::returned::ShownMailbox;
 use crate::receive::sampling::sample;
 use crate::receive::swapped::NameOwner;
@@ -68,6 +69,9 @@ struct Poll<'a, S> {
     source: &'a mut S,
     known: &'a mut Known,
     access: MailboxAccess,
+    /// UIDNEXT that is recorded in the present epoch. While a load goes on, it is that of its
+    /// beginning.
+    noted_uid_next: Option<u64>,
 }
 
 /// Opens the mailbox and finds new messages. `None`: its identity facts show that there are none.
@@ -82,7 +86,8 @@ pub(crate) async fn watch<S: Source>(
     source: &mut S,
     known: &mut Known,
 ) -> Result<Option<Arc<News>>, Error> {
-    let mut poll = Poll { shared, mailbox, source, known, access: MailboxAccess::Read };
+    let mut poll =
+        Poll { shared, mailbox, source, known, access: MailboxAccess::Read, noted_uid_next: None };
     let origin = match poll.known.origin.take() {
         Some(origin) => origin,
         None => {
@@ -91,6 +96,7 @@ pub(crate) async fn watch<S: Source>(
             origin
         }
     };
+    poll.known.asked_at = Some(Instant::now());
     let asked = OpeningMailbox { mailbox: poll.mailbox, origin: &origin };
     let trouble = poll.known.opening.trouble();
     let OpenMailbox { opened, access } =
@@ -110,6 +116,7 @@ pub(crate) async fn watch<S: Source>(
     if let (None, None, Some(id)) = (&over, &origin.mailbox_id, &opened.mailbox_id) {
         poll.shared.store.mailbox_id_note(poll.mailbox.folder.id, id).await?;
     }
+    let noted_uid_next = origin.uid_next;
     let origin = poll.known.origin.insert(Origin {
         login: origin.login.or_else(|| Some(login.clone())),
         uid_next: origin.uid_next.max(opened.uid_next),
@@ -117,8 +124,9 @@ pub(crate) async fn watch<S: Source>(
         ..origin
     });
     let origin = origin.clone();
-    if let (None, Some(news)) = (&over, &poll.known.news) {
-        return Ok(Some(Arc::clone(news)));
+    if let (None, Some(news)) = (&over, poll.known.news.clone()) {
+        poll.known.asked_at = None;
+        return poll.go_on(news, &opened).await;
     }
     if let (None, Some(epoch)) = (&over, origin.epoch) {
         poll.known.actions.look(&shared.store, mailbox.folder, epoch).await?;
@@ -129,7 +137,10 @@ pub(crate) async fn watch<S: Source>(
         let look = poll.sample(epoch).await?;
         over = look.over;
         // If a message has gone while the count stayed the same, another one has come.
-        if over.is_none() && look.is_whole && !poll.known.ask_apart(shared, poll.source).await? {
+        if over.is_none()
+            && look.missing.is_empty()
+            && !poll.known.ask_apart(shared, poll.source).await?
+        {
             poll.known.changes = 0;
             poll.tell_visit().await?;
             return Ok(None);
@@ -144,7 +155,10 @@ pub(crate) async fn watch<S: Source>(
         }
         if over.is_none() {
             poll.known.changes = 0;
-            return Ok(Some(poll.found(epoch, listing, &ledger, &opened)));
+            poll.noted_uid_next = noted_uid_next;
+            let load = poll.load();
+            let found = poll.found(epoch, listing, &ledger, &opened);
+            return Ok(Some(found.begin(poll.known, load)));
         }
     }
     poll.other_epoch(&over.unwrap_or(Over::New), &opened, listing).await
@@ -159,7 +173,9 @@ impl<S: Source> Poll<'_, S> {
         opened: &OpenedMailbox,
         listing: MailboxListing,
     ) -> Result<Option<Arc<News>>, Error> {
-        let shown = ShownMailbox { opened, keys: &listing.keys, must_be_whole: false };
+        self.known.asked_at = None;
+        let name = &self.mailbox.folder.mailbox;
+        let shown = ShownMailbox { name, opened, keys: &listing.keys, must_be_whole: false };
         if *over != Over::New && self.is_of_other_folder(shown).await? {
             return Ok(None);
         }
@@ -167,7 +183,8 @@ impl<S: Source> Poll<'_, S> {
         let beginning = EpochBeginning { shared, mailbox: *mailbox, source: *source, known };
         let epoch = beginning.begin(over, opened, &listing).await?;
         let ledger = self.shared.store.ledger(epoch).await?;
-        Ok(Some(self.found(epoch, listing, &ledger, opened)))
+        let load = self.load();
+        Ok(Some(self.found(epoch, listing, &ledger, opened).begin(self.known, load)))
     }
 
     /// Whether the identity facts show that no mail came, and nothing else is due.
@@ -216,6 +233,7 @@ impl<S: Source> Poll<'_, S> {
         keys: &[SourceKey],
         care: Care,
     ) -> Result<Look, Error> {
+        self.known.asked_at = None;
         let check = IdentityCheck {
             shared: self.shared,
             source: self.source,
@@ -316,8 +334,9 @@ impl<S: Source> Poll<'_, S> {
     /// what this receiver knows of the folders is superseded.
     async fn is_of_other_folder(&mut self, shown: ShownMailbox<'_>) -> Result<bool, Error> {
         let (shared, mailbox, access) = (self.shared, self.mailbox, self.access);
-        let evidence = &self.known.evidence;
-        let search = OwnerSearch { shared, source: self.source, evidence };
+        let like = self.known.evidence.unsteady;
+        let elsewhere = &mut self.known.elsewhere;
+        let search = OwnerSearch { shared, source: self.source, elsewhere, like };
         match search.settle(mailbox, access, shown).await? {
             NameOwner::NoOther => Ok(false),
             NameOwner::Undecided => {
@@ -333,44 +352,50 @@ impl<S: Source> Poll<'_, S> {
         }
     }
 
-    /// Makes and remembers the result of the poll.
-    fn found(
+    /// Goes on with a load. What has come since the mailbox was listed is fetched before the rest.
+    async fn go_on(
         &mut self,
+        news: Arc<News>,
+        opened: &OpenedMailbox,
+    ) -> Result<Option<Arc<News>>, Error> {
+        let now_ms = self.shared.clock.now_ms();
+        if !self.known.is_listed_again(opened, now_ms) {
+            return Ok(Some(news));
+        }
+        self.known.was_unlisted = true;
+        let listing = match self.source.list(ListRange::All).await {
+            // The rest can be loaded all the same.
+            Err(error) if error.is_refusal() || matches!(error, Error::Unlisted { .. }) => {
+                return Ok(Some(news));
+            }
+            listing => listing?,
+        };
+        self.known.was_unlisted = false;
+        let ledger = self.shared.store.ledger(news.epoch).await?;
+        if let Some(over) = identity::by_listing(&ledger, opened.uid_next, &listing.keys) {
+            return self.other_epoch(&over, opened, listing).await;
+        }
+        let found = self.found(news.epoch, listing, &ledger, opened);
+        Ok(Some(found.go_on(self.known, &news, now_ms)))
+    }
+
+    fn found<'b>(
+        &self,
         epoch: MailboxEpoch,
         listing: MailboxListing,
-        ledger: &Ledger,
-        opened: &OpenedMailbox,
-    ) -> Arc<News> {
-        let now_ms = self.shared.clock.now_ms();
-        let counted = listing.keys.iter().copied().filter(|key| ledger.is_loaded(*key));
-        let bytes_max = self.mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX);
-        let fresh = counted.clone().filter(|key| !ledger.has(*key)).collect();
-        let singly: Vec<_> = counted.clone().filter(|key| ledger.is_requested(*key)).collect();
-        let is_due = |key: &SourceKey| ledger.is_due(*key, now_ms, bytes_max);
-        let again: Vec<_> = counted.clone().filter(is_due).collect();
-        let is_recorded = |key: &SourceKey| ledger.is_stored(*key);
-        let recorded = counted.filter(is_recorded).count() as u64;
-        let known = &mut *self.known;
-        known.plan.fill(fresh, &again, &singly);
-        known.recorded = 0;
-        let disagrees = !listing.is_whole();
-        known.disagreements = if disagrees { known.disagreements.saturating_add(1) } else { 0 };
-        let news = Arc::new(News {
-            epoch,
-            uid_validity: opened.uid_validity,
-            mailbox_id: opened.mailbox_id.clone(),
-            uid_next: opened.uid_next,
-            proven_uid_next: known.proven_uid_next,
-            access: self.access,
-            relink: ledger.has_former,
-            pending: ledger.pending.iter().map(|pending| (pending.key, pending.clone())).collect(),
-            oversized: ledger.oversized.iter().map(|one| (one.key, *one)).collect(),
-            recorded,
-            listing,
-        });
-        known.bytes = RecordedBytes::of(&news);
-        known.news = Some(Arc::clone(&news));
-        news
+        ledger: &'b Ledger,
+        opened: &'b OpenedMailbox,
+    ) -> FoundMail<'b> {
+        FoundMail { epoch, listing, ledger, opened, access: self.access }
+    }
+
+    /// What the plan of a load needs to know.
+    fn load(&self) -> LoadBeginning {
+        LoadBeginning {
+            now_ms: self.shared.clock.now_ms(),
+            bytes_max: self.mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX),
+            noted_uid_next: self.noted_uid_next,
+        }
     }
 
     async fn tell_visit(&self) -> Result<(), Error> {

@@ -102,6 +102,16 @@ fn agree<T: PartialEq>(then: Option<T>, now: Option<T>, is_unsteady: bool) -> Op
 }
 
 impl Unsteady {
+    /// The facts that one or the other says.
+    #[must_use]
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            size: self.size || other.size,
+            internal_date: self.internal_date || other.internal_date,
+            message_id: self.message_id || other.message_id,
+        }
+    }
+
     /// Notes the facts that differ although the bytes are the same.
     pub(crate) fn learn(&mut self, then: &Remembered, now: &Seen) {
         let differs = |is: Option<bool>| is == Some(false);

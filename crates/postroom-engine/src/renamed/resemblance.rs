@@ -6,8 +6,8 @@
 //! recorded message counts once. So a few messages that were moved to a mailbox prove nothing.
 
 use crate::error::Error;
+use crate::receive::evidence::Evidence;
 use crate::receive::sampling::sample;
-use crate::receive::witness;
 use crate::receive::witness::Facts;
 use crate::shared::Shared;
 use crate::source::contract::ListRange;
@@ -32,6 +32,7 @@ pub(crate) async fn is_alike<S: Source>(
     shared: &Shared,
     source: &mut S,
     epoch: MailboxEpoch,
+    evidence: &mut Evidence,
 ) -> Result<bool, Error> {
     let recorded = shared.store.remembered_newest(epoch, RECORDED_MAX).await?;
     if recorded.len() < FOUND_MIN {
@@ -42,11 +43,13 @@ pub(crate) async fn is_alike<S: Source>(
         Err(Error::Unlisted { .. }) => return Ok(false),
         listing => listing?,
     };
-    let some = sample(&shared.clock, &listing.keys, SAMPLE.0, SAMPLE.1);
+    evidence.keep_listed(&listing.keys);
+    evidence.ask_suspects(&shared.clock, source).await?;
+    let some = sample(&shared.clock, &evidence.free(&listing.keys), SAMPLE.0, SAMPLE.1);
     if some.len() < FOUND_MIN {
         return Ok(false);
     }
-    let seen = witness::ask(source, &some, Facts::All).await?;
+    let seen = evidence.ask(&shared.clock, source, &some, Facts::All).await?;
     let then = recorded.iter().map(|recorded| recorded.witness);
     Ok(are_recorded(then, seen.values().map(|seen| seen.witness), some.len()))
 }

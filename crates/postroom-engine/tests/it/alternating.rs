@@ -4,9 +4,16 @@ use crate::world::ANNA;
 use crate::world::PASSWORD;
 use crate::world::World;
 use postroom_engine::Supervisor;
+use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::builtin::FOLDERS;
+use postroom_sandbox::Action;
+use postroom_sandbox::Ending;
 use postroom_sandbox::Mailbox;
+use postroom_sandbox::MessageFault;
+use postroom_sandbox::Point;
+use postroom_sandbox::Rule;
+use postroom_sandbox::When;
 use serde_json::json;
 use std::time::Duration;
 
@@ -74,6 +81,33 @@ async fn two_stores_that_are_shown_by_turns_are_each_read_once() {
     world.until_messages(22).await;
     assert_eq!(world.subjects().await.len(), 22, "{:?}", world.subjects().await);
     engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_comes_back_although_the_server_does_not_describe_one_of_its_messages() {
+    let refused = MessageFault::Refused("Server Unavailable. 15".to_owned());
+    for act in [
+        Action::End(Ending::Close),
+        Action::End(Ending::Stall),
+        Action::Message(refused),
+        Action::Message(MessageFault::Omit),
+    ] {
+        let (world, engine, folder) = working(20, json!({})).await;
+        let mut other = world.sandbox.look(|state| state.mailbox(ANNA, "INBOX").unwrap().clone());
+        other.renumber(8, 101);
+        show_other(&world, &mut other).await;
+        let (on, when) = (Point::ImapMessage(Some(3)), When::Always);
+        world.sandbox.script(Rule { on, when, act: act.clone() });
+        let read = fetches(&world);
+        change(&world, |inbox| std::mem::swap(inbox, &mut other));
+        deliver(&world, "n1");
+        world.until_messages(21).await;
+        let said =
+            |it: &Entity| it.text("statusText").is_some_and(|said| said.contains("two stores"));
+        world.until(FOLDERS, folder, said).await;
+        assert_eq!(fetches(&world), read + 1, "{act:?}: what is known is not fetched again");
+        engine.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

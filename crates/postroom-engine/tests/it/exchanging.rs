@@ -9,6 +9,7 @@ use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::names;
 use postroom_sandbox::Action;
+use postroom_sandbox::Ending;
 use postroom_sandbox::MessageFault;
 use postroom_sandbox::Point;
 use postroom_sandbox::Rule;
@@ -107,6 +108,30 @@ async fn a_message_that_the_server_leaves_out_hides_no_exchange_of_names() {
                 act,
             });
         }
+        rename(&world, &[("One", "x"), ("Two", "One"), ("x", "Two")]);
+        assert_kept(&world, &folders, ["Two", "One", "Three"]).await;
+        engine.stop().await;
+    }
+}
+
+/// How a server fails at a message that it does not describe. If it is the first one, nothing else
+/// comes before it.
+fn failures() -> [(Action, u32); 4] {
+    let refused = MessageFault::Refused("Server Unavailable. 15".to_owned());
+    [
+        (Action::End(Ending::Close), 1),
+        (Action::End(Ending::Close), 3),
+        (Action::End(Ending::Stall), 3),
+        (Action::Message(refused), 1),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_the_server_does_not_describe_keeps_no_exchange_of_names_waiting() {
+    for (act, uid) in failures() {
+        let (world, engine, folders) = working([5, 4, 0], false).await;
+        let (on, when) = (Point::ImapMessage(Some(uid)), When::Always);
+        world.sandbox.script(Rule { on, when, act });
         rename(&world, &[("One", "x"), ("Two", "One"), ("x", "Two")]);
         assert_kept(&world, &folders, ["Two", "One", "Three"]).await;
         engine.stop().await;

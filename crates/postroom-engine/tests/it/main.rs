@@ -17,7 +17,11 @@ mod erasing;
 
 mod exchanging;
 
+mod hiding;
+
 mod limits;
+
+mod loading;
 
 mod logging_in;
 

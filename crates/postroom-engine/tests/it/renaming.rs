@@ -8,8 +8,14 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
+use postroom_sandbox::Action;
+use postroom_sandbox::Ending;
 use postroom_sandbox::Mailbox;
+use postroom_sandbox::MessageFault;
+use postroom_sandbox::Point;
+use postroom_sandbox::Rule;
 use postroom_sandbox::SandboxState;
+use postroom_sandbox::When;
 use serde_json::json;
 use std::time::Duration;
 
@@ -102,6 +108,27 @@ async fn a_folder_follows_most_of_its_messages_where_they_are_renumbered() {
     change(&world, "Projects", |mailbox| mailbox.renumber(9, 100));
     until_follows(&world, folder, "Projects").await;
     engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_the_server_does_not_describe_keeps_no_folder_from_its_mailbox() {
+    let refused = MessageFault::Refused("Server Unavailable. 15".to_owned());
+    for act in [Action::End(Ending::Close), Action::End(Ending::Stall), Action::Message(refused)] {
+        for (uid, renumbered) in [(3, false), (102, true)] {
+            let (world, engine, folder) =
+                working(&["a", "b", "c", "d", "e", "f", "g"], false).await;
+            let (on, when) = (Point::ImapMessage(Some(uid)), When::Always);
+            let rule = world.sandbox.script(Rule { on, when, act: act.clone() });
+            rename(&world, "Work", "Projects");
+            if renumbered {
+                change(&world, "Projects", |mailbox| mailbox.renumber(9, 100));
+            }
+            world.until(FOLDERS, folder, |it| it.text("name") == Some("Projects")).await;
+            world.sandbox.unscript(rule);
+            until_follows(&world, folder, "Projects").await;
+            engine.stop().await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
