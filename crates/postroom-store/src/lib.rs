@@ -30,6 +30,8 @@ mod believed_time;
 
 mod object_address;
 
+mod objects_state;
+
 mod objects;
 
 mod key_bytes;
@@ -491,6 +493,7 @@ pub use object_place::objects_place;
 pub use objects::Objects;
 pub use objects::ObjectsAccess;
 pub use objects::ObjectsConfig;
+pub use objects_state::ObjectsTrouble;
 pub use once::Before;
 pub use once::Once;
 pub use origin::Beginning;

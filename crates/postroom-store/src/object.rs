@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::object_place::objects_place;
 use crate::objects::ListedObject;
 use crate::objects::Object;
+use crate::objects_state::ObjectsTrouble;
 use crate::store::Store;
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
@@ -152,6 +153,13 @@ impl Store {
         };
         let mut listed = pin!(own.objects.list(&own.id));
         listed.next().await.transpose().map(drop)
+    }
+
+    /// What is wrong with the place of large contents. `None`: nothing is known to be, or there is
+    /// no such place.
+    #[must_use]
+    pub fn objects_trouble(&self) -> Option<ObjectsTrouble> {
+        self.inner.objects.own.as_ref()?.objects.trouble()
     }
 
     /// Removes the objects that are listed for removal, in steps. Only the leader does so. Objects

@@ -11,6 +11,7 @@ use crate::file::NewContent;
 use crate::file::NewFile;
 use crate::fixture::objects_at;
 use crate::fixture::store_at;
+use crate::fixture::store_impatient;
 use crate::fixture::store_in;
 use crate::object;
 use crate::store::Store;
@@ -145,6 +146,36 @@ async fn nothing_is_committed_whose_object_is_not_there() {
     world.s3.up().await.unwrap();
     let large = world.message(Content::prepare(&noise(5000))).await.unwrap();
     assert_eq!(world.read(world.blob(large).await, 0..5000).await.unwrap(), noise(5000));
+}
+
+#[on_both]
+async fn an_s3_that_never_answers_is_given_up_soon_and_told_until_it_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let s3 = S3::start().await.unwrap();
+    let store = store_impatient(directory.path(), &s3, PLACE).await;
+    let mut world = World { directory, s3, store };
+    let message = world.message(Content::prepare(&noise(5000))).await.unwrap();
+    let blob = world.blob(message).await;
+    assert_eq!(world.store.objects_trouble(), None);
+    world.s3.hang().await.unwrap();
+    // A request may take a minute, and is repeated, if nothing ends it before.
+    let soon = Duration::from_secs(15);
+    let read = tokio::time::timeout(soon, world.read(blob, 0..5000)).await.unwrap();
+    let text = read.unwrap_err().to_string();
+    assert!(text.contains("S3 does not answer in time"), "{text}");
+    let trouble = world.store.objects_trouble().unwrap();
+    assert_eq!((&*trouble.place, &*trouble.reason), (PLACE, "S3 does not answer in time"));
+    let written = world.message(Content::prepare(&noise(5000)));
+    let written = tokio::time::timeout(soon, written).await.unwrap();
+    assert!(matches!(written, Err(Error::Objects { .. })), "{written:?}");
+    let mut writer = world.store.blob_writer();
+    let large = noise(5 << 20);
+    assert!(tokio::time::timeout(soon, writer.write(&large)).await.unwrap().is_err());
+    world.s3.down().await;
+    world.s3.up().await.unwrap();
+    world.store.objects_reached().await.unwrap();
+    assert_eq!(world.store.objects_trouble(), None);
+    assert_eq!(world.read(blob, 0..5000).await.unwrap(), noise(5000));
 }
 
 #[on_both]
