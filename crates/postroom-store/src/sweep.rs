@@ -77,6 +77,10 @@ impl Store {
     /// Sweeps once. Data that does not belong to a single process is removed only by the leader.
     pub(crate) async fn sweep(&self) {
         let own = Self { lease: None, ..self.clone() };
+        if self.inner.database.is_full() {
+            // It notes whether there is space again, also where nobody writes.
+            let _ = self.check().await;
+        }
         if let Err(error) = self.renew().await {
             tracing::error!(%error, "this process did not say that it is still there");
         }
