@@ -116,6 +116,11 @@ const NOT_LIVED: &[Exception] = &[
     ),
     ("classes.rs", "Statement::new(sql).bind(version).assert(", "a start with other classes"),
     ("full_text_row.rs", "Statement::new(sql).bind(self.id)", "SQLite alone"),
+    (
+        "handover.rs",
+        "Statement::new(sql).bind(self.inner.owner)",
+        "another process leads, and there are few processes",
+    ),
     ("lease.rs", "Statement::new(others).bind(owner)", "SQLite alone, at a start"),
     ("lease.rs", "Statement::new(former).bind(seat", "a start after a kill"),
     ("object_place.rs", "Statement::new(named)", "a start with another place, one row"),
