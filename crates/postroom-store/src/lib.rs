@@ -447,6 +447,7 @@ pub use error::Error;
 pub use failed::Failed;
 pub use feed::FeedRow;
 pub use feed_retention::FeedRetention;
+pub use error::DAMAGED_OBJECT;
 pub use feed_retention::RetentionOutOfRange;
 pub use file::FileRow;
 pub use file::FileSource;

@@ -130,15 +130,20 @@ impl Store {
         blob: BlobId,
         range: std::ops::Range<u64>,
     ) -> Result<Option<bytes::Bytes>, Error> {
-        let sql = "SELECT \"name\" FROM \"object\" WHERE \"blob\" = $1";
-        let found = self.read(Statement::new(sql).bind(blob.0)).await?;
-        let Some(name) = found.first().and_then(|row| row.text(0)) else {
+        let Some(name) = self.object_named(blob).await? else {
             return Ok(None);
         };
         match &self.inner.objects.own {
-            Some(own) => Box::pin(own.objects.read(name, range)).await,
+            Some(own) => Box::pin(own.objects.read(&name, range)).await,
             None => Err(Error::ObjectsLeftAlone),
         }
+    }
+
+    /// The name of the object of a blob. `None`: it has none.
+    pub(crate) async fn object_named(&self, blob: BlobId) -> Result<Option<String>, Error> {
+        let sql = "SELECT \"name\" FROM \"object\" WHERE \"blob\" = $1";
+        let found = self.read(Statement::new(sql).bind(blob.0)).await?;
+        Ok(found.first().and_then(|row| row.text(0)).map(str::to_owned))
     }
 
     /// Looks whether the place of objects can be reached and is there. Where there is none, nothing

@@ -276,7 +276,7 @@ async fn damaged_and_missing_objects_are_told_and_never_served() {
     let world = World::new().await;
     let whole = world.message(Content::prepare(&noise(600_000))).await.unwrap();
     let file = world.s3.objects().unwrap().remove(0);
-    let sound = fs::read(&file).unwrap();
+    let (sound, name) = (fs::read(&file).unwrap(), file.file_name().unwrap().to_str().unwrap());
     let mut damaged = sound.clone();
     damaged[300_000] ^= 1;
     let blob = world.blob(whole).await;
@@ -288,10 +288,15 @@ async fn damaged_and_missing_objects_are_told_and_never_served() {
             None => fs::remove_file(&file).unwrap(),
         }
         let read = world.read(blob, 0..600_000).await;
-        assert!(matches!(read, Err(Error::Damaged { .. })), "{what}: {read:?}");
+        let text = read.unwrap_err().to_string();
+        assert!(
+            text.contains("versions of the bucket") && !text.contains("disk"),
+            "{what}: {text}"
+        );
         let mut told = vec![];
         let verified = world.store.verify(|what| told.push(what.to_owned())).await.unwrap();
         assert!(verified.damaged > 0 && told[0].contains("is damaged"), "{what}: {told:?}");
+        assert!(told[0].contains(name) && told[0].contains(PLACE), "{what}: {told:?}");
         assert!(world.store.damage().await.unwrap().is_some(), "{what}");
     }
     fs::write(&file, &sound).unwrap();
