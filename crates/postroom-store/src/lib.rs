@@ -285,6 +285,8 @@ mod second_factor;
 
 mod sign_in;
 
+mod referrers;
+
 mod change;
 
 mod device_given;

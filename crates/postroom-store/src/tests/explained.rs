@@ -127,6 +127,11 @@ const NOT_LIVED: &[Exception] = &[
     ("object_place.rs", "bind(PLACE).bind(bytes(place))", "a start with another place"),
     ("object_id.rs", "bind(ID).bind(FORMER_ID)", "a command, once"),
     ("record.rs", "Statement::new(sql).bind(id).assert(", "PostgreSQL alone"),
+    (
+        "referrers.rs",
+        "Statement::new(sql).bind(place.id)",
+        "names what keeps an entity from being deleted, within a time",
+    ),
     ("seq.rs", "", "a start"),
     ("token.rs", "Statement::new(sql).bind(former)", "a token of an earlier version, once"),
 ];
