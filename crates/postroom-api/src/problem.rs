@@ -298,10 +298,15 @@ impl From<Invalid> for Problem {
 
 impl From<postroom_store::Error> for Problem {
     fn from(error: postroom_store::Error) -> Self {
+        use postroom_store::DAMAGED_OBJECT;
         use postroom_store::Error;
         let text = error.to_string();
         match error {
             Error::Condition(failed) => failed.into(),
+            Error::Damaged { what: DAMAGED_OBJECT } => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", text)
+                    .caused_by(DAMAGED_OBJECT)
+            }
             Error::Damaged { .. } | Error::SecretKeyGone => Self::damaged(&text),
             Error::TooSlow => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-slow", text),
             Error::TooDeep => Invalid::new("filter", text).into(),

@@ -6,6 +6,7 @@ use crate::chunk::CHUNK_BYTES;
 use crate::chunk::OBJECT_READ_CHUNKS;
 use crate::database::Row;
 use crate::database::Statement;
+use crate::error::DAMAGED_OBJECT;
 use crate::error::Error;
 use crate::store::Store;
 use bytes::Bytes;
@@ -33,12 +34,18 @@ impl BlobReader {
     ///
     /// # Errors
     ///
-    /// When the store fails, or a chunk is damaged or missing.
+    /// When the store fails, or a chunk is damaged or missing. If the chunk is in an object, the
+    /// damage is [`DAMAGED_OBJECT`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let next = self.piece().await;
-        if matches!(next, Err(Error::Damaged { .. })) {
-            self.store.blob_is_damaged(self.blob).await;
-        }
+        let object = match next {
+            Err(Error::Damaged { what: DAMAGED_OBJECT }) => {
+                self.store.object_named(self.blob).await?
+            }
+            Err(Error::Damaged { .. }) => None,
+            next => return next,
+        };
+        self.store.blob_is_damaged(self.blob, object.as_deref()).await;
         next
     }
 
@@ -52,7 +59,12 @@ impl BlobReader {
             self.ready = self.rows(number).await?.into();
         }
         let row = self.ready.pop_front().ok_or(DAMAGED)?;
-        let plain = chunk::plain(&row, self.store.inner.unsummed)?;
+        let plain = match chunk::plain(&row, self.store.inner.unsummed) {
+            Err(Error::Damaged { .. }) if self.at_once == OBJECT_READ_CHUNKS => {
+                return Err(Error::Damaged { what: DAMAGED_OBJECT });
+            }
+            plain => plain?,
+        };
         let from = usize::try_from(self.range.start % CHUNK_BYTES as u64).map_err(|_| DAMAGED)?;
         let wanted = usize::try_from(self.range.end - self.range.start).unwrap_or(usize::MAX);
         let to = plain.len().min(from.saturating_add(wanted));
@@ -97,17 +109,28 @@ impl Store {
     }
 
     /// Logs once which files are damaged, and remembers the blob for [`Store::damage`].
-    async fn blob_is_damaged(&self, blob: BlobId) {
+    async fn blob_is_damaged(&self, blob: BlobId, object: Option<&str>) {
         if !self.inner.damage.add(blob) {
             return;
         }
         let sql = "SELECT \"entity\", \"property\", \"name\" FROM \"file\" WHERE \"blob\" = $1";
         let files = self.read(Statement::new(sql).bind(blob.0).within(LOOKUP_WITHIN)).await;
         let files: Vec<_> = files.unwrap_or_default().iter().map(said).collect();
+        let place = self.inner.objects.own.as_ref().map(|own| own.objects.place());
+        if let Some((object, place)) = object.zip(place) {
+            tracing::error!(
+                files = files.join(", "),
+                place,
+                object,
+                "an object is missing in the bucket, or has other bytes than were written; it is \
+                 not served. Bring it back from the versions of the bucket, or from a copy of it"
+            );
+            return;
+        }
         tracing::error!(
             files = files.join(", "),
-            "stored bytes are damaged, because their checksum differs or their object is missing; \
-             they are not served. Check the disk or the bucket, and restore them from a backup"
+            "stored bytes are damaged, because their checksum differs; they are not served. Check \
+             the disk, and restore them from a backup"
         );
     }
 

@@ -175,7 +175,8 @@ impl Store {
         if_version: Option<i64>,
         step: JobStep<'_>,
     ) -> Result<Updated, Error> {
-        self.entity_delete_if(place, if_version, step.record().into()).await
+        let deleted = self.entity_delete_if(place, if_version, step.record().into()).await;
+        self.with_referrers(place, deleted).await
     }
 
     /// Records what a job did with an entity that it did not change. `false`: the job no longer has

@@ -240,14 +240,15 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Failed::InUse`] for a profile or an OAuth app that accounts use; [`Failed::Sending`] for a
-    /// message that is being sent.
+    /// [`Failed::InUse`] for a profile or an OAuth app that accounts use, and for an entity to which
+    /// a required property refers; [`Failed::Sending`] for a message that is being sent.
     pub async fn entity_delete(
         &self,
         place: EntityPlace<'_>,
         if_version: Option<i64>,
     ) -> Result<Updated, Error> {
-        self.entity_delete_if(place, if_version, vec![]).await
+        let deleted = self.entity_delete_if(place, if_version, vec![]).await;
+        self.with_referrers(place, deleted).await
     }
 
     /// The same for an account, with all its messages. They are deleted in the background.
@@ -261,7 +262,8 @@ impl Store {
         if_version: Option<i64>,
     ) -> Result<Updated, Error> {
         let begin = purge::begin(place.domain, AccountId::of(place.id));
-        let deleted = self.entity_delete_if(place, if_version, vec![begin]).await?;
+        let deleted = self.entity_delete_if(place, if_version, vec![begin]).await;
+        let deleted = self.with_referrers(place, deleted).await?;
         if matches!(deleted, Updated::Done(_)) {
             self.purge_soon();
         }

@@ -106,7 +106,7 @@ pub enum Error {
         wanted: &'static str,
     },
     /// Stored data is damaged.
-    #[error("the database is damaged: {what} cannot be read")]
+    #[error("{}", damage(.what))]
     Damaged {
         /// What it is.
         what: &'static str,
@@ -212,6 +212,21 @@ pub enum Error {
         /// The latest version known here.
         known: i64,
     },
+}
+
+/// What [`Error::Damaged`] says of a content that is an object.
+pub const DAMAGED_OBJECT: &str = "an object of the bucket";
+
+fn damage(what: &str) -> String {
+    match what {
+        DAMAGED_OBJECT => {
+            "the object of this content is missing in the bucket, or has other bytes \
+                           than were written, so it is not served; bring the object back from the \
+                           versions of the bucket, or from a copy of it: the log names both"
+                .to_owned()
+        }
+        _ => format!("the database is damaged: {what} cannot be read"),
+    }
 }
 
 impl Error {

@@ -147,11 +147,26 @@ pub(crate) async fn store_at(directory: &Path, s3: &S3, place: &str) -> Result<S
     Store::open(database, &config).await?.lead().await
 }
 
+/// The same with a short patience for S3.
+pub(crate) async fn store_impatient(directory: &Path, s3: &S3, place: &str) -> Store {
+    let answer_within = Some(Duration::from_millis(500));
+    let objects = ObjectsConfig { answer_within, ..objects_config(s3, place, S3::SECRET) };
+    let objects = ObjectsAccess::At(Objects::s3(&objects).unwrap());
+    let (clock, work) = (Clock::system(), Work::Threads);
+    let config = StoreConfig { objects, ..config(directory, clock.clone(), work) };
+    let database = database(directory, clock, work).await;
+    Store::open(database, &config).await.unwrap().lead().await.unwrap()
+}
+
 /// A place in the bucket of a server.
 pub(crate) fn objects_at(s3: &S3, place: &str, secret: &str) -> Objects {
+    Objects::s3(&objects_config(s3, place, secret)).unwrap()
+}
+
+fn objects_config(s3: &S3, place: &str, secret: &str) -> ObjectsConfig {
     let settings = [("AWS_ACCESS_KEY_ID", S3::KEY), ("AWS_SECRET_ACCESS_KEY", secret)];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned().into()));
-    Objects::s3(&ObjectsConfig {
+    ObjectsConfig {
         place: place.to_owned(),
         above_bytes: Some(4096),
         endpoint: Some(s3.endpoint()),
@@ -159,8 +174,7 @@ pub(crate) fn objects_at(s3: &S3, place: &str, secret: &str) -> Objects {
         path_style: true,
         settings: settings.into(),
         ..ObjectsConfig::default()
-    })
-    .unwrap()
+    }
 }
 
 /// Opens the database of a directory once more, as another process would.

@@ -33,6 +33,17 @@ impl ForeignKey {
 ///
 /// When the database fails.
 pub(crate) async fn all(database: &dyn Database) -> Result<Vec<ForeignKey>, Error> {
+    let mut keys = every(database).await?;
+    keys.retain(|key| key.table != key.target);
+    Ok(keys)
+}
+
+/// The same with those that lead from a table to itself.
+///
+/// # Errors
+///
+/// When the database fails.
+pub(crate) async fn every(database: &dyn Database) -> Result<Vec<ForeignKey>, Error> {
     const DAMAGED: Error = Error::Damaged { what: "a foreign key" };
     let rows = database.read(Statement::new(database.dialect().foreign_keys())).await?;
     let mut keys = vec![];
@@ -40,6 +51,5 @@ pub(crate) async fn all(database: &dyn Database) -> Result<Vec<ForeignKey>, Erro
         let text = |column| row.text(column).map(str::to_owned).ok_or(DAMAGED);
         keys.push(ForeignKey { table: text(0)?, column: text(1)?, target: text(2)? });
     }
-    keys.retain(|key| key.table != key.target);
     Ok(keys)
 }

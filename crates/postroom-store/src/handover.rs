@@ -5,22 +5,56 @@
 //!      ▲ └─ the lease belongs to an earlier process on the same data directory ─► active    │
 //!      └──────────── given up (clean stop, failback), or deposed ◄──────────────────────────┘
 //! ```
-//! All times are those of the database's clock. The lease of another group counts too: one database
+//! All times are those of the database's clock. If that clock goes back, the lease of a process that
+//! has ended holds for longer than it should. So a process also takes a lease that it has seen for
+//! so long without a change. The lease of another group counts too: one database
 //! has one active process, because two of them would send the same messages.
 
 use crate::database::Lock;
 use crate::database::Room;
+use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::lease::LEASE;
+use crate::lease::LEASE_FOR;
+use crate::lease::is_alive;
 use crate::lease::number;
 use crate::lease::whole;
 use crate::store::Store;
 use postroom_model::InstanceRole;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What stands for the seat of a process that has none. No seat is equal to it.
 const NO_SEAT: &str = "none";
+
+/// How long a lease must have been seen without a change: longer than it is valid, so that its
+/// holder has missed several beats.
+const UNRENEWED_FOR: Duration = Duration::from_secs(LEASE_FOR.as_secs() + 4);
+/// After so long without a look, nobody knows what was between two of them.
+const LOOKS_WITHIN: Duration = Duration::from_secs(5);
+
+/// The lease of another process, as a process that waits has seen it last.
+pub(crate) type SeenLeases = Mutex<Option<SeenLease>>;
+
+/// The lease of another process.
+#[derive(Debug)]
+pub(crate) struct SeenLease {
+    held: HeldLease,
+    since: Instant,
+    last: Instant,
+}
+
+/// A lease that is valid by the clock of the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct HeldLease {
+    epoch: i64,
+    /// The time until which it is valid, as a text of the database.
+    until: String,
+}
 
 impl Store {
     /// Takes the next epoch if no process leads, and no process waits that comes before this one in
@@ -31,11 +65,38 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn lead_if_free(&self) -> Result<Option<Self>, Error> {
+        self.lead_if_unrenewed(UNRENEWED_FOR).await
+    }
+
+    /// The same, if a lease that was not renewed for so long counts as free.
+    async fn lead_if_unrenewed(&self, after: Duration) -> Result<Option<Self>, Error> {
         // Most looks find that it is not free, and lock nothing.
-        if self.read(self.may_lead()).await?.is_empty() {
+        if !self.read(self.may_lead(None)).await?.is_empty() {
+            return self.take_if(None).await;
+        }
+        let held = self.read(self.held_by_other()).await?;
+        let Some(unrenewed) = self.unrenewed(&held, after) else {
+            return Ok(None);
+        };
+        if self.read(self.may_lead(Some(&unrenewed))).await?.is_empty() {
             return Ok(None);
         }
-        let free = self.may_lead().assert(Failed::Deposed, Lock::Name(LEASE));
+        let taken = self.take_if(Some(&unrenewed)).await?;
+        if taken.is_some() {
+            tracing::warn!(
+                epoch = unrenewed.epoch,
+                "the lease of another process was not renewed for longer than it is valid, though \
+                 it is still valid by the clock of the database: that clock went back, and this \
+                 process takes over"
+            );
+        }
+        Ok(taken)
+    }
+
+    /// Takes the next epoch if it is free at this moment. `unrenewed` counts as free, as long as
+    /// it is as it was seen: its holder renews it under a lock that this excludes.
+    async fn take_if(&self, unrenewed: Option<&HeldLease>) -> Result<Option<Self>, Error> {
+        let free = self.may_lead(unrenewed).assert(Failed::Deposed, Lock::Name(LEASE));
         let took = self.inner.database.write(vec![free, self.take_lease()], Room::Reserve).await;
         match took {
             Ok(taken) => Ok(Some(self.leading(number(&taken)?))),
@@ -44,21 +105,50 @@ impl Store {
         }
     }
 
-    /// The query that finds a row if this process may take the lease.
-    fn may_lead(&self) -> Statement {
+    /// The query for the lease of another process.
+    fn held_by_other(&self) -> Statement {
+        let now = self.inner.database.dialect().now();
+        let sql = format!(
+            "SELECT \"epoch\", CAST(\"until\" AS TEXT) FROM \"lease\"
+             WHERE \"until\" > {now} AND \"holder\" <> $1 ORDER BY \"epoch\" DESC LIMIT 1"
+        );
+        Statement::new(sql).bind(self.inner.owner)
+    }
+
+    /// The lease of these rows, if each look has found the same for so long.
+    fn unrenewed(&self, rows: &[Row], after: Duration) -> Option<HeldLease> {
+        let row = rows.first();
+        let held = row.and_then(|row| Some((row.whole(0)?, row.text(1)?)));
+        let held = held.map(|(epoch, until)| HeldLease { epoch, until: until.to_owned() });
+        let mut seen = self.inner.seen_lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let since = seen.as_ref().filter(|seen| {
+            Some(&seen.held) == held.as_ref() && seen.last.elapsed() <= LOOKS_WITHIN
+        });
+        let since = since.map(|seen| seen.since);
+        *seen = held.clone().map(|held| SeenLease { held, since: since.unwrap_or(now), last: now });
+        held.filter(|_| since.is_some_and(|since| since.elapsed() >= after))
+    }
+
+    /// The query that finds a row if this process may take the lease. `unrenewed` does not count.
+    fn may_lead(&self, unrenewed: Option<&HeldLease>) -> Statement {
         let now = self.inner.database.dialect().now();
         let (member, owner) = (self.inner.member(), self.inner.owner);
-        let email = InstanceRole::Email.as_str();
+        let (email, alive) = (InstanceRole::Email.as_str(), is_alive(&*self.inner.database));
         let sql = format!(
             "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"lease\" WHERE \"until\" > {now}
-               AND \"holder\" <> $1 AND COALESCE(\"seat\", '') <> $2)
-             AND (EXISTS (SELECT 1 FROM \"lease\" WHERE \"until\" > {now})
+               AND \"holder\" <> $1 AND COALESCE(\"seat\", '') <> $2
+               AND NOT (\"epoch\" = $5 AND CAST(\"until\" AS TEXT) = $6))
+             AND (EXISTS (SELECT 1 FROM \"lease\" WHERE \"until\" > {now} AND \"epoch\" <> $5)
                OR NOT EXISTS (SELECT 1 FROM \"owner\" WHERE \"group\" = $3 AND \"role\" = '{email}'
-                 AND (\"order\", \"id\") < ($4, $1) AND \"alive\" > {now}))"
+                 AND (\"order\", \"id\") < ($4, $1) AND {alive}))"
         );
         let (group, order) = (member.group(), whole(member.instance.order));
         let seat = member.seat.unwrap_or_else(|| NO_SEAT.to_owned());
-        Statement::new(sql).bind(owner).bind(seat).bind(group).bind(order)
+        // No epoch is 0.
+        let (epoch, until) = unrenewed.map_or((0, ""), |held| (held.epoch, held.until.as_str()));
+        let may = Statement::new(sql).bind(owner).bind(seat).bind(group).bind(order);
+        may.bind(epoch).bind(until)
     }
 
     /// Whether a process waits that comes before this one in the order of the group, and wants the
@@ -68,11 +158,10 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn preferred_waits(&self) -> Result<bool, Error> {
-        let now = self.inner.database.dialect().now();
-        let email = InstanceRole::Email.as_str();
+        let (email, alive) = (InstanceRole::Email.as_str(), is_alive(&*self.inner.database));
         let sql = format!(
             "SELECT 1 FROM \"owner\" WHERE \"group\" = $1 AND \"role\" = '{email}' AND \"failback\"
-               AND \"order\" < $2 AND \"id\" <> $3 AND \"alive\" > {now} LIMIT 1"
+               AND \"order\" < $2 AND \"id\" <> $3 AND {alive} LIMIT 1"
         );
         let member = self.inner.member();
         let order = whole(member.instance.order);
@@ -208,6 +297,88 @@ mod tests {
             let nodes = two.other.nodes().await.unwrap();
             assert_eq!(nodes.len(), if is_taken { 1 } else { 2 }, "{nodes:?}");
         }
+    }
+
+    /// An hour back.
+    const BACK_MS: i64 = 3_600_000;
+
+    #[on_both]
+    async fn a_lease_that_nobody_renews_is_taken_also_when_the_clock_of_the_database_went_back() {
+        let two = Two::open_as([member("a", 1), member("b", 2)]).await;
+        two.set_time(START_MS + BACK_MS).await;
+        let former = two.one.lead_if_free().await.unwrap().unwrap();
+        former.beat(None).await.unwrap();
+        two.set_time(START_MS).await;
+        assert!(two.other.lead_if_free().await.unwrap().is_none(), "seen once");
+        assert!(two.other.lead_if_free().await.unwrap().is_none(), "not for long enough");
+        // The first one lives: it renews between two looks.
+        two.set_time(START_MS + 1).await;
+        former.beat(None).await.unwrap();
+        assert!(two.other.lead_if_unrenewed(Duration::ZERO).await.unwrap().is_none());
+        let held = two.other.read(two.other.held_by_other()).await.unwrap();
+        let unrenewed = two.other.unrenewed(&held, Duration::ZERO).unwrap();
+        // It has ended, as all can see, but nobody has renewed that since the clock went back.
+        two.set_time(START_MS - BACK_MS).await;
+        let next = two.other.lead_if_unrenewed(Duration::ZERO).await.unwrap().unwrap();
+        assert_eq!((former.epoch().unwrap(), next.epoch().unwrap()), (1, 2));
+        for late in [write_nothing(&former).await, former.beat(None).await] {
+            assert!(matches!(late, Err(Error::Condition(Failed::Deposed))), "{late:?}");
+        }
+        // A lease that changed since it was seen is taken by nobody.
+        assert!(two.one.take_if(Some(&unrenewed)).await.unwrap().is_none());
+        write_nothing(&next).await.unwrap();
+    }
+
+    #[on_both]
+    async fn a_lease_that_is_renewed_at_the_last_moment_is_not_taken() {
+        let two = Two::open_as([member("a", 2), member("b", 1)]).await;
+        let former = two.one.lead().await.unwrap();
+        let held = two.other.read(two.other.held_by_other()).await.unwrap();
+        two.other.unrenewed(&held, Duration::ZERO);
+        let unrenewed = two.other.unrenewed(&held, Duration::ZERO).unwrap();
+        two.set_time(START_MS + 1).await;
+        former.beat(None).await.unwrap();
+        assert!(two.other.take_if(Some(&unrenewed)).await.unwrap().is_none());
+        write_nothing(&former).await.unwrap();
+    }
+
+    #[on_both]
+    async fn two_that_race_for_an_unrenewed_lease_never_both_lead() {
+        let two = Two::open_as([member("a", 1), member("b", 1)]).await;
+        let mut led = 0;
+        for round in 1..=20 {
+            // As if a third one had it, and the clock went back.
+            let ended = "UPDATE \"lease\" SET \"holder\" = 77";
+            two.set_time(START_MS + BACK_MS + round).await;
+            two.one.lead().await.unwrap();
+            two.one.write(vec![Statement::new(ended)]).await.unwrap();
+            two.set_time(START_MS + round).await;
+            let look = async |store: &Store| store.lead_if_unrenewed(Duration::ZERO).await.unwrap();
+            let (one, other) =
+                tokio::join!(async { (look(&two.one).await, look(&two.one).await) }, async {
+                    (look(&two.other).await, look(&two.other).await)
+                });
+            let leaders: Vec<_> = [one.0, one.1, other.0, other.1].into_iter().flatten().collect();
+            let mut able = 0;
+            for leader in &leaders {
+                able += usize::from(write_nothing(leader).await.is_ok());
+            }
+            assert!(able <= 1, "round {round}: {leaders:?}");
+            led += able;
+        }
+        assert!(led > 0, "nobody ever took it");
+    }
+
+    #[on_both]
+    async fn nobody_waits_for_a_process_whose_last_beat_is_in_the_future() {
+        let two = Two::open_as([member("a", 2), member("b", 1)]).await;
+        two.set_time(START_MS + BACK_MS).await;
+        two.other.beat(None).await.unwrap();
+        two.set_time(START_MS).await;
+        let active = two.one.lead_if_free().await.unwrap().unwrap();
+        assert!(!active.preferred_waits().await.unwrap());
+        two.other.beat(None).await.unwrap();
+        assert!(active.preferred_waits().await.unwrap(), "it is there");
     }
 
     #[on_both]

@@ -26,7 +26,7 @@ use std::time::Duration;
 /// How long the row of an owner is valid after a renewal. Each sweep renews it.
 const GOOD_FOR: Duration = Duration::from_secs(180);
 /// How long a lease is valid after a renewal. Each beat of a node renews it.
-const LEASE_FOR: Duration = Duration::from_secs(10);
+pub(crate) const LEASE_FOR: Duration = Duration::from_secs(10);
 /// How long a node counts as there after a beat.
 const ALIVE_FOR: Duration = Duration::from_secs(5);
 
@@ -117,6 +117,14 @@ impl Lease {
 /// The SQL of the time until which a lease is valid that is renewed now, by the database's clock.
 pub(crate) fn until(database: &dyn Database) -> String {
     database.dialect().after_now(LEASE_FOR.as_millis())
+}
+
+/// The SQL of the condition that a node is there. One that counts as there for longer than a beat
+/// makes it has not said so since the clock of the database went back.
+pub(crate) fn is_alive(database: &dyn Database) -> String {
+    let (now, latest) =
+        (database.dialect().now(), database.dialect().after_now(ALIVE_FOR.as_millis()));
+    format!("\"alive\" > {now} AND \"alive\" <= {latest}")
 }
 
 /// The SQL of the time until which the row of an owner is valid that is renewed now.

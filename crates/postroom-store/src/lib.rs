@@ -30,6 +30,8 @@ mod believed_time;
 
 mod object_address;
 
+mod objects_state;
+
 mod objects;
 
 mod key_bytes;
@@ -283,6 +285,8 @@ mod second_factor;
 
 mod sign_in;
 
+mod referrers;
+
 mod change;
 
 mod device_given;
@@ -447,6 +451,7 @@ pub use error::Error;
 pub use failed::Failed;
 pub use feed::FeedRow;
 pub use feed_retention::FeedRetention;
+pub use error::DAMAGED_OBJECT;
 pub use feed_retention::RetentionOutOfRange;
 pub use file::FileRow;
 pub use file::FileSource;
@@ -493,6 +498,7 @@ pub use object_place::objects_place;
 pub use objects::Objects;
 pub use objects::ObjectsAccess;
 pub use objects::ObjectsConfig;
+pub use objects_state::ObjectsTrouble;
 pub use once::Before;
 pub use once::Once;
 pub use origin::Beginning;

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::object_place::objects_place;
 use crate::objects::ListedObject;
 use crate::objects::Object;
+use crate::objects_state::ObjectsTrouble;
 use crate::store::Store;
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
@@ -129,15 +130,20 @@ impl Store {
         blob: BlobId,
         range: std::ops::Range<u64>,
     ) -> Result<Option<bytes::Bytes>, Error> {
-        let sql = "SELECT \"name\" FROM \"object\" WHERE \"blob\" = $1";
-        let found = self.read(Statement::new(sql).bind(blob.0)).await?;
-        let Some(name) = found.first().and_then(|row| row.text(0)) else {
+        let Some(name) = self.object_named(blob).await? else {
             return Ok(None);
         };
         match &self.inner.objects.own {
-            Some(own) => Box::pin(own.objects.read(name, range)).await,
+            Some(own) => Box::pin(own.objects.read(&name, range)).await,
             None => Err(Error::ObjectsLeftAlone),
         }
+    }
+
+    /// The name of the object of a blob. `None`: it has none.
+    pub(crate) async fn object_named(&self, blob: BlobId) -> Result<Option<String>, Error> {
+        let sql = "SELECT \"name\" FROM \"object\" WHERE \"blob\" = $1";
+        let found = self.read(Statement::new(sql).bind(blob.0)).await?;
+        Ok(found.first().and_then(|row| row.text(0)).map(str::to_owned))
     }
 
     /// Looks whether the place of objects can be reached and is there. Where there is none, nothing
@@ -152,6 +158,13 @@ impl Store {
         };
         let mut listed = pin!(own.objects.list(&own.id));
         listed.next().await.transpose().map(drop)
+    }
+
+    /// What is wrong with the place of large contents. `None`: nothing is known to be, or there is
+    /// no such place.
+    #[must_use]
+    pub fn objects_trouble(&self) -> Option<ObjectsTrouble> {
+        self.inner.objects.own.as_ref()?.objects.trouble()
     }
 
     /// Removes the objects that are listed for removal, in steps. Only the leader does so. Objects

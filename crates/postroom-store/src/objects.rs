@@ -11,6 +11,11 @@ use crate::error::Error;
 use crate::object_address::address;
 use crate::object_address::parse;
 use crate::object_address::wrong;
+use crate::objects_state::ObjectsFailure;
+use crate::objects_state::ObjectsState;
+use crate::objects_state::ObjectsTrouble;
+use crate::objects_state::ObjectsUse;
+use crate::objects_state::lost;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::StreamExt;
@@ -24,8 +29,6 @@ use object_store::RetryConfig;
 use object_store::WriteMultipart;
 use object_store::aws::AmazonS3Builder;
 use object_store::aws::AmazonS3ConfigKey;
-use object_store::client::HttpError;
-use object_store::client::HttpErrorKind;
 use object_store::path::Path;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
@@ -41,9 +44,12 @@ const ABOVE_BYTES: u64 = 256 * 1024;
 const ABOVE_BYTES_MIN: u64 = 4 * 1024;
 const ABOVE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// How long a connection may take, and a request with its body.
+/// How long a connection may take, an answer to begin or to go on, and a request with its body.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-const REQUEST_WITHIN: Duration = Duration::from_secs(120);
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const REQUEST_WITHIN: Duration = Duration::from_secs(60);
+/// What a connection to S3 carries at least in a second.
+const BYTES_PER_SECOND_MIN: u64 = 256 * 1024;
 /// How long a request that failed is repeated before its caller gets the error.
 const RETRY_FOR: Duration = Duration::from_secs(10);
 const RETRIES_MAX: usize = 3;
@@ -67,6 +73,8 @@ pub struct ObjectsConfig {
     pub allow_http: bool,
     /// Whether the bucket is named in the path instead of the host.
     pub path_style: bool,
+    /// How long S3 may take to begin an answer, and to go on with it. `None`: ten seconds.
+    pub answer_within: Option<Duration>,
     /// Certificates (PEM) of authorities to trust in addition to those of the system.
     pub trust_pem: Option<Vec<u8>>,
     /// Settings, named as the environment variables of the AWS tools, such as `AWS_ACCESS_KEY_ID`.
@@ -77,7 +85,12 @@ pub struct ObjectsConfig {
 /// A bucket of S3, and the place in it. Clones share the connections.
 #[derive(Clone)]
 pub struct Objects {
-    store: Arc<dyn ObjectStore>,
+    /// For requests whose answers come at once and go on.
+    reads: Arc<dyn ObjectStore>,
+    /// For requests with large bodies, which are answered when S3 has them.
+    writes: Arc<dyn ObjectStore>,
+    answer_within: Duration,
+    state: Arc<ObjectsState>,
     place: Arc<str>,
     prefix: Arc<str>,
     above_bytes: u64,
@@ -139,7 +152,9 @@ impl Objects {
                 .map_err(|_| wrong("the certificates to trust are not PEM".to_owned()))?;
             client = certificates.into_iter().fold(client, ClientOptions::with_root_certificate);
         }
-        let mut builder = AmazonS3Builder::new().with_client_options(client);
+        let answer_within = config.answer_within.unwrap_or(ANSWER_WITHIN);
+        let mut builders = [client.clone().with_read_timeout(answer_within), client]
+            .map(|client| AmazonS3Builder::new().with_client_options(client));
         let (mut endpoint, mut allow_http) = (config.endpoint.clone(), config.allow_http);
         let mut path_style = config.path_style;
         for (name, value) in &config.settings {
@@ -154,14 +169,15 @@ impl Objects {
             } else if matches!(key, AmazonS3ConfigKey::VirtualHostedStyleRequest) {
                 path_style |= said.eq_ignore_ascii_case("false");
             } else {
-                builder = builder.with_config(key, said);
+                builders = builders.map(|builder| builder.with_config(key, said));
             }
         }
         if let Some(region) = &config.region {
-            builder = builder.with_region(region);
+            builders = builders.map(|builder| builder.with_region(region));
         }
         if let Some(endpoint) = endpoint {
-            builder = builder.with_endpoint(address(&endpoint, &bucket, allow_http, path_style)?);
+            let endpoint = address(&endpoint, &bucket, allow_http, path_style)?;
+            builders = builders.map(|builder| builder.with_endpoint(&endpoint));
         }
         let backoff = BackoffConfig {
             init_backoff: Duration::from_millis(100),
@@ -169,25 +185,34 @@ impl Objects {
             base: 2.0,
         };
         let retry = RetryConfig { backoff, max_retries: RETRIES_MAX, retry_timeout: RETRY_FOR };
-        let store = builder
-            .with_allow_http(allow_http)
-            .with_virtual_hosted_style_request(!path_style)
-            .with_bucket_name(&bucket)
-            .with_retry(retry)
-            .build()
-            .map_err(|_| wrong("the settings of S3 do not fit together".to_owned()))?;
+        let built = |builder: AmazonS3Builder| {
+            let builder = builder
+                .with_allow_http(allow_http)
+                .with_virtual_hosted_style_request(!path_style)
+                .with_bucket_name(&bucket)
+                .with_retry(retry.clone());
+            builder.build().map_err(|_| wrong("the settings of S3 do not fit together".to_owned()))
+        };
+        let [reads, writes] = builders.map(built);
+        let (reads, writes) = (Arc::new(reads?), Arc::new(writes?));
         let place = match prefix.as_str() {
             "" => format!("s3://{bucket}"),
             prefix => format!("s3://{bucket}/{prefix}"),
         };
         let (place, prefix) = (place.into(), prefix.into());
-        Ok(Self { store: Arc::new(store), place, prefix, above_bytes })
+        let state = Arc::default();
+        Ok(Self { reads, writes, answer_within, state, place, prefix, above_bytes })
     }
 
     /// Where it is, as `s3://BUCKET/PREFIX`.
     #[must_use]
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// What is wrong with the place. `None`: nothing is known to be.
+    pub(crate) fn trouble(&self) -> Option<ObjectsTrouble> {
+        self.state.trouble(&self.place)
     }
 
     /// Whether a content of so many bytes is an object.
@@ -209,14 +234,17 @@ impl Objects {
         }
         let length_bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
         let payload: PutPayload = pieces.into_iter().collect();
-        self.store.put(&self.path(&name), payload).await.map_err(|error| self.failed(&error))?;
+        let within = self.answer_within + Duration::from_secs(length_bytes / BYTES_PER_SECOND_MIN);
+        let (path, write) = (self.path(&name), ObjectsUse::Write);
+        self.asked(write, within, self.writes.put(&path, payload)).await?;
         Ok(Object { name, length_bytes, hash: hasher.finalize().into() })
     }
 
     /// Begins to write an object in parts.
     pub(crate) async fn begin(&self, name: String) -> Result<Upload, Error> {
-        let begun = self.store.put_multipart(&self.path(&name)).await;
-        let parts = begun.map_err(|error| self.failed(&error))?;
+        let (path, write) = (self.path(&name), ObjectsUse::Write);
+        let begun = self.writes.put_multipart(&path);
+        let parts = self.asked(write, self.answer_within, begun).await?;
         let parts = WriteMultipart::new_with_chunk_size(parts, PART_BYTES);
         let (objects, hasher) = (self.clone(), Box::new(blake3::Hasher::new()));
         Ok(Upload { objects, name, parts: Some(parts), length_bytes: 0, hasher })
@@ -225,24 +253,33 @@ impl Objects {
     /// Reads a range of an object. `None`: it is missing, or too short.
     pub(crate) async fn read(&self, name: &str, range: Range<u64>) -> Result<Option<Bytes>, Error> {
         let (path, wanted) = (self.path(name), range.end - range.start);
-        match self.store.get_range(&path, range.clone()).await {
-            Ok(bytes) if bytes.len() as u64 == wanted => Ok(Some(bytes)),
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(None),
+        let bytes = async {
+            let error = match self.reads.get_range(&path, range.clone()).await {
+                Err(object_store::Error::NotFound { .. }) => return Ok(None),
+                Err(error) if lost(&error).is_none() => error,
+                read => return read.map(Some),
+            };
             // A range behind the end is refused.
-            Err(error) => match self.store.head(&path).await {
+            match self.reads.head(&path).await {
                 Ok(found) if found.size < range.end => Ok(None),
                 Err(object_store::Error::NotFound { .. }) => Ok(None),
-                Ok(_) | Err(_) => Err(self.failed(&error)),
-            },
-        }
+                Ok(_) | Err(_) => Err(error),
+            }
+        };
+        let bytes = self.asked(ObjectsUse::Read, REQUEST_WITHIN, bytes).await?;
+        Ok(bytes.filter(|bytes| bytes.len() as u64 == wanted))
     }
 
     /// Removes an object. It is no error if there is none.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), Error> {
-        match self.store.delete(&self.path(name)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.failed(&error)),
-        }
+        let path = self.path(name);
+        let removed = async {
+            match self.reads.delete(&path).await {
+                Err(object_store::Error::NotFound { .. }) => Ok(()),
+                removed => removed,
+            }
+        };
+        self.asked(ObjectsUse::Read, REQUEST_WITHIN, removed).await
     }
 
     /// Lists the objects below a name, in parts.
@@ -254,8 +291,8 @@ impl Objects {
             "" => String::new(),
             prefix => format!("{prefix}/"),
         };
-        self.store.list(Some(&self.path(below))).filter_map(move |found| {
-            let listed = found.map_err(|error| self.failed(&error)).map(|found| {
+        self.reads.list(Some(&self.path(below))).filter_map(move |found| {
+            let listed = self.told(ObjectsUse::Read, found).map(|found| {
                 let written_ms = found.last_modified.timestamp_millis();
                 let name = found.location.as_ref().strip_prefix(&start).map(str::to_owned);
                 name.map(|name| ListedObject { name, written_ms })
@@ -264,10 +301,29 @@ impl Objects {
         })
     }
 
-    /// The error for a failure of S3. The text of S3 is not repeated, because it may contain an
-    /// access key.
-    fn failed(&self, error: &object_store::Error) -> Error {
-        Error::Objects { place: self.place.to_string(), reason: reason(error) }
+    /// Waits for the answer to a request, for so long at most.
+    async fn asked<T>(
+        &self,
+        asked: ObjectsUse,
+        within: Duration,
+        request: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(within, request).await {
+            Ok(answer) => self.told(asked, answer),
+            Err(_) => Err(self.failed(asked, ObjectsFailure::late())),
+        }
+    }
+
+    /// An answer of S3. It shows whether S3 works.
+    fn told<T>(&self, asked: ObjectsUse, answer: object_store::Result<T>) -> Result<T, Error> {
+        let answer = answer.map_err(|error| self.failed(asked, ObjectsFailure::of(&error)))?;
+        self.state.works(&self.place, asked);
+        Ok(answer)
+    }
+
+    fn failed(&self, asked: ObjectsUse, failure: ObjectsFailure) -> Error {
+        self.state.failed(&self.place, asked, &failure);
+        Error::Objects { place: self.place.to_string(), reason: failure.reason }
     }
 }
 
@@ -301,7 +357,7 @@ impl Upload {
         for piece in pieces {
             self.hasher.update(&piece);
             self.length_bytes += piece.len() as u64;
-            parts.wait_for_capacity(1).await.map_err(|error| self.objects.failed(&error))?;
+            self.objects.told(ObjectsUse::Write, parts.wait_for_capacity(1).await)?;
             parts.put(piece);
         }
         Ok(())
@@ -310,7 +366,7 @@ impl Upload {
     /// Completes the object.
     pub(crate) async fn complete(mut self) -> Result<Object, Error> {
         if let Some(parts) = self.parts.take() {
-            parts.finish().await.map_err(|error| self.objects.failed(&error))?;
+            self.objects.told(ObjectsUse::Write, parts.finish().await)?;
         }
         let (name, hash) = (std::mem::take(&mut self.name), self.hasher.finalize().into());
         Ok(Object { name, length_bytes: self.length_bytes, hash })
@@ -330,48 +386,6 @@ impl Drop for Upload {
                 }
             });
         }
-    }
-}
-
-/// What S3 means by 404.
-const MISSING: &str = "S3 has no such bucket or object";
-
-/// Why S3 did not do what it was asked.
-fn reason(error: &object_store::Error) -> String {
-    if let object_store::Error::PermissionDenied { .. } = error {
-        return "S3 refuses these credentials the access".to_owned();
-    }
-    if let object_store::Error::Unauthenticated { .. } = error {
-        return "S3 does not accept the credentials".to_owned();
-    }
-    if let object_store::Error::NotFound { .. } = error {
-        return MISSING.to_owned();
-    }
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(one) = cause {
-        if let Some(http) = one.downcast_ref::<HttpError>() {
-            let why = match http.kind() {
-                HttpErrorKind::Connect => "S3 cannot be connected to",
-                HttpErrorKind::Timeout => "S3 does not answer in time",
-                HttpErrorKind::Request | HttpErrorKind::Interrupted => {
-                    "the connection to S3 was lost"
-                }
-                HttpErrorKind::Decode | HttpErrorKind::Unknown | _ => {
-                    "S3 answers what is no answer"
-                }
-            };
-            return why.to_owned();
-        }
-        cause = one.source();
-    }
-    // The number of a status holds no secret.
-    let text = error.to_string();
-    let status = text.split("status code: ").nth(1).map(|rest| rest.chars().take(3));
-    match status.map(Iterator::collect::<String>).and_then(|code| code.parse::<u16>().ok()) {
-        // Whoever lists a bucket that is missing gets this.
-        Some(404) => MISSING.to_owned(),
-        Some(code) => format!("S3 answers with the status {code}"),
-        None => "S3 cannot be used, or no credentials were found".to_owned(),
     }
 }
 

@@ -18,6 +18,8 @@ mod patience;
 
 mod indexing;
 
+mod space;
+
 mod value;
 
 mod session;
@@ -135,9 +137,15 @@ impl Database for PostgresDatabase {
         in_task(async move { shared.read(&statement).await })
     }
 
-    fn write(&self, batch: Vec<Statement>, _room: Room) -> Answer<Vec<Outcome>> {
+    fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
         let shared = Arc::clone(&self.shared);
-        in_task(async move { shared.write(&batch).await })
+        in_task(async move {
+            let wrote = shared.write(&batch).await?;
+            if room == Room::Free && space::is_needed(size_bytes(&batch)) {
+                shared.state.has_space();
+            }
+            Ok(wrote)
+        })
     }
 
     fn index(&self, name: &str, on: &str) -> Answer<()> {
@@ -173,12 +181,12 @@ impl Database for PostgresDatabase {
         let shared = Arc::clone(&self.shared);
         in_task(async move {
             shared.read(&Statement::new("SELECT 1")).await?;
-            // If the last batch found no space, a small batch shows whether there is some again.
-            let probe = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('probe', 1)
-                ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
-            let probe = shared.state.is_full().then(|| Statement::new(probe));
-            let probe: Vec<_> = probe.into_iter().collect();
-            shared.write(&probe).await.map(drop)
+            if !shared.state.is_full() {
+                return Ok(());
+            }
+            shared.write(&space::probe()).await?;
+            shared.state.has_space();
+            Ok(())
         })
     }
 
@@ -298,11 +306,7 @@ impl PostgresShared {
                 {
                     stale += 1;
                 }
-                wrote => {
-                    let wrote = self.seen(wrote)?;
-                    self.wrote(&wrote);
-                    return Ok(wrote);
-                }
+                wrote => return self.seen(wrote),
             }
         }
     }
@@ -390,11 +394,5 @@ impl PostgresShared {
             _ => {}
         }
         answer
-    }
-
-    fn wrote(&self, outcomes: &[Outcome]) {
-        if outcomes.iter().any(|outcome| outcome.changed > 0) {
-            self.state.has_space();
-        }
     }
 }

@@ -92,8 +92,11 @@ impl Store {
             while let Some(deleted) = deletions.next().await {
                 is_empty &= match deleted {
                     Ok(()) => true,
-                    // It is being sent.
-                    Err(Error::Condition(Failed::Sending | Failed::Crowded)) => false,
+                    // It is being sent, or a required property of another entity refers to it. The
+                    // others are deleted.
+                    Err(Error::Condition(Failed::Sending | Failed::Crowded | Failed::Referred)) => {
+                        false
+                    }
                     // Its row is damaged, and stays. The others are deleted.
                     Err(Error::Damaged { .. }) => false,
                     Err(Error::Condition(Failed::Exists { .. })) => {

@@ -105,6 +105,8 @@ pub(crate) struct Inner {
     /// The number of this process among those that have or had the database.
     pub owner: i64,
     pub lease: Mutex<Option<Arc<Lease>>>,
+    /// The lease of another process, as it was seen last.
+    pub seen_lease: crate::handover::SeenLeases,
     pub objects: ObjectsHeld,
     pub blobs: BlobIds,
     pub blobs_refill: tokio::sync::Mutex<()>,
@@ -179,6 +181,7 @@ impl Store {
                 presence: Mutex::new(Presence::of(&config.member)),
                 owner,
                 lease: Mutex::default(),
+                seen_lease: Mutex::default(),
                 objects,
                 blobs: BlobIds::default(),
                 blobs_refill: tokio::sync::Mutex::default(),

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 const SWEEP: Duration = Duration::from_secs(60);
 /// The time between two sweeps while the disk is full.
 const SWEEP_FULL: Duration = Duration::from_secs(2);
+/// The time between two looks at S3 while it does not work.
+const OBJECTS_AGAIN: Duration = Duration::from_secs(10);
 /// The time between two comparisons of the bucket with the rows.
 const OBJECTS_LISTED: Duration = Duration::from_secs(6 * 3600);
 /// An object that no row names is removed at this age. So whoever restores an older state of the
@@ -34,13 +36,23 @@ impl Store {
         }
     }
 
-    /// Removes objects once a minute, and compares the bucket with the rows every six hours. This
-    /// runs beside the sweep, because S3 may take long, and the sweep must renew the row of this
+    /// Removes objects once a minute, and compares the bucket with the rows every six hours. If S3
+    /// does not work, it is looked at more often, so that who waits for it need not try. This runs
+    /// beside the sweep, because S3 may take long, and the sweep must renew the row of this
     /// process in time.
     pub(crate) async fn objects_on(inner: Weak<Inner>) {
         let mut listed: Option<Instant> = None;
         loop {
-            tokio::time::sleep(SWEEP).await;
+            for _ in 0..SWEEP.as_secs() / OBJECTS_AGAIN.as_secs() {
+                tokio::time::sleep(OBJECTS_AGAIN).await;
+                let Some(store) = inner.upgrade().map(Self::of_inner) else {
+                    return;
+                };
+                if store.objects_trouble().is_some() {
+                    // It notes the answer.
+                    let _ = store.objects_reached().await;
+                }
+            }
             let Some(inner) = inner.upgrade() else {
                 return;
             };
@@ -65,6 +77,10 @@ impl Store {
     /// Sweeps once. Data that does not belong to a single process is removed only by the leader.
     pub(crate) async fn sweep(&self) {
         let own = Self { lease: None, ..self.clone() };
+        if self.inner.database.is_full() {
+            // It notes whether there is space again, also where nobody writes.
+            let _ = self.check().await;
+        }
         if let Err(error) = self.renew().await {
             tracing::error!(%error, "this process did not say that it is still there");
         }

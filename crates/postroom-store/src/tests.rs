@@ -13,3 +13,5 @@ mod explained;
 mod own_index;
 
 mod plans;
+
+mod full_disk;

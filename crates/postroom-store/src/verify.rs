@@ -5,6 +5,7 @@
 //! bytes of memory.
 
 use crate::chunk;
+use crate::chunk::BlobId;
 use crate::chunk::CHUNK_BYTES;
 use crate::chunk::CHUNKS_MAX;
 use crate::chunk::OBJECT_READ_CHUNKS;
@@ -230,12 +231,28 @@ impl<F: FnMut(&str)> Verification<'_, F> {
                     }
                 }
                 Err(_) => {
-                    let of = place.map_or("", |_| ", or its object is missing");
+                    let of = match place {
+                        Some(place) => self.of_object(place.blob).await?,
+                        None => String::new(),
+                    };
                     self.damaged(&format!("content {blob}: chunk {number} is damaged{of}"));
                 }
             }
         }
         Ok(())
+    }
+
+    /// The words for a damaged chunk that is in an object.
+    async fn of_object(&self, blob: BlobId) -> Result<String, Error> {
+        let name = self.store.object_named(blob).await?;
+        let own = self.store.inner.objects.own.as_ref();
+        Ok(match name.zip(own) {
+            Some((name, own)) => {
+                let place = own.objects.place();
+                format!(", or its object is missing: {name} in {place}")
+            }
+            None => ", or its object is missing".to_owned(),
+        })
     }
 
     /// Checks that every file belongs to an entity, also of a class that is being deleted, and that

@@ -55,6 +55,23 @@ impl S3 {
         }
     }
 
+    /// Lets it hang: it takes connections, and never answers.
+    ///
+    /// # Errors
+    ///
+    /// When the port is taken.
+    pub async fn hang(&mut self) -> Result<()> {
+        self.down().await;
+        let listener = TcpListener::bind(self.address).await.context("the port of S3")?;
+        self.serving = Some(tokio::spawn(async move {
+            let mut held = vec![];
+            while let Ok(taken) = listener.accept().await {
+                held.push(taken);
+            }
+        }));
+        Ok(())
+    }
+
     /// Brings it back under the same address.
     ///
     /// # Errors

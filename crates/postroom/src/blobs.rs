@@ -104,6 +104,7 @@ impl BlobsAccess {
             region: self.blobs_region.clone(),
             allow_http: self.blobs_allow_http,
             path_style: self.blobs_path_style,
+            answer_within: None,
             trust_pem,
             settings: self.settings()?,
         };

@@ -11,6 +11,7 @@ use crate::file::NewContent;
 use crate::file::NewFile;
 use crate::fixture::objects_at;
 use crate::fixture::store_at;
+use crate::fixture::store_impatient;
 use crate::fixture::store_in;
 use crate::object;
 use crate::store::Store;
@@ -148,6 +149,36 @@ async fn nothing_is_committed_whose_object_is_not_there() {
 }
 
 #[on_both]
+async fn an_s3_that_never_answers_is_given_up_soon_and_told_until_it_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let s3 = S3::start().await.unwrap();
+    let store = store_impatient(directory.path(), &s3, PLACE).await;
+    let mut world = World { directory, s3, store };
+    let message = world.message(Content::prepare(&noise(5000))).await.unwrap();
+    let blob = world.blob(message).await;
+    assert_eq!(world.store.objects_trouble(), None);
+    world.s3.hang().await.unwrap();
+    // A request may take a minute, and is repeated, if nothing ends it before.
+    let soon = Duration::from_secs(15);
+    let read = tokio::time::timeout(soon, world.read(blob, 0..5000)).await.unwrap();
+    let text = read.unwrap_err().to_string();
+    assert!(text.contains("S3 does not answer in time"), "{text}");
+    let trouble = world.store.objects_trouble().unwrap();
+    assert_eq!((&*trouble.place, &*trouble.reason), (PLACE, "S3 does not answer in time"));
+    let written = world.message(Content::prepare(&noise(5000)));
+    let written = tokio::time::timeout(soon, written).await.unwrap();
+    assert!(matches!(written, Err(Error::Objects { .. })), "{written:?}");
+    let mut writer = world.store.blob_writer();
+    let large = noise(5 << 20);
+    assert!(tokio::time::timeout(soon, writer.write(&large)).await.unwrap().is_err());
+    world.s3.down().await;
+    world.s3.up().await.unwrap();
+    world.store.objects_reached().await.unwrap();
+    assert_eq!(world.store.objects_trouble(), None);
+    assert_eq!(world.read(blob, 0..5000).await.unwrap(), noise(5000));
+}
+
+#[on_both]
 async fn what_is_deleted_is_removed_afterwards_also_when_s3_was_away() {
     let mut world = World::new().await;
     let kept = world.message(Content::prepare(&noise(6000))).await.unwrap();
@@ -245,7 +276,7 @@ async fn damaged_and_missing_objects_are_told_and_never_served() {
     let world = World::new().await;
     let whole = world.message(Content::prepare(&noise(600_000))).await.unwrap();
     let file = world.s3.objects().unwrap().remove(0);
-    let sound = fs::read(&file).unwrap();
+    let (sound, name) = (fs::read(&file).unwrap(), file.file_name().unwrap().to_str().unwrap());
     let mut damaged = sound.clone();
     damaged[300_000] ^= 1;
     let blob = world.blob(whole).await;
@@ -257,10 +288,15 @@ async fn damaged_and_missing_objects_are_told_and_never_served() {
             None => fs::remove_file(&file).unwrap(),
         }
         let read = world.read(blob, 0..600_000).await;
-        assert!(matches!(read, Err(Error::Damaged { .. })), "{what}: {read:?}");
+        let text = read.unwrap_err().to_string();
+        assert!(
+            text.contains("versions of the bucket") && !text.contains("disk"),
+            "{what}: {text}"
+        );
         let mut told = vec![];
         let verified = world.store.verify(|what| told.push(what.to_owned())).await.unwrap();
         assert!(verified.damaged > 0 && told[0].contains("is damaged"), "{what}: {told:?}");
+        assert!(told[0].contains(name) && told[0].contains(PLACE), "{what}: {told:?}");
         assert!(world.store.damage().await.unwrap().is_some(), "{what}");
     }
     fs::write(&file, &sound).unwrap();

@@ -116,12 +116,22 @@ const NOT_LIVED: &[Exception] = &[
     ),
     ("classes.rs", "Statement::new(sql).bind(version).assert(", "a start with other classes"),
     ("full_text_row.rs", "Statement::new(sql).bind(self.id)", "SQLite alone"),
+    (
+        "handover.rs",
+        "Statement::new(sql).bind(self.inner.owner)",
+        "another process leads, and there are few processes",
+    ),
     ("lease.rs", "Statement::new(others).bind(owner)", "SQLite alone, at a start"),
     ("lease.rs", "Statement::new(former).bind(seat", "a start after a kill"),
     ("object_place.rs", "Statement::new(named)", "a start with another place, one row"),
     ("object_place.rs", "bind(PLACE).bind(bytes(place))", "a start with another place"),
     ("object_id.rs", "bind(ID).bind(FORMER_ID)", "a command, once"),
     ("record.rs", "Statement::new(sql).bind(id).assert(", "PostgreSQL alone"),
+    (
+        "referrers.rs",
+        "Statement::new(sql).bind(place.id)",
+        "names what keeps an entity from being deleted, within a time",
+    ),
     ("seq.rs", "", "a start"),
     ("token.rs", "Statement::new(sql).bind(former)", "a token of an earlier version, once"),
 ];
