@@ -244,8 +244,8 @@ impl<S: Source> Poll<'_, S> {
         check.look(keys, care).await
     }
 
-    /// Checks some of the recorded messages that are listed, all of them that were not listed at the
-    /// last poll, and from time to time all of them.
+    /// Checks some of the recorded messages that are listed, those that were not listed at the last
+    /// poll, and from time to time all of them.
     async fn compare(
         &mut self,
         epoch: MailboxEpoch,
