@@ -129,7 +129,7 @@ fn failures() -> [(Action, u32); 4] {
 #[tokio::test(start_paused = true)]
 async fn a_message_that_the_server_does_not_describe_keeps_no_exchange_of_names_waiting() {
     for (act, uid) in failures() {
-        let (world, engine, folders) = working([5, 4, 0], false).await;
+        let (world, engine, folders) = working([5, 4, 1], false).await;
         let (on, when) = (Point::ImapMessage(Some(uid)), When::Always);
         world.sandbox.script(Rule { on, when, act });
         rename(&world, &[("One", "x"), ("Two", "One"), ("x", "Two")]);
