@@ -10,6 +10,8 @@
 //! (2) One bad message never stops a folder. (3) One bad server never delays another account.
 #![warn(unreachable_pub)]
 
+mod unusable_profile;
+
 mod account;
 
 mod credentials;

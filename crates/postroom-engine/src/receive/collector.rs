@@ -247,6 +247,7 @@ mod tests {
             mailbox: MailboxName::inbox(),
             title: String::new(),
             monitored: true,
+            is_unfound: false,
             delete_on_server: false,
             options: Options::cascade([&json!({"portion_bytes": 8_000_000})]),
         }
