@@ -14,6 +14,8 @@ mod unusable_profile;
 
 mod account;
 
+mod account_changes;
+
 mod credentials;
 
 mod counted;
@@ -172,6 +174,7 @@ pub use news_board::NewsFollower;
 pub use news_event::ShownEvent;
 pub use node_place::NodePlace;
 pub use node_view::NodeView;
+pub use pulse::SpoolTrouble;
 pub use report::chain;
 pub use server_search::ServerSearch;
 pub use server_search::ServersFound;

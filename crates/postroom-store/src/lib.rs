@@ -315,6 +315,8 @@ mod oversized;
 
 mod report_link;
 
+mod held_message;
+
 mod receive;
 
 mod missed;
@@ -458,6 +460,7 @@ pub use file::NewFile;
 pub use file_change::Replace;
 pub use file_page::ListedFile;
 pub use full_text::WordsLeft;
+pub use held_message::HeldMessage;
 pub use in_use::is_filled;
 pub use in_use::nobody_uses;
 pub use job::Job;
