@@ -1,6 +1,7 @@
 //! `/healthz`, and `/readyz` for programs that expect this name: whether this process can work. It
 //! checks that the store answers, the disk has room, and the engine runs. It needs no token.
-//! Without a token, it shows nothing else.
+//! Without a token, it shows nothing else. If large contents alone have no place, `/healthz` says
+//! so by its status, and `/readyz` by its words, because all else goes on.
 
 use crate::app::App;
 use crate::caller::AnyToken;
@@ -21,9 +22,11 @@ use postroom_model::InstanceRest;
 use postroom_model::Invalid;
 use postroom_model::RightAction;
 use postroom_model::Rights;
+use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
 use postroom_store::Error;
+use postroom_store::ObjectsTrouble;
 use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
@@ -42,29 +45,74 @@ const NOT_NAMED: &str = "this node waits: the section `roles` of the configurati
 const DISABLED: &str = "this node rests: its role in the configuration has `enabled: false`; set \
                         it to true with PATCH /rest/v1/config";
 
+/// What it means if large mail cannot be spooled, or large contents cannot be reached.
+const SPOOL_FULL: &str = "large messages stay at their servers, because the disk of the spool \
+                          directory is full; other mail goes on";
+const SPOOL_UNUSABLE: &str = "large messages stay at their servers, because the spool directory \
+                              cannot be written; other mail goes on";
+const OBJECTS_AWAY: &str = "large contents can be neither stored nor read, and mail with such \
+                            contents waits; other mail goes on";
+
 /// How long the store may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why large contents have no place now.
+struct HeldUp {
+    status: StatusCode,
+    /// What happens to mail.
+    text: &'static str,
+    /// The same with its cause, for those who show a token.
+    told: String,
+}
+
+impl HeldUp {
+    /// `None`: they have one.
+    fn now(app: &App) -> Option<Self> {
+        if let Some(trouble) = app.node.spool_trouble() {
+            let (status, text) = if trouble.is_full {
+                (StatusCode::INSUFFICIENT_STORAGE, SPOOL_FULL)
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, SPOOL_UNUSABLE)
+            };
+            return Some(Self::of(app, status, text, &trouble.text, trouble.lasts));
+        }
+        let ObjectsTrouble { place, reason, lasts, .. } = app.store.objects_trouble()?;
+        let cause = format!("{place}: {reason}");
+        Some(Self::of(app, StatusCode::SERVICE_UNAVAILABLE, OBJECTS_AWAY, &cause, lasts))
+    }
+
+    fn of(app: &App, status: StatusCode, text: &'static str, cause: &str, lasts: Duration) -> Self {
+        let lasts_ms = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
+        let since = Timestamp::from_ms(app.store.clock().now_ms().saturating_sub(lasts_ms));
+        Self { status, text, told: format!("{text} (since {since}: {cause})") }
+    }
+}
 
 /// `GET`: 200 if everything works. With a token it also shows the accounts by state, the messages
 /// that are listed and not stored, and the queue.
 ///
 /// # Errors
 ///
-/// 503 when the store does not answer in time or the engine does not work, 507 when the disk is
-/// full; 401 for a token that is not known.
+/// 503 when the store does not answer in time, the engine does not work, or large contents have no
+/// place; 507 when the disk, or that of the spool directory, is full; 401 for a token that is not
+/// known.
 pub(crate) async fn show(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     parameters::of(&parts.uri, &[])?;
-    Ok(Json(Value::Object(checked(&app, parts).await?)).into_response())
+    let Checked { shown, is_known } = checked(&app, parts).await?;
+    if let Some(HeldUp { status, text, told }) = HeldUp::now(&app) {
+        return Err(Problem::later(status, if is_known { &told } else { text }, told.as_str()));
+    }
+    Ok(Json(Value::Object(shown)).into_response())
 }
 
 /// `GET`: the same for a load balancer. `can` lists what this node does: `rest`, and `mail` while
-/// it receives and sends. `rests` says why it may not receive and send. With `for`, a node that
-/// does not do that is not ready.
+/// it receives and sends. `rests` says why it may not receive and send, and `heldUp` why large mail
+/// waits. With `for`, a node that does not do that is not ready.
 ///
 /// # Errors
 ///
-/// As [`show`]; 503 when it does not do what `for` names.
+/// As [`show`], but for large contents without a place; 503 when it does not do what `for` names.
 pub(crate) async fn ready(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let wanted = parameters::of(&parts.uri, &[FOR])?;
@@ -85,7 +133,10 @@ pub(crate) async fn ready(State(app): State<App>, request: Request) -> Result<Re
             _ => return Err(Invalid::new(FOR, format!("takes {REST} or {MAIL}")).into()),
         }
     }
-    let mut shown = checked(&app, parts).await?;
+    let Checked { mut shown, is_known } = checked(&app, parts).await?;
+    if let Some(HeldUp { text, told, .. }) = HeldUp::now(&app) {
+        shown.insert("heldUp".to_owned(), json!(if is_known { &told } else { text }));
+    }
     let can = if is_active { vec![REST, MAIL] } else { vec![REST] };
     shown.insert("can".to_owned(), json!(can));
     if let Some(rest) = app.node.rest() {
@@ -94,8 +145,16 @@ pub(crate) async fn ready(State(app): State<App>, request: Request) -> Result<Re
     Ok(Json(Value::Object(shown)).into_response())
 }
 
-/// Checks that everything works. Returns what there is to show.
-async fn checked(app: &App, mut parts: Parts) -> Result<Map<String, Value>, Problem> {
+/// What a check found.
+struct Checked {
+    /// What there is to show.
+    shown: Map<String, Value>,
+    /// Whether the request has a token.
+    is_known: bool,
+}
+
+/// Checks that everything works.
+async fn checked(app: &App, mut parts: Parts) -> Result<Checked, Problem> {
     let caller = if parts.headers.contains_key(header::AUTHORIZATION) {
         Some(Caller::from_request_parts(&mut parts, app).await?)
     } else {
@@ -119,6 +178,7 @@ async fn checked(app: &App, mut parts: Parts) -> Result<Map<String, Value>, Prob
     let mut shown = Map::from_iter([("status".to_owned(), json!("ok"))]);
     // The overview counts accounts and messages.
     let counts = [ACCOUNTS, MESSAGES];
+    let is_known = caller.is_some();
     let bearer = caller.map(Caller::unchecked);
     if let Some(bearer) = bearer.filter(|it| reads_all(&it.rights, &counts)) {
         match app.store.overview(&bearer.domain).await {
@@ -133,7 +193,7 @@ async fn checked(app: &App, mut parts: Parts) -> Result<Map<String, Value>, Prob
         shown.insert("status".to_owned(), json!("damaged"));
         shown.insert("damage".to_owned(), json!(damage));
     }
-    Ok(shown)
+    Ok(Checked { shown, is_known })
 }
 
 /// Whether all entities of some classes may be read.

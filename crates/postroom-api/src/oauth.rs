@@ -214,8 +214,8 @@ pub(crate) fn problem(error: ConsentError) -> Problem {
         ConsentError::Unset(_)
         | ConsentError::Unknown
         | ConsentError::Late
-        | ConsentError::OtherApp
-        | ConsentError::Provider(_) => Problem::conflict("no-consent", detail),
+        | ConsentError::OtherApp => Problem::conflict("no-consent", detail),
+        ConsentError::Provider(_) => Problem::new(StatusCode::BAD_GATEWAY, "no-consent", detail),
         ConsentError::Store(error) => error.into(),
     }
 }
@@ -254,6 +254,14 @@ mod tests {
             "{body}"
         );
         assert!(!body.contains("<script") && !body.contains("//"), "{body}");
+    }
+
+    #[test]
+    fn what_the_provider_refuses_is_not_told_as_a_fault_of_the_client() {
+        let status = |error| problem(error).into_response().status();
+        let provider = ConsentError::Provider("the OAuth app `a` gets no codes".to_owned());
+        assert_eq!(status(provider), StatusCode::BAD_GATEWAY);
+        assert_eq!(status(ConsentError::OtherApp), StatusCode::CONFLICT);
     }
 
     #[test]

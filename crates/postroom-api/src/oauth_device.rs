@@ -36,8 +36,8 @@ const NONE: &str = "no consent on another device was begun for these tokens of t
 /// # Errors
 ///
 /// 403 for a token that may not change accounts; 404 for an account that is not there; 409 without
-/// an engine, for an account without an app, an app without what it needs, or a provider that gives
-/// no codes; 422 for other parameters.
+/// an engine, for an account without an app, or an app without what it needs; 422 for other
+/// parameters; 502 for a provider that gives no codes.
 pub(crate) async fn start(
     State(app): State<App>,
     caller: Caller,

@@ -1,5 +1,6 @@
 //! An account of the data model, in the types of the engine.
 
+use crate::unusable_profile::unusable;
 use postroom_imap::ImapDeadlines;
 use postroom_imap::ImapLimits;
 use postroom_imap::ImapOptions;
@@ -87,6 +88,8 @@ pub(crate) struct Folder {
     pub title: String,
     /// Whether it is to be monitored: enabled, and not of mode `sendOnly`.
     pub monitored: bool,
+    /// Whether a client made it for a mailbox that has not been found so far.
+    pub is_unfound: bool,
     /// Whether messages are deleted at the server once they are stored.
     pub delete_on_server: bool,
     /// The options that hold for it.
@@ -329,24 +332,6 @@ impl Account {
     }
 }
 
-/// The property of a profile whose value is not understood. REST takes no such value, so it is
-/// damaged, or of a later version.
-fn unusable(profile: &Entity) -> Option<&'static str> {
-    let text = |name| profile.text(name);
-    let is_odd = [
-        (
-            names::TLS_FINGERPRINT,
-            text(names::TLS_FINGERPRINT).map(fingerprint::parse).is_some_and(|read| read.is_err()),
-        ),
-        (
-            names::TLS_MINIMUM,
-            text(names::TLS_MINIMUM).is_some_and(|it| !["1.2", "1.3"].contains(&it)),
-        ),
-        (names::PROXY, ProfileProxy::parse(text(names::PROXY)).is_err()),
-    ];
-    is_odd.into_iter().find(|(_, is_odd)| *is_odd).map(|(name, _)| name)
-}
-
 impl Consent {
     fn of(account: &Entity, slot: TokenSlot) -> Option<Self> {
         let at = account.text(slot.consented_at()).map(str::to_owned);
@@ -369,6 +354,7 @@ impl Folder {
             mailbox,
             title: folder.text(names::TITLE).unwrap_or_default().to_owned(),
             monitored: folder.is_set(names::ENABLED) && !sends_only && !nameless,
+            is_unfound: postroom_store::is_unfound(folder),
             delete_on_server: folder.is_set(names::DELETE_ON_SERVER),
             options: Options::cascade([folder.get(names::OPTIONS), account, profile]),
         }

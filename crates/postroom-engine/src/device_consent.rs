@@ -10,6 +10,7 @@ use crate::consent::app_of;
 use crate::http_exchange::FormRequest;
 use crate::shared::Shared;
 use crate::token_request;
+use crate::token_request::AskedEndpoint;
 use crate::token_request::FormFields;
 use crate::token_request::TokenFailure;
 use postroom_model::AccountId;
@@ -90,7 +91,8 @@ impl DeviceConsents {
             refused(reason)
         })?;
         if !(200..300).contains(&answer.status) {
-            return Err(refused(token_request::said(&answer, client_secret.as_ref())));
+            let said = token_request::said(&answer, AskedEndpoint::Device, client_secret.as_ref());
+            return Err(refused(said));
         }
         let body: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
         let codes = DeviceCodes::read(&body);

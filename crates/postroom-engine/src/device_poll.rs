@@ -1,8 +1,8 @@
 //! Asks providers whether consents on other devices were given, as long as nobody has decided.
 //!
 //! ```text
-//!   due ──► claim ──► question ──► pending, slow_down, no answer: later
-//!                         ├──────► access_denied, expired_token, others: it has ended
+//!   due ──► claim ──► question ──► pending, slow_down, no answer, or a 5yz: later
+//!                         ├──────► access_denied, expired_token, any other error: it has ended
 //!                         └──────► tokens: saved with the end of the consent, as one
 //! ```
 //! Each step is durable before the next one. The tokens are saved as if a client had sent them, so
@@ -201,15 +201,17 @@ fn meaning(
         let due = after(shared, pause.max(interval));
         DeviceEnd::Step(DeviceStep::Later { due, interval, is_open })
     };
-    let read = answer.and_then(|answer| match error_of(&answer) {
-        Some(error) => Ok(Err((error, asked.said(&answer)))),
-        None => asked.read(&answer).map(Ok),
+    let read = answer.and_then(|answer| match (asked.read(&answer), error_of(&answer)) {
+        (Ok(granted), _) => Ok(Ok(granted)),
+        (Err(_), Some(error)) => Ok(Err((error, asked.said(&answer)))),
+        (Err(failure), None) => Err(failure),
     });
     match read {
         Ok(Err((DeviceError::Pending, _))) => later(interval, interval, false),
         Ok(Err((DeviceError::SlowDown, _))) => later(slower(interval), interval, false),
         Ok(Err((DeviceError::Denied, said))) => ended(DeviceState::Denied, said),
         Ok(Err((DeviceError::Expired, said))) => ended(DeviceState::Expired, lost(pending, &said)),
+        Ok(Err((DeviceError::Other, said))) => ended(DeviceState::Failed, lost(pending, &said)),
         Ok(Ok(granted)) => match granted.refresh_token {
             Some(token) => DeviceEnd::Given(token),
             None => ended(DeviceState::Failed, NO_REFRESH_TOKEN.to_owned()),
@@ -225,9 +227,13 @@ fn meaning(
     }
 }
 
+/// The error of an answer (RFC 8628 §3.5). `None`: it has none, or the provider was not able to say
+/// what it thinks of the device code.
 fn error_of(answer: &FormAnswer) -> Option<DeviceError> {
     let json: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
-    DeviceError::of(json.get("error")?.as_str()?)
+    let error = DeviceError::of(json.get("error")?.as_str()?);
+    let passes = matches!(answer.status, 408 | 425 | 429 | 500..);
+    (error != DeviceError::Other || !passes).then_some(error)
 }
 
 fn ended(state: DeviceState, detail: String) -> DeviceEnd {
@@ -297,6 +303,32 @@ async fn saved(
                 tracing::warn!(%account, "a consent was given after another one was begun");
                 return Ok(());
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_counts_unless_the_provider_could_not_work() {
+        #[rustfmt::skip]
+        let table = [
+            (400, r#"{"error": "authorization_pending"}"#, Some(DeviceError::Pending)),
+            (200, r#"{"error": "slow_down"}"#,             Some(DeviceError::SlowDown)),
+            (429, r#"{"error": "slow_down"}"#,             Some(DeviceError::SlowDown)),
+            (400, r#"{"error": "invalid_grant"}"#,         Some(DeviceError::Other)),
+            (200, r#"{"error": "bad_verification_code"}"#, Some(DeviceError::Other)),
+            (503, r#"{"error": "server_error"}"#,          None),
+            (429, r#"{"error": "too_many"}"#,              None),
+            (400, r#"{"error": 7}"#,                       None),
+            (404, "<html>",                                None),
+        ];
+        for (status, body, want) in table {
+            let body = body.as_bytes().to_vec();
+            let answer = FormAnswer { status, retry_after: None, location: None, body };
+            assert_eq!(error_of(&answer), want, "{answer:?}");
         }
     }
 }

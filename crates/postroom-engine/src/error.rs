@@ -178,6 +178,11 @@ fn said(count: Option<u32>) -> String {
     }
 }
 
+/// Whether a file was not written for lack of space.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Why a large message cannot be written to the spool directory, and what to do.
 fn spool(error: &io::Error) -> &'static str {
     /// The kernel's errors for too many open files, in the process or on the whole machine.
@@ -186,11 +191,10 @@ fn spool(error: &io::Error) -> &'static str {
     if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) {
         return "too many files are open; raise the limit (`ulimit -n`, LimitNOFILE= of systemd)";
     }
-    let is_one_of = |kinds: [io::ErrorKind; 2]| kinds.contains(&error.kind());
-    if is_one_of([io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded]) {
+    if is_full(error) {
         return "the disk is full; the message waits at its server until there is space";
     }
-    if is_one_of([io::ErrorKind::PermissionDenied, io::ErrorKind::NotFound]) {
+    if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound) {
         return "make the directory `spool` in the data directory writable for the user that runs \
                 Postroom";
     }

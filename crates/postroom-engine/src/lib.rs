@@ -10,7 +10,11 @@
 //! (2) One bad message never stops a folder. (3) One bad server never delays another account.
 #![warn(unreachable_pub)]
 
+mod unusable_profile;
+
 mod account;
+
+mod account_changes;
 
 mod credentials;
 
@@ -170,6 +174,7 @@ pub use news_board::NewsFollower;
 pub use news_event::ShownEvent;
 pub use node_place::NodePlace;
 pub use node_view::NodeView;
+pub use pulse::SpoolTrouble;
 pub use report::chain;
 pub use server_search::ServerSearch;
 pub use server_search::ServersFound;

@@ -2,6 +2,7 @@
 
 use crate::consent::OAuthConsents;
 use crate::device_consent::DeviceConsents;
+use crate::pulse::SpoolTrouble;
 use crate::server_search::ServerSearch;
 use crate::settings::CurrentDialing;
 use crate::settings::Redial;
@@ -23,6 +24,7 @@ use tokio_util::task::TaskTracker;
 /// What an engine that runs offers to clients.
 pub(crate) struct EngineParts {
     health: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    spool: Box<dyn Fn() -> Option<SpoolTrouble> + Send + Sync>,
     under_way: Box<dyn Fn() -> Vec<(String, MessageEntityId)> + Send + Sync>,
     webhooks: WebhookTester,
     verifier: AccountVerifier,
@@ -34,6 +36,7 @@ impl EngineParts {
     pub(crate) fn of(engine: &Supervisor) -> Self {
         Self {
             health: Box::new(engine.watch_health()),
+            spool: Box::new(engine.watch_spool()),
             under_way: Box::new(engine.watch_under_way()),
             webhooks: engine.webhook_tester(),
             verifier: engine.account_verifier(),
@@ -130,6 +133,12 @@ impl NodeView {
         }
         drop(task);
         self.of_engine(|engine| (engine.health)()).flatten()
+    }
+
+    /// Why large messages that arrive are held up. `None`: they are not.
+    #[must_use]
+    pub fn spool_trouble(&self) -> Option<SpoolTrouble> {
+        self.of_engine(|engine| (engine.spool)()).flatten()
     }
 
     /// The messages that are being sent now: the address of the account and the id of the message.

@@ -277,6 +277,11 @@ impl Spool {
         Ok(Self { path, work: place.work, file, writing: None, size_bytes: 0 })
     }
 
+    /// How many bytes came so far.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
     /// Takes a piece of the message. The piece is written while the next one comes.
     ///
     /// # Errors

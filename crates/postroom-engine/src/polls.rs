@@ -21,6 +21,7 @@ use postroom_model::FolderId;
 use postroom_model::options;
 use postroom_store::Clock;
 use postroom_store::FolderReport;
+use postroom_store::UNFOUND;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -264,6 +265,9 @@ impl Polls {
         self.visited(folder.id, visit);
         // A connection that is lost once says nothing about the folder.
         if leaves_others || is_repeated {
+            // What to do about a mailbox that is not there comes first.
+            let is_unfound = folder.is_unfound && leaves_others;
+            let text = if is_unfound { format!("{UNFOUND}. {text}") } else { text };
             let text = Some(Trouble { text, ..next }.shown());
             let report = FolderReport { status_text: text, ..FolderReport::default() };
             shared.store.folder_report(&account.domain, folder.id, &report).await?;

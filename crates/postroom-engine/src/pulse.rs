@@ -1,11 +1,15 @@
 //! The health of the engine: whether everything runs that should run.
 
 use crate::counted::counted;
+use crate::error::Error;
+use crate::error::is_full;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The present problems.
 #[derive(Debug, Default)]
@@ -16,7 +20,31 @@ pub struct Pulse {
     ended: AtomicUsize,
     /// Whether another process has taken over.
     is_deposed: AtomicBool,
+    /// Why the spool directory did not take a large message the last time, and when.
+    spool: Mutex<Option<NotedSpool>>,
 }
+
+/// Why large messages are held up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolTrouble {
+    /// In words for people.
+    pub text: String,
+    /// Whether there is no space.
+    pub is_full: bool,
+    /// How long this has been so.
+    pub lasts: Duration,
+}
+
+#[derive(Debug)]
+struct NotedSpool {
+    trouble: SpoolTrouble,
+    since: Instant,
+    last: Instant,
+}
+
+/// A trouble that nobody has met again for so long is forgotten: each message that is held is tried
+/// more often.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(15 * 60);
 
 impl Pulse {
     /// Notes that the configuration was read, or why it was not.
@@ -27,6 +55,39 @@ impl Pulse {
     /// Notes that all tasks run, because the tasks that had ended were started again.
     pub(crate) fn all_run(&self) {
         self.ended.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes that the spool directory did not take a large message.
+    pub(crate) fn spool_failed(&self, error: &Error) {
+        let Error::Spool(source) = error else { return };
+        let (last, text) = (Instant::now(), error.to_string());
+        let is_full = is_full(source);
+        let mut noted = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.is_none() {
+            tracing::warn!(
+                %source,
+                "{text}. Large messages stay at their servers, and other mail goes on"
+            );
+        }
+        let since = noted.as_ref().map_or(last, |noted| noted.since);
+        let trouble = SpoolTrouble { text, is_full, lasts: Duration::ZERO };
+        *noted = Some(NotedSpool { trouble, since, last });
+    }
+
+    /// Notes that the spool directory took a large message.
+    pub(crate) fn spool_works(&self) {
+        if self.spool.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            tracing::info!("the spool directory takes large messages again");
+        }
+    }
+
+    /// Why large messages are held up. `None`: they are not.
+    #[must_use]
+    pub fn spool_trouble(&self) -> Option<SpoolTrouble> {
+        let mut noted = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.take_if(|noted| noted.last.elapsed() >= FORGOTTEN_AFTER);
+        let noted = noted.as_ref()?;
+        Some(SpoolTrouble { lasts: noted.since.elapsed(), ..noted.trouble.clone() })
     }
 
     /// Notes that another process has taken over.

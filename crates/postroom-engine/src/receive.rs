@@ -182,7 +182,8 @@ async fn fetch_one<S: Source>(
         let fetched = fetch::fetch(Intake::new(collector, news), source, &mut plan, turn);
         let mut committing = Committing::new(shared, mailbox, news, &mut bytes);
         let (mut fetched, committed) = tokio::join!(fetched, committing.all(receiver));
-        let Committing { count, repeats, other, .. } = committing;
+        let Committing { count, repeats, mut held, other, .. } = committing;
+        fetched.missed.append(&mut held);
         committed?;
         one.over = other.map(|key| Over::Other { key });
         if !fetched.doubted.is_empty() {
@@ -239,7 +240,8 @@ pub(crate) async fn receive<S: Source>(
     // Both run to their end, so that messages that were fetched before the connection broke are
     // committed.
     let (mut fetched, committed) = tokio::join!(fetched, committing.all(receiver));
-    let Committing { count, stored, repeats, other, .. } = committing;
+    let Committing { count, stored, repeats, mut held, other, .. } = committing;
+    fetched.missed.append(&mut held);
     known.recorded += count;
     known.has_new_mail |= stored > 0;
     known.withheld += fetched.withheld;

@@ -5,10 +5,12 @@
 
 use crate::account::Account;
 use crate::account::SYSTEM_SEND_BOX;
+use crate::account_changes::tell_changes;
 use crate::device_poll;
 use crate::error::Error;
 use crate::full_text;
 use crate::jobs;
+use crate::pulse::SpoolTrouble;
 use crate::receiver;
 use crate::report::Reporter;
 use crate::report::State;
@@ -95,6 +97,12 @@ impl Supervisor {
             }
             problem
         }
+    }
+
+    /// A function that says why large messages that arrive are held up. `None`: they are not.
+    pub fn watch_spool(&self) -> impl Fn() -> Option<SpoolTrouble> + Send + Sync + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.pulse.spool_trouble()
     }
 
     /// Stops the engine. Nothing new begins, and messages after their final dot are finished,
@@ -280,25 +288,6 @@ impl Fleet {
             wait_for(Some(stopping)).await;
         }
         self.shared.answered().await;
-    }
-}
-
-/// Writes to the log what changed for an account.
-fn tell_changes(former: &Account, account: &Account) {
-    let address = account.address.as_str();
-    let with_former_folders = Account { folders: former.folders.clone(), ..account.clone() };
-    if !with_former_folders.works_like(former) {
-        tracing::info!(account = address, id = %account.id, "account changed");
-    }
-    for folder in account.monitored() {
-        if !former.monitored().any(|before| before.id == folder.id) {
-            tracing::info!(account = address, folder = folder.title, "folder is monitored");
-        }
-    }
-    for folder in former.monitored() {
-        if !account.monitored().any(|now| now.id == folder.id) {
-            tracing::info!(account = address, folder = folder.title, "folder is not monitored now");
-        }
     }
 }
 

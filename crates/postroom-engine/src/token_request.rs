@@ -254,19 +254,39 @@ impl TokenRequest<'_> {
             | Grant::External { .. } => None,
         };
         let secrets = [self.entitlement(), more, self.client_secret.as_ref()];
-        said(answer, secrets.into_iter().flatten())
+        said(answer, AskedEndpoint::Token, secrets.into_iter().flatten())
+    }
+}
+
+/// What of a provider was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AskedEndpoint {
+    /// What gives tokens (RFC 6749 §3.2).
+    Token,
+    /// What gives codes for consents on other devices (RFC 8628 §3.1).
+    Device,
+}
+
+impl AskedEndpoint {
+    /// What an answer is not that has no error to show.
+    fn no_answer(self) -> &'static str {
+        match self {
+            Self::Token => "which is no answer of a token endpoint",
+            Self::Device => "which is no answer of an endpoint for device codes: check `deviceUrl`",
+        }
     }
 }
 
 /// What a provider says, without these secrets, which it may echo.
 pub(crate) fn said<'a>(
     answer: &FormAnswer,
+    endpoint: AskedEndpoint,
     secrets: impl IntoIterator<Item = &'a SecretString>,
 ) -> String {
     let json: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
     let status = answer.status;
     let Some(error) = json.get("error").and_then(Json::as_str) else {
-        return format!("it answers {status}, which is no answer of a token endpoint");
+        return format!("it answers {status}, {}", endpoint.no_answer());
     };
     let described = json.get("error_description").and_then(Json::as_str);
     let mut words = format!(": {error}");

@@ -14,6 +14,7 @@ use crate::id::ClassId;
 use crate::invalid::Invalid;
 use crate::property::DataType;
 use crate::property::Property;
+use crate::zero;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::collections::HashSet;
@@ -310,7 +311,7 @@ fn property(
         data_type: read.member("data_type", types).unwrap_or(DataType::String),
         multi: read.member("multi", "true or false").unwrap_or(false),
         required: read.member("required", "true or false").unwrap_or(false),
-        default: sent.get("default").cloned().unwrap_or_default(),
+        default: zero::without_sign(sent.get("default").cloned().unwrap_or_default()),
         idclass: read.member("idclass", "the id or the name of a class").flatten(),
         items: read.member("items", "a list of texts").unwrap_or_default(),
         caption: read.text("caption").unwrap_or_default(),

@@ -13,6 +13,8 @@
 
 mod limits;
 
+mod zero;
+
 mod domain;
 mod error_code;
 mod invalid;

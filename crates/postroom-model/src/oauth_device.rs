@@ -104,18 +104,20 @@ pub enum DeviceError {
     Denied,
     /// The person took too long.
     Expired,
+    /// Anything else, after which nobody may ask again.
+    Other,
 }
 
 impl DeviceError {
-    /// The meaning of an error by its name. `None`: it is about something else.
+    /// The meaning of an error by its name.
     #[must_use]
-    pub fn of(error: &str) -> Option<Self> {
+    pub fn of(error: &str) -> Self {
         match error {
-            "authorization_pending" => Some(Self::Pending),
-            "slow_down" => Some(Self::SlowDown),
-            "access_denied" => Some(Self::Denied),
-            "expired_token" => Some(Self::Expired),
-            _ => None,
+            "authorization_pending" => Self::Pending,
+            "slow_down" => Self::SlowDown,
+            "access_denied" => Self::Denied,
+            "expired_token" => Self::Expired,
+            _ => Self::Other,
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::proxy::ProfileProxy;
 use crate::timestamp::NotATimestamp;
 use crate::timestamp::Timestamp;
 use crate::webhook;
+use crate::zero;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::sync::LazyLock;
@@ -190,7 +191,7 @@ pub(crate) fn scalar(property: &Property, value: &Json) -> Result<Json, String> 
         DataType::Boolean => value.as_bool().map(Json::from),
         DataType::Integer => whole(property, value, i64::from(i32::MIN), i64::from(i32::MAX)),
         DataType::Long | DataType::Increment => whole(property, value, i64::MIN, i64::MAX),
-        DataType::Float => value.as_f64().map(Json::from),
+        DataType::Float => value.as_f64().map(|number| zero::without_sign(number.into())),
         DataType::Datetime => {
             let moment =
                 value.as_str().map(|text| Timestamp::parse(text).map_err(|e| e.to_string()));
@@ -330,7 +331,7 @@ fn any(property: &Property, value: &Json) -> Result<Json, String> {
     if property.opt_text("format") == Some("client_id") {
         client_id::parse(value)?;
     }
-    Ok(value.clone())
+    Ok(zero::without_sign(value.clone()))
 }
 
 fn has_nul(value: &Json) -> bool {
@@ -398,6 +399,24 @@ mod tests {
         let class = classes.iter().find(|class| class.classname == classname).unwrap();
         let problems = create(class, sent).unwrap_err();
         problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_zero_that_is_sent_has_no_sign() {
+        let sent: Json = serde_json::from_str(r#"[-0.0, {"a": -0.0}]"#).unwrap();
+        let (zero, nested) = (&sent[0], &sent[1]);
+        let of = |data_type, value: &Json| {
+            let single = value_of(&Property::plain("p", data_type), value);
+            let many = Property { multi: true, ..Property::plain("p", data_type) };
+            (single, value_of(&many, &json!([value])))
+        };
+        assert_eq!(of(DataType::Float, zero), ("0.0".to_owned(), "[0.0]".to_owned()));
+        assert_eq!(of(DataType::Long, zero), ("0".to_owned(), "[0]".to_owned()));
+        assert_eq!(of(DataType::Any, nested).0, r#"{"a":0.0}"#);
+    }
+
+    fn value_of(property: &Property, sent: &Json) -> String {
+        value(property, sent).unwrap().to_string()
     }
 
     #[test]

@@ -220,7 +220,10 @@ impl Store {
                 continue;
             };
             linked.insert(folder.id);
-            let is_over = |text: &str| text.starts_with(MAILBOX_GONE) || text == UNFOUND;
+            if folder.get(names::TITLE).is_null() {
+                values.insert(names::TITLE.to_owned(), json!(found.title));
+            }
+            let is_over = |text: &str| text.starts_with(MAILBOX_GONE) || text.starts_with(UNFOUND);
             if folder.text(names::STATUS_TEXT).is_some_and(is_over) {
                 values.insert(names::STATUS_TEXT.to_owned(), Json::Null);
             }

@@ -30,6 +30,9 @@ use tokio::time::Instant;
 /// How many bytes are held in memory before they are written ahead.
 const HOLD_BYTES: usize = 4 * 1024 * 1024;
 
+/// How long S3 is not asked to take received contents after it failed.
+const OBJECTS_REST: Duration = Duration::from_secs(30);
+
 /// Content that a batch can refer to. It is compressed, and large content is written ahead.
 #[derive(Debug, Clone)]
 pub struct Content {
@@ -128,6 +131,19 @@ impl Content {
         Ok(())
     }
 
+    /// The same for a received message. If S3 failed a moment ago, it is not asked again, so that
+    /// this message keeps no other one waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::put_away`].
+    pub(crate) async fn put_received_away(&mut self, store: &Store) -> Result<(), Error> {
+        if self.ahead.is_none() {
+            store.takes_received(self.size_bytes)?;
+        }
+        self.put_away(store).await
+    }
+
     /// The statements that belong in the batch that refers to this content, and its blob.
     ///
     /// # Errors
@@ -171,6 +187,8 @@ pub struct BlobWriter {
     held_bytes: usize,
     /// The object into which it is written. `None`: it is written into rows.
     upload: Option<Box<Upload>>,
+    /// Whether it is a received message, which keeps others waiting.
+    is_received: bool,
 }
 
 impl BlobWriter {
@@ -218,6 +236,9 @@ impl BlobWriter {
     /// When the store fails. What was written ahead is deleted later.
     pub async fn finish_ahead(mut self) -> Result<Content, Error> {
         self.cut();
+        if self.is_received && self.content.ahead.is_none() {
+            self.store.takes_received(self.content.size_bytes)?;
+        }
         Box::pin(self.content.put_away(&self.store)).await?;
         if !self.content.chunks.is_empty() {
             Box::pin(self.write_ahead()).await?;
@@ -260,6 +281,9 @@ impl BlobWriter {
 
     /// Begins a blob, and the statements that go before its first chunks.
     async fn begin(&mut self) -> Result<(Ahead, Vec<Statement>), Error> {
+        if self.is_received {
+            self.store.takes_received(self.content.size_bytes)?;
+        }
         let ahead = Ahead::new(&self.store).await?;
         let own = self.store.inner.objects.own.as_ref();
         let Some(own) = own.filter(|own| own.objects.takes(self.content.size_bytes)) else {
@@ -285,7 +309,29 @@ impl Store {
     #[must_use]
     pub fn blob_writer(&self) -> BlobWriter {
         let content = Content { size_bytes: 0, chunks: vec![], ahead: None };
-        BlobWriter { store: self.clone(), content, piece: vec![], held_bytes: 0, upload: None }
+        let (store, piece) = (self.clone(), vec![]);
+        BlobWriter { store, content, piece, held_bytes: 0, upload: None, is_received: false }
+    }
+
+    /// Begins to write the content of a received message. If it becomes an object and S3 failed a
+    /// moment ago, it is refused at once, so that it keeps no other message waiting.
+    #[must_use]
+    pub fn received_writer(&self) -> BlobWriter {
+        BlobWriter { is_received: true, ..self.blob_writer() }
+    }
+
+    /// Whether a received content of so many bytes has a place now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Objects`] when it becomes an object, and S3 failed a moment ago.
+    fn takes_received(&self, size_bytes: u64) -> Result<(), Error> {
+        let own = self.inner.objects.own.as_ref().filter(|own| own.objects.takes(size_bytes));
+        let trouble = own.and_then(|own| own.objects.trouble());
+        match trouble.filter(|trouble| trouble.met < OBJECTS_REST) {
+            Some(trouble) => Err(Error::Objects { place: trouble.place, reason: trouble.reason }),
+            None => Ok(()),
+        }
     }
 
     /// Deletes content that was written ahead, that nothing has held for `after`, and to which no

@@ -219,9 +219,16 @@ impl Store {
             tokens_implied(current, &mut changes, now);
         }
         self.check_references(domain, class, current, &changes).await?;
-        let is_unfound = current.text(names::STATUS_TEXT) == Some(surveyed::UNFOUND);
-        if is_unfound && !surveyed::is_unfound(&client::after(current, &changes)) {
+        let text = current.text(names::STATUS_TEXT).unwrap_or_default();
+        if text.starts_with(surveyed::UNFOUND)
+            && !surveyed::is_unfound(&client::after(current, &changes))
+        {
             changes.insert(names::STATUS_TEXT.to_owned(), Json::Null);
+        }
+        if class.classname == builtin::FOLDERS && !changes.contains_key(names::TITLE) {
+            let name = changes.get(names::NAME).and_then(Json::as_str);
+            let title = name.and_then(|name| surveyed::title_of(current, name));
+            changes.extend(title.map(|title| (names::TITLE.to_owned(), Json::from(title))));
         }
         if class.classname == builtin::MESSAGES {
             let mut after = client::after(current, &changes);

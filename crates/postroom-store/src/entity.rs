@@ -98,6 +98,9 @@ impl Store {
             if class.classname == MESSAGES {
                 self.message_placed(domain, entity, None).await?;
             }
+            if class.classname == FOLDERS {
+                self.folder_titled(domain, entity).await?;
+            }
             let mut problems = client::create_problems(class, entity);
             let of_files: Vec<_> = files.iter().map(|file| file.property.as_str()).collect();
             problems.extend(client::files_problems(class, &of_files));

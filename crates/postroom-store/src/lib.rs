@@ -317,6 +317,8 @@ mod report_link;
 
 mod former_receipt;
 
+mod held_message;
+
 mod receive;
 
 mod missed;
@@ -447,11 +449,11 @@ pub use entity_place::EntityPlace;
 pub use entity_row::EntityRow;
 pub use erasure::ErasedClass;
 pub use erasure::Erasure;
+pub use error::DAMAGED_OBJECT;
 pub use error::Error;
 pub use failed::Failed;
 pub use feed::FeedRow;
 pub use feed_retention::FeedRetention;
-pub use error::DAMAGED_OBJECT;
 pub use feed_retention::RetentionOutOfRange;
 pub use file::FileRow;
 pub use file::FileSource;
@@ -460,6 +462,7 @@ pub use file::NewFile;
 pub use file_change::Replace;
 pub use file_page::ListedFile;
 pub use full_text::WordsLeft;
+pub use held_message::HeldMessage;
 pub use in_use::is_filled;
 pub use in_use::nobody_uses;
 pub use job::Job;
@@ -552,6 +555,8 @@ pub use surveyed::FolderMailbox;
 pub use surveyed::MailboxHolder;
 pub use surveyed::Survey;
 pub use surveyed::SurveyedFolder;
+pub use surveyed::UNFOUND;
+pub use surveyed::is_unfound;
 pub use token_rotate::RotatedToken;
 pub use token_step::TokenStep;
 pub use unloaded::Unloaded;

@@ -33,6 +33,10 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::BTreeSet;
 
+/// How long a message waits at most for which Postroom has no place. The place may be there again
+/// at any time, and each try fetches the whole message.
+const HELD_MS_MAX: i64 = 5 * 60 * 1000;
+
 /// A message that the server listed, but that could not be fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MissedMessage {
@@ -53,6 +57,8 @@ pub struct MissedMessage {
     pub witness: Witness,
     /// The values from its header, for the message in state `error`.
     pub values: Map<String, Json>,
+    /// Whether the server gives it, and Postroom has no place for it now.
+    pub is_held: bool,
 }
 
 /// Where messages could not be fetched.
@@ -75,7 +81,8 @@ impl Store {
     /// - If its header is stored already, the reason becomes its `errorText`, unless it is still
     ///   too large and no client has asked for it.
     /// - Any other message is pending. `delay_ms` gives the time until it is retried, from the
-    ///   number of attempts including this one.
+    ///   number of attempts including this one. A message that is held waits for five
+    ///   minutes at most.
     ///
     /// # Errors
     ///
@@ -108,7 +115,9 @@ impl Store {
             if !miss.is_too_big {
                 let former = ledger.pending(miss.key).filter(|former| former.hash == miss.hash);
                 let attempts = former.map_or(0, |pending| pending.attempts) + 1;
-                let next = now_ms + delay_ms(attempts);
+                let delay_ms = delay_ms(attempts);
+                let delay_ms_max = if miss.is_held { HELD_MS_MAX } else { delay_ms };
+                let next = now_ms + delay_ms.min(delay_ms_max);
                 batch.push(pending_receipt(epoch, miss, attempts, next));
                 continue;
             }
@@ -145,6 +154,12 @@ impl Store {
 }
 
 impl MissedMessage {
+    /// A message for which Postroom has no place now.
+    #[must_use]
+    pub fn held(key: SourceKey, reason: String) -> Self {
+        Self { is_held: true, ..Self::pending(key, reason) }
+    }
+
     /// A message that is retried later.
     #[must_use]
     pub fn pending(key: SourceKey, reason: String) -> Self {

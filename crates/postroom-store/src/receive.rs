@@ -11,6 +11,7 @@ use crate::file::NewContent;
 use crate::file::NewFile;
 use crate::former_receipt::FormerReceipt;
 use crate::former_receipt::linked;
+use crate::held_message::HeldMessage;
 use crate::integrity::folder_must_be;
 use crate::limits;
 use crate::object::SIDE_BY_SIDE;
@@ -21,7 +22,6 @@ use crate::source_key::SourceKey;
 use crate::store::Store;
 use crate::witness::Witness;
 use futures_util::StreamExt;
-use futures_util::TryStreamExt;
 use futures_util::stream;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -68,14 +68,16 @@ pub struct ReceiveBatch {
 }
 
 /// The result of recording messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReceiveOutcome {
-    /// All messages are durable.
+    /// All messages are durable that are not held.
     Done {
         /// How many messages are new.
         stored: u64,
         /// How many were recorded before, or were linked to a record of a former epoch.
         repeated: u64,
+        /// Those whose large contents S3 does not take now. Nothing of them was recorded.
+        held: Vec<HeldMessage>,
     },
     /// The folder does not exist any more. Nothing was stored.
     FolderGone,
@@ -105,7 +107,8 @@ impl Store {
             !has_bytes(message.key) && !recognised.contains_key(&message.key)
         };
         let new = batch.messages.iter_mut().filter(|message| is_new(message));
-        Box::pin(self.make_ready(&batch.domain, &class, new.collect())).await?;
+        let held = Box::pin(self.make_ready(&batch.domain, &class, new.collect())).await?;
+        batch.messages.retain(|message| held.iter().all(|held| held.key != message.key));
         let records = self.records(&batch.domain, &class);
         let mut statements = vec![folder_must_be(&batch.domain, at.folder), epoch_must_last(at)];
         // The rows of new messages depend on nothing else in the batch, so they may be grouped.
@@ -151,38 +154,54 @@ impl Store {
         }
         statements.extend(by_table(new_rows));
         match self.write(statements).await {
-            Ok(_) => Ok(ReceiveOutcome::Done { stored, repeated }),
+            Ok(_) => Ok(ReceiveOutcome::Done { stored, repeated, held }),
             Err(Error::Condition(Failed::NoFolder)) => Ok(ReceiveOutcome::FolderGone),
             Err(error) => Err(error),
         }
     }
 
     /// Links reports to what they are about, and writes the contents that become objects, several
-    /// at the same time.
+    /// at the same time. Gives the messages whose contents S3 does not take.
     async fn make_ready(
         &self,
         domain: &Domain,
         class: &Class,
         mut messages: Vec<&mut ReceivedMessage>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<HeldMessage>, Error> {
         for message in &mut messages {
             if let Some(reported) = &message.reported {
                 self.report_link(domain, class, &mut message.row, reported).await?;
             }
         }
         if self.inner.objects.own.is_none() {
-            return Ok(());
+            return Ok(vec![]);
         }
         let contents = messages.into_iter().flat_map(|message| {
             let files = message.files.iter_mut().filter_map(|file| match &mut file.content {
                 NewContent::Own(content) => Some(content),
                 NewContent::Part { .. } => None,
             });
-            message.original.iter_mut().chain(files)
+            let key = message.key;
+            message.original.iter_mut().chain(files).map(move |content| (key, content))
         });
-        let contents: Vec<_> = contents.map(|content| content.put_away(self)).collect();
-        let written = stream::iter(contents).buffer_unordered(SIDE_BY_SIDE);
-        written.try_collect().await
+        let put = async |(key, content): (SourceKey, &mut Content)| {
+            (key, content.put_received_away(self).await)
+        };
+        let contents: Vec<_> = contents.map(put).collect();
+        let mut written = stream::iter(contents).buffer_unordered(SIDE_BY_SIDE);
+        let mut held: Vec<HeldMessage> = vec![];
+        while let Some((key, written)) = written.next().await {
+            match written {
+                Ok(()) => {}
+                Err(error @ Error::Objects { .. }) => {
+                    if held.iter().all(|held| held.key != key) {
+                        held.push(HeldMessage { key, reason: error.to_string() });
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(held)
     }
 
     async fn received_files(

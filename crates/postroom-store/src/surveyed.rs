@@ -13,18 +13,28 @@ use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::FolderId;
 use postroom_model::builtin::names;
+use serde_json::json;
 use std::collections::HashMap;
 
-/// The `statusText` of a folder that a client made, while no survey has found its mailbox.
-pub(crate) const UNFOUND: &str = "no mailbox of this name has been found at the server yet, so \
+/// How the `statusText` of a folder begins that a client made, while its mailbox is not found.
+pub const UNFOUND: &str = "no mailbox of this name has been found at the server yet, so \
     nothing is received here: create the mailbox, or correct `name`; POST …/Accounts/ID:try looks \
     again at once. For outgoing mail only, set `mode` to `sendOnly`";
 
 /// Whether a folder waits for a survey that finds its mailbox.
 #[must_use]
-pub(crate) fn is_unfound(folder: &Entity) -> bool {
+pub fn is_unfound(folder: &Entity) -> bool {
     ["mailbox", "lastPollAt"].iter().all(|name| folder.get(name).is_null())
         && folder.text(names::MODE) != Some("sendOnly")
+}
+
+/// The title of a folder under a new name, where a client gives it the name of another mailbox and
+/// no title. `None`: the title does not end with the name, or a survey has found the mailbox.
+#[must_use]
+pub(crate) fn title_of(current: &Entity, name: &str) -> Option<String> {
+    let former = current.text(names::NAME).filter(|_| current.get(names::MAILBOX).is_null())?;
+    let before = current.text(names::TITLE)?.strip_suffix(former)?;
+    before.ends_with('/').then(|| format!("{before}{name}"))
 }
 
 /// What a survey found.
@@ -118,6 +128,30 @@ impl<'a> Index<'a> {
 }
 
 impl Store {
+    /// Gives a new folder that has a name and no title the title that a survey would give it.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub(crate) async fn folder_titled(
+        &self,
+        domain: &Domain,
+        folder: &mut Entity,
+    ) -> Result<(), Error> {
+        let name = folder.text(names::NAME).filter(|_| folder.get(names::TITLE).is_null());
+        let Some((name, account)) = name.zip(folder.reference(names::ACCOUNT_ID)) else {
+            return Ok(());
+        };
+        let sql =
+            "SELECT \"address\" FROM \"email/Accounts\" WHERE \"id\" = $1 AND \"domain\" = $2";
+        let rows = self.read(Statement::new(sql).bind(account).bind(domain.as_str())).await?;
+        if let Some(address) = rows.first().and_then(|row| row.text(0)) {
+            let title = format!("{address}/{name}");
+            folder.properties.insert(names::TITLE.to_owned(), json!(title));
+        }
+        Ok(())
+    }
+
     /// All folders of an account with their mailboxes.
     ///
     /// # Errors

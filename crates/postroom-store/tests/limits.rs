@@ -200,7 +200,7 @@ async fn the_bytes_of_originals_and_files_are_counted_whatever_happens_to_them()
     assert_eq!(world.ids(MESSAGES).await.len(), 1);
     world.limit(json!({"bytesMax": 38})).await;
     let done = store.receive_commit(mail()).await.unwrap();
-    assert_eq!(done, ReceiveOutcome::Done { stored: 1, repeated: 0 });
+    assert_eq!(done, ReceiveOutcome::Done { stored: 1, repeated: 0, held: vec![] });
 }
 
 #[on_both(flavor = "multi_thread")]

@@ -164,7 +164,7 @@ impl Fixture {
 }
 
 const fn done(stored: u64, repeated: u64) -> ReceiveOutcome {
-    ReceiveOutcome::Done { stored, repeated }
+    ReceiveOutcome::Done { stored, repeated, held: vec![] }
 }
 
 fn keys<const N: usize>(uids: [u64; N]) -> [SourceKey; N] {

@@ -4,6 +4,7 @@
 //! or from the variables of the AWS tools. Without any, the roles of the machine are asked, as
 //! `object_store` does.
 
+use crate::secrets;
 use anyhow::Context;
 use anyhow::bail;
 use anyhow::ensure;
@@ -133,6 +134,7 @@ impl BlobsAccess {
         let file = self.blobs_credentials_file.clone().or(by_systemd).or(shared);
         if let Some(file) = file {
             let profile = of("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
+            secrets::warn_if_open("credentials for --blobs", &file);
             let found = from_file(&file, &profile)
                 .with_context(|| format!("credentials for --blobs: {}", file.display()))?;
             settings.retain(|(name, _)| !LINES.contains(&name.to_ascii_lowercase().as_str()));

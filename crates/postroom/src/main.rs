@@ -12,6 +12,8 @@
 //! The only place with `anyhow`, arguments and the environment.
 #![warn(unreachable_pub)]
 
+mod secrets;
+
 mod blobs;
 
 mod feed;
@@ -31,8 +33,6 @@ mod key_arguments;
 mod cli;
 
 mod logging;
-
-mod secrets;
 
 mod key_command;
 

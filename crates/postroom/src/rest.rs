@@ -1,5 +1,6 @@
 //! How `serve` offers REST: the certificate of its listener, and what clients may do.
 
+use crate::secrets;
 use anyhow::Context;
 use anyhow::bail;
 use clap::Args;
@@ -65,6 +66,7 @@ impl RestArguments {
     pub(crate) fn certificates(&self) -> anyhow::Result<Option<Certificates>> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => {
+                secrets::warn_if_open("--tls-key", key);
                 let opened = Certificates::open(certificate, key);
                 Ok(Some(opened.context("certificate of REST (--tls-cert, --tls-key)")?))
             }

@@ -9,6 +9,7 @@ use rustix::process::Rlimit;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -72,10 +73,43 @@ impl SecretSource {
 fn from_file(given: &str, file: &Path) -> anyhow::Result<SecretString> {
     let at = || format!("{given}: {}", file.display());
     let opened = std::fs::File::open(file).with_context(at)?;
+    warn_if_open(given, file);
     let mut text = String::new();
     opened.take(FILE_BYTES_MAX).read_to_string(&mut text).with_context(at)?;
     trimmed(&SecretString::from(text))
         .with_context(|| format!("{}: the file is empty, and takes the secret", at()))
+}
+
+/// Warns if other users of this machine can read or change a file that has a secret. It is taken
+/// all the same, because some ways to hand secrets to a container give no other mode.
+pub(crate) fn warn_if_open(given: &str, file: &Path) {
+    // Whoever reads it says why that fails.
+    if let Some(mode) = open_mode(file).ok().flatten() {
+        let file = file.display();
+        tracing::warn!(
+            "{given}: other users of this machine can read or change {file} (mode {mode:04o}), and \
+             it has a secret. Close it: chmod 600 {file} (or 640, if its owner is another user than \
+             the one that runs Postroom)"
+        );
+    }
+}
+
+/// The mode of a file that other users can read or change. `None`: they cannot, also because a
+/// directory above it is closed to them.
+fn open_mode(file: &Path) -> std::io::Result<Option<u32>> {
+    const READ_OR_WRITTEN: u32 = 0o006;
+    const PASSED: u32 = 0o001;
+    let mode = |path: &Path| Ok::<_, std::io::Error>(path.metadata()?.permissions().mode());
+    let own = mode(file)? & 0o7777;
+    if own & READ_OR_WRITTEN == 0 {
+        return Ok(None);
+    }
+    for directory in file.canonicalize()?.ancestors().skip(1) {
+        if mode(directory)? & PASSED == 0 {
+            return Ok(None);
+        }
+    }
+    Ok(Some(own))
 }
 
 /// A secret without the line end after it. `None`: nothing is left of it.
@@ -125,5 +159,32 @@ mod tests {
         assert!(read(b"\xFF").is_err());
         std::fs::remove_file(&file).unwrap();
         assert!(MASTER_KEY.read(Some(&file)).is_err(), "what was asked for must be there");
+    }
+    #[test]
+    fn a_file_is_open_if_others_reach_and_read_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        std::fs::write(&file, "x").unwrap();
+        let open = |of_directory: u32, of_file: u32| {
+            let set = |path: &Path, mode| {
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+            };
+            set(directory.path(), of_directory);
+            set(&file, of_file);
+            open_mode(&file).unwrap()
+        };
+        #[rustfmt::skip]
+        let table = [
+            (0o755, 0o644, Some(0o644)),
+            (0o755, 0o602, Some(0o602)),
+            (0o711, 0o444, Some(0o444)),
+            (0o755, 0o600, None),
+            (0o755, 0o640, None),
+            (0o700, 0o644, None),
+            (0o750, 0o666, None),
+        ];
+        for (of_directory, of_file, want) in table {
+            assert_eq!(open(of_directory, of_file), want, "{of_directory:o} {of_file:o}");
+        }
     }
 }

@@ -325,6 +325,7 @@ mod tests {
                 mailbox: MailboxName::from_display("INBOX"),
                 title: String::new(),
                 monitored: true,
+                is_unfound: false,
                 delete_on_server,
                 options: Options::cascade([&options]),
             }

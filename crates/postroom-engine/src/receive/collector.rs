@@ -4,6 +4,7 @@ use crate::account::Folder;
 use crate::derive::Keep;
 use crate::error::Error;
 use crate::original::SpoolPlace;
+use crate::pulse::Pulse;
 use crate::receive::action_state;
 use crate::receive::decompose::Arrived;
 use crate::receive::decompose::Decomposed;
@@ -104,6 +105,11 @@ impl<'a> Collector<'a> {
     /// The clock of the engine.
     pub(crate) fn clock(&self) -> &'a Clock {
         &self.shared.clock
+    }
+
+    /// The health of the engine.
+    pub(crate) fn pulse(&self) -> &'a Pulse {
+        &self.shared.pulse
     }
 
     /// Where large messages are kept while they arrive.
@@ -247,6 +253,7 @@ mod tests {
             mailbox: MailboxName::inbox(),
             title: String::new(),
             monitored: true,
+            is_unfound: false,
             delete_on_server: false,
             options: Options::cascade([&json!({"portion_bytes": 8_000_000})]),
         }

@@ -44,6 +44,8 @@ pub(crate) struct Committing<'a> {
     pub stored: u64,
     /// The messages that were not recorded, because their bytes are recorded already.
     pub repeats: Vec<Repeat>,
+    /// The messages that were not recorded, because S3 does not take their contents now.
+    pub held: Vec<MissedMessage>,
     /// A key under which another message came than the one whose header is stored. Nothing of it
     /// is recorded.
     pub other: Option<SourceKey>,
@@ -57,7 +59,8 @@ impl<'a> Committing<'a> {
         news: &'a News,
         bytes: &'a mut RecordedBytes,
     ) -> Self {
-        Self { shared, mailbox, news, bytes, count: 0, stored: 0, repeats: vec![], other: None }
+        let (repeats, held) = (vec![], vec![]);
+        Self { shared, mailbox, news, bytes, count: 0, stored: 0, repeats, held, other: None }
     }
 
     /// Commits portions in the order in which they were fetched, until there are no more.
@@ -74,7 +77,13 @@ impl<'a> Committing<'a> {
         Ok(())
     }
 
-    /// Commits one portion without its repeats.
+    /// Sets a message apart for which S3 has no place now, so that others go on.
+    fn hold(&mut self, key: SourceKey, reason: &str) {
+        let reason = format!("it stays at its server, because {reason}");
+        self.held.push(MissedMessage::held(key, reason));
+    }
+
+    /// Commits one portion without its repeats and without what has no place.
     async fn portion(&mut self, mut decomposed: Vec<Decomposed>) -> Result<(), Error> {
         let (shared, news) = (self.shared, self.news);
         // What is there of such a message was compared before. The server may have changed since.
@@ -90,17 +99,25 @@ impl<'a> Committing<'a> {
             return Ok(());
         }
         let mut messages = Vec::with_capacity(decomposed.len());
-        let mut arrivals = Vec::with_capacity(decomposed.len());
-        let mut hashes = Vec::with_capacity(decomposed.len());
+        let mut prepared = Vec::with_capacity(decomposed.len());
         let dates: Vec<_> =
             decomposed.iter().filter_map(|one| one.message.witness.internal_date_ms).collect();
         for Decomposed { mut message, arrival, spool } in decomposed {
             if let Some(spool) = spool {
-                message.original = Some(Box::pin(stored(shared, &spool)).await?);
+                match Box::pin(stored(shared, &spool)).await {
+                    Ok(original) => message.original = Some(original),
+                    Err(Error::Store(error @ postroom_store::Error::Objects { .. })) => {
+                        self.hold(message.key, &error.to_string());
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-            arrivals.push(arrival);
-            hashes.push(message.hash);
+            prepared.push(Prepared { key: message.key, hash: message.hash, arrival });
             messages.push(message);
+        }
+        if messages.is_empty() {
+            return Ok(());
         }
         let batch = ReceiveBatch {
             domain: self.mailbox.account.domain.clone(),
@@ -109,9 +126,13 @@ impl<'a> Committing<'a> {
             relink: news.relink,
         };
         match Box::pin(shared.store.receive_commit(batch)).await? {
-            ReceiveOutcome::Done { stored, repeated } => {
+            ReceiveOutcome::Done { stored, repeated, held } => {
                 self.count += stored + repeated;
                 self.stored += stored;
+                prepared.retain(|one| held.iter().all(|held| held.key != one.key));
+                held.iter().for_each(|held| self.hold(held.key, &held.reason));
+                let recorded = prepared.into_iter().map(|one| (one.hash, one.arrival));
+                let (hashes, arrivals): (Vec<_>, Vec<_>) = recorded.unzip();
                 self.bytes.recorded(&hashes);
                 dates.into_iter().for_each(|dated_ms| shared.store.date_seen(dated_ms));
                 tell(shared, self.mailbox, &arrivals, stored, repeated).await;
@@ -120,6 +141,13 @@ impl<'a> Committing<'a> {
             ReceiveOutcome::FolderGone => Err(Error::FolderGone),
         }
     }
+}
+
+/// A message that is about to be recorded.
+struct Prepared {
+    key: SourceKey,
+    hash: [u8; 16],
+    arrival: Arrival,
 }
 
 /// Whether only the header of a message is stored under this key, and another message came.
@@ -164,7 +192,7 @@ async fn is_stored(shared: &Shared, account: &Account, arrival: &Arrival) -> boo
 /// Takes the original of a large message from its spool file into the store, piece by piece.
 async fn stored(shared: &Shared, spool: &NamedTempFile) -> Result<Content, Error> {
     let mut file = spool.reopen().map_err(Error::Spool)?;
-    let mut writer = shared.store.blob_writer();
+    let mut writer = shared.store.received_writer();
     loop {
         let read = shared.store.work().spawn(move || read_piece(file));
         let (rest, piece) = read.await.map_err(Error::Fault)?.map_err(Error::Spool)?;

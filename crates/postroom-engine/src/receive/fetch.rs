@@ -279,6 +279,10 @@ impl<S: Source> Fetching<'_, '_, S> {
                     }
                     continue;
                 }
+                Single::Unspooled(unspooled) => {
+                    self.intake.hold(key, unspooled);
+                    return Ok(());
+                }
             };
             let why = match wholeness(&message, &original)? {
                 Wholeness::Whole => return self.intake.take(message, original, true).await,
@@ -354,7 +358,7 @@ impl<S: Source> Fetching<'_, '_, S> {
                 // memory.
                 self.intake.collector.flush().await?;
             }
-            let Some(joined) = join.take(event).await? else {
+            let Some(joined) = join.take(event).await else {
                 continue;
             };
             let key = joined.message.key;

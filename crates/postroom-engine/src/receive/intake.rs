@@ -9,6 +9,7 @@ use crate::receive::incomplete;
 use crate::receive::news::News;
 use crate::source::joining::JoinedMessage;
 use crate::source::joining::NoContent;
+use crate::source::joining::UnspooledBytes;
 use crate::source::message::CONTRADICTION;
 use crate::source::message::SourceMessage;
 use postroom_model::MESSAGE_BYTES_LIMIT;
@@ -128,6 +129,11 @@ impl<'a> Intake<'a> {
                 self.incomplete.push(IncompleteMessage::absent(key, reason.to_owned()));
                 return Ok(0);
             }
+            Err(NoContent::Unspooled(unspooled)) => {
+                let size_bytes = unspooled.size_bytes;
+                self.hold(key, unspooled);
+                return Ok(size_bytes);
+            }
         };
         let size_bytes = original.size_bytes();
         let (reason, is_doubtful) = match wholeness(&message, &original)? {
@@ -147,6 +153,13 @@ impl<'a> Intake<'a> {
             is_refused: false,
         });
         Ok(size_bytes)
+    }
+
+    /// Holds a message that the spool directory did not take, so that others go on.
+    pub(crate) fn hold(&mut self, key: SourceKey, unspooled: UnspooledBytes) {
+        let error = Error::Spool(unspooled.error);
+        self.collector.pulse().spool_failed(&error);
+        self.missed.push(MissedMessage::held(key, error.to_string()));
     }
 
     /// Takes back a message that the server contradicted in the answer that gave it, and asks for
@@ -189,6 +202,9 @@ impl<'a> Intake<'a> {
         if original.size_bytes() > bytes_max {
             self.missed.push(too_big(key, original.size_bytes(), bytes_max));
             return Ok(());
+        }
+        if let Original::Spool { .. } = original {
+            self.collector.pulse().spool_works();
         }
         self.withheld += u64::from(self.collector.deletes() && !may_be_deleted);
         let arrived = Arrived {

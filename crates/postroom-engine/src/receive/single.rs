@@ -12,6 +12,7 @@ use crate::source::contract::Source;
 use crate::source::joining::EventJoin;
 use crate::source::joining::JoinedMessage;
 use crate::source::joining::NoContent;
+use crate::source::joining::UnspooledBytes;
 use crate::source::message::CONTRADICTION;
 use crate::source::message::FetchScope;
 use crate::source::message::MessageEvent;
@@ -25,13 +26,15 @@ pub(crate) enum Single {
     Given(SourceMessage, Original),
     /// The source gave no bytes, for this reason.
     Missed(String),
+    /// The source gave bytes, and the spool directory did not take them.
+    Unspooled(UnspooledBytes),
 }
 
 /// Asks for a message. A refusal of the source is [`Single::Missed`].
 ///
 /// # Errors
 ///
-/// What ended the connection, or the spool directory.
+/// What ended the connection.
 pub(crate) async fn ask<S: Source>(
     source: &mut S,
     key: SourceKey,
@@ -66,8 +69,7 @@ async fn fetch<S: Source>(
     let mut told = AnswerSoFar::default();
     let mut single = Single::Missed("the server returns no body".to_owned());
     while let Some(event) = messages.next().await? {
-        let Some(joined) = join.take(event).await?.filter(|joined| joined.message.key == key)
-        else {
+        let Some(joined) = join.take(event).await.filter(|joined| joined.message.key == key) else {
             continue;
         };
         let JoinedMessage { message, content } = match told.take(joined) {
@@ -85,6 +87,7 @@ async fn fetch<S: Source>(
                 Single::Missed("the message is larger than message_bytes_max".to_owned())
             }
             Err(NoContent::Unusable(reason)) => Single::Missed(reason.to_owned()),
+            Err(NoContent::Unspooled(unspooled)) => Single::Unspooled(unspooled),
         };
     }
     Ok(single)

@@ -272,10 +272,10 @@ pub(crate) async fn prove<S: Source>(
     let Some(hash) = then.hash else {
         return Ok(Proof::None);
     };
-    let Single::Given(message, original) =
-        single::ask(source, then.key, FetchScope::Whole, spool).await?
-    else {
-        return Ok(Proof::None);
+    let (message, original) = match single::ask(source, then.key, FetchScope::Whole, spool).await? {
+        Single::Given(message, original) => (message, original),
+        Single::Missed(_) => return Ok(Proof::None),
+        Single::Unspooled(unspooled) => return Err(Error::Spool(unspooled.error)),
     };
     let is_incomplete = incomplete::too_few(message.size_bytes, original.size_bytes()).is_some()
         || incomplete::notice(&original).map_err(Error::Spool)?.is_some();

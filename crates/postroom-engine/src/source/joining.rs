@@ -1,13 +1,14 @@
 //! Joins the events of a fetch to messages with their bytes. The bytes of a large message are in a
 //! spool file.
 
-use crate::error::Error;
 use crate::original::Original;
 use crate::original::Spool;
 use crate::original::SpoolPlace;
 use crate::source::message::MessageEvent;
 use crate::source::message::SourceBody;
 use crate::source::message::SourceMessage;
+use bytes::Bytes;
+use std::io;
 
 /// A message with its bytes, or with the reason why there are none.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(crate) struct JoinedMessage {
 }
 
 /// Why there are no bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum NoContent {
     /// The source gave no bytes, and no reason.
     Missing,
@@ -30,53 +31,98 @@ pub(crate) enum NoContent {
     },
     /// They cannot be used, and why.
     Unusable(&'static str),
+    /// They came, and the spool directory did not take them.
+    Unspooled(UnspooledBytes),
+}
+
+/// Bytes that the spool directory did not take.
+#[derive(Debug)]
+pub(crate) struct UnspooledBytes {
+    /// Why.
+    pub error: io::Error,
+    /// How many bytes came.
+    pub size_bytes: u64,
+}
+
+/// The bytes of a large message as they come.
+#[derive(Debug)]
+enum Spooling {
+    /// They are written.
+    Written(Spool),
+    /// They are thrown away, so that the messages behind this one come.
+    Lost(UnspooledBytes),
+}
+
+impl Spooling {
+    fn begin(place: SpoolPlace<'_>) -> Self {
+        match Spool::create(place) {
+            Ok(spool) => Self::Written(spool),
+            Err(error) => Self::Lost(UnspooledBytes { error, size_bytes: 0 }),
+        }
+    }
+
+    async fn take(&mut self, bytes: Bytes) {
+        let came = bytes.len() as u64;
+        match self {
+            Self::Written(spool) => {
+                let size_bytes = spool.size_bytes() + came;
+                if let Err(error) = spool.write(bytes).await {
+                    // The file is gone with its handle.
+                    *self = Self::Lost(UnspooledBytes { error, size_bytes });
+                }
+            }
+            Self::Lost(lost) => lost.size_bytes += came,
+        }
+    }
+
+    async fn finish(self) -> Result<Original, NoContent> {
+        match self {
+            Self::Written(spool) => {
+                let size_bytes = spool.size_bytes();
+                let unspooled = |error| NoContent::Unspooled(UnspooledBytes { error, size_bytes });
+                spool.finish().await.map_err(unspooled)
+            }
+            Self::Lost(lost) => Err(NoContent::Unspooled(lost)),
+        }
+    }
 }
 
 /// Joins the events of one fetch.
 #[derive(Debug)]
 pub(crate) struct EventJoin<'a> {
     place: SpoolPlace<'a>,
-    spool: Option<Spool>,
+    spooling: Option<Spooling>,
 }
 
 impl<'a> EventJoin<'a> {
     /// Makes a join that keeps its spool files in this place.
     #[must_use]
     pub(crate) fn new(place: SpoolPlace<'a>) -> Self {
-        Self { place, spool: None }
+        Self { place, spooling: None }
     }
 
     /// Takes an event. Returns the message if the event completes one.
-    ///
-    /// # Errors
-    ///
-    /// When the spool file cannot be written.
-    pub(crate) async fn take(
-        &mut self,
-        event: MessageEvent,
-    ) -> Result<Option<JoinedMessage>, Error> {
+    pub(crate) async fn take(&mut self, event: MessageEvent) -> Option<JoinedMessage> {
         let mut message = match event {
             MessageEvent::Begin => {
-                self.spool = Some(Spool::create(self.place).map_err(Error::Spool)?);
-                return Ok(None);
+                self.spooling = Some(Spooling::begin(self.place));
+                return None;
             }
             MessageEvent::Chunk(bytes) => {
-                if let Some(spool) = &mut self.spool {
-                    spool.write(bytes).await.map_err(Error::Spool)?;
+                if let Some(spooling) = &mut self.spooling {
+                    spooling.take(bytes).await;
                 }
-                return Ok(None);
+                return None;
             }
             MessageEvent::Message(message) => message,
         };
-        let content = match (std::mem::take(&mut message.body), self.spool.take()) {
+        let content = match (std::mem::take(&mut message.body), self.spooling.take()) {
             (SourceBody::Bytes(bytes), _) => Ok(Original::Memory(bytes)),
-            (SourceBody::Streamed, Some(spool)) => {
-                Ok(spool.finish().await.map_err(Error::Spool)?)
-            }
+            (SourceBody::Streamed, Some(spooling)) => spooling.finish().await,
             (SourceBody::Streamed | SourceBody::Missing, _) => Err(NoContent::Missing),
             (SourceBody::TooBig { size_bytes }, _) => Err(NoContent::TooBig { size_bytes }),
             (SourceBody::Unusable(reason), _) => Err(NoContent::Unusable(reason)),
         };
-        Ok(Some(JoinedMessage { message, content }))
+        Some(JoinedMessage { message, content })
     }
 }

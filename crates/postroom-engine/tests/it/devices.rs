@@ -174,6 +174,11 @@ async fn each_end_without_tokens_says_which_it_is() {
     world.begun().await;
     let failed = world.end().await;
     assert_eq!(failed, (DeviceState::Failed, "it answers 400: invalid_client".to_owned()));
+    // Any other error ends it as well (RFC 8628 §3.5).
+    provider.then(&[TokenFault::Says("out_of_cheese")]);
+    world.begun().await;
+    let failed = world.end().await;
+    assert_eq!(failed, (DeviceState::Failed, "it answers 400: out_of_cheese".to_owned()));
     let shown = world.oauth.until(world.account, |_| true).await;
     assert_eq!(shown.text("consentedAt"), None, "nothing has changed");
     let asked = world.asked().len();
@@ -192,6 +197,8 @@ async fn each_end_without_tokens_says_which_it_is() {
     world.oauth.world.change(OAUTH_APPS, world.oauth.app, wrong).await;
     let refused = world.begin().await.unwrap_err();
     assert!(matches!(refused, ConsentError::Provider(_)), "{refused:?}");
+    let refused = refused.to_string();
+    assert!(refused.ends_with("no answer of an endpoint for device codes: check `deviceUrl`"));
     world.engine.stop().await;
 }
 

@@ -17,6 +17,8 @@ mod erasing;
 
 mod exchanging;
 
+mod held_up;
+
 mod hiding;
 
 mod limits;

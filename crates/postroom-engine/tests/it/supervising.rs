@@ -236,3 +236,34 @@ async fn an_engine_that_is_stopped_leaves_nothing_open_and_another_one_goes_on()
     assert_eq!(world.subjects().await, ["a", "b"]);
     next.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_for_a_mailbox_that_is_missing_keeps_saying_what_to_do() {
+    const UNFOUND: &str = "no mailbox of this name has been found at the server yet";
+    let world = World::new().await;
+    let account = world.account(json!({"address": ANNA, "password": PASSWORD})).await;
+    let engine = world.start(world.settings()).await;
+    world.until(ACCOUNTS, account, |it| is(it, "ready")).await;
+    let folder = json!({"account_id": account.to_string(), "name": "Lat", "enabled": true});
+    let folder = world.create(FOLDERS, folder).await;
+    let says = |it: &Entity, text: &str| it.text("statusText").unwrap_or_default().contains(text);
+    let is_tried = |it: &Entity| says(it, "the next try is at");
+    let tried = world.until(FOLDERS, folder, is_tried).await;
+    assert!(says(&tried, UNFOUND), "{tried:?}");
+    assert_eq!(tried.text("title"), Some("anna@demo.test/Lat"));
+    world.change(FOLDERS, folder, json!({"name": "Late"})).await;
+    let corrected = world.until(FOLDERS, folder, is_tried).await;
+    assert!(says(&corrected, UNFOUND), "{corrected:?}");
+    assert_eq!(corrected.text("title"), Some("anna@demo.test/Late"));
+    world.sandbox.create_mailbox(ANNA, "Late").unwrap();
+    let is_found = |it: &Entity| it.text("lastProofAt").is_some() && it.text("mailbox").is_some();
+    let found = world.until(FOLDERS, folder, is_found).await;
+    assert_eq!(found.text("statusText"), None, "{found:?}");
+    // Once it was there, it is another trouble.
+    world.change(FOLDERS, folder, json!({"title": "mine"})).await;
+    world.sandbox.delete_mailbox(ANNA, "Late").unwrap();
+    let gone = world.until(FOLDERS, folder, |it| it.text("statusText").is_some()).await;
+    assert!(!says(&gone, UNFOUND), "{gone:?}");
+    assert_eq!(gone.text("title"), Some("mine"));
+    engine.stop().await;
+}

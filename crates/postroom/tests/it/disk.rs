@@ -4,6 +4,7 @@
 use crate::world::*;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
+use postroom_testkit::on_both;
 use postroom_testkit::skipped;
 use postroom_testkit::wait_until;
 use reqwest::Method;
@@ -231,4 +232,40 @@ async fn an_account_says_that_the_disk_is_full_also_where_only_the_reserve_has_s
 fn reserve_of(directory: &Path) -> PathBuf {
     let found = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     found.map(|path| path.join("reserve")).find(|path| path.exists()).unwrap()
+}
+
+#[on_both(flavor = "multi_thread")]
+async fn a_large_message_that_cannot_be_spooled_is_told_and_keeps_no_other_waiting() {
+    let options = json!({"after_read_timeout": 0.2, "retry_first": 1});
+    let (sandbox, postroom, account) = sandbox_with(options, PostroomOptions::default()).await;
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    let spool = postroom.data_directory().join("spool");
+    std::fs::remove_dir_all(&spool).unwrap();
+    let large: Vec<u8> = (0..5).flat_map(noise).collect();
+    sandbox.deliver(ANNA, "INBOX", large.clone()).unwrap();
+    sandbox.deliver(ANNA, "INBOX", b"Subject: small\r\n\r\n".to_vec()).unwrap();
+    let small = messages(&postroom, &folder, 1).await;
+    assert_eq!(small[0]["subject"], "small");
+    let health = async || postroom.request(Method::GET, "/healthz", None).await;
+    let told = wait_until("health that says it", PATIENCE, async || {
+        let health = health().await?;
+        Ok(if health.status() == 503 { Some(health.json::<Json>().await?) } else { None })
+    });
+    let told = told.await.unwrap();
+    let detail = told["detail"].as_str().unwrap();
+    assert!(detail.contains("large messages stay at their servers"), "{detail}");
+    assert!(detail.contains("other mail goes on"), "{detail}");
+    let ready = postroom.request(Method::GET, "/readyz?for=mail", None).await.unwrap();
+    assert_eq!(ready.status(), 200);
+    let ready: Json = ready.json().await.unwrap();
+    assert!(ready["heldUp"].as_str().unwrap().starts_with("large messages stay"), "{ready}");
+    std::fs::create_dir(&spool).unwrap();
+    let all = messages(&postroom, &folder, 2).await;
+    let arrived = all.iter().find(|message| message["subject"] != "small").unwrap();
+    let raw = postroom.bytes(&format!("email/Messages/{}/rawMessage", id(arrived))).await;
+    assert_eq!(raw.unwrap(), large);
+    let over = wait_until("health", PATIENCE, async || {
+        Ok(health().await?.status().is_success().then_some(()))
+    });
+    over.await.unwrap();
 }

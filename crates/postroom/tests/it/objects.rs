@@ -93,23 +93,48 @@ async fn mail_waits_at_its_server_while_s3_is_away_and_arrives_by_itself() {
     assert_eq!(s3.objects().unwrap().len(), 2, "the small one is none");
 
     s3.down().await;
-    sandbox.deliver(ANNA, "INBOX", large("meanwhile", 400_000)).unwrap();
+    // One that goes through memory, one through the spool directory, and small ones behind them.
+    for size in [400_000, 5_000_000, 1_100, 1_200] {
+        sandbox.deliver(ANNA, "INBOX", large("meanwhile", size)).unwrap();
+    }
     let told = |folder: &Json| {
         let text = folder["statusText"].as_str().unwrap_or_default();
-        (text.contains("stays at its server") && text.contains(PLACE)).then_some(())
+        let is_told = text.contains("stays at its server") && text.contains(PLACE);
+        (is_told && folder["pendingCount"] == 2).then_some(())
     };
     until(&postroom, &format!("email/Folders/{folder}"), "what is wrong", told).await;
+    let behind = messages(&postroom, &folder, 5).await;
+    for (message, size) in behind[3..].iter().zip([1_100, 1_200]) {
+        assert!(original(&postroom, message).await == large("meanwhile", size), "{size}");
+    }
+    let health = postroom.request(Method::GET, "/healthz", None).await.unwrap();
+    assert_eq!(health.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let health: Json = health.json().await.unwrap();
+    let detail = health["detail"].as_str().unwrap();
+    assert!(detail.contains(PLACE) && detail.contains("other mail goes on"), "{detail}");
+    let ready = postroom.request(Method::GET, "/readyz?for=mail", None).await.unwrap();
+    assert_eq!(ready.status(), StatusCode::OK, "small mail goes on");
+    let ready: Json = ready.json().await.unwrap();
+    assert!(ready["heldUp"].as_str().unwrap().contains(PLACE), "{ready}");
     let small = original(&postroom, &before[0]).await;
     assert!(small == large("before", 1_000), "small contents need no S3");
     let path = format!("/rest/v1/model/email/Messages/{}/rawMessage", id(&before[1]));
     let answer = postroom.request(Method::GET, &path, None).await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers().contains_key(header::RETRY_AFTER));
-    assert_eq!(messages(&postroom, &folder, 3).await.len(), 3, "nothing is recorded without it");
+    assert_eq!(messages(&postroom, &folder, 5).await.len(), 5, "nothing is recorded without it");
 
     s3.up().await.unwrap();
-    let after = messages(&postroom, &folder, 4).await;
-    assert!(original(&postroom, &after[3]).await == large("meanwhile", 400_000));
+    let mut after = messages(&postroom, &folder, 7).await.split_off(3);
+    after.sort_by_key(|message| message["uid"].as_u64());
+    for (message, size) in after.iter().zip([400_000, 5_000_000]) {
+        assert!(original(&postroom, message).await == large("meanwhile", size), "{size}");
+    }
+    let healthy = async || {
+        let health = postroom.request(Method::GET, "/healthz", None).await.unwrap();
+        health.status().is_success().then_some(())
+    };
+    wait_until("health", healthy).await.unwrap();
     for (message, size) in before.iter().zip(sizes) {
         assert!(original(&postroom, message).await == large("before", size), "{size}");
     }

@@ -103,6 +103,7 @@ fn too_big(uid: u64) -> MissedMessage {
         size_bytes: Some(10),
         witness: Witness::default(),
         values: object(&json!({"size": 10})),
+        is_held: false,
     }
 }
 

@@ -473,7 +473,7 @@ pub(super) async fn deletions(world: &World) {
     world.delete(PROFILES, &profile).await;
     let account = json!({"profile_id": world.profile.id.to_string(), "address": "gone@b.test"});
     let account = world.create(ACCOUNTS, account).await;
-    let folder = json!({"account_id": account.id.to_string(), "title": "g", "name": "g"});
+    let folder = json!({"account_id": account.id.to_string(), "name": "g"});
     let folder = world.create(FOLDERS, folder).await;
     world.delete(FOLDERS, &folder).await;
     world.delete(ACCOUNTS, &account).await;
