@@ -2,9 +2,9 @@
 
 use crate::backoff;
 use crate::report::chain;
+use crate::send::handed_over::HandedOver;
+use crate::send::handed_over::HeldBack;
 use crate::send::settle;
-use crate::send::transmit::HandedOver;
-use crate::send::transmit::HeldBack;
 use crate::shared::Shared;
 use postroom_model::ErrorCode;
 use postroom_model::Options;
