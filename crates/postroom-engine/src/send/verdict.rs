@@ -137,7 +137,7 @@ fn blamed(claimed: &Claimed, verdict: Verdict) -> Verdict {
             );
             Verdict::Error { code: ErrorCode::Refused, reason }
         }
-        verdict => verdict,
+        verdict @ (Verdict::Sent | Verdict::Later { .. } | Verdict::Error { .. }) => verdict,
     }
 }
 
