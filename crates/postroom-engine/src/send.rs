@@ -19,6 +19,8 @@ mod thread;
 
 pub(crate) mod prepare;
 
+pub(crate) mod handed_over;
+
 pub(crate) mod transmit;
 
 pub(crate) mod verdict;

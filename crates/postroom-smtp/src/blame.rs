@@ -113,7 +113,7 @@ impl Reply {
         }
     }
 
-    /// Whether it is certainly about the parameters of a message: its size, or the kind of its text.
+    /// Whether it is certainly about the parameters of a message: its size, or its kind of text.
     #[must_use]
     pub fn is_of_parameters(&self) -> bool {
         matches!(self.enhanced, Some((_, 6, _))) || self.is_of_size()

@@ -203,8 +203,8 @@ impl Error {
         matches!(self, Self::Reply { command: "RCPT" | "DATA", .. })
     }
 
-    /// Whether a login, or its protection, is demanded in answer to a recipient or a text. It may be
-    /// demanded for these alone.
+    /// Whether a login, or its protection, is demanded in answer to a recipient or a text. Then it
+    /// may be for these alone.
     #[must_use]
     pub fn is_login_for_the_message(&self) -> bool {
         matches!(self, Self::Credentials { command: "RCPT" | "the message", .. })

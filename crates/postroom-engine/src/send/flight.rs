@@ -6,10 +6,10 @@
 
 use crate::account::Account;
 use crate::report::Trouble;
+use crate::send::handed_over::HandedOver;
 use crate::send::kept::Ready;
 use crate::send::kept::SILENT;
 use crate::send::transmit;
-use crate::send::transmit::HandedOver;
 use crate::shared::Shared;
 use postroom_smtp::Awaited;
 use postroom_smtp::Silence;

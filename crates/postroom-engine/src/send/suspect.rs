@@ -7,9 +7,9 @@
 //! with messages that were not refused so far.
 
 use crate::error::Error as EngineError;
+use crate::send::handed_over::HandedOver;
 use crate::send::same_refusals::SameRefusals;
 use crate::send::same_refusals::Wording;
-use crate::send::transmit::HandedOver;
 use postroom_model::MessageEntityId;
 use postroom_smtp::Error;
 use postroom_smtp::Reply;

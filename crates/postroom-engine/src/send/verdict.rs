@@ -2,9 +2,9 @@
 
 use crate::backoff;
 use crate::report::chain;
+use crate::send::handed_over::HandedOver;
+use crate::send::handed_over::HeldBack;
 use crate::send::settle;
-use crate::send::transmit::HandedOver;
-use crate::send::transmit::HeldBack;
 use crate::shared::Shared;
 use postroom_model::ErrorCode;
 use postroom_model::Options;
@@ -137,7 +137,7 @@ fn blamed(claimed: &Claimed, verdict: Verdict) -> Verdict {
             );
             Verdict::Error { code: ErrorCode::Refused, reason }
         }
-        verdict => verdict,
+        verdict @ (Verdict::Sent | Verdict::Later { .. } | Verdict::Error { .. }) => verdict,
     }
 }
 
