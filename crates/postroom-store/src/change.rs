@@ -247,8 +247,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Failed::InUse`] for a profile or an OAuth app that accounts use, and for an entity to which
-    /// a required property refers; [`Failed::Sending`] for a message that is being sent.
+    /// [`Failed::InUse`] for a profile or an OAuth app that accounts use, and for an entity to
+    /// which a required property refers; [`Failed::Sending`] for a message that is being sent.
     pub async fn entity_delete(
         &self,
         place: EntityPlace<'_>,

@@ -5,10 +5,10 @@
 //!      ▲ └─ the lease belongs to an earlier process on the same data directory ─► active    │
 //!      └──────────── given up (clean stop, failback), or deposed ◄──────────────────────────┘
 //! ```
-//! All times are those of the database's clock. If that clock goes back, the lease of a process that
-//! has ended holds for longer than it should. So a process also takes a lease that it has seen for
-//! so long without a change. The lease of another group counts too: one database
-//! has one active process, because two of them would send the same messages.
+//! All times are those of the database's clock. If that clock goes back, the lease of a process
+//! that has ended holds for longer than it should. So a process also takes a lease that it has seen
+//! for so long without a change. The lease of another group counts too: one database has one active
+//! process, because two of them would send the same messages.
 
 use crate::database::Lock;
 use crate::database::Room;
@@ -21,9 +21,10 @@ use crate::lease::LEASE_FOR;
 use crate::lease::is_alive;
 use crate::lease::number;
 use crate::lease::whole;
+use crate::seen_lease::HeldLease;
+use crate::seen_lease::SeenLease;
 use crate::store::Store;
 use postroom_model::InstanceRole;
-use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -36,25 +37,6 @@ const NO_SEAT: &str = "none";
 const UNRENEWED_FOR: Duration = Duration::from_secs(LEASE_FOR.as_secs() + 4);
 /// After so long without a look, nobody knows what was between two of them.
 const LOOKS_WITHIN: Duration = Duration::from_secs(5);
-
-/// The lease of another process, as a process that waits has seen it last.
-pub(crate) type SeenLeases = Mutex<Option<SeenLease>>;
-
-/// The lease of another process.
-#[derive(Debug)]
-pub(crate) struct SeenLease {
-    held: HeldLease,
-    since: Instant,
-    last: Instant,
-}
-
-/// A lease that is valid by the clock of the database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct HeldLease {
-    epoch: i64,
-    /// The time until which it is valid, as a text of the database.
-    until: String,
-}
 
 impl Store {
     /// Takes the next epoch if no process leads, and no process waits that comes before this one in

@@ -148,6 +148,8 @@ mod node_details;
 
 mod lease;
 
+mod seen_lease;
+
 mod moved_value;
 
 mod moved_table;

@@ -106,7 +106,7 @@ pub(crate) struct Inner {
     pub owner: i64,
     pub lease: Mutex<Option<Arc<Lease>>>,
     /// The lease of another process, as it was seen last.
-    pub seen_lease: crate::handover::SeenLeases,
+    pub seen_lease: crate::seen_lease::SeenLeases,
     pub objects: ObjectsHeld,
     pub blobs: BlobIds,
     pub blobs_refill: tokio::sync::Mutex<()>,

@@ -88,8 +88,8 @@ pub(crate) fn warn_if_open(given: &str, file: &Path) {
         let file = file.display();
         tracing::warn!(
             "{given}: other users of this machine can read or change {file} (mode {mode:04o}), and \
-             it has a secret. Close it: chmod 600 {file} (or 640, if its owner is another user than \
-             the one that runs Postroom)"
+             it has a secret. Close it: chmod 600 {file} (or 640, if its owner is another user \
+             than the one that runs Postroom)"
         );
     }
 }

@@ -113,7 +113,7 @@ impl<'a> Committing<'a> {
                     Err(error) => return Err(error),
                 }
             }
-            prepared.push(Prepared { key: message.key, hash: message.hash, arrival });
+            prepared.push(PreparedArrival { key: message.key, hash: message.hash, arrival });
             messages.push(message);
         }
         if messages.is_empty() {
@@ -144,7 +144,7 @@ impl<'a> Committing<'a> {
 }
 
 /// A message that is about to be recorded.
-struct Prepared {
+struct PreparedArrival {
     key: SourceKey,
     hash: [u8; 16],
     arrival: Arrival,

@@ -130,11 +130,11 @@ async fn mail_waits_at_its_server_while_s3_is_away_and_arrives_by_itself() {
     for (message, size) in after.iter().zip([400_000, 5_000_000]) {
         assert!(original(&postroom, message).await == large("meanwhile", size), "{size}");
     }
-    let healthy = async || {
-        let health = postroom.request(Method::GET, "/healthz", None).await.unwrap();
-        health.status().is_success().then_some(())
-    };
-    wait_until("health", healthy).await.unwrap();
+    let healthy = wait_until("health", PATIENCE, async || {
+        let health = postroom.request(Method::GET, "/healthz", None).await?;
+        Ok(health.status().is_success().then_some(()))
+    });
+    healthy.await.unwrap();
     for (message, size) in before.iter().zip(sizes) {
         assert!(original(&postroom, message).await == large("before", size), "{size}");
     }
