@@ -277,12 +277,8 @@ pub(crate) async fn receive<S: Source>(
         }
     }
     known.actions.are_open = true;
-    let mut news = news;
-    if fetched.has_skipped {
-        // What is not listed may be there, and what is listed may not be all, until another list.
-        news = Arc::new(news.contradicted());
-        known.news = Some(Arc::clone(&news));
-    }
+    // What is not listed may be there, and what is listed may not be all, until another list.
+    let news = if fetched.has_skipped { known.contradicted(&news) } else { news };
     fetched.result?;
     let at = OpenListing { folder, epoch: news.epoch, listing: &news.listing };
     let (actions, evidence) = (&mut known.actions, &mut known.evidence);

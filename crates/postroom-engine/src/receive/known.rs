@@ -180,6 +180,15 @@ impl Known {
         self.bytes = RecordedBytes::default();
     }
 
+    /// Notes that the server has contradicted the list of a poll. Gives the result of that poll as
+    /// it is now.
+    #[must_use]
+    pub(crate) fn contradicted(&mut self, news: &News) -> Arc<News> {
+        let news = Arc::new(news.contradicted());
+        self.news = Some(Arc::clone(&news));
+        news
+    }
+
     /// Notes that another connection has received a message, and that the epoch is over, if it
     /// found this out.
     pub(crate) fn looked_elsewhere(&mut self, end: Option<EpochEnd>) {
