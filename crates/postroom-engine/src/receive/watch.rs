@@ -69,9 +69,6 @@ struct Poll<'a, S> {
     source: &'a mut S,
     known: &'a mut Known,
     access: MailboxAccess,
-    /// UIDNEXT that is recorded in the present epoch. While a load goes on, it is that of its
-    /// beginning.
-    noted_uid_next: Option<u64>,
 }
 
 /// Opens the mailbox and finds new messages. `None`: its identity facts show that there are none.
@@ -86,8 +83,7 @@ pub(crate) async fn watch<S: Source>(
     source: &mut S,
     known: &mut Known,
 ) -> Result<Option<Arc<News>>, Error> {
-    let mut poll =
-        Poll { shared, mailbox, source, known, access: MailboxAccess::Read, noted_uid_next: None };
+    let mut poll = Poll { shared, mailbox, source, known, access: MailboxAccess::Read };
     let origin = match poll.known.origin.take() {
         Some(origin) => origin,
         None => {
@@ -125,7 +121,6 @@ pub(crate) async fn watch<S: Source>(
     });
     let origin = origin.clone();
     if let (None, Some(news)) = (&over, poll.known.news.clone()) {
-        poll.known.asked_at = None;
         return poll.go_on(news, &opened).await;
     }
     if let (None, Some(epoch)) = (&over, origin.epoch) {
@@ -137,10 +132,8 @@ pub(crate) async fn watch<S: Source>(
         let look = poll.sample(epoch).await?;
         over = look.over;
         // If a message has gone while the count stayed the same, another one has come.
-        if over.is_none()
-            && look.missing.is_empty()
-            && !poll.known.ask_apart(shared, poll.source).await?
-        {
+        let is_whole = look.missing.is_empty();
+        if over.is_none() && is_whole && !poll.known.ask_apart(shared, poll.source).await? {
             poll.known.changes = 0;
             poll.tell_visit().await?;
             return Ok(None);
@@ -155,8 +148,7 @@ pub(crate) async fn watch<S: Source>(
         }
         if over.is_none() {
             poll.known.changes = 0;
-            poll.noted_uid_next = noted_uid_next;
-            let load = poll.load();
+            let load = poll.load(noted_uid_next);
             let found = poll.found(epoch, listing, &ledger, &opened);
             return Ok(Some(found.begin(poll.known, load)));
         }
@@ -183,7 +175,7 @@ impl<S: Source> Poll<'_, S> {
         let beginning = EpochBeginning { shared, mailbox: *mailbox, source: *source, known };
         let epoch = beginning.begin(over, opened, &listing).await?;
         let ledger = self.shared.store.ledger(epoch).await?;
-        let load = self.load();
+        let load = self.load(None);
         Ok(Some(self.found(epoch, listing, &ledger, opened).begin(self.known, load)))
     }
 
@@ -358,6 +350,7 @@ impl<S: Source> Poll<'_, S> {
         news: Arc<News>,
         opened: &OpenedMailbox,
     ) -> Result<Option<Arc<News>>, Error> {
+        self.known.asked_at = None;
         let now_ms = self.shared.clock.now_ms();
         if !self.known.is_listed_again(opened, now_ms) {
             return Ok(Some(news));
@@ -389,12 +382,13 @@ impl<S: Source> Poll<'_, S> {
         FoundMail { epoch, listing, ledger, opened, access: self.access }
     }
 
-    /// What the plan of a load needs to know.
-    fn load(&self) -> LoadBeginning {
+    /// What the plan of a load needs to know. `noted_uid_next`: UIDNEXT that is recorded in the
+    /// present epoch. While a load goes on, it is that of its beginning.
+    fn load(&self, noted_uid_next: Option<u64>) -> LoadBeginning {
         LoadBeginning {
             now_ms: self.shared.clock.now_ms(),
             bytes_max: self.mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX),
-            noted_uid_next: self.noted_uid_next,
+            noted_uid_next,
         }
     }
 
