@@ -95,12 +95,7 @@ impl Store {
     ) -> Result<Option<Vec<Entity>>, Error> {
         let mut new = new;
         for NewEntity { entity, files } in &mut new {
-            if class.classname == MESSAGES {
-                self.message_placed(domain, entity, None).await?;
-            }
-            if class.classname == FOLDERS {
-                self.folder_titled(domain, entity).await?;
-            }
+            self.placed(domain, class, entity).await?;
             let mut problems = client::create_problems(class, entity);
             let of_files: Vec<_> = files.iter().map(|file| file.property.as_str()).collect();
             problems.extend(client::files_problems(class, &of_files));
@@ -165,6 +160,20 @@ impl Store {
                 }
                 Ok(Some(entities))
             }
+        }
+    }
+
+    /// Sets the properties of a new entity that follow from others to which it refers.
+    async fn placed(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        entity: &mut Entity,
+    ) -> Result<(), Error> {
+        match class.classname.as_str() {
+            MESSAGES => self.message_placed(domain, entity, None).await,
+            FOLDERS => self.folder_titled(domain, entity).await,
+            _ => Ok(()),
         }
     }
 

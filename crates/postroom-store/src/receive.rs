@@ -98,11 +98,9 @@ impl Store {
         let has_bytes = |key: SourceKey| {
             ledger.has(key) && ledger.pending(key).is_none() && ledger.oversized(key).is_none()
         };
-        let mut recognised = HashMap::new();
-        if batch.relink {
-            let messages = batch.messages.iter().filter(|message| !has_bytes(message.key));
-            recognised = self.recognised(at, &messages.collect::<Vec<_>>()).await?;
-        }
+        let recognisable = batch.messages.iter();
+        let recognisable = recognisable.filter(|one| batch.relink && !has_bytes(one.key));
+        let recognised = self.recognised(at, &recognisable.collect::<Vec<_>>()).await?;
         let is_new = |message: &ReceivedMessage| {
             !has_bytes(message.key) && !recognised.contains_key(&message.key)
         };

@@ -155,11 +155,11 @@ impl Store {
     pub async fn open(database: Arc<dyn Database>, config: &StoreConfig) -> Result<Self, Error> {
         set_up::set_up(database.as_ref(), &config.key).await?;
         moving::check(database.as_ref()).await?;
-        let now = Timestamp::from_ms(config.clock.now_ms()).to_string();
+        let now_ms = config.clock.now_ms();
+        let now = Timestamp::from_ms(now_ms).to_string();
         seq::raise(database.as_ref()).await?;
-        copied::check(database.as_ref(), config.clock.now_ms()).await?;
-        let keys =
-            wrapped_key::begin(database.as_ref(), &config.key, config.clock.now_ms()).await?;
+        copied::check(database.as_ref(), now_ms).await?;
+        let keys = wrapped_key::begin(database.as_ref(), &config.key, now_ms).await?;
         let objects =
             object_place::settle(database.as_ref(), &config.objects, &config.clock).await?;
         let begin = Begin { database: database.as_ref(), built_in: &config.classes, now: &now };
