@@ -27,8 +27,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A folder whose mailbox the source does not show for long, while others go well, waits for so many
-/// times as long. So it takes a small part of the time of the connection.
+/// A folder whose mailbox the source does not show for long, while others go well, waits for so
+/// many times as long. So it takes a small part of the time of the connection.
 const LATE_TIMES: u32 = 9;
 /// But not longer than this.
 const LATE_LONGEST: Duration = Duration::from_secs(3600);
@@ -200,8 +200,8 @@ impl Polls {
         self.missing = missing.into_iter().map(|folder| folder.id).collect();
     }
 
-    /// The folders that are due, the one that has waited longest first. Those whose last poll failed
-    /// come after the others, because they may end the connection, or take long.
+    /// The folders that are due, the one that has waited longest first. Those whose last poll
+    /// failed come after the others, because they may end the connection, or take long.
     #[must_use]
     pub(crate) fn due<'a>(&self, account: &'a Account) -> Vec<&'a Folder> {
         let now = Instant::now();

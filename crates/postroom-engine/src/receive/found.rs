@@ -2,8 +2,8 @@
 //!
 //! A load of many messages takes long. Mail that comes meanwhile does not wait for the rest of it.
 //! A turn of the folder ends when the folder would be polled, and the next one looks whether mail
-//! has come. The folder notes UIDNEXT of the beginning of the load, so that a process that starts in
-//! the midst of it goes on in the same order.
+//! has come. The folder notes UIDNEXT of the beginning of the load, so that a process that starts
+//! in the midst of it goes on in the same order.
 
 use crate::receive::known::Known;
 use crate::receive::news::News;
@@ -18,7 +18,7 @@ use postroom_store::SourceKey;
 use std::sync::Arc;
 
 /// What a poll has found in the open mailbox.
-pub(crate) struct FoundMail<'a> {
+pub(crate) struct ListedMail<'a> {
     /// The epoch of the mailbox.
     pub epoch: MailboxEpoch,
     /// What the source lists.
@@ -43,7 +43,7 @@ pub(crate) struct LoadBeginning {
     pub noted_uid_next: Option<u64>,
 }
 
-impl FoundMail<'_> {
+impl ListedMail<'_> {
     /// Plans to fetch all new messages, and those whose time has come again. Remembers the result.
     pub(crate) fn begin(self, known: &mut Known, load: LoadBeginning) -> Arc<News> {
         let ledger = self.ledger;

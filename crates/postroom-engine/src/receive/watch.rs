@@ -9,7 +9,7 @@
 use crate::account::MonitoredMailbox;
 use crate::error::Error;
 use crate::receive::beginning::EpochBeginning;
-use crate::receive::found::FoundMail;
+use crate::receive::found::ListedMail;
 use crate::receive::found::LoadBeginning;
 use crate::receive::identity;
 use crate::receive::identity::Care;
@@ -257,17 +257,15 @@ impl<S: Source> Poll<'_, S> {
             self.known.all_at = Some(Instant::now());
         }
         if takes_all && both.len() > FEW {
-            let look = self.look(epoch, &both, Care::Little).await?;
-            if look.over.is_some() {
-                return Ok(look.over);
+            if let Some(over) = self.look(epoch, &both, Care::Little).await?.over {
+                return Ok(Some(over));
             }
         }
         let back = self.known.reappeared(&both);
         if back.len() <= ALL_MAX {
             let care = if back.len() <= FEW { Care::All } else { Care::Much };
-            let look = self.look(epoch, &back, care).await?;
-            if look.over.is_some() {
-                return Ok(look.over);
+            if let Some(over) = self.look(epoch, &back, care).await?.over {
+                return Ok(Some(over));
             }
         }
         self.known.shown = both;
@@ -378,8 +376,8 @@ impl<S: Source> Poll<'_, S> {
         listing: MailboxListing,
         ledger: &'b Ledger,
         opened: &'b OpenedMailbox,
-    ) -> FoundMail<'b> {
-        FoundMail { epoch, listing, ledger, opened, access: self.access }
+    ) -> ListedMail<'b> {
+        ListedMail { epoch, listing, ledger, opened, access: self.access }
     }
 
     /// What the plan of a load needs to know. `noted_uid_next`: UIDNEXT that is recorded in the
@@ -397,7 +395,6 @@ impl<S: Source> Poll<'_, S> {
         let times = PollTimes { poll: Some(now), proof: None };
         let report = FolderReport { times, ..FolderReport::default() };
         let domain = &self.mailbox.account.domain;
-        self.shared.store.folder_report(domain, self.mailbox.folder.id, &report).await?;
-        Ok(())
+        Ok(self.shared.store.folder_report(domain, self.mailbox.folder.id, &report).await?)
     }
 }
