@@ -242,8 +242,7 @@ pub(crate) async fn receive<S: Source>(
     let (mut fetched, committed) = tokio::join!(fetched, committing.all(receiver));
     let Committing { count, stored, repeats, mut held, other, .. } = committing;
     fetched.missed.append(&mut held);
-    known.recorded += count;
-    known.has_new_mail |= stored > 0;
+    known.took(count, stored);
     known.withheld += fetched.withheld;
     known.actions.doubt(std::mem::take(&mut fetched.doubted));
     // Whatever happens now, these messages must not be deleted at the server.
@@ -253,7 +252,6 @@ pub(crate) async fn receive<S: Source>(
     };
     let failure = fetched.result.as_ref().err().and_then(Error::source_failure);
     let stalls = failure == Some(SourceFailure::Silent);
-    known.has_progressed |= count > 0;
     let has_missed = !fetched.missed.is_empty() && !stalls;
     let folder = mailbox.folder;
     let late = |key| LateMessage { folder: folder.id, key, news: Arc::clone(&news) };

@@ -119,8 +119,13 @@ impl SmtpConnection {
                     has_proved = Some(exchange.mark());
                     // What we break off leaves the connection in the middle of a login.
                     let result = self.converse(mechanism, exchange).await;
-                    for form in LoginForm::of(mechanism) {
-                        forms.answered(*form, &result);
+                    let has_proved = has_proved.as_ref().is_some_and(|mark| mark.is_set());
+                    // Otherwise whoever cuts connections could have the password sent as it is.
+                    if result.is_ok() || mechanism.gives_way_to(Mechanism::Plain, has_proved, &link)
+                    {
+                        for form in LoginForm::of(mechanism) {
+                            forms.answered(*form, &result);
+                        }
                     }
                     if let Err(error @ Error::Login(_)) = result {
                         return Err(error);

@@ -55,6 +55,15 @@ async fn log_in(
     offer: &str,
     play: impl AsyncFnOnce(&mut Played),
 ) -> Result<(), Error> {
+    log_in_with(SmtpOptions { mechanism, ..SmtpOptions::default() }, offer, play).await
+}
+
+/// The same with options, which know what earlier connections found out.
+async fn log_in_with(
+    options: SmtpOptions,
+    offer: &str,
+    play: impl AsyncFnOnce(&mut Played),
+) -> Result<(), Error> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = async {
@@ -69,7 +78,6 @@ async fn log_in(
     let client = async {
         let dialer = Dialer::new(&Trust::default()).unwrap();
         let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port, security: Security::None };
-        let options = SmtpOptions { mechanism, ..SmtpOptions::default() };
         let mut connection = SmtpConnection::open(&dialer, &endpoint, &options).await.unwrap();
         let secret = Secret::Password("hush".into());
         let logged_in = connection.login(&Credentials { login: "anna".to_owned(), secret }).await;
@@ -132,6 +140,29 @@ async fn plain_follows_what_fails_before_our_proof_and_nothing_what_fails_after_
     };
     let error = log_in(MechanismChoice::Best, OFFER, busy).await.unwrap_err();
     assert_eq!(error.verdict(), SmtpVerdict::Postpone);
+}
+
+#[tokio::test]
+async fn who_cuts_connections_after_our_proof_in_clear_text_is_not_sent_the_password() {
+    let options = SmtpOptions::default();
+    for _ in 0..3 {
+        let cut = async |server: &mut Played| {
+            assert!(server.scram("other").await.is_none());
+            server.stream.get_mut().shutdown().await.unwrap();
+        };
+        log_in_with(options.clone(), OFFER, cut).await.unwrap_err();
+    }
+    // Before the proof, it is the mechanism that the server does not know.
+    let cut = async |server: &mut Played| {
+        assert!(server.take().await.starts_with("AUTH SCRAM-SHA-256 "));
+        server.stream.get_mut().shutdown().await.unwrap();
+    };
+    log_in_with(options.clone(), OFFER, cut).await.unwrap_err();
+    let play = async |server: &mut Played| {
+        assert_eq!(server.take().await, "AUTH PLAIN AGFubmEAaHVzaA==");
+        server.say("235 in").await;
+    };
+    log_in_with(options, OFFER, play).await.unwrap();
 }
 
 #[tokio::test]

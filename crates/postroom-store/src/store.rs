@@ -155,21 +155,20 @@ impl Store {
     pub async fn open(database: Arc<dyn Database>, config: &StoreConfig) -> Result<Self, Error> {
         set_up::set_up(database.as_ref(), &config.key).await?;
         moving::check(database.as_ref()).await?;
-        let now_ms = config.clock.now_ms();
+        let (clock, now_ms) = (&config.clock, config.clock.now_ms());
         let now = Timestamp::from_ms(now_ms).to_string();
         seq::raise(database.as_ref()).await?;
         copied::check(database.as_ref(), now_ms).await?;
         let keys = wrapped_key::begin(database.as_ref(), &config.key, now_ms).await?;
-        let objects =
-            object_place::settle(database.as_ref(), &config.objects, &config.clock).await?;
+        let objects = object_place::settle(database.as_ref(), &config.objects, clock).await?;
         let begin = Begin { database: database.as_ref(), built_in: &config.classes, now: &now };
         let classes = begin.begin().await?;
         let all: Vec<_> = classes.iter().map(|class| Class::clone(class)).collect();
         set_up::renew(database.as_ref(), &all).await?;
-        lease::blobs_begin(database.as_ref(), config.clock.now_ms()).await?;
+        lease::blobs_begin(database.as_ref(), now_ms).await?;
         let feed_gaps = feed_gap::all(database.as_ref()).await?;
         let owner = lease::register(database.as_ref(), &config.member, config.key.mark()).await?;
-        let times = KnownTimes::begin(database.as_ref(), &config.clock).await?;
+        let times = KnownTimes::begin(database.as_ref(), clock).await?;
         let unsummed = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'chunks without sum'";
         let unsummed = set_up::read_one(database.as_ref(), unsummed).await?;
         let store = Self {

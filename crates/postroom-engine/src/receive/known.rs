@@ -300,6 +300,20 @@ impl Known {
         self.all_at.get_or_insert_with(Instant::now);
     }
 
+    /// Notes how many messages of a portion were recorded, and how many of them are new here.
+    pub(crate) fn took(&mut self, count: u64, stored: u64) {
+        self.recorded += count;
+        self.has_new_mail |= stored > 0;
+        self.has_progressed |= count > 0;
+    }
+
+    /// Why this epoch is over, if that was found out.
+    #[must_use]
+    pub(crate) fn end_of(&self, epoch: Option<MailboxEpoch>) -> Option<Over> {
+        let end = self.end.as_ref().filter(|end| Some(end.epoch) == epoch);
+        end.map(|end| end.over.clone())
+    }
+
     /// Those of some recorded and listed messages that the last whole listing lacked. Either the
     /// server shows them again, or it has given their keys to others.
     #[must_use]

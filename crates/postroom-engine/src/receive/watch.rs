@@ -103,8 +103,7 @@ pub(crate) async fn watch<S: Source>(
     }
     let login = poll.mailbox.account.mailbox_origin();
     // Kept until the next epoch has begun, which the end of an earlier one does not end.
-    let found_out = poll.known.end.as_ref().filter(|end| Some(end.epoch) == origin.epoch);
-    let found_out = found_out.map(|end| end.over.clone());
+    let found_out = poll.known.end_of(origin.epoch);
     let mut over = found_out.or_else(|| identity::by_opened(&origin, &opened, &login));
     if over.is_none() && origin.login.is_none() {
         poll.shared.store.origin_note(poll.mailbox.folder.id, &login).await?;
@@ -256,10 +255,11 @@ impl<S: Source> Poll<'_, S> {
         if is_first || self.is_all_due() {
             self.known.all_at = Some(Instant::now());
         }
-        if takes_all && both.len() > FEW {
-            if let Some(over) = self.look(epoch, &both, Care::Little).await?.over {
-                return Ok(Some(over));
-            }
+        if takes_all
+            && both.len() > FEW
+            && let Some(over) = self.look(epoch, &both, Care::Little).await?.over
+        {
+            return Ok(Some(over));
         }
         let back = self.known.reappeared(&both);
         if back.len() <= ALL_MAX {

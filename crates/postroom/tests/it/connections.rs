@@ -25,12 +25,16 @@ async fn a_refusal_of_a_login_that_was_good_says_when_it_is_tried_again_and_who_
     until(&postroom, &path, "the account to be ready", in_state("ready")).await;
     for request in ["try", "password", "profile"] {
         let no = Action::tagged("NO [AUTHENTICATIONFAILED] Authentication failed.");
-        let rule = always(&sandbox, Point::ImapCommand(ImapCommand::Authenticate), no);
+        // A refused way to log in is followed by another one at the next attempt.
+        let ways = [ImapCommand::Authenticate, ImapCommand::Login];
+        let rules = ways.map(|way| always(&sandbox, Point::ImapCommand(way), no.clone()));
         sandbox.hang_up();
         let failed = until(&postroom, &path, "the refusal", in_state("failed")).await;
         let text = failed["statusText"].as_str().unwrap();
         assert!(text.contains("accepted before; the next try is at 20"), "{text}");
-        sandbox.unscript(rule);
+        for rule in rules {
+            sandbox.unscript(rule);
+        }
         match request {
             "try" => drop(postroom.post(&format!("{path}:try"), &json!({})).await.unwrap()),
             "password" => {

@@ -279,7 +279,7 @@ async fn another_place_is_refused_with_words_and_a_missing_object_is_told() {
     let path = format!("/rest/v1/model/email/Messages/{}/rawMessage", id(&kept[0]));
     let answer = postroom.request(Method::GET, &path, None).await.unwrap();
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(postroom.log().contains("their object is missing"), "{}", postroom.log());
+    assert!(postroom.log().contains("an object is missing in the bucket"), "{}", postroom.log());
 }
 
 // SQLite alone: PostgreSQL has backups of its own.
