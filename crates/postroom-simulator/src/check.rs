@@ -169,8 +169,9 @@ fn at_servers(world: &World, there: &AtServers, stored: &StoredMessages<'_>) -> 
             || arrival.was_recorded;
         let Some(message) = message else {
             if !arrival.removed_by_others {
+                // One that is stored again under another UID is a message that comes later.
                 ensure!(
-                    !arrival.must_stay,
+                    !arrival.must_stay || arrival.may_be_twice,
                     "{subject} was deleted at the server after it was to stay"
                 );
                 ensure!(folder.may_delete, "{subject} was deleted at the server, and nobody asked");

@@ -509,6 +509,7 @@ pub use once::Once;
 pub use origin::Beginning;
 pub use origin::MailboxEpoch;
 pub use origin::Origin;
+pub use origin::ReturnedEpoch;
 pub use oversized::LoadRequest;
 pub use oversized::Unloadable;
 pub use poll_times::PollTimes;

@@ -9,8 +9,10 @@
 //!
 //! A former epoch may come back, because a server shows two stores by turns. Whoever has proven
 //! that by its messages begins the new epoch with the receipts of that one (`Beginning::former`).
-//! They move to the new number, so a number is never that of two times. Where a message has
-//! receipts in several epochs, `linked` of the older ones names a later one.
+//! They move to the new number, so a number is never that of two times. Receipts of messages that
+//! are not listed stay in the former epoch. The server may list those under other keys now, and by
+//! receipts of former epochs they are recognised. Where a message has receipts in several epochs,
+//! `linked` of the older ones names a later one.
 
 use crate::columns::domain;
 use crate::database::Lock;
@@ -19,6 +21,7 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::integrity::folder_must_be;
 use crate::record::ATTEMPTS;
+use crate::source_key::SourceKey;
 use crate::store::Store;
 use crate::unloaded;
 use crate::unloaded::Unloaded;
@@ -29,6 +32,7 @@ use postroom_model::builtin::FOLDERS;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::ops::RangeInclusive;
 
 /// Of so many former epochs the receipts are kept whose messages have later ones.
 const FORMER_MAX: u32 = 3;
@@ -76,9 +80,18 @@ pub struct Beginning<'a> {
     /// What is noted of the messages that are not loaded. Those above the baseline are not loaded
     /// either.
     pub unloaded: Option<&'a Unloaded>,
-    /// The former epoch that is back, whose receipts are those of the new one. `None`: its keys say
-    /// nothing.
-    pub former: Option<MailboxEpoch>,
+    /// The former epoch that is back. `None`: the keys of former ones say nothing.
+    pub former: Option<ReturnedEpoch<'a>>,
+}
+
+/// A former epoch that is back. The receipts of its messages that are listed are those of the new
+/// one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReturnedEpoch<'a> {
+    /// The epoch.
+    pub epoch: MailboxEpoch,
+    /// The keys that the mailbox lists now, ascending.
+    pub listed: &'a [SourceKey],
 }
 
 /// The condition that no later epoch of the mailbox has begun. A message that is recorded in an
@@ -102,17 +115,38 @@ pub(crate) fn pending_began(folder: FolderId, before: &Origin) -> Statement {
     Statement::new(sql).bind(folder).bind(before.all_stored_ms.unwrap_or(NO_PROOF))
 }
 
-/// The statements that give the receipts of a former epoch to the new one. Their actions are open
-/// again. Where another epoch has receipts of the same messages, those of the new one count.
-fn come_back(former: MailboxEpoch, new: MailboxEpoch) -> [Statement; 2] {
+/// The statements that give the receipts of a former epoch in these ranges of keys to the new one.
+/// Their actions are open again. Where another epoch has receipts of the same messages, those of
+/// the new one count.
+fn come_back(
+    former: MailboxEpoch,
+    ranges: &[RangeInclusive<SourceKey>],
+    new: MailboxEpoch,
+) -> Vec<Statement> {
     let moved = "UPDATE \"receipt\" SET \"epoch\" = $3, \"linked\" = NULL,
           \"wish\" = CASE WHEN \"wish\" < 0 THEN -\"wish\" ELSE \"wish\" END
-        WHERE \"folder\" = $1 AND \"epoch\" = $2";
+        WHERE \"folder\" = $1 AND \"epoch\" = $2 AND \"key\" BETWEEN $4 AND $5";
+    let moved = |keys: &RangeInclusive<SourceKey>| {
+        let moved = Statement::new(moved).bind(former.folder).bind(former.number);
+        moved.bind(new.number).bind(keys.start().number()).bind(keys.end().number())
+    };
     let others = "UPDATE \"receipt\" SET \"linked\" = $2
         WHERE \"folder\" = $1 AND \"epoch\" < $2 AND \"linked\" IS NULL AND \"message\" IN
           (SELECT \"message\" FROM \"receipt\" WHERE \"folder\" = $1 AND \"epoch\" = $2)";
-    let moved = Statement::new(moved).bind(former.folder).bind(former.number).bind(new.number);
-    [moved, Statement::new(others).bind(new.folder).bind(new.number)]
+    let others = Statement::new(others).bind(new.folder).bind(new.number);
+    ranges.iter().map(moved).chain([others]).collect()
+}
+
+/// Ranges that contain those of the recorded keys that are listed, and no other recorded key. Both
+/// are ascending.
+fn listed_ranges(recorded: &[SourceKey], listed: &[SourceKey]) -> Vec<RangeInclusive<SourceKey>> {
+    let is_listed = |key: &SourceKey| listed.binary_search(key).is_ok();
+    let runs = recorded.chunk_by(|key, next| is_listed(key) == is_listed(next));
+    let ranges = runs.filter_map(|run| match run {
+        [first, ..] if is_listed(first) => Some(*first..=*run.last().unwrap_or(first)),
+        _ => None,
+    });
+    ranges.collect()
 }
 
 /// The statement that deletes the receipts of epochs before `oldest` whose messages have later
@@ -258,7 +292,7 @@ impl Store {
 
     /// Begins an epoch of the mailbox of a folder. The pending receipts of former epochs are
     /// deleted, and their open actions are cancelled. Those of an epoch that is back are open
-    /// again.
+    /// again, if their messages are listed.
     ///
     /// # Errors
     ///
@@ -297,7 +331,11 @@ impl Store {
         let epoch = MailboxEpoch { folder, number };
         let mut batch =
             vec![Statement::new(forgotten).bind(folder), Statement::new(void).bind(folder)];
-        batch.extend(former.into_iter().flat_map(|former| come_back(former, epoch)));
+        if let Some(ReturnedEpoch { epoch: former, listed }) = former {
+            let all = SourceKey::FIRST..=SourceKey::LAST;
+            let recorded = self.ledger_part(former, all).await?.recorded;
+            batch.extend(come_back(former, &listed_ranges(&recorded, listed), epoch));
+        }
         batch.extend([
             superfluous(folder, oldest),
             Statement::new(noted)

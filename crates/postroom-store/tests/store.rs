@@ -750,7 +750,9 @@ async fn an_epoch_that_comes_back_has_its_receipts_and_no_message_is_linked_twic
     assert_eq!(fixture.receive(folder, second.number, again).await, done(1, 2));
     assert!(!store.ledger(second).await.unwrap().has_former, "all are linked");
     assert_eq!(store.former_epochs(folder, 7).await.unwrap(), [first]);
-    let back = store.epoch_begin(folder, begin(7, Some(first))).await.unwrap();
+    let listed = keys([1, 2, 5]);
+    let returned = ReturnedEpoch { epoch: first, listed: &listed };
+    let back = store.epoch_begin(folder, begin(7, Some(returned))).await.unwrap();
     assert!(back.number > second.number);
     assert_eq!(store.former_epochs(folder, 7).await.unwrap(), []);
     assert_eq!(store.ledger(back).await.unwrap().recorded, keys([1, 2]));
@@ -762,6 +764,31 @@ async fn an_epoch_that_comes_back_has_its_receipts_and_no_message_is_linked_twic
     assert_eq!(fixture.receive(folder, back.number, more).await, done(1, 1));
     assert_eq!(fixture.list(json!(["and"])).await.len(), 4);
     assert_eq!(store.former_epochs(folder, 8).await.unwrap(), [second]);
+}
+
+#[on_both]
+async fn what_an_epoch_that_comes_back_does_not_list_is_known_by_its_bytes_under_any_key() {
+    let fixture = fixture().await;
+    let (_, folder) = fixture.account().await;
+    let store = &fixture.store;
+    let begin = |uid_validity, former| Beginning { uid_validity, former, ..BEGUN };
+    let message = |(uid, bytes): (u64, &str)| fixture.received(uid, bytes.as_bytes());
+    let all = |messages: &[(u64, &str)]| messages.iter().copied().map(message).collect();
+    let texts = [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "e")];
+    let first = store.epoch_begin(folder, begin(7, None)).await.unwrap();
+    fixture.receive(folder, first.number, all(&texts)).await;
+    // In the second epoch, one of them has another key, and one is not there.
+    let second = store.epoch_begin(folder, begin(7, None)).await.unwrap();
+    let texts = [(1, "a"), (9, "b"), (3, "c"), (5, "e"), (6, "f")];
+    assert_eq!(fixture.receive(folder, second.number, all(&texts)).await, done(1, 4));
+    // The first is back, and another key has changed.
+    let listed = keys([1, 3, 5, 6, 9, 10]);
+    let returned = ReturnedEpoch { epoch: first, listed: &listed };
+    let back = store.epoch_begin(folder, begin(7, Some(returned))).await.unwrap();
+    assert_eq!(store.ledger(back).await.unwrap().recorded, keys([1, 3, 5]));
+    let more = all(&[(6, "f"), (9, "b"), (10, "d")]);
+    assert_eq!(fixture.receive(folder, back.number, more).await, done(0, 3));
+    assert_eq!(fixture.list(json!(["and"])).await.len(), 6);
 }
 
 #[on_both]
@@ -1162,14 +1189,15 @@ async fn an_outcome_that_was_once_unknown_ends_as_sent_or_uncertain() {
         assert_eq!(message.text("errorCode"), Some("uncertain"), "{code}");
         assert_eq!(message.get("recipients")[0]["state"], "uncertain");
     }
-    // Without an unknown outcome, each recipient says how it ended.
+    // Without an unknown outcome, each recipient says how it ended. One that the server did not
+    // answer has failed, whatever was refused.
     let message = fixture.outgoing(account, "plain").await;
     assert!(fixture.prepare(account, &message).await);
     let claimed = fixture.claim(account, 9, 90).await;
     fixture.store.delivery_settle(&claimed[0], &error(ErrorCode::Refused), ended(5)).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert_eq!(message.text("errorCode"), Some("refused"));
-    assert_eq!(message.get("recipients")[0]["state"], "refused");
+    assert_eq!(message.get("recipients")[0]["state"], "failed");
     assert_eq!(message.get("recipients")[0]["reply"], "554 x");
 }
 

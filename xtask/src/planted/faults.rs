@@ -114,8 +114,11 @@ pub const PLANTED: &[PlantedFault] = &[
     PlantedFault {
         name: "a missed message counts as progress although it was not noted",
         file: "crates/postroom-engine/src/receive.rs",
-        sound: "known.has_progressed |= count > 0;",
-        faulty: "known.has_progressed |= count > 0 || !fetched.missed.is_empty();",
+        sound: "Err(error) => {
+            known.look_anew();",
+        faulty: "Err(error) => {
+            known.has_progressed |= has_missed;
+            known.look_anew();",
         finder: test(
             "postroom-engine",
             IT,

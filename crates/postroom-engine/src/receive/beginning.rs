@@ -18,6 +18,7 @@ use postroom_model::options;
 use postroom_store::Beginning;
 use postroom_store::MailboxEpoch;
 use postroom_store::Origin;
+use postroom_store::ReturnedEpoch;
 use postroom_store::SourceKey;
 
 /// What follows from another epoch, for the log.
@@ -61,6 +62,7 @@ impl<S: Source> EpochBeginning<'_, S> {
         let evidence = elsewhere.of(name, uid_validity, evidence.unsteady);
         let (source, folder) = (&mut *self.source, self.mailbox.folder.id);
         let former = returned::find(self.shared, source, folder, shown, evidence).await?;
+        let former = former.map(|epoch| ReturnedEpoch { epoch, listed: &listing.keys });
         let begun =
             Beginning { login: &login, uid_validity, mailbox_id, baseline, unloaded, former };
         // If no answer comes, the next turn reads whether it has begun.

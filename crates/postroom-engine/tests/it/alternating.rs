@@ -6,6 +6,7 @@ use crate::world::World;
 use postroom_engine::Supervisor;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::FolderId;
 use postroom_model::builtin::FOLDERS;
 use postroom_sandbox::Action;
 use postroom_sandbox::Ending;
@@ -108,6 +109,30 @@ async fn a_store_comes_back_although_the_server_does_not_describe_one_of_its_mes
         assert_eq!(fetches(&world), read + 1, "{act:?}: what is known is not fetched again");
         engine.stop().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_another_epoch_knows_under_its_key_of_now_is_not_stored_again() {
+    let (world, engine, folder) = working(20, json!({"deleteOnServer": false})).await;
+    // Two UIDs are exchanged and a third one is another, so the UIDs say nothing any more.
+    change(&world, |inbox| {
+        assert!(inbox.swap(19, 20) && inbox.give_uid(3, 40));
+    });
+    deliver(&world, "n1");
+    world.until_messages(21).await;
+    let epoch = world.store.origin(FolderId::of(folder)).await.unwrap().epoch;
+    assert_eq!(epoch.map(|it| it.number), Some(2));
+    tokio::time::sleep(Duration::from_secs(INTERVAL_S * 3)).await;
+    // The UIDs are those of the first time again, but for the third.
+    change(&world, |inbox| assert!(inbox.swap(19, 20)));
+    deliver(&world, "n2");
+    world.until_messages(22).await;
+    tokio::time::sleep(Duration::from_secs(INTERVAL_S * 3)).await;
+    let epoch = world.store.origin(FolderId::of(folder)).await.unwrap().epoch;
+    assert_eq!(epoch.map(|it| it.number), Some(3));
+    let subjects = world.subjects().await;
+    assert_eq!(subjects.len(), 22, "{subjects:?}");
+    engine.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

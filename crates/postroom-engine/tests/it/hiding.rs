@@ -46,8 +46,10 @@ async fn a_mailbox_about_which_the_server_is_silent_seldom_keeps_the_other_folde
     for folder in &folders {
         world.until(FOLDERS, *folder, |it| it.text("lastProofAt").is_some()).await;
     }
-    let (on, when) = (Point::ImapCommand(ImapCommand::Examine), When::For("Work".to_owned()));
-    let rule = world.sandbox.script(Rule { on, when, act: Action::End(Ending::Stall) });
+    let rules = [ImapCommand::Examine, ImapCommand::Select].map(|command| {
+        let (on, when) = (Point::ImapCommand(command), When::For("Work".to_owned()));
+        world.sandbox.script(Rule { on, when, act: Action::End(Ending::Stall) })
+    });
     deliver(&world, "Work", "late");
     let mut late = 0;
     for number in 1..=COUNT {
@@ -60,7 +62,9 @@ async fn a_mailbox_about_which_the_server_is_silent_seldom_keeps_the_other_folde
     assert!(late <= COUNT / 6, "{late} of {COUNT} messages were late");
     let says = |it: &Entity| it.text("statusText").is_some_and(|it| it.contains("polled rarely"));
     world.until(FOLDERS, folders[1], says).await;
-    world.sandbox.unscript(rule);
+    for rule in rules {
+        world.sandbox.unscript(rule);
+    }
     until_stored(&world, COUNT + 1).await;
     world.until(FOLDERS, folders[1], |it| it.text("statusText").is_none()).await;
     engine.stop().await;

@@ -9,6 +9,7 @@ use crate::missed::MissedAt;
 use crate::missed::MissedMessage;
 use crate::origin::Beginning;
 use crate::origin::MailboxEpoch;
+use crate::origin::ReturnedEpoch;
 use crate::prepared::PrepareEnd;
 use crate::prepared::Prepared;
 use crate::receipt::ServerAction;
@@ -107,7 +108,11 @@ fn too_big(uid: u64) -> MissedMessage {
     }
 }
 
-async fn begin(world: &World, uid_validity: u64, former: Option<MailboxEpoch>) -> MailboxEpoch {
+async fn begin(
+    world: &World,
+    uid_validity: u64,
+    former: Option<ReturnedEpoch<'_>>,
+) -> MailboxEpoch {
     let id = MailboxId::parse("F1").unwrap();
     let login = "life@imap.life.test";
     let (mailbox_id, baseline, unloaded) = (Some(&id), 0, None);
@@ -156,7 +161,8 @@ pub(super) async fn epochs(world: &World) {
     world.store.action_gone(epoch, &keys([21])).await.unwrap();
     let former = world.store.former_epochs(world.folder, 7).await.unwrap();
     assert_eq!(former.len(), 1);
-    let back = begin(world, 7, Some(former[0])).await;
+    let listed = keys([1, 2, 3, 4]);
+    let back = begin(world, 7, Some(ReturnedEpoch { epoch: former[0], listed: &listed })).await;
     assert!(!world.store.ledger(back).await.unwrap().recorded.is_empty());
 }
 
