@@ -274,6 +274,43 @@ async fn rare_and_frequent_words_are_found_among_many_messages() {
 }
 
 #[on_both]
+async fn a_prefix_finds_the_same_whether_few_or_many_words_begin_with_it() {
+    let world = world().await;
+    let numbered = |word: &str, count: usize| {
+        let subjects = (0..count).map(|number| format!("{word}{number:02}"));
+        subjects.chain([word.to_owned(), format!("{word}\u{20000}")]).collect::<Vec<_>>()
+    };
+    let mut subjects: Vec<String> = [("some", 1), ("most", 30), ("more", 31), ("Straße", 40)]
+        .into_iter()
+        .flat_map(|(word, count)| numbered(word, count))
+        .collect();
+    subjects.extend(["som", "son", "mosu", "x some30 more31"].map(str::to_owned));
+    world.create(subjects.iter().map(|subject| message(subject)).collect()).await;
+    world.keep_up().await;
+    let all = world.list(&Query { limit: 10_000, ..Query::default() }).await;
+    for words in [
+        "some*",
+        "most*",
+        "more*",
+        "strasse*",
+        "so*",
+        "som*",
+        "none*",
+        "mosu*",
+        "some30*",
+        "more* -more3*",
+        "x -some*",
+        "some* more*",
+        "some* -most*",
+        "nothin*",
+    ] {
+        let filter = filter::parse(&world.class, &json!(["match", words])).unwrap();
+        let wanted: BTreeSet<_> = wanted(&all, &filter).into_iter().collect();
+        assert_eq!(world.found(words).await, wanted, "{words}");
+    }
+}
+
+#[on_both]
 async fn words_follow_changes_and_files_and_leave_with_their_message() {
     let world = world().await;
     let made = world.create(vec![message("Rechnung zebraword"), message("other")]).await;

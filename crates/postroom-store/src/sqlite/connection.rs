@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::sqlite::full_text;
 use crate::sqlite::statement;
 use crate::sqlite::texts;
 use crate::sqlite::texts::IsOver;
@@ -69,6 +70,7 @@ pub(super) fn connect(file: &Path, clock: &Clock) -> Result<Connection, Error> {
     let never: IsOver = Arc::new(|| false);
     texts::teach(&connection, &never)?;
     time::teach(&connection, clock.clone())?;
+    connection.execute_batch(full_text::TERMS).map_err(statement::failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
 }

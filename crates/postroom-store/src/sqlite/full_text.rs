@@ -6,6 +6,9 @@
 //! FTS5 returns the rows of a word in the order of their numbers, one after the other. So the
 //! newest 100 are found without reading the others. The rows of the last second are sorted by
 //! `dateTime` and `id`. Deleted words are removed from the pages of the index (`secure-delete`).
+//!
+//! For a prefix without an index of its own, FTS5 reads the rows of all its words first. So a prefix
+//! that few words begin with is replaced by those words.
 
 use crate::full_text_dialect::BoundQuery;
 use crate::full_text_dialect::FullText;
@@ -13,11 +16,20 @@ use crate::full_text_dialect::TimePage;
 use crate::full_text_dialect::WordsPlan;
 use postroom_model::MatchQuery;
 use postroom_model::MatchTerm;
+use std::ops::RangeInclusive;
 
 /// How many bits of a number are the number within the second.
 const PLACE_BITS: u32 = 24;
 /// The numbers of messages without a time.
 const UNTIMED: [i64; 2] = [-(1 << 62), -(1 << 61)];
+
+/// The lengths of prefixes that have an index of their own, in characters.
+const INDEXED_CHARS: RangeInclusive<usize> = 2..=3;
+/// A prefix that more words begin with is not replaced by them.
+const REPLACED_MAX: u8 = 32;
+/// The words of the index in their order, for one connection.
+pub(super) const TERMS: &str = "CREATE VIRTUAL TABLE temp.\"full text terms\"
+    USING fts5vocab(main, 'full text words', instance)";
 
 /// The index of SQLite.
 pub(crate) struct SqliteFullText;
@@ -64,15 +76,16 @@ impl FullText for SqliteFullText {
     }
 
     fn bound(&self, query: &MatchQuery, bind: &mut dyn FnMut(String) -> String) -> BoundQuery {
-        let terms = |is_excluded: bool| {
-            query.terms().iter().filter(move |term| term.is_excluded == is_excluded).map(said)
+        let mut terms = |is_excluded: bool| -> Vec<String> {
+            let terms = query.terms().iter().filter(|term| term.is_excluded == is_excluded);
+            terms.map(|term| said(term, bind)).collect()
         };
-        let wanted: Vec<_> = terms(false).collect();
-        let mut whole = format!("({})", wanted.join(" AND "));
-        for term in terms(true) {
-            whole = format!("({whole} NOT {term})");
+        let (wanted, excluded) = (terms(false), terms(true));
+        let mut whole = format!("'(' || {} || ')'", wanted.join(" || ' AND ' || "));
+        for term in excluded {
+            whole = format!("'(' || {whole} || ' NOT ' || {term} || ')'");
         }
-        BoundQuery { whole: bind(whole), phrases: vec![] }
+        BoundQuery { whole: format!("({whole})"), phrases: vec![] }
     }
 
     fn has(&self, query: &BoundQuery) -> String {
@@ -145,15 +158,47 @@ fn numbers(date_time: Option<i64>) -> [i64; 2] {
     date_time.map_or(UNTIMED, of_second)
 }
 
-/// A term in the language of FTS5.
-fn said(term: &MatchTerm) -> String {
-    let star = if term.is_prefix { " *" } else { "" };
-    format!("\"{}\"{star}", term.words().join(" "))
+/// The SQL of a term in the language of FTS5.
+fn said(term: &MatchTerm, bind: &mut dyn FnMut(String) -> String) -> String {
+    match term.words() {
+        [prefix] if term.is_prefix && !INDEXED_CHARS.contains(&prefix.chars().count()) => {
+            let behind = format!("{prefix}{}", char::MAX);
+            replaced(&bind(prefix.clone()), &bind(behind))
+        }
+        words => {
+            let star = if term.is_prefix { " *" } else { "" };
+            bind(format!("\"{}\"{star}", words.join(" ")))
+        }
+    }
+}
+
+/// The SQL of the words that begin with a prefix, or of the prefix if there are too many. The words
+/// are from the one at the placeholder `prefix` to the one at `behind`, without that.
+fn replaced(prefix: &str, behind: &str) -> String {
+    // A space is less than each character of a word. So what is not less than a word and a space is
+    // behind that word.
+    let next = |from: &str| {
+        format!(
+            "(SELECT \"term\" FROM temp.\"full text terms\" WHERE \"term\" >= {from}
+              ORDER BY \"term\" LIMIT 1)"
+        )
+    };
+    let (first, following) = (next(prefix), next("\"word\" || ' '"));
+    let looked_at = REPLACED_MAX + 1;
+    format!(
+        "(WITH RECURSIVE \"found\" (\"word\") AS (SELECT {first} UNION ALL
+            SELECT {following} FROM \"found\" WHERE \"word\" < {behind} LIMIT {looked_at})
+          SELECT CASE WHEN COUNT(*) BETWEEN 1 AND {REPLACED_MAX}
+              THEN '(\"' || GROUP_CONCAT(\"word\", '\" OR \"') || '\")'
+              ELSE '\"' || {prefix} || '\" *' END
+          FROM \"found\" WHERE \"word\" < {behind})"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rusqlite::Connection;
 
     #[test]
     fn numbers_are_in_the_order_of_time() {
@@ -162,5 +207,30 @@ mod tests {
         assert!(UNTIMED[1] < oldest[0] && newest[1] < i64::MAX);
         assert_eq!(numbers(Some(-1))[1], numbers(Some(0))[0]);
         assert_eq!(numbers(Some(999)), numbers(Some(0)));
+    }
+
+    #[test]
+    fn a_prefix_that_few_words_begin_with_is_replaced_by_them() {
+        let connection = Connection::open_in_memory().unwrap();
+        let [_, words, ..] = SqliteFullText.tables();
+        connection.execute_batch(words).unwrap();
+        connection.execute_batch(TERMS).unwrap();
+        let keep = "INSERT INTO \"full text words\" (\"words\") VALUES ($1)";
+        let mut kept = vec!["few".to_owned(), "fewer few\u{10fffd}".to_owned(), "fex".to_owned()];
+        let many = |word: &str, count: u8| (0..count).map(|at| format!(" {word}{at:02}")).collect();
+        kept.extend([many("most", REPLACED_MAX), many("more", REPLACED_MAX + 1)]);
+        for words in kept {
+            connection.execute(keep, [words]).unwrap();
+        }
+        let of = |prefix: &str| -> String {
+            let sql = format!("SELECT {}", replaced("$1", "$2"));
+            let bound = [prefix.to_owned(), format!("{prefix}{}", char::MAX)];
+            connection.query_row(&sql, bound, |row| row.get(0)).unwrap()
+        };
+        assert_eq!(of("few"), "(\"few\" OR \"fewer\" OR \"few\u{10fffd}\")");
+        assert_eq!(of("most").matches("OR").count(), usize::from(REPLACED_MAX) - 1);
+        assert_eq!(of("more"), "\"more\" *");
+        assert_eq!(of("none"), "\"none\" *");
+        assert_eq!(of("z"), "\"z\" *");
     }
 }
