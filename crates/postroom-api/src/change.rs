@@ -32,6 +32,7 @@ use postroom_store::ChangeTerms;
 use postroom_store::ClaimState;
 use postroom_store::ClaimStep;
 use postroom_store::ClaimThen;
+use postroom_store::DeleteTerms;
 use postroom_store::EntityPlace;
 use postroom_store::Error;
 use postroom_store::Failed;
@@ -54,7 +55,8 @@ pub(crate) async fn patch(asked: Asked, id: EntityId, body: Body) -> Result<Resp
     let sent = body::json(&asked.headers, body, &asked.app).await?;
     exact::check(&asked.class, &sent.document.rounded)?;
     let claim = claim_token::shown(&asked.headers)?;
-    apply(&asked, id, &sent.document.json, ApplyTerms { once: None, claim }).await
+    let terms = ApplyTerms { once: None, claim, read: None };
+    apply(&asked, id, &sent.document.json, terms).await
 }
 
 /// `PUT` of an entity: properties that are not sent get their default. Secrets stay, because a
@@ -83,7 +85,7 @@ pub(crate) async fn put(asked: Asked, id: EntityId, body: Body) -> Result<Respon
             if let Some(members) = json.as_object_mut() {
                 fill(&asked.class, members);
             }
-            let terms = ApplyTerms { once: once.as_ref(), claim: None };
+            let terms = ApplyTerms { once: once.as_ref(), claim: None, read: Some(current) };
             return apply(&asked, id, json, terms).await;
         }
         let json = sent.document.json.clone();
@@ -109,11 +111,10 @@ pub(crate) async fn delete(asked: Asked, id: EntityId) -> Result<Response, Probl
         let current = find(&asked, id).await?;
         let conditional = etag::check(&asked.headers, current.version)?;
         let place = EntityPlace::new(&asked.domain, &asked.class, id);
+        let terms = DeleteTerms { if_version: Some(current.version), read: Some(&current) };
         let gone = match fate {
-            MessagesFate::Kept => store.entity_delete(place, Some(current.version)).await?,
-            MessagesFate::Deleted => {
-                store.account_delete_whole(place, Some(current.version)).await?
-            }
+            MessagesFate::Kept => store.entity_delete_on(place, terms).await?,
+            MessagesFate::Deleted => store.account_delete_whole(place, terms).await?,
         };
         match gone {
             Updated::Done(_) => return Ok(StatusCode::NO_CONTENT.into_response()),
@@ -136,12 +137,13 @@ pub(crate) async fn find(asked: &Asked, id: EntityId) -> Result<Entity, Problem>
 }
 
 /// The terms of a change.
-#[derive(Clone, Copy)]
 struct ApplyTerms<'a> {
     /// The key of a PUT.
     once: Option<&'a Once>,
     /// The token of the work claim that the change acknowledges.
     claim: Option<ClaimToken>,
+    /// The entity as it was read. It is read again only if it has changed since.
+    read: Option<Entity>,
 }
 
 /// Whether the claim was acknowledged before, because this request repeats an earlier one.
@@ -165,11 +167,14 @@ async fn apply(
     asked: &Asked,
     id: EntityId,
     sent: &Json,
-    ApplyTerms { once, claim }: ApplyTerms<'_>,
+    ApplyTerms { once, claim, mut read }: ApplyTerms<'_>,
 ) -> Result<Response, Problem> {
     let (class, same_login) = (&asked.class, account::same_login(asked)?);
     for _ in 0..TRIES_MAX {
-        let current = find(asked, id).await?;
+        let current = match read.take() {
+            Some(read) => read,
+            None => find(asked, id).await?,
+        };
         let place = EntityPlace::new(&asked.domain, class.as_ref(), id);
         if let Some(token) = claim
             && is_acknowledged(asked, place, token).await?

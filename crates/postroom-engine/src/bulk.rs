@@ -18,6 +18,7 @@ use postroom_model::filter;
 use postroom_model::filter::Names;
 use postroom_store::BulkWork;
 use postroom_store::ChangeTerms;
+use postroom_store::DeleteTerms;
 use postroom_store::EntityPlace;
 use postroom_store::Error;
 use postroom_store::Failed;
@@ -223,15 +224,16 @@ impl Bulk<'_> {
         };
         let if_version = Some(current.version);
         let step = self.job.map(|job| JobStep { job, entity: id, changed: true, failed: None });
+        let read = Some(&current);
+        let terms = DeleteTerms { if_version, read };
         match (self.work, step) {
-            (BulkWork::Delete, Some(step)) => store.bulk_delete(place, if_version, step).await,
-            (BulkWork::Delete, None) => store.entity_delete(place, if_version).await,
+            (BulkWork::Delete, Some(step)) => store.bulk_delete(place, terms, step).await,
+            (BulkWork::Delete, None) => store.entity_delete_on(place, terms).await,
             (BulkWork::Patch(sent), step) => {
                 let changes = posted::changes(store, place, &current, sent).await?;
                 if changes.is_empty() {
                     return Ok(Updated::Missing);
                 }
-                let read = Some(&current);
                 let terms = ChangeTerms { if_version, read, step, ..ChangeTerms::default() };
                 store.entity_update_on(place, &changes, terms).await
             }

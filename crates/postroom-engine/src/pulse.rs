@@ -37,7 +37,8 @@ pub struct SpoolTrouble {
 
 #[derive(Debug)]
 struct NotedSpool {
-    trouble: SpoolTrouble,
+    text: String,
+    is_full: bool,
     since: Instant,
     last: Instant,
 }
@@ -70,8 +71,7 @@ impl Pulse {
             );
         }
         let since = noted.as_ref().map_or(last, |noted| noted.since);
-        let trouble = SpoolTrouble { text, is_full, lasts: Duration::ZERO };
-        *noted = Some(NotedSpool { trouble, since, last });
+        *noted = Some(NotedSpool { text, is_full, since, last });
     }
 
     /// Notes that the spool directory took a large message.
@@ -86,8 +86,8 @@ impl Pulse {
     pub fn spool_trouble(&self) -> Option<SpoolTrouble> {
         let mut noted = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
         noted.take_if(|noted| noted.last.elapsed() >= FORGOTTEN_AFTER);
-        let noted = noted.as_ref()?;
-        Some(SpoolTrouble { lasts: noted.since.elapsed(), ..noted.trouble.clone() })
+        let NotedSpool { text, is_full, since, .. } = noted.as_ref()?;
+        Some(SpoolTrouble { text: text.clone(), is_full: *is_full, lasts: since.elapsed() })
     }
 
     /// Notes that another process has taken over.

@@ -91,7 +91,6 @@ pub use fetch::{Fetch, FetchEvent};
 pub use items::FetchItems;
 pub use limits::{ImapDeadlines, ImapLimits, ImapOptions};
 pub use list::Mailboxes;
-pub use login_ways::LoginWays;
 pub use mailbox::MailboxName;
 pub use newer_forms::NewerForms;
 pub use response::{Body, Fetched, Listed, Namespace, Namespaces, Response, Selected, Status};

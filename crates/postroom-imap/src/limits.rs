@@ -1,8 +1,8 @@
 //! How much a server may send, and how long we wait for it.
 
-use crate::login_ways::LoginWays;
 use crate::newer_forms::NewerForms;
 use postroom_model::options::MechanismChoice;
+use postroom_net::sasl::LoginWays;
 use std::time::Duration;
 
 /// How much a server may send.

@@ -9,8 +9,7 @@ use crate::connection::ImapConnection;
 use crate::error::Error;
 use crate::error::ImapVerdict;
 use crate::error::Refusal;
-use crate::login_ways::LoginWay;
-use crate::login_ways::LoginWays;
+use crate::login_ways;
 use crate::newer_forms::NewerForm;
 use postroom_model::options::MechanismChoice;
 use postroom_net::Credentials;
@@ -18,6 +17,8 @@ use postroom_net::SaslError;
 use postroom_net::Secret;
 use postroom_net::bearer;
 use postroom_net::sasl;
+use postroom_net::sasl::LoginWay;
+use postroom_net::sasl::LoginWays;
 use postroom_net::sasl::Mechanism;
 use postroom_net::sasl::SaslLink;
 use secrecy::SecretString;
@@ -76,7 +77,7 @@ impl ImapConnection {
         let form = TokenForm::of(offers, credentials).ok_or_else(no_mechanism)?;
         let (known, plainer) = (self.options.login_ways.clone(), offers.without("SASL-IR"));
         let mut refused = None;
-        for way in known.to_try(LoginWay::of_token(offers.has("SASL-IR"))) {
+        for way in known.taken_first(login_ways::of_token(offers.has("SASL-IR"))) {
             let offers = if way == LoginWay::TokenAtOnce { offers } else { &plainer };
             match self.ask(form.command(offers)).await {
                 Ok(_) => {
@@ -84,7 +85,7 @@ impl ImapConnection {
                     return Ok(());
                 }
                 Err(error @ Error::Refused { refusal: Refusal::Bad, .. }) => {
-                    known.refused(way);
+                    known.leave_out(way);
                     refused = Some(error);
                 }
                 // What was refused before is the reason.
@@ -117,9 +118,9 @@ impl ImapConnection {
         let binding = self.login.binding.clone();
         let link = SaslLink { binding: &binding, offers: &is_offered };
         let known = self.options.login_ways.clone();
-        let ways = LoginWay::of_password(&link.mechanisms(choice), offers.has("SASL-IR"));
+        let ways = login_ways::of_password(&link.mechanisms(choice), offers.has("SASL-IR"));
         let mut failed: Option<FailedLogin> = None;
-        for way in known.to_try(&ways) {
+        for way in known.taken_first(&ways) {
             let Some(mechanism) = way.mechanism() else { continue };
             if failed.as_ref().is_some_and(|failed| !failed.gives_way_to(mechanism, &link)) {
                 continue;
@@ -221,20 +222,16 @@ impl FailedLogin {
 
     /// Notes what happened for the next connections, unless no other way may follow there.
     fn note(&self, way: LoginWay, known: &LoginWays, link: &SaslLink<'_>) {
-        let may_follow = match self.mechanism {
-            Mechanism::ScramPlus | Mechanism::Scram | Mechanism::CramMd5 => {
-                self.mechanism.gives_way_to(Mechanism::Plain, self.has_proved, link)
-            }
-            // The password was sent as it is.
-            Mechanism::Plain | Mechanism::Login => true,
-        };
-        if !may_follow || is_busy(&self.error) || matches!(self.error, Error::Login(_)) {
+        let may_follow = self.mechanism.may_be_left_out(self.has_proved, link);
+        if !may_follow || matches!(self.error, Error::Login(_)) {
             return;
         }
         if self.error.verdict() == ImapVerdict::Credentials {
-            known.refused(way);
+            known.leave_out(way);
         } else if has_ended(&self.error) {
             known.ended(way);
+        } else if self.is_refusal() {
+            known.answered(way);
         }
     }
 }

@@ -1,152 +1,21 @@
-//! Remembers what happened at the ways to log in, from one connection to a server to the next.
-//!
-//! A server that refuses a way is asked in another one at once, unless the refusal is about the
-//! password. Where the connection ends, nothing can be asked any more. So the next connections
-//! begin with another way, until every way was tried. No connection tries more ways because of it.
+//! The ways to log in that IMAP has, in the order in which they are tried.
 
+use postroom_net::sasl::LoginWay;
 use postroom_net::sasl::Mechanism;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::time::Duration;
-use tokio::time::Instant;
 
-/// So many connections in a row must end, because a network ends any of them by chance.
-const ENDED_MIN: u32 = 2;
-/// How long a way is left out, or is the first.
-const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
-
-/// A way to log in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum LoginWay {
-    /// SCRAM, bound to the connection.
-    ScramPlus,
-    /// SCRAM.
-    Scram,
-    /// CRAM-MD5.
-    CramMd5,
-    /// AUTHENTICATE PLAIN, in the usual form.
-    Plain,
-    /// AUTHENTICATE PLAIN whose response waits for the server, although it need not.
-    PlainAsked,
-    /// LOGIN.
-    Login,
-    /// An access token that goes with the command.
-    TokenAtOnce,
-    /// An access token that waits for the server.
-    Token,
+/// The ways of some mechanisms. `at_once`: a response may go with the command (SASL-IR).
+#[must_use]
+pub(crate) fn of_password(mechanisms: &[Mechanism], at_once: bool) -> Vec<LoginWay> {
+    let usual = mechanisms.iter().map(|mechanism| LoginWay::of(*mechanism));
+    // LOGIN is plainer still.
+    let is_last = mechanisms.last() == Some(&Mechanism::Plain);
+    usual.chain((at_once && is_last).then_some(LoginWay::PlainAsked)).collect()
 }
 
-impl LoginWay {
-    /// The ways of some mechanisms. `at_once`: a response may go with the command (SASL-IR).
-    pub(crate) fn of_password(mechanisms: &[Mechanism], at_once: bool) -> Vec<Self> {
-        let usual = mechanisms.iter().map(|mechanism| match mechanism {
-            Mechanism::ScramPlus => Self::ScramPlus,
-            Mechanism::Scram => Self::Scram,
-            Mechanism::CramMd5 => Self::CramMd5,
-            Mechanism::Plain => Self::Plain,
-            Mechanism::Login => Self::Login,
-        });
-        // LOGIN is plainer still.
-        let is_last = mechanisms.last() == Some(&Mechanism::Plain);
-        usual.chain((at_once && is_last).then_some(Self::PlainAsked)).collect()
-    }
-
-    /// The ways of an access token. `at_once`: as for a password.
-    pub(crate) fn of_token(at_once: bool) -> &'static [Self] {
-        if at_once { &[Self::TokenAtOnce, Self::Token] } else { &[Self::Token] }
-    }
-
-    /// How a password is sent. `None`: it is no way of a password.
-    pub(crate) fn mechanism(self) -> Option<Mechanism> {
-        match self {
-            Self::ScramPlus => Some(Mechanism::ScramPlus),
-            Self::Scram => Some(Mechanism::Scram),
-            Self::CramMd5 => Some(Mechanism::CramMd5),
-            Self::Plain | Self::PlainAsked => Some(Mechanism::Plain),
-            Self::Login => Some(Mechanism::Login),
-            Self::TokenAtOnce | Self::Token => None,
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct TriedWays {
-    left_out: BTreeMap<LoginWay, Instant>,
-    /// How many connections in a row have ended by a way.
-    ended: BTreeMap<LoginWay, u32>,
-    /// The way that the server took last, and since when it is that.
-    taken: Option<(LoginWay, Instant)>,
-}
-
-/// What the connections with one login to one server, one after another, know of its ways to log
-/// in. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct LoginWays(Arc<Mutex<TriedWays>>);
-
-impl PartialEq for LoginWays {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for LoginWays {}
-
-impl LoginWays {
-    /// The ways to try now. The one that the server took last is the first. If all are left out,
-    /// they begin anew.
-    #[must_use]
-    pub(crate) fn to_try(&self, ways: &[LoginWay]) -> Vec<LoginWay> {
-        let mut tried = self.lock();
-        tried.left_out.retain(|_, at| at.elapsed() < REMEMBERED_FOR);
-        if ways.iter().all(|way| tried.left_out.contains_key(way)) {
-            tried.left_out.clear();
-        }
-        let is_left = |way: &LoginWay| !tried.left_out.contains_key(way);
-        let mut ways: Vec<_> = ways.iter().copied().filter(is_left).collect();
-        let taken = tried.taken.filter(|(_, since)| since.elapsed() < REMEMBERED_FOR);
-        ways.sort_by_key(|way| taken.is_none_or(|(taken, _)| taken != *way));
-        ways
-    }
-
-    /// The server took a login.
-    pub(crate) fn took(&self, way: LoginWay) {
-        let mut tried = self.lock();
-        tried.ended.clear();
-        tried.left_out.remove(&way);
-        if tried.taken.is_none_or(|(taken, _)| taken != way) {
-            tried.taken = Some((way, Instant::now()));
-        }
-    }
-
-    /// The server refused a login. The other ways are tried before this one is tried again.
-    pub(crate) fn refused(&self, way: LoginWay) {
-        self.lock().leave_out(way);
-    }
-
-    /// The connection ended by a way, or is silent.
-    pub(crate) fn ended(&self, way: LoginWay) {
-        let mut tried = self.lock();
-        let count = tried.ended.entry(way).or_default();
-        *count = count.saturating_add(1);
-        if *count >= ENDED_MIN {
-            tried.leave_out(way);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, TriedWays> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl TriedWays {
-    fn leave_out(&mut self, way: LoginWay) {
-        self.left_out.insert(way, Instant::now());
-        self.ended.remove(&way);
-        self.taken = self.taken.filter(|(taken, _)| *taken != way);
-    }
+/// The ways of an access token. `at_once`: as for a password.
+#[must_use]
+pub(crate) fn of_token(at_once: bool) -> &'static [LoginWay] {
+    if at_once { &[LoginWay::TokenAtOnce, LoginWay::Token] } else { &[LoginWay::Token] }
 }
 
 #[cfg(test)]
@@ -154,45 +23,9 @@ mod tests {
     use super::*;
     use LoginWay::*;
 
-    const WAYS: [LoginWay; 3] = [Scram, Plain, Login];
-
-    #[tokio::test(start_paused = true)]
-    async fn a_way_is_left_out_after_one_refusal_or_two_ends_until_all_were_tried() {
-        let ways = LoginWays::default();
-        ways.ended(Scram);
-        assert_eq!(ways.to_try(&WAYS), [Scram, Plain, Login]);
-        ways.clone().ended(Scram);
-        assert_eq!(ways.to_try(&WAYS), [Plain, Login]);
-        ways.refused(Plain);
-        assert_eq!(ways.to_try(&WAYS), [Login]);
-        // Where there is no other, it is tried.
-        assert_eq!(ways.to_try(&[Plain]), [Plain]);
-        ways.refused(Scram);
-        ways.refused(Plain);
-        ways.refused(Login);
-        assert_eq!(ways.to_try(&WAYS), [Scram, Plain, Login]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_the_server_took_is_first_until_it_refuses_it_or_a_day_is_over() {
-        let ways = LoginWays::default();
-        ways.ended(Login);
-        ways.took(Login);
-        ways.ended(Login);
-        assert_eq!(ways.to_try(&WAYS), [Login, Scram, Plain]);
-        ways.refused(Login);
-        assert_eq!(ways.to_try(&WAYS), [Scram, Plain]);
-        ways.took(Plain);
-        tokio::time::advance(REMEMBERED_FOR / 2).await;
-        ways.took(Plain);
-        assert_eq!(ways.to_try(&WAYS), [Plain, Scram]);
-        tokio::time::advance(REMEMBERED_FOR / 2).await;
-        assert_eq!(ways.to_try(&WAYS), [Scram, Plain, Login]);
-    }
-
     #[test]
     fn plain_waits_for_the_server_where_nothing_else_is_left() {
-        let of = LoginWay::of_password;
+        let of = of_password;
         assert_eq!(of(&[Mechanism::Plain, Mechanism::Login], true), [Plain, Login]);
         assert_eq!(of(&[Mechanism::Scram, Mechanism::Plain], true), [Scram, Plain, PlainAsked]);
         assert_eq!(of(&[Mechanism::Plain], false), [Plain]);

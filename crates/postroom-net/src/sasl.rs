@@ -5,6 +5,7 @@
 
 mod encoding;
 mod exchange;
+mod login_ways;
 mod mechanism;
 mod scram;
 
@@ -17,6 +18,8 @@ use secrecy::SecretString;
 
 pub use crate::sasl::exchange::ProofMark;
 pub use crate::sasl::exchange::SaslExchange;
+pub use crate::sasl::login_ways::LoginWay;
+pub use crate::sasl::login_ways::LoginWays;
 pub use crate::sasl::mechanism::Mechanism;
 pub use crate::sasl::mechanism::SaslLink;
 

@@ -6,7 +6,6 @@
 use crate::command;
 use crate::error::Error;
 use crate::extensions::Extensions;
-use crate::login_forms::LoginForms;
 use crate::reply::LINES_MAX;
 use crate::reply::Reply;
 use crate::silence::Silence;
@@ -15,6 +14,7 @@ use postroom_model::options::MechanismChoice;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
 use postroom_net::Security;
+use postroom_net::sasl::LoginWays;
 use std::time::Duration;
 
 /// How long each step may take (RFC 5321 §4.5.3.2).
@@ -53,8 +53,8 @@ pub struct SmtpOptions {
     pub deadlines: SmtpDeadlines,
     /// How a password is sent.
     pub mechanism: MechanismChoice,
-    /// What earlier connections to the server know of its ways to log in.
-    pub login_forms: LoginForms,
+    /// What earlier connections with the same login know of the ways to log in.
+    pub login_ways: LoginWays,
 }
 
 impl Default for SmtpOptions {
@@ -63,7 +63,7 @@ impl Default for SmtpOptions {
             ehlo_name: "localhost".to_owned(),
             deadlines: SmtpDeadlines::default(),
             mechanism: MechanismChoice::Best,
-            login_forms: LoginForms::default(),
+            login_ways: LoginWays::default(),
         }
     }
 }
@@ -75,7 +75,7 @@ pub struct SmtpConnection {
     pub(crate) extensions: Extensions,
     pub(crate) deadlines: SmtpDeadlines,
     pub(crate) mechanism: MechanismChoice,
-    pub(crate) login_forms: LoginForms,
+    pub(crate) login_ways: LoginWays,
     pub(crate) idle: bool,
     /// How many transactions were begun.
     pub(crate) mails: u32,
@@ -102,7 +102,7 @@ impl SmtpConnection {
             extensions: Extensions::default(),
             deadlines: options.deadlines,
             mechanism: options.mechanism,
-            login_forms: options.login_forms.clone(),
+            login_ways: options.login_ways.clone(),
             idle: false,
             mails: 0,
             has_accepted: false,

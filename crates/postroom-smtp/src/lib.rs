@@ -35,8 +35,6 @@ mod noise;
 
 mod wire;
 
-mod login_forms;
-
 mod connection;
 
 mod login;
@@ -57,7 +55,6 @@ pub use envelope::no_such_addresses;
 pub use error::Error;
 pub use error::SmtpVerdict;
 pub use extensions::Extensions;
-pub use login_forms::LoginForms;
 pub use login_refusal::LoginRefusal;
 pub use replies::BrokenOff;
 pub use replies::RecipientReply;

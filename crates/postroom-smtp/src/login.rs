@@ -6,7 +6,6 @@
 use crate::connection::SmtpConnection;
 use crate::error::Error;
 use crate::extensions::Extensions;
-use crate::login_forms::LoginForm;
 use crate::login_refusal::LoginRefusal;
 use crate::reply::Reply;
 use postroom_model::options::MechanismChoice;
@@ -14,6 +13,8 @@ use postroom_net::Credentials;
 use postroom_net::Secret;
 use postroom_net::bearer;
 use postroom_net::sasl;
+use postroom_net::sasl::LoginWay;
+use postroom_net::sasl::LoginWays;
 use postroom_net::sasl::Mechanism;
 use postroom_net::sasl::SaslExchange;
 use postroom_net::sasl::SaslLink;
@@ -23,24 +24,29 @@ use secrecy::SecretString;
 /// How many challenges of one login are answered.
 const CHALLENGES_MAX: usize = 5;
 
-/// A login by one mechanism that failed.
-struct FailedMechanism {
-    mechanism: Mechanism,
+/// A login by one way that failed.
+struct FailedWay {
+    way: LoginWay,
     /// Whether the server had our proof of the password.
     has_proved: bool,
     error: Error,
 }
 
-impl FailedMechanism {
-    /// Whether another mechanism may be tried now.
-    fn gives_way_to(&self, next: Mechanism, link: &SaslLink<'_>) -> bool {
+impl FailedWay {
+    /// Whether another way may be tried now.
+    fn gives_way_to(&self, next: LoginWay, link: &SaslLink<'_>) -> bool {
         if matches!(self.error, Error::Login(_)) {
             return true;
         }
         let Error::Credentials { reply, .. } = &self.error else {
             return false;
         };
-        match self.mechanism {
+        let (Some(tried), Some(follows)) = (self.way.mechanism(), next.mechanism()) else {
+            return false;
+        };
+        match tried {
+            // The server does not understand the command with the response.
+            Mechanism::Plain if next == LoginWay::PlainAsked => matches!(reply.code, 500 | 501),
             // The server refuses the mechanism after all, or says that it is too weak for this
             // login (RFC 4954 §6).
             Mechanism::Plain | Mechanism::Login | Mechanism::CramMd5 => {
@@ -52,8 +58,28 @@ impl FailedMechanism {
                 | LoginRefusal::Encryption
                 | LoginRefusal::Policy
                 | LoginRefusal::Command
-                | LoginRefusal::Missing => self.mechanism.gives_way_to(next, self.has_proved, link),
+                | LoginRefusal::Missing => tried.gives_way_to(follows, self.has_proved, link),
             },
+        }
+    }
+
+    /// Notes what happened for the next connections, unless no other way may follow there. A
+    /// refusal leaves nothing out, because the other ways follow on the same connection.
+    fn note(&self, known: &LoginWays, link: &SaslLink<'_>) {
+        let Some(mechanism) = self.way.mechanism() else { return };
+        if !mechanism.may_be_left_out(self.has_proved, link) {
+            return;
+        }
+        if matches!(self.error, Error::Credentials { .. }) {
+            known.answered(self.way);
+        } else if self.error.ended_at_login() {
+            // A message waits for the next login. No way is weaker than one that sends the
+            // password.
+            if mechanism.sends_password() {
+                known.leave_out(self.way);
+            } else {
+                known.ended(self.way);
+            }
         }
     }
 }
@@ -102,73 +128,52 @@ impl SmtpConnection {
         let is_offered = |mechanism: Mechanism| offered.offers(mechanism.name());
         let binding = self.wire.channel_binding();
         let link = SaslLink { binding: &binding, offers: &is_offered };
-        let mut failed: Option<FailedMechanism> = None;
-        let forms = self.login_forms.clone();
-        let mut mechanisms = link.mechanisms(self.mechanism);
-        if !mechanisms.iter().any(|mechanism| forms.allow_any(*mechanism)) {
-            forms.forget();
-        }
-        mechanisms.retain(|mechanism| forms.allow_any(*mechanism));
-        for mechanism in mechanisms {
-            if failed.as_ref().is_some_and(|failed| !failed.gives_way_to(mechanism, &link)) {
+        let known = self.login_ways.clone();
+        let mut failed: Option<FailedWay> = None;
+        for way in known.to_try(&ways(&link.mechanisms(self.mechanism))) {
+            let Some(mechanism) = way.mechanism() else { continue };
+            if failed.as_ref().is_some_and(|failed| !failed.gives_way_to(way, &link)) {
                 continue;
             }
             let mut has_proved = None;
+            let mut is_broken_off = false;
             let result = match mechanism.begin(credentials, &link) {
                 Ok(Some(exchange)) => {
                     has_proved = Some(exchange.mark());
-                    // What we break off leaves the connection in the middle of a login.
                     let result = self.converse(mechanism, exchange).await;
-                    let has_proved = has_proved.as_ref().is_some_and(|mark| mark.is_set());
-                    // Otherwise whoever cuts connections could have the password sent as it is.
-                    if result.is_ok() || mechanism.gives_way_to(Mechanism::Plain, has_proved, &link)
-                    {
-                        for form in LoginForm::of(mechanism) {
-                            forms.answered(*form, &result);
-                        }
-                    }
-                    if let Err(error @ Error::Login(_)) = result {
-                        return Err(error);
-                    }
+                    is_broken_off = matches!(result, Err(Error::Login(_)));
                     result
                 }
-                Ok(None) if mechanism == Mechanism::Login => {
-                    let answers =
-                        [sasl::login_name(credentials), sasl::login_password(credentials)];
-                    let result = self.recite("LOGIN", &SecretString::default(), &answers).await;
-                    forms.answered(LoginForm::Login, &result);
-                    result
-                }
-                Ok(None) => self.by_plain(credentials).await,
+                Ok(None) => self.by_itself(way, credentials).await,
                 Err(error) => Err(Error::Login(error)),
             };
-            match result {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    let has_proved = has_proved.is_some_and(|mark| mark.is_set());
-                    failed = Some(FailedMechanism { mechanism, has_proved, error });
-                }
+            let Err(error) = result else {
+                known.took(way);
+                return Ok(());
+            };
+            if is_broken_off {
+                // That leaves the connection in the middle of a login.
+                return Err(error);
             }
+            let has_proved = has_proved.is_some_and(|mark| mark.is_set());
+            let tried = FailedWay { way, has_proved, error };
+            tried.note(&known, &link);
+            failed = Some(tried);
         }
         Err(failed.map_or_else(|| self.no_mechanism(), |failed| failed.error))
     }
 
-    /// AUTH PLAIN. A server that ignores the initial response asks for it again. One that does not
-    /// understand the command with it is asked without.
-    async fn by_plain(&mut self, credentials: &Credentials) -> Result<(), Error> {
-        let (message, forms) = (sasl::plain(credentials), self.login_forms.clone());
-        let answers = std::slice::from_ref(&message);
-        if forms.allow(LoginForm::PlainAtOnce) {
-            let result = self.recite("PLAIN", &message, answers).await;
-            forms.answered(LoginForm::PlainAtOnce, &result);
-            let is_of_form = |reply: &Reply| matches!(reply.code, 500 | 501);
-            if !matches!(&result, Err(Error::Credentials { reply, .. }) if is_of_form(reply)) {
-                return result;
-            }
+    /// AUTH by a way that sends the password as it is. A server that ignores the initial response
+    /// of PLAIN asks for it again.
+    async fn by_itself(&mut self, way: LoginWay, credentials: &Credentials) -> Result<(), Error> {
+        let nothing = SecretString::default();
+        if way == LoginWay::Login {
+            let answers = [sasl::login_name(credentials), sasl::login_password(credentials)];
+            return self.recite("LOGIN", &nothing, &answers).await;
         }
-        let result = self.recite("PLAIN", &SecretString::default(), answers).await;
-        forms.answered(LoginForm::Plain, &result);
-        result
+        let message = sasl::plain(credentials);
+        let initial = if way == LoginWay::PlainAsked { &nothing } else { &message };
+        self.recite("PLAIN", initial, std::slice::from_ref(&message)).await
     }
 
     /// AUTH with an initial response, and answers whatever the challenges say.
@@ -223,6 +228,18 @@ impl SmtpConnection {
     }
 }
 
+/// The ways of some mechanisms, in the order in which they are tried.
+fn ways(mechanisms: &[Mechanism]) -> Vec<LoginWay> {
+    let mut ways = vec![];
+    for mechanism in mechanisms {
+        ways.push(LoginWay::of(*mechanism));
+        if *mechanism == Mechanism::Plain {
+            ways.push(LoginWay::PlainAsked);
+        }
+    }
+    ways
+}
+
 fn let_in(reply: Reply) -> Result<(), Error> {
     let refused = |reply| Error::Credentials { command: "AUTH", reply };
     if reply.is_success() { Ok(()) } else { Err(refused(reply)) }
@@ -269,5 +286,52 @@ fn no_mechanism(extensions: &Extensions, choice: MechanismChoice) -> String {
             "the option `mechanism` names a way to log in that the server does not offer: set it \
              to `best` (it offers: {known})"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use LoginWay::*;
+    use postroom_net::ChannelBinding;
+
+    /// The ways that the next connection tries after some connections ended by a way, at `command`.
+    fn left_after(
+        known: &LoginWays,
+        way: LoginWay,
+        has_proved: bool,
+        command: &'static str,
+    ) -> Vec<LoginWay> {
+        let binding = ChannelBinding::ClearText;
+        let link = SaslLink { binding: &binding, offers: &|_| true };
+        let error = Error::Timeout { command };
+        FailedWay { way, has_proved, error }.note(known, &link);
+        known.to_try(&ways(&link.mechanisms(MechanismChoice::Best)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_way_that_ended_the_connection_is_left_out_for_a_day() {
+        let known = LoginWays::default();
+        let left = left_after(&known, Plain, false, "AUTH");
+        assert_eq!(left, [Scram, PlainAsked, Login]);
+        assert_eq!(left_after(&known, Login, false, "MAIL"), left);
+        assert_eq!(left_after(&known.clone(), PlainAsked, false, "AUTH"), [Scram, Login]);
+        tokio::time::advance(std::time::Duration::from_secs(24 * 3600)).await;
+        let left = known.to_try(&[Scram, Plain, PlainAsked, Login]);
+        assert_eq!(left, [Scram, Plain, PlainAsked, Login]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_end_by_chance_does_not_have_the_password_sent_as_it_is() {
+        let known = LoginWays::default();
+        let all = [Scram, Plain, PlainAsked, Login];
+        for _ in 0..3 {
+            // Nor does any end after our proof.
+            assert_eq!(left_after(&known, Scram, true, "AUTH"), all);
+        }
+        assert_eq!(left_after(&known, Scram, false, "AUTH"), all);
+        known.took(Scram);
+        assert_eq!(left_after(&known, Scram, false, "AUTH"), all);
+        assert_eq!(left_after(&known, Scram, false, "AUTH"), [Plain, PlainAsked, Login]);
     }
 }

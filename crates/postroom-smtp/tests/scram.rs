@@ -152,12 +152,15 @@ async fn who_cuts_connections_after_our_proof_in_clear_text_is_not_sent_the_pass
         };
         log_in_with(options.clone(), OFFER, cut).await.unwrap_err();
     }
-    // Before the proof, it is the mechanism that the server does not know.
-    let cut = async |server: &mut Played| {
-        assert!(server.take().await.starts_with("AUTH SCRAM-SHA-256 "));
-        server.stream.get_mut().shutdown().await.unwrap();
-    };
-    log_in_with(options.clone(), OFFER, cut).await.unwrap_err();
+    // Before the proof, it is the mechanism that the server does not know. But a network ends one
+    // connection by chance.
+    for _ in 0..2 {
+        let cut = async |server: &mut Played| {
+            assert!(server.take().await.starts_with("AUTH SCRAM-SHA-256 "));
+            server.stream.get_mut().shutdown().await.unwrap();
+        };
+        log_in_with(options.clone(), OFFER, cut).await.unwrap_err();
+    }
     let play = async |server: &mut Played| {
         assert_eq!(server.take().await, "AUTH PLAIN AGFubmEAaHVzaA==");
         server.say("235 in").await;

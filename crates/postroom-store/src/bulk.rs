@@ -9,6 +9,7 @@ use crate::change::Updated;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
+use crate::delete_terms::DeleteTerms;
 use crate::entity_place::EntityPlace;
 use crate::error::Error;
 use crate::failed::Failed;
@@ -172,10 +173,10 @@ impl Store {
     pub async fn bulk_delete(
         &self,
         place: EntityPlace<'_>,
-        if_version: Option<i64>,
+        terms: DeleteTerms<'_>,
         step: JobStep<'_>,
     ) -> Result<Updated, Error> {
-        let deleted = self.entity_delete_if(place, if_version, step.record().into()).await;
+        let deleted = self.entity_delete_if(place, terms, step.record().into()).await;
         self.with_referrers(place, deleted).await
     }
 

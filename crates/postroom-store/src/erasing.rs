@@ -17,6 +17,7 @@ use crate::database::Lock;
 use crate::database::Outcome;
 use crate::database::Statement;
 use crate::database::Value;
+use crate::delete_terms::DeleteTerms;
 use crate::entity_place::EntityPlace;
 use crate::error::Error;
 use crate::failed::Failed;
@@ -296,7 +297,8 @@ impl Store {
         part: u32,
     ) -> Result<bool, Error> {
         let place = EntityPlace::new(&erased.domain, class, id);
-        match self.entity_delete_if(place, None, erased.counted(class, id, part)).await {
+        let (terms, rules) = (DeleteTerms::default(), erased.counted(class, id, part));
+        match self.entity_delete_if(place, terms, rules).await {
             Ok(_) => Ok(true),
             Err(Error::Condition(
                 Failed::Sending | Failed::Crowded | Failed::InUse { .. } | Failed::Referred,

@@ -271,6 +271,8 @@ mod claim_page;
 
 mod configuration;
 
+mod delete_terms;
+
 mod purge;
 
 mod consent;
@@ -290,6 +292,8 @@ mod sign_in;
 mod referrers;
 
 mod change;
+
+mod deletion;
 
 mod device_given;
 
@@ -434,6 +438,7 @@ pub use database::Row;
 pub use database::Statement;
 pub use database::Value;
 pub use database_front::DatabaseFront;
+pub use delete_terms::DeleteTerms;
 pub use delivered::Delivered;
 pub use delivered::Earlier;
 pub use delivery::Claimed;

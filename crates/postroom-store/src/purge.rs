@@ -6,6 +6,7 @@
 
 use crate::database::Lock;
 use crate::database::Statement;
+use crate::delete_terms::DeleteTerms;
 use crate::entity_place::EntityPlace;
 use crate::error::Error;
 use crate::failed::Failed;
@@ -121,6 +122,7 @@ impl Store {
     ) -> Result<(), Error> {
         let class = self.builtin_of(domain, MESSAGES)?;
         let place = EntityPlace::new(domain, &class, id);
-        self.entity_delete_if(place, None, vec![is_gone(account)]).await.map(drop)
+        let rules = vec![is_gone(account)];
+        self.entity_delete_if(place, DeleteTerms::default(), rules).await.map(drop)
     }
 }

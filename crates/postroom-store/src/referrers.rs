@@ -103,6 +103,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delete_terms::DeleteTerms;
     use crate::entity::NewEntity;
     use crate::fixture::store;
     use postroom_model::AccountId;
@@ -196,7 +197,7 @@ mod tests {
         create(&store, MESSAGES, 5, later).await;
         let (domain, class) = (Domain::default_domain(), store.class(ACCOUNTS).unwrap());
         let place = EntityPlace::new(&domain, &class, AccountId::of(account).into());
-        store.account_delete_whole(place, None).await.unwrap();
+        store.account_delete_whole(place, DeleteTerms::default()).await.unwrap();
         store.purge().await.unwrap();
         let left = store.read(Statement::new("SELECT \"id\" FROM \"email/Messages\"")).await;
         let left: Vec<_> = left.unwrap().iter().filter_map(|row| row.id(0)).collect();

@@ -5,9 +5,9 @@
 //! no client made or changed it. Otherwise it stays without a mailbox, and its `statusText` says
 //! why.
 
-use crate::change::ledger_gone;
 use crate::database::Lock;
 use crate::database::Statement;
+use crate::deletion::ledger_gone;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::record::ATTEMPTS;

@@ -9,6 +9,7 @@ use crate::database::Lock;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
+use crate::delete_terms::DeleteTerms;
 use crate::entity_place::EntityPlace;
 use crate::error::Error;
 use crate::failed::Failed;
@@ -161,7 +162,8 @@ impl Store {
         let is_message = place.class.classname == MESSAGES;
         let rules = is_message.then(|| has_no_action(MessageEntityId::of(place.id)));
         let rules = rules.into_iter().collect();
-        match self.entity_delete_if(place, Some(current.version), rules).await {
+        let terms = DeleteTerms { if_version: Some(current.version), read: Some(&current) };
+        match self.entity_delete_if(place, terms, rules).await {
             Ok(Updated::Done(_)) => Ok(true),
             Ok(Updated::Missing | Updated::Stale { .. }) => Ok(false),
             // It is used by others, is being changed, or waits for a server-side action: later.

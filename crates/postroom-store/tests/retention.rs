@@ -151,7 +151,7 @@ impl World {
     async fn delete_account(&self) {
         let class = self.store.builtin(builtin::ACCOUNTS).unwrap();
         let place = EntityPlace::new(&self.domain, &class, self.account.into());
-        let deleted = self.store.account_delete_whole(place, None).await.unwrap();
+        let deleted = self.store.account_delete_whole(place, DeleteTerms::default()).await.unwrap();
         assert!(matches!(deleted, Updated::Done(_)));
     }
 }

@@ -337,6 +337,64 @@ async fn what_a_caller_has_read_is_read_again_if_it_has_changed_since() {
 }
 
 #[on_both]
+async fn a_deletion_reads_again_what_has_changed_since_its_caller_has_read_it() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let change = json!({"name": "q"}).as_object().unwrap().clone();
+    for class in [builtin::PROFILES, builtin::ACCOUNTS] {
+        let first = if class == builtin::PROFILES {
+            fixture.create(class, json!({"name": "p"})).await
+        } else {
+            fixture.get(class, fixture.account().await.0.into()).await
+        };
+        let class = fixture.class(class);
+        let at = EntityPlace::new(&fixture.domain, &class, first.id);
+        let delete = async |if_version| {
+            let terms = DeleteTerms { if_version, read: Some(&first) };
+            match class.classname == builtin::PROFILES {
+                true => store.entity_delete_on(at, terms).await.unwrap(),
+                false => store.account_delete_whole(at, terms).await.unwrap(),
+            }
+        };
+        store.entity_update(at, &change, None).await.unwrap();
+        let version = fixture.get(&class.classname, first.id).await.version;
+        assert_eq!(version, first.version + 1);
+        assert_eq!(delete(Some(first.version)).await, Updated::Stale { version });
+        let Updated::Done(gone) = delete(None).await else { panic!("not deleted") };
+        assert_eq!((gone.version, gone.text("name")), (version, Some("q")));
+        assert_eq!(delete(Some(first.version)).await, Updated::Missing);
+    }
+}
+
+/// What is being sent is neither changed nor deleted. But who has read an older version is told so.
+#[on_both]
+async fn who_has_read_an_older_version_is_told_so_before_anything_else() {
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let first = fixture.outgoing(account, "s").await;
+    assert!(fixture.prepare(account, &first).await);
+    assert_eq!(fixture.claim(account, 5, 9_000).await.len(), 1);
+    let version = fixture.get(builtin::MESSAGES, first.id).await.version;
+    assert!(version > first.version);
+    let class = fixture.class(builtin::MESSAGES);
+    let at = EntityPlace::new(&fixture.domain, &class, first.id);
+    let change = json!({"subject": "t"}).as_object().unwrap().clone();
+    let (store, read) = (&fixture.store, Some(&first));
+    for (if_version, is_stale) in [(Some(first.version), true), (None, false)] {
+        let terms = ChangeTerms { if_version, read, ..ChangeTerms::default() };
+        let changed = store.entity_update_on(at, &change, terms).await;
+        let deleted = store.entity_delete_on(at, DeleteTerms { if_version, read }).await;
+        for what in [changed, deleted] {
+            match what {
+                Ok(stale) if is_stale => assert_eq!(stale, Updated::Stale { version }),
+                Err(Error::Condition(Failed::Sending)) if !is_stale => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[on_both]
 async fn of_many_changes_at_once_none_is_lost() {
     let fixture = fixture().await;
     let class = fixture.class(builtin::PROFILES);

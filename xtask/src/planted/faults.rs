@@ -173,7 +173,7 @@ pub const PLANTED: &[PlantedFault] = &[
     },
     PlantedFault {
         name: "a deleted folder leaves its ledger behind",
-        file: "crates/postroom-store/src/change.rs",
+        file: "crates/postroom-store/src/deletion.rs",
         sound: "builtin::FOLDERS => Ok(ledger_gone(FolderId::of(id)).into()),",
         faulty: "builtin::FOLDERS => Ok(vec![]),",
         finder: test(
@@ -235,7 +235,7 @@ pub const PLANTED: &[PlantedFault] = &[
     },
     PlantedFault {
         name: "a deleted account leaves its deliveries behind",
-        file: "crates/postroom-store/src/change.rs",
+        file: "crates/postroom-store/src/deletion.rs",
         sound: "DeliveryStep::Leave.taken(\"\\\"account\\\" = $1\")",
         faulty: "DeliveryStep::Leave.taken(\"\\\"account\\\" = $1 AND 1 = 0\")",
         finder: test("postroom-store", &["--test", "races"], "a_queue_ends_with_its_account"),

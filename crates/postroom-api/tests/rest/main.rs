@@ -32,6 +32,7 @@ mod jobs;
 
 mod lists;
 mod lookup;
+mod meanwhile;
 mod messages;
 mod oauth;
 mod oauth_apps;

@@ -108,6 +108,19 @@ impl Server {
     pub async fn start_with(limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Self::open(&directory).await;
+        Self::with_tokens(store, limits, directory).await
+    }
+
+    /// The interface to a store that has something in front of its database.
+    pub async fn start_behind(front: impl FnOnce(Arc<dyn Database>) -> Arc<dyn Database>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let key = MasterKey::in_directory(directory.path()).unwrap();
+        let database = front(database(&directory).await);
+        let store = Self::open_on(database, key).await;
+        Self::with_tokens(store, Limits::default(), directory).await
+    }
+
+    async fn with_tokens(store: Store, limits: Limits, directory: TempDir) -> Self {
         let other = Domain::new("other").unwrap();
         for (domain, token) in [(&Domain::default_domain(), TOKEN), (&other, OTHER_TOKEN)] {
             store.token_set(domain, "admin", &SecretString::from(token)).await.unwrap();
@@ -118,7 +131,10 @@ impl Server {
     async fn open(directory: &TempDir) -> Store {
         // A key is made only where there is no database yet.
         let key = MasterKey::in_directory(directory.path()).unwrap();
-        let database = database(directory).await;
+        Self::open_on(database(directory).await, key).await
+    }
+
+    async fn open_on(database: Arc<dyn Database>, key: MasterKey) -> Store {
         let config = StoreConfig {
             key,
             classes: builtin::classes().unwrap(),

@@ -85,7 +85,7 @@ impl ListedMail<'_> {
         known.has_missed_live = false;
         let disagrees = !listing.is_whole();
         known.disagreements = if disagrees { known.disagreements.saturating_add(1) } else { 0 };
-        let news = Arc::new(News {
+        known.remember(News {
             epoch,
             uid_validity: opened.uid_validity,
             mailbox_id: opened.mailbox_id.clone(),
@@ -98,8 +98,6 @@ impl ListedMail<'_> {
             oversized: ledger.oversized.iter().map(|one| (one.key, *one)).collect(),
             recorded,
             listing,
-        });
-        known.news = Some(Arc::clone(&news));
-        news
+        })
     }
 }

@@ -184,7 +184,13 @@ impl Known {
     /// it is now.
     #[must_use]
     pub(crate) fn contradicted(&mut self, news: &News) -> Arc<News> {
-        let news = Arc::new(news.contradicted());
+        self.remember(news.contradicted())
+    }
+
+    /// Remembers the result of a poll until all of it is fetched, in place of the one before.
+    #[must_use]
+    pub(crate) fn remember(&mut self, news: News) -> Arc<News> {
+        let news = Arc::new(news);
         self.news = Some(Arc::clone(&news));
         news
     }

@@ -9,7 +9,7 @@ use crate::report::Trouble;
 use crate::shared::Shared;
 use postroom_net::Credentials;
 use postroom_net::Secret;
-use postroom_smtp::LoginForms;
+use postroom_net::sasl::LoginWays;
 use postroom_smtp::LoginRefusal;
 use postroom_smtp::Reply;
 use postroom_smtp::SmtpConnection;
@@ -40,7 +40,7 @@ pub(crate) struct Kept {
     is_probed: bool,
     in_turn: bool,
     was_let_in: bool,
-    forms: LoginForms,
+    ways: LoginWays,
 }
 
 /// A connection that is ready for a message.
@@ -60,8 +60,8 @@ impl Kept {
         stop: CancellationToken,
     ) -> Self {
         let (connection, is_probed, in_turn, was_let_in) = (None, false, false, false);
-        let forms = LoginForms::default();
-        Self { shared, reporter, setup, stop, connection, is_probed, in_turn, was_let_in, forms }
+        let ways = LoginWays::default();
+        Self { shared, reporter, setup, stop, connection, is_probed, in_turn, was_let_in, ways }
     }
 
     /// Whether the server took the login of the account since that was saved.
@@ -109,7 +109,7 @@ impl Kept {
             () = &mut superseded => return Err(Error::Superseded),
             credentials = self.shared.credentials(account, ServerKind::Smtp) => credentials,
         };
-        let mut opening = pin!(open_again(&self.shared, account, credentials, &self.forms));
+        let mut opening = pin!(open_again(&self.shared, account, credentials, &self.ways));
         let mut is_silent = pin!(tokio::time::sleep(SILENT));
         let mut is_reported = false;
         let mut connection = loop {
@@ -179,7 +179,7 @@ impl Kept {
     pub(crate) async fn forget(&mut self) {
         self.close().await;
         (self.is_probed, self.in_turn, self.was_let_in) = (false, false, false);
-        self.forms = LoginForms::default();
+        self.ways = LoginWays::default();
     }
 }
 
@@ -189,13 +189,13 @@ async fn open_again(
     shared: &Shared,
     account: &Account,
     credentials: Result<Credentials, CredentialError>,
-    forms: &LoginForms,
+    ways: &LoginWays,
 ) -> Result<SmtpConnection, Error> {
     let token = credentials.as_ref().ok().filter(|it| matches!(it.secret, Secret::OAuth2(_)));
     let Some(token) = token.cloned() else {
-        return open_at_last(shared, account, credentials, forms).await;
+        return open_at_last(shared, account, credentials, ways).await;
     };
-    let refused = match open_at_last(shared, account, credentials, forms).await {
+    let refused = match open_at_last(shared, account, credentials, ways).await {
         Err(error) => refusal(error)?,
         opened => return opened,
     };
@@ -203,7 +203,7 @@ async fn open_again(
         return Err(no_token_helps(&refused));
     }
     let credentials = shared.credentials(account, ServerKind::Smtp).await;
-    match open_at_last(shared, account, credentials, forms).await {
+    match open_at_last(shared, account, credentials, ways).await {
         Err(error) => Err(no_token_helps(&refusal(error)?)),
         opened => opened,
     }
@@ -236,7 +236,7 @@ async fn open_at_last(
     shared: &Shared,
     account: &Account,
     credentials: Result<Credentials, CredentialError>,
-    forms: &LoginForms,
+    ways: &LoginWays,
 ) -> Result<SmtpConnection, Error> {
     // An account without SMTP has no sender.
     let server = account.smtp.as_ref().ok_or(Error::Superseded)?;
@@ -250,7 +250,7 @@ async fn open_at_last(
     let options = SmtpOptions {
         ehlo_name: dialing.ehlo_name.clone(),
         mechanism: account.options.mechanism(),
-        login_forms: forms.clone(),
+        login_ways: ways.clone(),
         ..SmtpOptions::default()
     };
     let _turn = match &mut credentials {

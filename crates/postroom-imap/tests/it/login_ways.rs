@@ -131,6 +131,17 @@ async fn a_busy_server_leaves_no_way_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_ends_with_an_answer_between_them_are_not_in_a_row() {
+    let options = options();
+    let busy = Deed::Close("P1 NO [UNAVAILABLE] later\r\n");
+    for deed in [Deed::Close(""), busy, Deed::Silence, Deed::Close("")] {
+        let (way, result) = log_in(OFFER, &options, &credentials(), |_| deed).await;
+        assert_eq!(way, SCRAM, "{result:?}");
+    }
+    assert_eq!(log_in(OFFER, &options, &credentials(), |_| LET_IN).await.0, PLAIN);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_plain_is_all_there_is_its_plainer_form_follows() {
     let deed = |way: &str| if way == PLAIN { Deed::Close("P1 BAD what?\r\n") } else { LET_IN };
     let (options, offer) = (options(), "AUTH=PLAIN SASL-IR LOGINDISABLED");

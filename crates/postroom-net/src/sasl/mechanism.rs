@@ -73,6 +73,23 @@ impl Mechanism {
             Self::ScramPlus | Self::CramMd5 | Self::Plain | Self::Login => false,
         }
     }
+
+    /// Whether the next connections may leave it out because of what happened at this one.
+    /// `has_proved`: as in [`Self::gives_way_to`]. Otherwise whoever cuts connections after our
+    /// proof could have the password sent as it is.
+    #[must_use]
+    pub fn may_be_left_out(self, has_proved: bool, link: &SaslLink<'_>) -> bool {
+        self.sends_password() || self.gives_way_to(Self::Plain, has_proved, link)
+    }
+
+    /// Whether the password is sent as it is, and no proof of it. Then no other way is weaker.
+    #[must_use]
+    pub fn sends_password(self) -> bool {
+        match self {
+            Self::Plain | Self::Login => true,
+            Self::ScramPlus | Self::Scram | Self::CramMd5 => false,
+        }
+    }
 }
 
 /// What a login by password has to know of its connection.
@@ -151,6 +168,28 @@ mod tests {
             let link = SaslLink { binding: &binding, offers: &all };
             let got = refused.gives_way_to(next, has_proved, &link);
             assert_eq!(got, want, "{refused:?} {next:?} {has_proved}");
+        }
+    }
+
+    #[test]
+    fn no_later_connection_goes_around_a_proof_that_nothing_may_follow() {
+        use Mechanism::*;
+        let all = |_: Mechanism| true;
+        #[rustfmt::skip]
+        let table = [
+            // Tried, after our proof, binding, whether the next connections may leave it out.
+            (ScramPlus, false, EXPORTER,                  true),
+            (ScramPlus, true,  EXPORTER,                  false),
+            (Scram,     false, ChannelBinding::ClearText, true),
+            (Scram,     true,  ChannelBinding::ClearText, false),
+            (Scram,     true,  ChannelBinding::None,      true),
+            (CramMd5,   false, EXPORTER,                  false),
+            (Plain,     false, ChannelBinding::ClearText, true),
+            (Login,     false, EXPORTER,                  true),
+        ];
+        for (tried, has_proved, binding, want) in table {
+            let link = SaslLink { binding: &binding, offers: &all };
+            assert_eq!(tried.may_be_left_out(has_proved, &link), want, "{tried:?} {has_proved}");
         }
     }
 

@@ -14,11 +14,11 @@ use postroom_imap::ImapDeadlines;
 use postroom_imap::ImapLimits;
 use postroom_imap::ImapOptions;
 use postroom_imap::ImapVerdict;
-use postroom_imap::LoginWays;
 use postroom_imap::NewerForms;
 use postroom_model::options;
 use postroom_net::Credentials;
 use postroom_net::Secret;
+use postroom_net::sasl::LoginWays;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 

@@ -8,6 +8,7 @@ use crate::change::ChangeTerms;
 use crate::claim_row::ClaimStep;
 use crate::claim_row::ClaimThen;
 use crate::database::Statement;
+use crate::delete_terms::DeleteTerms;
 use crate::entity::NewEntity;
 use crate::entity::Terms;
 use crate::entity_place::EntityPlace;
@@ -227,7 +228,7 @@ pub(super) async fn jobs(world: &World) {
         let step = JobStep { job: job.id, entity: next[0], changed: true, failed: None };
         let place = EntityPlace::new(domain, &class, next[0]);
         if job.kind == JobKind::Delete {
-            store.bulk_delete(place, None, step).await.unwrap();
+            store.bulk_delete(place, DeleteTerms::default(), step).await.unwrap();
         }
         let step = JobStep { entity: next[1], failed: Some("why"), ..step };
         assert!(store.bulk_record(step).await.unwrap());

@@ -12,6 +12,7 @@ use crate::columns;
 use crate::configuration::NextConfiguration;
 use crate::consent::ConsentRequest;
 use crate::database::Statement;
+use crate::delete_terms::DeleteTerms;
 use crate::device_consent::DeviceRequest;
 use crate::device_consent::DeviceStep;
 use crate::entity::NewEntity;
@@ -483,7 +484,7 @@ pub(super) async fn deletions(world: &World) {
     let class = world.class(ACCOUNTS);
     let account = world.account;
     let place = EntityPlace::new(domain, &class, account.into());
-    store.account_delete_whole(place, None).await.unwrap();
+    store.account_delete_whole(place, DeleteTerms::default()).await.unwrap();
     store.purge().await.unwrap();
 }
 
