@@ -311,6 +311,40 @@ mod tests {
         write_nothing(&next).await.unwrap();
     }
 
+    /// Lets the first look of a process be `since` ago, and its last one `last` ago.
+    fn looked(store: &Store, since: Duration, last: Duration) {
+        let mut seen = store.inner.seen_lease.lock().unwrap();
+        let (seen, now) = (seen.as_mut().unwrap(), Instant::now());
+        (seen.since, seen.last) = (now - since, now - last);
+    }
+
+    #[on_both]
+    async fn a_lease_counts_as_not_renewed_once_looks_have_found_the_same_for_long_enough() {
+        let two = Two::open_as([member("a", 2), member("b", 1)]).await;
+        let second = Duration::from_secs(1);
+        let former = two.one.lead().await.unwrap();
+        assert!(two.other.lead_if_free().await.unwrap().is_none(), "seen once");
+        // As long as it is valid for, it may be that its holder is late.
+        let is_early = || {
+            let seen = two.other.inner.seen_lease.lock().unwrap();
+            seen.as_ref().unwrap().since.elapsed() < UNRENEWED_FOR
+        };
+        looked(&two.other, LEASE_FOR, Duration::ZERO);
+        let taken = two.other.lead_if_free().await.unwrap();
+        assert!(taken.is_none() || !is_early(), "{taken:?}");
+        // Nobody has looked for a while, so it may have been renewed meanwhile, and set back.
+        looked(&two.other, UNRENEWED_FOR + second, LOOKS_WITHIN + second);
+        assert!(two.other.lead_if_free().await.unwrap().is_none());
+        write_nothing(&former).await.unwrap();
+        let next = loop {
+            looked(&two.other, UNRENEWED_FOR, Duration::ZERO);
+            if let Some(next) = two.other.lead_if_free().await.unwrap() {
+                break next;
+            }
+        };
+        assert_eq!(next.epoch().unwrap(), 2);
+    }
+
     #[on_both]
     async fn a_lease_that_is_renewed_at_the_last_moment_is_not_taken() {
         let two = Two::open_as([member("a", 2), member("b", 1)]).await;

@@ -331,6 +331,12 @@ async fn what_a_caller_has_read_is_read_again_if_it_has_changed_since() {
     let of_first = ChangeTerms { if_version: Some(1), ..terms };
     let stale = store.entity_update_on(at, &host, of_first).await.unwrap();
     assert_eq!(stale, Updated::Stale { version: 3 });
+    // Otherwise the answer shows what the caller has read.
+    let mut read = merged.clone();
+    read.properties.insert("imapHost".to_owned(), "as.read.test".into());
+    let terms = ChangeTerms { read: Some(&read), ..terms };
+    let changed = done(&change(json!({"name": "r"})), terms).await;
+    assert_eq!((changed.version, changed.text("imapHost")), (4, Some("as.read.test")));
     fixture.store.entity_delete(at, None).await.unwrap();
     let missing = store.entity_update_on(at, &host, terms).await.unwrap();
     assert_eq!(missing, Updated::Missing);
@@ -788,6 +794,41 @@ async fn a_message_that_was_deleted_at_the_server_is_recognised_only_with_its_da
     let next = store.epoch_begin(folder, BEGUN).await.unwrap();
     let again = vec![received(1, b"two", Some(2)), received(2, b"two", Some(3))];
     assert_eq!(fixture.receive(folder, next.number, again).await, done(1, 1));
+    // The one with the date comes first, so that the other is left for a message of any date.
+    let epoch = store.epoch_begin(folder, BEGUN).await.unwrap();
+    let kept = ReceivedMessage { action: None, ..received(1, b"pair", Some(1)) };
+    fixture.receive(folder, epoch.number, vec![kept, received(2, b"pair", Some(2))]).await;
+    store.action_gone(epoch, &keys([2])).await.unwrap();
+    let next = store.epoch_begin(folder, BEGUN).await.unwrap();
+    let again = vec![received(1, b"pair", Some(2)), received(2, b"pair", Some(3))];
+    assert_eq!(fixture.receive(folder, next.number, again).await, done(0, 2));
+}
+
+#[on_both]
+async fn what_was_not_to_be_deleted_or_not_yet_is_recognised_with_any_date() {
+    let fixture = fixture().await;
+    let (_, folder) = fixture.account().await;
+    let store = &fixture.store;
+    let received = |bytes: &str, date_ms, action| {
+        let witness = Witness { internal_date_ms: Some(date_ms), ..Witness::default() };
+        ReceivedMessage { action, witness, ..fixture.received(1, bytes.as_bytes()) }
+    };
+    let table = [
+        (None, true),
+        (Some(ServerAction::Seen), true),
+        (Some(ServerAction::AwaitAcknowledged), true),
+        (Some(ServerAction::Delete), false),
+        (Some(ServerAction::DeleteAcknowledged), false),
+    ];
+    for (action, is_known) in table {
+        let bytes = format!("{action:?}");
+        let epoch = store.epoch_begin(folder, BEGUN).await.unwrap();
+        fixture.receive(folder, epoch.number, vec![received(&bytes, 1, action)]).await;
+        let next = store.epoch_begin(folder, BEGUN).await.unwrap();
+        let want = if is_known { done(0, 1) } else { done(1, 0) };
+        let again = vec![received(&bytes, 2, None)];
+        assert_eq!(fixture.receive(folder, next.number, again).await, want, "{action:?}");
+    }
 }
 
 #[on_both]

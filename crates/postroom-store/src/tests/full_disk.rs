@@ -2,6 +2,7 @@
 
 use crate::blob::Content;
 use crate::clock::Clock;
+use crate::database::Room;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::fixture::store_in;
@@ -28,13 +29,21 @@ async fn a_full_disk_is_told_until_something_large_fits() {
           RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100';
         END IF; RETURN NEW; END $$";
     run(&store, no_space).await;
-    for table in ["meta", "chunk"] {
-        let at = format!(
-            "CREATE TRIGGER no_space BEFORE INSERT ON \"{table}\" FOR EACH ROW
-             EXECUTE FUNCTION no_space()"
-        );
-        run(&store, at).await;
-    }
+    let fill = async || {
+        for table in ["meta", "chunk"] {
+            let at = format!(
+                "CREATE TRIGGER no_space BEFORE INSERT ON \"{table}\" FOR EACH ROW
+                 EXECUTE FUNCTION no_space()"
+            );
+            run(&store, at).await;
+        }
+    };
+    let empty = async || {
+        for table in ["meta", "chunk"] {
+            run(&store, format!("DROP TRIGGER no_space ON \"{table}\"")).await;
+        }
+    };
+    fill().await;
     let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(300_000).collect();
     let written = async || {
         let (_, statements) = Content::prepare(&noise).statements(&store).await.unwrap();
@@ -44,14 +53,22 @@ async fn a_full_disk_is_told_until_something_large_fits() {
     // What nodes write all the time needs no space.
     store.renew().await.unwrap();
     assert!(matches!(store.check().await, Err(Error::Full)), "a small batch shows nothing");
-    for table in ["meta", "chunk"] {
-        run(&store, format!("DROP TRIGGER no_space ON \"{table}\"")).await;
-    }
+    empty().await;
     assert!(store.inner.database.is_full(), "nobody has looked");
     store.sweep().await;
     assert!(!store.inner.database.is_full());
     store.check().await.unwrap();
     assert!(written().await.is_ok());
+    // What is large shows it before anybody looks.
+    fill().await;
+    assert!(matches!(written().await, Err(Error::Full)));
+    empty().await;
+    assert!(store.inner.database.is_full(), "nothing large was written");
+    let deletes = Statement::new("DELETE FROM \"meta\" WHERE \"bytes\" = $1").bind(noise.clone());
+    store.inner.database.write(vec![deletes], Room::Reserve).await.unwrap();
+    assert!(store.inner.database.is_full(), "a deletion needs no space, however long it is");
+    assert!(written().await.is_ok());
+    assert!(!store.inner.database.is_full());
     let left = "SELECT 1 FROM \"meta\" WHERE \"name\" = 'probe'";
     assert!(store.read(Statement::new(left)).await.unwrap().is_empty());
 }
