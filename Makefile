@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 FUZZ_SECONDS ?= 5
 
-.PHONY: help demo setup test check fuzz bless
+.PHONY: help demo setup test check fuzz kills bless
 
 help: ## list the recipes
 	@echo "make RECIPE"
@@ -31,6 +31,9 @@ check: ## formatting, lints, tidy, documentation, licences
 
 fuzz: ## run one fuzz target (NAME=, default all) for SECONDS (default 60)
 	cargo xtask fuzz $(NAME) --seconds $(or $(SECONDS),60)
+
+kills: ## end work of the store after every single statement; make test takes some
+	EVERY_KILL=1 cargo test --package postroom-store --test class_kills --test keys --test erasure
 
 bless: ## rewrite the golden files; review the difference
 	BLESS=1 cargo test --workspace

@@ -7,6 +7,7 @@ mod killed;
 mod opened;
 
 use killed::Killed;
+use killed::moments;
 use postroom_model::Class;
 use postroom_model::ClassId;
 use postroom_model::Domain;
@@ -225,7 +226,7 @@ async fn a_change_of_a_class_that_a_kill_ends_at_any_statement_is_done_or_not_do
         let want = kept(&store, database.as_ref()).await;
 
         let (mut undone, mut done) = (0, 0);
-        for statements in 1.. {
+        for statements in moments(3) {
             let directory = tempfile::tempdir().unwrap();
             let ChangeOutcome { is_confirmed, is_whole, database } =
                 change_of(directory.path(), of, statements).await;
@@ -245,6 +246,6 @@ async fn a_change_of_a_class_that_a_kill_ends_at_any_statement_is_done_or_not_do
                 break;
             }
         }
-        assert!(undone > 5 && done > 0, "{name}: {undone} {done}");
+        assert!(undone > 1 && done > 0, "{name}: {undone} {done}");
     }
 }

@@ -10,9 +10,20 @@ use postroom_store::Statement;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 /// More statements than any work has.
 const ALL: usize = 1_000_000;
+
+/// After how many statements processes are killed in this run: `step` more each time, from one of
+/// the first `step` on. With `EVERY_KILL` in the environment, after every number of statements.
+pub fn moments(step: usize) -> impl Iterator<Item = usize> {
+    let step = if std::env::var_os("EVERY_KILL").is_some() { 1 } else { step };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let first = 1 + usize::try_from(now.as_nanos() % 1_000_003).unwrap() % step;
+    println!("killed after {first} statements, and every {step} more");
+    (first..).step_by(step)
+}
 
 /// A database that does so many statements and then no more, as for a process that was killed.
 #[derive(Debug)]
