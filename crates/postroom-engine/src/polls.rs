@@ -397,6 +397,52 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_folder_whose_last_poll_failed_comes_last_however_long_it_has_waited() {
+        let (account, mut polls) = (fixture::account(&["a", "b"]), Polls::default());
+        let [a, b] = [1, 2].map(FolderId::from_u128);
+        let ids = |polls: &Polls| -> Vec<_> {
+            polls.due(&account).into_iter().map(|folder| folder.id).collect()
+        };
+        let second = Duration::from_secs(1);
+        polls.visited(a, Visit::good(true));
+        let before = polls.visit(a).unwrap().clone();
+        tokio::time::advance(second).await;
+        polls.visited(b, Visit::good(true));
+        assert_eq!(ids(&polls), [a, b]);
+        polls.visited(a, Visit { failures: 1, ..before });
+        assert_eq!(ids(&polls), [b, a]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_folder_that_waits_in_vain_is_late_only_while_others_go_well() {
+        let (mut polls, error) = (Polls::default(), Error::FolderGone);
+        let [hidden, other] = [1, 2].map(FolderId::from_u128);
+        let late_s = |polls: &Polls, took_s: Option<u64>| {
+            let in_vain = took_s.map(Duration::from_secs);
+            let failed = FailedPoll { error: &error, has_progressed: false, in_vain };
+            polls.late(hidden, failed).map(|late| late.as_secs())
+        };
+        let bad = || Visit { failures: 1, ..Visit::good(false) };
+        let second = Duration::from_secs(1);
+        polls.visited(hidden, Visit::good(false));
+        tokio::time::advance(second).await;
+        polls.visited(other, Visit::good(false));
+        assert_eq!(late_s(&polls, Some(60)), None, "the first failure");
+        tokio::time::advance(second).await;
+        polls.visited(hidden, bad());
+        assert_eq!(late_s(&polls, Some(60)), None, "no other one went well since");
+        tokio::time::advance(second).await;
+        polls.visited(other, bad());
+        assert_eq!(late_s(&polls, Some(60)), None, "the other one fails too");
+        polls.visited(other, Visit::good(false));
+        let late_for = [None, Some(4), Some(5), Some(60), Some(1000)].map(|it| late_s(&polls, it));
+        assert_eq!(late_for, [None, None, Some(45), Some(540), Some(3600)]);
+        tokio::time::advance(second).await;
+        polls.visited(hidden, bad());
+        assert_eq!(late_s(&polls, Some(60)), None, "the other one was not polled again");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_folder_that_is_said_to_grow_is_polled_early_and_later_each_time_in_vain() {
         let (account, mut polls) = (fixture::account(&["a"]), Polls::default());
         let (folder, id) = (&account.folders[0], FolderId::from_u128(1));

@@ -137,7 +137,26 @@ impl Drop for PanicCounter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
     use std::sync::Arc;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_spool_directory_of_which_nobody_hears_any_more_is_forgotten() {
+        let pulse = Pulse::default();
+        pulse.spool_failed(&Error::FolderGone);
+        assert_eq!(pulse.spool_trouble(), None, "it is about something else");
+        let failed = |kind: io::ErrorKind| pulse.spool_failed(&Error::Spool(kind.into()));
+        failed(io::ErrorKind::PermissionDenied);
+        assert!(!pulse.spool_trouble().unwrap().is_full);
+        tokio::time::advance(FORGOTTEN_AFTER - Duration::from_secs(1)).await;
+        failed(io::ErrorKind::StorageFull);
+        tokio::time::advance(FORGOTTEN_AFTER - Duration::from_secs(1)).await;
+        let told = pulse.spool_trouble().unwrap();
+        assert!(told.is_full, "{told:?}");
+        assert_eq!(told.lasts, 2 * (FORGOTTEN_AFTER - Duration::from_secs(1)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(pulse.spool_trouble(), None);
+    }
 
     #[tokio::test]
     async fn a_task_that_ends_by_a_fault_is_told_until_all_run() {

@@ -332,16 +332,38 @@ mod tests {
         looked(&two.other, LEASE_FOR, Duration::ZERO);
         let taken = two.other.lead_if_free().await.unwrap();
         assert!(taken.is_none() || !is_early(), "{taken:?}");
+        let since = two.other.inner.seen_lease.lock().unwrap().as_ref().unwrap().since;
+        assert!(since.elapsed() >= LEASE_FOR, "it is known since when it is the same");
+        // It was renewed after the last look.
+        looked(&two.other, UNRENEWED_FOR, Duration::ZERO);
+        two.set_time(START_MS + 1).await;
+        former.beat(None).await.unwrap();
+        assert!(two.other.lead_if_free().await.unwrap().is_none());
         // Nobody has looked for a while, so it may have been renewed meanwhile, and set back.
         looked(&two.other, UNRENEWED_FOR + second, LOOKS_WITHIN + second);
         assert!(two.other.lead_if_free().await.unwrap().is_none());
         write_nothing(&former).await.unwrap();
-        let next = loop {
+        let mut next = None;
+        for _ in 0..10 {
             looked(&two.other, UNRENEWED_FOR, Duration::ZERO);
-            if let Some(next) = two.other.lead_if_free().await.unwrap() {
-                break next;
-            }
-        };
+            next = next.or(two.other.lead_if_free().await.unwrap());
+        }
+        assert_eq!(next.unwrap().epoch().unwrap(), 2);
+    }
+
+    #[on_both]
+    async fn a_lease_that_nobody_renews_is_taken_by_the_first_in_the_order() {
+        let two = Two::open_as([member("a", 1), member("b", 2)]).await;
+        // As if a third one had it, and ended.
+        two.one.lead().await.unwrap();
+        let ended = "UPDATE \"lease\" SET \"holder\" = 77";
+        two.one.write(vec![Statement::new(ended)]).await.unwrap();
+        for _ in 0..2 {
+            let taken = two.other.lead_if_unrenewed(Duration::ZERO).await.unwrap();
+            assert!(taken.is_none(), "the other one comes first");
+        }
+        assert!(two.one.lead_if_unrenewed(Duration::ZERO).await.unwrap().is_none(), "seen once");
+        let next = two.one.lead_if_unrenewed(Duration::ZERO).await.unwrap().unwrap();
         assert_eq!(next.epoch().unwrap(), 2);
     }
 

@@ -7,6 +7,7 @@ use postroom_model::Entity;
 use postroom_model::builtin::FOLDERS;
 use serde_json::json;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// A message of this subject and size.
 fn message(subject: &str, size: usize) -> Vec<u8> {
@@ -43,10 +44,17 @@ async fn a_large_message_that_the_spool_directory_does_not_take_keeps_no_other_w
     assert_eq!(world.subjects().await, ["b", "d"]);
     let trouble = engine.watch_spool()().unwrap();
     assert!(!trouble.is_full && trouble.text.contains("writable"), "{trouble:?}");
-    // However often it was tried, it is tried soon.
-    tokio::time::sleep(Duration::from_secs(4 * 3600)).await;
+    // However often it was tried, it is tried soon, and the trouble is known all the time.
+    for _ in 0..4 * 60 {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(engine.watch_spool()().is_some());
+    }
+    let told = engine.watch_spool()().unwrap();
+    assert!(told.lasts >= Duration::from_secs(4 * 3600), "{told:?}");
     std::fs::create_dir(&spool).unwrap();
+    let began = Instant::now();
     world.until_messages(4).await;
+    assert!(began.elapsed() < Duration::from_secs(6 * 60), "{:?}", began.elapsed());
     assert_eq!(world.subjects().await, ["a", "b", "c", "d"]);
     assert_eq!(engine.watch_spool()(), None);
     engine.stop().await;

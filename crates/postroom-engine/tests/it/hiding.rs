@@ -69,3 +69,42 @@ async fn a_mailbox_about_which_the_server_is_silent_seldom_keeps_the_other_folde
     world.until(FOLDERS, folders[1], |it| it.text("statusText").is_none()).await;
     engine.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn folders_that_all_wait_for_the_server_are_not_polled_rarely() {
+    let world = World::new().await;
+    world.sandbox.create_mailbox(ANNA, "Work").unwrap();
+    let options = json!({"after_read_timeout": 10});
+    world.account(json!({"address": ANNA, "password": PASSWORD, "options": options})).await;
+    let engine = world.start(world.settings()).await;
+    let mut folders = vec![];
+    for name in ["INBOX", "Work"] {
+        folders.push(world.monitor(name, json!({})).await);
+    }
+    for folder in &folders {
+        world.until(FOLDERS, *folder, |it| it.text("lastProofAt").is_some()).await;
+    }
+    let rules = [ImapCommand::Examine, ImapCommand::Select].map(|command| {
+        let (on, act) = (Point::ImapCommand(command), Action::End(Ending::Stall));
+        world.sandbox.script(Rule { on, when: When::Always, act })
+    });
+    for folder in &folders {
+        world.until(FOLDERS, *folder, |it| it.text("statusText").is_some()).await;
+    }
+    // The server is to blame, not the mailboxes.
+    for _ in 0..60 {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        for folder in world.list(FOLDERS).await {
+            let text = folder.text("statusText").unwrap_or_default();
+            assert!(!text.contains("polled rarely"), "{text}");
+        }
+    }
+    for rule in rules {
+        world.sandbox.unscript(rule);
+    }
+    for name in ["INBOX", "Work"] {
+        deliver(&world, name, name);
+    }
+    until_stored(&world, 2).await;
+    engine.stop().await;
+}

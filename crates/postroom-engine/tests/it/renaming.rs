@@ -112,16 +112,26 @@ async fn a_folder_follows_most_of_its_messages_where_they_are_renumbered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_the_server_does_not_describe_keeps_no_folder_from_its_mailbox() {
+    const ALL: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+    // How many messages there are, the UID of the one, and whether they are numbered anew. Two are
+    // too few to be recognised by anything but their UIDs.
+    const CASES: [(usize, u32, bool); 4] =
+        [(2, 1, false), (7, 3, false), (7, 100, true), (7, 102, true)];
     let refused = MessageFault::Refused("Server Unavailable. 15".to_owned());
     for act in [Action::End(Ending::Close), Action::End(Ending::Stall), Action::Message(refused)] {
-        for (uid, renumbered) in [(3, false), (102, true)] {
-            let (world, engine, folder) =
-                working(&["a", "b", "c", "d", "e", "f", "g"], false).await;
+        for (count, uid, renumbered) in CASES {
+            let (world, engine, folder) = working(&ALL[..count], false).await;
             let (on, when) = (Point::ImapMessage(Some(uid)), When::Always);
             let rule = world.sandbox.script(Rule { on, when, act: act.clone() });
             rename(&world, "Work", "Projects");
             if renumbered {
                 change(&world, "Projects", |mailbox| mailbox.renumber(9, 100));
+            }
+            // Another new mailbox is compared before it, and has none of these messages.
+            world.sandbox.create_mailbox(ANNA, "Aside").unwrap();
+            without_ids(&world);
+            for subject in ["x", "y", "z"] {
+                deliver(&world, "Aside", subject);
             }
             world.until(FOLDERS, folder, |it| it.text("name") == Some("Projects")).await;
             world.sandbox.unscript(rule);

@@ -269,3 +269,46 @@ async fn a_large_message_that_cannot_be_spooled_is_told_and_keeps_no_other_waiti
     });
     over.await.unwrap();
 }
+
+// SQLite alone: the spool directory is the same with both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_of_the_spool_directory_is_told_as_such_and_keeps_no_other_mail_waiting() {
+    let Some(disk) = Disk::mount("1m") else { return };
+    let options = json!({"after_read_timeout": 0.2, "retry_first": 1});
+    let (sandbox, postroom, account) = sandbox_with(options, PostroomOptions::default()).await;
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    let spool = postroom.data_directory().join("spool");
+    std::fs::remove_dir_all(&spool).unwrap();
+    std::os::unix::fs::symlink(disk.path(), &spool).unwrap();
+    let large: Vec<u8> = (0..5).flat_map(noise).collect();
+    sandbox.deliver(ANNA, "INBOX", large.clone()).unwrap();
+    sandbox.deliver(ANNA, "INBOX", b"Subject: small\r\n\r\n".to_vec()).unwrap();
+    let small = messages(&postroom, &folder, 1).await;
+    assert_eq!(small[0]["subject"], "small");
+    let health = async || postroom.request(Method::GET, "/healthz", None).await;
+    let told = wait_until("health that says it", PATIENCE, async || {
+        let health = health().await?;
+        Ok(if health.status() == 507 { Some(health.json::<Json>().await?) } else { None })
+    });
+    let told = told.await.unwrap();
+    let text = "large messages stay at their servers, because the disk of the spool directory is \
+                full; other mail goes on";
+    let detail = told["detail"].as_str().unwrap();
+    assert!(detail.starts_with(&format!("{text} (since ")), "{detail}");
+    // Who shows no token learns what it means, and no cause.
+    let bare = async |path: &str| reqwest::get(format!("{}{path}", postroom.url())).await.unwrap();
+    let answer = bare("/healthz").await;
+    assert_eq!(answer.status(), 507);
+    assert_eq!(answer.json::<Json>().await.unwrap()["detail"], text);
+    let ready = bare("/readyz?for=mail").await;
+    assert_eq!(ready.status(), 200);
+    assert_eq!(ready.json::<Json>().await.unwrap()["heldUp"], text);
+    disk.grow("200m");
+    messages(&postroom, &folder, 2).await;
+    let over = wait_until("health", PATIENCE, async || {
+        Ok(health().await?.status().is_success().then_some(()))
+    });
+    over.await.unwrap();
+    let ready = bare("/readyz").await.json::<Json>().await.unwrap();
+    assert_eq!(ready.get("heldUp"), None, "{ready}");
+}
