@@ -7,8 +7,8 @@
 //! newest 100 are found without reading the others. The rows of the last second are sorted by
 //! `dateTime` and `id`. Deleted words are removed from the pages of the index (`secure-delete`).
 //!
-//! For a prefix without an index of its own, FTS5 reads the rows of all its words first. So a prefix
-//! that few words begin with is replaced by those words.
+//! For a prefix without an index of its own, FTS5 reads the rows of all its words first. So a
+//! prefix that few words begin with is replaced by those words.
 
 use crate::full_text_dialect::BoundQuery;
 use crate::full_text_dialect::FullText;
