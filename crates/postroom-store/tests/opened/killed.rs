@@ -1,6 +1,7 @@
 //! A process that is killed after any number of its statements.
 
 use postroom_store::Answer;
+use postroom_store::Clock;
 use postroom_store::Database;
 use postroom_store::DatabaseFront;
 use postroom_store::Failed;
@@ -10,7 +11,6 @@ use postroom_store::Statement;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 
 /// More statements than any work has.
 const ALL: usize = 1_000_000;
@@ -19,9 +19,7 @@ const ALL: usize = 1_000_000;
 /// the first `step` on. With `EVERY_KILL` in the environment, after every number of statements.
 pub fn moments(step: usize) -> impl Iterator<Item = usize> {
     let step = if std::env::var_os("EVERY_KILL").is_some() { 1 } else { step };
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let first = 1 + usize::try_from(now.as_nanos() % 1_000_003).unwrap() % step;
-    println!("killed after {first} statements, and every {step} more");
+    let first = 1 + Clock::system().below(step);
     (first..).step_by(step)
 }
 
