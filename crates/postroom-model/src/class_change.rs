@@ -3,6 +3,7 @@
 
 use crate::builtin;
 use crate::class::Class;
+use crate::fold::fold;
 use crate::id::ClassId;
 use crate::invalid::Invalid;
 use crate::property::DataType;
@@ -216,6 +217,9 @@ fn change_problems(
     if let (Some(item), Some(reason)) = (added, closed_reason(base)) {
         problems.push(Invalid::new(place("items"), format!("takes no `{item}`: {reason}")));
     }
+    problems.extend(
+        items_like_built_in(base, before, after).map(|reason| Invalid::new(place("items"), reason)),
+    );
     let lost = base.items.iter().find(|item| !after.items.contains(item));
     if let Some(item) = lost {
         let reason = format!("`{item}` is built in and cannot be removed: Postroom works with it");
@@ -240,6 +244,21 @@ impl Property {
             None
         }
     }
+}
+
+/// What is wrong with new items of a built-in enum that differ from its own by case alone: a client
+/// that mistypes `sending` would wait for ever.
+fn items_like_built_in<'a>(
+    base: &'a Property,
+    before: &'a Property,
+    after: &'a Property,
+) -> impl Iterator<Item = String> + 'a {
+    let new = after.items.iter().filter(|item| !before.items.contains(item));
+    new.filter_map(|item| {
+        let is_like = |built_in: &&String| *built_in != item && fold(built_in) == fold(item);
+        let built_in = base.items.iter().find(is_like)?;
+        Some(format!("`{item}` differs from the built-in `{built_in}` by case alone"))
+    })
 }
 
 /// Why a built-in enum takes no items of extensions. `None`: it takes them.
@@ -362,4 +381,39 @@ fn narrowed(before: &Property, after: &Property) -> Vec<Demand> {
         }
     }
     demands
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::class_form::patched;
+    use serde_json::json;
+
+    #[test]
+    fn an_item_that_differs_from_a_built_in_one_by_case_alone_is_refused() {
+        let mut classes = builtin::classes().unwrap().into_iter();
+        let before = classes.find(|class| class.classname == builtin::MESSAGES).unwrap();
+        for (item, like) in [
+            ("Sending", Some("sending")),
+            ("SENT", Some("sent")),
+            ("ſent", Some("sent")),
+            ("resending", None),
+            ("sending", None),
+        ] {
+            let state = json!({"name": "messageState", "items": [item]});
+            let change = patched(&before, &json!({"properties": [state]})).unwrap();
+            let problems = before.refused(&change.class, &change.renamed, Some(&before));
+            let want = like.map(|like| {
+                let reason = format!("`{item}` differs from the built-in `{like}` by case alone");
+                Invalid::new("properties.messageState.items", reason)
+            });
+            assert_eq!(problems, Vec::from_iter(want), "{item}");
+        }
+        // An own state of another version of Postroom stays as it is.
+        let mut with = before.clone();
+        let state = with.properties.iter_mut().find(|one| one.name == "messageState").unwrap();
+        state.items.push("Sending".to_owned());
+        let change = patched(&with, &json!({"description": "x"})).unwrap();
+        assert_eq!(with.refused(&change.class, &change.renamed, Some(&before)), vec![]);
+    }
 }
