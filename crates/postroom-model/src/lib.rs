@@ -15,6 +15,8 @@ mod limits;
 
 mod zero;
 
+mod fold;
+
 mod domain;
 mod error_code;
 mod invalid;
@@ -104,8 +106,6 @@ mod class_merge;
 mod class_extension;
 
 mod class_named;
-
-mod fold;
 
 mod words;
 
