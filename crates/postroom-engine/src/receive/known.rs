@@ -16,6 +16,8 @@ use crate::receive::unloaded::Describing;
 use crate::shared::Shared;
 use crate::source::contract::OpenedMailbox;
 use crate::source::contract::Source;
+use postroom_model::options;
+use postroom_model::options::Options;
 use postroom_store::Clock;
 use postroom_store::Ledger;
 use postroom_store::MailboxEpoch;
@@ -35,6 +37,8 @@ const RARELY_FIRST: Duration = Duration::from_secs(60);
 const RARELY_LONGEST: Duration = Duration::from_secs(6 * 3600);
 /// How long the folder says that a former epoch has come back.
 const ALTERNATES_FOR: Duration = Duration::from_secs(24 * 3600);
+/// The time between two checks of all recorded messages.
+const ALL_EVERY: Duration = Duration::from_secs(3600);
 /// The longest delay while polls find new mail.
 const RARELY_WITH_MAIL: Duration = Duration::from_secs(5 * 60);
 
@@ -165,6 +169,25 @@ impl Known {
     #[must_use]
     pub(crate) fn asked_in_vain(&self) -> Option<Duration> {
         self.asked_at.map(|at| at.elapsed())
+    }
+
+    /// Whether the identity facts show that no mail came, and nothing else is due.
+    #[must_use]
+    pub(crate) fn is_quiet(&self, opened: &OpenedMailbox, options: &Options, now_ms: i64) -> bool {
+        let glance = Glance::of(opened);
+        let retry = self.retry_ms.is_some_and(|at_ms| at_ms <= now_ms);
+        let actions = self.opening.trouble().is_none() && self.actions.are_due();
+        // A message that was too large may fit now.
+        let bytes_max = options.count(&options::MESSAGE_BYTES_MAX);
+        let has_other_limit = self.proven_bytes_max != bytes_max;
+        let is_due = retry || actions || self.is_all_due() || has_other_limit || !self.has_told();
+        glance.is_some() && glance == self.proven && !is_due
+    }
+
+    /// Whether all recorded messages are to be checked.
+    #[must_use]
+    pub(crate) fn is_all_due(&self) -> bool {
+        self.all_at.is_some_and(|at| at.elapsed() >= ALL_EVERY)
     }
 
     /// Makes the next poll a full one, because the folder's text must be written again.

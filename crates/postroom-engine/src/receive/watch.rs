@@ -16,7 +16,6 @@ use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
 use crate::receive::identity::Look;
 use crate::receive::identity::Over;
-use crate::receive::known::Glance;
 use crate::receive::known::Known;
 use crate::receive::known::KnownUnloaded;
 use crate::receive::news::News;
@@ -43,7 +42,6 @@ use postroom_store::PollTimes;
 use postroom_store::SourceKey;
 use postroom_store::Unloaded;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// Up to this number of recorded messages, each poll checks all of them.
@@ -54,10 +52,8 @@ const SAMPLE: (usize, usize) = (6, 6);
 const UNLOADED_SAMPLE: (usize, usize) = (4, 4);
 /// Up to this number, all are checked when a process reads the mailbox for the first time.
 const FIRST_MAX: usize = 500;
-/// Up to this number, all are checked again after [`ALL_EVERY`].
+/// Up to this number, all are checked again when that is due.
 const ALL_MAX: usize = 50_000;
-/// The time between two checks of all recorded messages.
-const ALL_EVERY: Duration = Duration::from_secs(3600);
 
 /// Why a message that a client asked for could not be loaded.
 const REPLACED: &str = "the server has another message under its UID now";
@@ -95,7 +91,7 @@ pub(crate) async fn watch<S: Source>(
     poll.known.asked_at = Some(Instant::now());
     let asked = OpeningMailbox { mailbox: poll.mailbox, origin: &origin };
     let trouble = poll.known.opening.trouble();
-    let OpenMailbox { opened, access } =
+    let OpenMailbox { mut opened, access } =
         poll.known.opening.open(poll.shared, poll.source, &asked).await?;
     poll.access = access;
     if trouble != poll.known.opening.trouble() {
@@ -120,25 +116,25 @@ pub(crate) async fn watch<S: Source>(
     });
     let origin = origin.clone();
     if let (None, Some(news)) = (&over, poll.known.news.clone()) {
-        return poll.go_on(news, &opened).await;
+        return poll.go_on(news, &origin, opened).await;
     }
     if let (None, Some(epoch)) = (&over, origin.epoch) {
         poll.known.actions.look(&shared.store, mailbox.folder, epoch).await?;
-    }
-    if let (None, Some(epoch)) = (&over, origin.epoch)
-        && poll.is_quiet(&opened)
-    {
-        let look = poll.sample(epoch).await?;
-        over = look.over;
-        // If a message has gone while the count stayed the same, another one has come.
-        let is_whole = look.missing.is_empty();
-        if over.is_none() && is_whole && !poll.known.ask_apart(shared, poll.source).await? {
-            poll.known.changes = 0;
-            poll.tell_visit().await?;
-            return Ok(None);
+        if poll.known.is_quiet(&opened, &mailbox.folder.options, shared.clock.now_ms()) {
+            let look = poll.sample(epoch).await?;
+            over = look.over;
+            // If a message has gone while the count stayed the same, another one has come.
+            let is_whole = look.missing.is_empty();
+            if over.is_none() && is_whole && !poll.known.ask_apart(shared, poll.source).await? {
+                poll.known.changes = 0;
+                poll.tell_visit().await?;
+                return Ok(None);
+            }
         }
     }
     let listing = poll.source.list(ListRange::All).await?;
+    let listing = poll.consistent(&origin, &mut opened, listing).await?;
+    over = over.or_else(|| identity::by_opened(&origin, &opened, &login));
     if let (None, Some(epoch)) = (&over, origin.epoch) {
         let ledger = poll.shared.store.ledger(epoch).await?;
         over = identity::by_listing(&ledger, opened.uid_next, &listing.keys);
@@ -156,6 +152,24 @@ pub(crate) async fn watch<S: Source>(
 }
 
 impl<S: Source> Poll<'_, S> {
+    /// Gives a listing that is about the opened mailbox. If it is not, the mailbox is opened and
+    /// listed again, because a server may number it anew during a session without a word. Then
+    /// `opened` has its identity facts of now.
+    async fn consistent(
+        &mut self,
+        origin: &Origin,
+        opened: &mut OpenedMailbox,
+        listing: MailboxListing,
+    ) -> Result<MailboxListing, Error> {
+        if !opened.is_replaced(&listing.keys) {
+            return Ok(listing);
+        }
+        let asked = OpeningMailbox { mailbox: self.mailbox, origin };
+        let open = self.known.opening.open(self.shared, self.source, &asked).await?;
+        OpenMailbox { opened: *opened, access: self.access } = open;
+        self.source.list(ListRange::All).await
+    }
+
     /// Begins another epoch, in which nothing is fetched yet. `None`: the mailbox may be that of
     /// another folder.
     async fn other_epoch(
@@ -176,26 +190,6 @@ impl<S: Source> Poll<'_, S> {
         let ledger = self.shared.store.ledger(epoch).await?;
         let load = self.load(None);
         Ok(Some(self.found(epoch, listing, &ledger, opened).begin(self.known, load)))
-    }
-
-    /// Whether the identity facts show that no mail came, and nothing else is due.
-    fn is_quiet(&self, opened: &OpenedMailbox) -> bool {
-        let glance = Glance::of(opened);
-        let retry = self.known.retry_ms.is_some_and(|at_ms| at_ms <= self.shared.clock.now_ms());
-        // A message that was too large may fit now.
-        let bytes_max = self.mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX);
-        let has_other_limit = self.known.proven_bytes_max != bytes_max;
-        let is_due = retry || self.are_actions_due() || self.is_all_due() || has_other_limit;
-        let is_due = is_due || !self.known.has_told();
-        glance.is_some() && glance == self.known.proven && !is_due
-    }
-
-    fn are_actions_due(&self) -> bool {
-        self.known.opening.trouble().is_none() && self.known.actions.are_due()
-    }
-
-    fn is_all_due(&self) -> bool {
-        self.known.all_at.is_some_and(|at| at.elapsed() >= ALL_EVERY)
     }
 
     /// Checks some of the remembered messages, because a mailbox may have the same numbers although
@@ -251,8 +245,8 @@ impl<S: Source> Poll<'_, S> {
         let both: Vec<SourceKey> = listed.iter().copied().filter(is_recorded).collect();
         let is_first = self.known.all_at.is_none();
         let all_max = if is_first { FIRST_MAX } else { ALL_MAX };
-        let takes_all = (is_first || self.is_all_due()) && both.len() <= all_max;
-        if is_first || self.is_all_due() {
+        let takes_all = (is_first || self.known.is_all_due()) && both.len() <= all_max;
+        if is_first || self.known.is_all_due() {
             self.known.all_at = Some(Instant::now());
         }
         if takes_all
@@ -346,11 +340,12 @@ impl<S: Source> Poll<'_, S> {
     async fn go_on(
         &mut self,
         news: Arc<News>,
-        opened: &OpenedMailbox,
+        origin: &Origin,
+        mut opened: OpenedMailbox,
     ) -> Result<Option<Arc<News>>, Error> {
         self.known.asked_at = None;
         let now_ms = self.shared.clock.now_ms();
-        if !self.known.is_listed_again(opened, now_ms) {
+        if !self.known.is_listed_again(&opened, now_ms) {
             return Ok(Some(news));
         }
         self.known.was_unlisted = true;
@@ -361,12 +356,15 @@ impl<S: Source> Poll<'_, S> {
             }
             listing => listing?,
         };
+        let listing = self.consistent(origin, &mut opened, listing).await?;
         self.known.was_unlisted = false;
         let ledger = self.shared.store.ledger(news.epoch).await?;
-        if let Some(over) = identity::by_listing(&ledger, opened.uid_next, &listing.keys) {
-            return self.other_epoch(&over, opened, listing).await;
+        let over = identity::by_opened(origin, &opened, &self.mailbox.account.mailbox_origin());
+        let by_listing = || identity::by_listing(&ledger, opened.uid_next, &listing.keys);
+        if let Some(over) = over.or_else(by_listing) {
+            return self.other_epoch(&over, &opened, listing).await;
         }
-        let found = self.found(news.epoch, listing, &ledger, opened);
+        let found = self.found(news.epoch, listing, &ledger, &opened);
         Ok(Some(found.go_on(self.known, &news, now_ms)))
     }
 

@@ -68,6 +68,19 @@ pub(crate) struct OpenedMailbox {
     pub count: Option<u64>,
 }
 
+impl OpenedMailbox {
+    /// Whether messages that it had when it was opened are not listed, but others are that had no
+    /// key then. So it was numbered anew meanwhile, or messages came and went.
+    #[must_use]
+    pub(crate) fn is_replaced(&self, listed: &[SourceKey]) -> bool {
+        let (Some(uid_next), Some(count)) = (self.uid_next, self.count) else {
+            return false;
+        };
+        let below = listed.partition_point(|key| key.uid() < uid_next);
+        below < listed.len() && (below as u64) < count
+    }
+}
+
 /// A mailbox, as a source lists it.
 #[derive(Debug, Clone)]
 pub(crate) struct ListedMailbox {

@@ -186,3 +186,16 @@ async fn a_mailbox_that_is_numbered_anew_during_its_load_loses_and_repeats_nothi
         engine.stop().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_numbered_anew_while_it_is_listed_during_its_load_repeats_nothing() {
+    let (world, engine, folder) = loading(json!({})).await;
+    let rule = script(&world, SEARCH, When::Nth(1), Action::Hold);
+    deliver(&world, "live-1");
+    let acted = |state: &postroom_sandbox::SandboxState| state.acted_count(rule) == 1;
+    world.sandbox.wait_for(acted, Duration::from_secs(3600)).await.unwrap();
+    world.sandbox.edit(|state| state.mailbox_mut(ANNA, "INBOX").unwrap().renumber(99, 301));
+    world.sandbox.unscript(rule);
+    until_loaded(&world, folder, &["live-1"]).await;
+    engine.stop().await;
+}

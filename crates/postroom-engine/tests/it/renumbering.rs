@@ -113,3 +113,40 @@ async fn another_uidvalidity_in_the_middle_of_a_session_ends_it() {
     assert_eq!(asked.count(), 2, "by a new session");
     engine.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_numbered_anew_between_its_opening_and_its_listing_is_stored_once() {
+    // A poll begins with FETCH where nothing came, and with SEARCH where mail came.
+    for (on, comes_before) in [(ImapCommand::Fetch, false), (ImapCommand::Search, true)] {
+        for uid_first in [2, 3, 501] {
+            let world = World::new().await;
+            let inbox = |change: &dyn Fn(&mut Mailbox)| {
+                world.sandbox.edit(|state| change(state.mailbox_mut(ANNA, "INBOX").unwrap()));
+            };
+            inbox(&|mailbox| ["a", "b", "c"].into_iter().for_each(|one| append(mailbox, one)));
+            world.account(json!({"address": ANNA, "password": PASSWORD})).await;
+            let engine = world.start(world.settings()).await;
+            let folder = world.monitor("INBOX", json!({})).await;
+            world.until(FOLDERS, folder, |it| it.text("lastProofAt").is_some()).await;
+            let (on, when) = (Point::ImapCommand(on), When::Nth(1));
+            let rule = world.sandbox.script(Rule { on, when, act: Action::Hold });
+            if comes_before {
+                inbox(&|mailbox| append(mailbox, "before"));
+            }
+            let acted = |state: &postroom_sandbox::SandboxState| state.acted_count(rule) == 1;
+            world.sandbox.wait_for(acted, Duration::from_secs(3600)).await.unwrap();
+            inbox(&|mailbox| mailbox.renumber(9, uid_first));
+            inbox(&|mailbox| append(mailbox, "new"));
+            world.sandbox.unscript(rule);
+            let all = if comes_before { 5 } else { 4 };
+            let is_proven = |it: &postroom_model::Entity| {
+                it.number("uidValidity") == Some(9) && it.number("storedCount") == Some(all)
+            };
+            world.until(FOLDERS, folder, is_proven).await;
+            let wanted = ["a", "b", "before", "c", "new"];
+            let wanted = wanted.into_iter().filter(|one| comes_before || *one != "before");
+            assert_eq!(world.subjects().await, wanted.collect::<Vec<_>>(), "{on:?} {uid_first}");
+            engine.stop().await;
+        }
+    }
+}
