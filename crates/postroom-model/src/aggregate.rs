@@ -74,15 +74,12 @@ pub fn parse_aggregate(
         }
     }
     for name in items(group.unwrap_or_default()) {
-        match property(class, name).filter(is_groupable) {
-            Some(property) if read.group.iter().any(|other| other.name == property.name) => {
+        match group_property(class, name) {
+            Ok(property) if read.group.iter().any(|other| other.name == property.name) => {
                 problems.push(Invalid::new("group", format!("names `{name}` twice")));
             }
-            Some(property) => read.group.push(property),
-            None => {
-                let reason = format!("{} has no property `{name}` to group by", class.classname);
-                problems.push(Invalid::new("group", reason));
-            }
+            Ok(property) => read.group.push(property),
+            Err(reason) => problems.push(Invalid::new("group", reason)),
         }
     }
     if read.computed.is_empty() && problems.is_empty() {
@@ -173,12 +170,19 @@ fn property(class: &Class, name: &str) -> Option<Property> {
     own.or_else(|| of_every_entity().into_iter().find(|property| property.name == name))
 }
 
-/// Whether equal values make a group.
-fn is_groupable(property: &Property) -> bool {
-    let is_plain = match property.data_type {
-        DataType::String => !is_long(property),
-        DataType::Float | DataType::Any | DataType::Attachment => false,
-        DataType::Boolean
+/// The property of which equal values make a group.
+fn group_property(class: &Class, name: &str) -> Result<Property, String> {
+    let Some(property) = property(class, name) else {
+        return Err(format!("{} has no property `{name}` to group by", class.classname));
+    };
+    let why = match property.data_type {
+        DataType::Attachment => "holds files",
+        _ if property.multi => "is a list",
+        DataType::Float => "has values that are hardly ever equal",
+        DataType::Any => "has values of any type",
+        DataType::String if is_long(&property) => "may have long texts",
+        DataType::String
+        | DataType::Boolean
         | DataType::Integer
         | DataType::Long
         | DataType::Increment
@@ -187,9 +191,9 @@ fn is_groupable(property: &Property) -> bool {
         | DataType::Time
         | DataType::Uuid
         | DataType::Entity
-        | DataType::Enum => true,
+        | DataType::Enum => return Ok(property),
     };
-    is_plain && !property.multi
+    Err(format!("`{name}` cannot be grouped by: it {why}"))
 }
 
 /// Whether its texts may be so long that an answer should not hold many of them.
@@ -234,5 +238,14 @@ mod tests {
             let read = parse_aggregate(&classes[class], aggregate, group);
             assert!(read.is_err(), "{aggregate} {group:?}");
         }
+        let problems = |group| parse_aggregate(&classes[3], "count", Some(group)).unwrap_err();
+        let reasons = problems("nope,to,text,headers").into_iter().map(|one| one.reason);
+        let wanted = [
+            "email/Messages has no property `nope` to group by",
+            "`to` cannot be grouped by: it is a list",
+            "`text` cannot be grouped by: it may have long texts",
+            "`headers` cannot be grouped by: it has values of any type",
+        ];
+        assert_eq!(reasons.collect::<Vec<_>>(), wanted);
     }
 }

@@ -14,7 +14,7 @@ use crate::id::ClassId;
 use crate::invalid::Invalid;
 use crate::property::DataType;
 use crate::property::Property;
-use crate::zero;
+use crate::validate;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::collections::HashSet;
@@ -306,18 +306,22 @@ fn property(
     let mut read = Members::of_members(sent, place, &keys);
     let types = "one of string, boolean, integer, long, float, increment, datetime, date, time, \
                  uuid, entity, enum, any, attachment";
-    let property = Property {
+    let mut property = Property {
         name: read.text("name").unwrap_or_default(),
         data_type: read.member("data_type", types).unwrap_or(DataType::String),
         multi: read.member("multi", "true or false").unwrap_or(false),
         required: read.member("required", "true or false").unwrap_or(false),
-        default: zero::without_sign(sent.get("default").cloned().unwrap_or_default()),
+        default: sent.get("default").cloned().unwrap_or_default(),
         idclass: read.member("idclass", "the id or the name of a class").flatten(),
         items: read.member("items", "a list of texts").unwrap_or_default(),
         caption: read.text("caption").unwrap_or_default(),
         opts: read.object("opts").unwrap_or_default(),
         column: None,
     };
+    // The check of the class says what is wrong with another one.
+    if let Ok(canonical) = validate::value(&property, &property.default) {
+        property.default = canonical;
+    }
     if !sent.contains_key("name") {
         read.wrong("name", "is missing");
     }
@@ -391,5 +395,36 @@ fn unindex(opts: &mut Map<String, Json>, name: &str) {
         let names =
             |list: &Json| list.as_array().is_some_and(|list| list.iter().any(|n| n == name));
         indexes.retain(|list| !names(list));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_default_has_the_form_of_the_values_of_its_property() {
+        let table = [
+            ("float", json!(7), json!(7.0)),
+            ("float", json!(-0.0), json!(0.0)),
+            ("datetime", json!("2026-01-01T02:00:00+02:00"), json!("2026-01-01T00:00:00.000Z")),
+            ("string", json!("x"), json!("x")),
+            // The check of the class refuses it.
+            ("boolean", json!("yes"), json!("yes")),
+            ("boolean", Json::Null, Json::Null),
+        ];
+        for (data_type, sent, want) in table {
+            let property = json!({"name": "a", "data_type": data_type, "default": sent});
+            let class = json!({"classname": "a/b", "properties": [property]});
+            let class = created(&class, ClassId::from_u128(1)).unwrap();
+            assert_eq!(class.property("a").unwrap().default.to_string(), want.to_string());
+        }
+        let long = json!({"name": "a", "data_type": "long", "default": 7});
+        let before = json!({"classname": "a/b", "properties": [long]});
+        let before = created(&before, ClassId::from_u128(1)).unwrap();
+        let widened = json!({"properties": [{"name": "a", "data_type": "float"}]});
+        let after = patched(&before, &widened).unwrap().class;
+        assert_eq!(after.property("a").unwrap().default.to_string(), "7.0");
     }
 }

@@ -8,6 +8,7 @@ use crate::invalid::Invalid;
 use crate::limits::LIST_LIMIT_DEFAULT;
 use crate::limits::ORDER_VALUE_BYTES_MAX;
 use crate::property::DataType;
+use crate::property::Property;
 
 /// How many properties an order may name.
 pub(crate) const ORDER_COUNT_MAX: usize = 8;
@@ -112,19 +113,12 @@ pub fn parse_order(class: &Class, text: &str) -> Result<Vec<Order>, Invalid> {
             Some(name) => (name, true),
             None => (item.strip_prefix('+').unwrap_or(item), false),
         };
-        let sortable = match class.property(name) {
-            Some(property) => {
-                let opaque = matches!(property.data_type, DataType::Any | DataType::Attachment);
-                let length = property.bound("max_length").and_then(|max| usize::try_from(max).ok());
-                // A request contains the cursor, and the cursor contains the value of the last
-                // entity. So long values are excluded.
-                let long = length.is_some_and(|length| length > ORDER_VALUE_BYTES_MAX);
-                !property.multi && !property.write_only() && !opaque && !long
-            }
-            None => OF_EVERY_ENTITY.contains(&name),
+        let problem = match class.property(name) {
+            Some(property) => unsortable(property),
+            None if OF_EVERY_ENTITY.contains(&name) => None,
+            None => Some(format!("{} has no property `{name}` to sort by", class.classname)),
         };
-        if !sortable {
-            let reason = format!("{} has no property `{name}` to sort by", class.classname);
+        if let Some(reason) = problem {
             return Err(Invalid::new("order", reason));
         }
         order.push(Order { property: name.to_owned(), descending });
@@ -134,6 +128,24 @@ pub fn parse_order(class: &Class, text: &str) -> Result<Vec<Order>, Invalid> {
         return Err(Invalid::new("order", reason));
     }
     Ok(order)
+}
+
+/// Why a property gives no order. `None`: it does.
+fn unsortable(property: &Property) -> Option<String> {
+    let length = property.bound("max_length").and_then(|max| usize::try_from(max).ok());
+    let why = match property.data_type {
+        _ if property.write_only() => "is never shown".to_owned(),
+        DataType::Attachment => "holds files".to_owned(),
+        _ if property.multi => "is a list".to_owned(),
+        DataType::Any => "has values of any type".to_owned(),
+        // A request contains the cursor, and the cursor contains the value of the last entity. So
+        // long values are excluded.
+        _ if length.is_some_and(|length| length > ORDER_VALUE_BYTES_MAX) => {
+            format!("may have values of more than {ORDER_VALUE_BYTES_MAX} bytes")
+        }
+        _ => return None,
+    };
+    Some(format!("`{}` cannot be sorted by: it {why}", property.name))
 }
 
 #[cfg(test)]
@@ -147,8 +159,16 @@ mod tests {
         let order = parse_order(&messages, "-dateTime, subject,id").unwrap();
         let names: Vec<_> = order.iter().map(|o| (o.property.as_str(), o.descending)).collect();
         assert_eq!(names, [("dateTime", true), ("subject", false), ("id", false)]);
-        for bad in ["nope", "to", "headers", "text", "rawMessage", "--dateTime"] {
-            assert!(parse_order(&messages, bad).is_err(), "{bad}");
+        for (bad, why) in [
+            ("nope", "has no property `nope`"),
+            ("--dateTime", "has no property `-dateTime`"),
+            ("to", "`to` cannot be sorted by: it is a list"),
+            ("headers", "it has values of any type"),
+            ("text", "it may have values of more than"),
+            ("rawMessage", "it holds files"),
+        ] {
+            let problem = parse_order(&messages, bad).unwrap_err();
+            assert!(problem.reason.contains(why), "{bad}: {}", problem.reason);
         }
     }
 }
