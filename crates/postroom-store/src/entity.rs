@@ -18,6 +18,7 @@ use crate::login;
 use crate::login::SameLogin;
 use crate::once;
 use crate::once::Once;
+use crate::seq;
 use crate::store::Store;
 use crate::surveyed;
 use crate::usage;
@@ -143,6 +144,9 @@ impl Store {
             batch.extend(entities.iter().map(|entity| job::unlist(entity.id)));
             let used = |entity: &Entity| once::keep_own_id(self, domain, class, entity.id);
             batch.extend(entities.iter().filter_map(used));
+            let dialect = self.inner.database.dialect();
+            let is_last = |entity: &Entity| seq::is_last(dialect, class, entity.id);
+            batch.extend(entities.iter().filter_map(is_last));
         }
         if same_login == SameLogin::Refused {
             batch.extend(entities.iter().filter_map(|e| login::rule(class, e.id, &e.properties)));

@@ -529,7 +529,22 @@ mod tests {
         let (domain, class) = (Domain::default_domain(), store.builtin(MESSAGES).unwrap());
         let records = store.records(&domain, &class);
         let read = created(&store, &class, false).await;
-        let get = async || store.entity_get(&domain, &class, read.id).await.unwrap().unwrap();
+        let told = |name: &str, text: &str| records.report(&read, &object(&json!({name: text})));
+        let first = told("subject", "first").unwrap().into();
+        let second = told("errorText", "second").unwrap().into();
+        overtaken(&store, first, second).await;
+        let rows = store.feed_of(&domain, &[read.id], read.seq).await.unwrap();
+        let told: Vec<_> = rows.iter().flat_map(|row| row.replaced.iter().flatten()).collect();
+        assert_eq!(
+            told.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["errorText", "subject"]
+        );
+        let last = store.entity_get(&domain, &class, read.id).await.unwrap().unwrap();
+        assert_eq!(last.seq, rows[1].seq);
+    }
+
+    /// Writes two batches. `first` has its transaction first, but waits until `second` is committed.
+    async fn overtaken(store: &Store, first: Vec<Statement>, second: Vec<Statement>) {
         // The second waits, with the lock, until the first has its transaction and waits for it.
         let lock = || Statement::new("SELECT pg_advisory_xact_lock(77)");
         let locked = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 77
@@ -538,13 +553,10 @@ mod tests {
             "DO $$ BEGIN WHILE NOT EXISTS ({locked} AND NOT granted)
              LOOP PERFORM pg_sleep(0.01); END LOOP; END $$"
         );
-        let told = |name: &str, text: &str| records.report(&read, &object(&json!({name: text})));
-        let mut second = vec![lock(), Statement::new(waits)];
-        second.extend(told("errorText", "second").unwrap());
+        let second = [lock(), Statement::new(waits)].into_iter().chain(second).collect();
         let begun = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('begun', 1)
             ON CONFLICT (\"name\") DO NOTHING";
-        let mut first = vec![Statement::new(begun), lock()];
-        first.extend(told("subject", "first").unwrap());
+        let first = [Statement::new(begun), lock()].into_iter().chain(first).collect();
         let second = {
             let store = store.clone();
             tokio::spawn(async move { store.write(second).await })
@@ -554,13 +566,28 @@ mod tests {
         }
         store.write(first).await.unwrap();
         second.await.unwrap().unwrap();
+    }
+
+    // PostgreSQL alone, as above.
+    #[tokio::test]
+    async fn an_entity_that_is_made_again_has_a_later_number_than_its_deletion() {
+        TestDatabase::Postgres.run(made_again).await;
+    }
+
+    async fn made_again() {
+        let (_directory, store) = store().await;
+        let (domain, class) = (Domain::default_domain(), store.builtin(MESSAGES).unwrap());
+        let records = store.records(&domain, &class);
+        let read = created(&store, &class, false).await;
+        let row = store.entity_row(&domain, &class, &read).unwrap();
+        let is_last = crate::seq::is_last(records.dialect(), &class, read.id);
+        let again = records.create(row).into_iter().chain(is_last).collect();
+        overtaken(&store, again, records.delete(&read)).await;
         let rows = store.feed_of(&domain, &[read.id], read.seq).await.unwrap();
-        let told: Vec<_> = rows.iter().flat_map(|row| row.replaced.iter().flatten()).collect();
-        assert_eq!(
-            told.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
-            ["errorText", "subject"]
-        );
-        assert_eq!(get().await.seq, rows[1].seq);
+        let told: Vec<_> = rows.iter().map(|row| row.operation).collect();
+        assert_eq!(told, [Operation::Delete, Operation::Create]);
+        let last = store.entity_get(&domain, &class, read.id).await.unwrap().unwrap();
+        assert_eq!(last.seq, rows[1].seq);
     }
 
     #[on_both]

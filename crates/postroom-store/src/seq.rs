@@ -7,8 +7,9 @@
 //! - On PostgreSQL several transactions run at once. A number begins with that of its transaction.
 //!   A reader stops before the numbers of transactions that may still run
 //!   ([`Dialect::seq_settled`]). So no transaction waits for another, and no number is given twice.
-//!   If a transaction with a greater number has changed the entity first, the batch is run again
-//!   under a new number. So the changes of an entity have ascending numbers.
+//!   If a transaction with a greater number has changed the entity first, or deleted a former one of
+//!   its id, the batch is run again under a new number. So the changes of an entity have ascending
+//!   numbers.
 //!
 //! Each statement that takes a number is built with its place in the batch as its last value,
 //! which [`numbered`] puts there when the batch is written.
@@ -16,11 +17,14 @@
 use crate::batch_change::BatchChange;
 use crate::database::Database;
 use crate::database::Dialect;
+use crate::database::Lock;
 use crate::database::Room;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
+use postroom_model::Class;
+use postroom_model::EntityId;
 use std::collections::HashMap;
 
 /// The column with the number, in class tables and in the feed.
@@ -38,6 +42,21 @@ const COUNTED: &str = "(SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'seq')"
 pub(crate) fn settled(dialect: &dyn Dialect) -> String {
     let below = dialect.seq_settled();
     below.map(|below| format!(" AND \"{SEQ}\" < {below}")).unwrap_or_default()
+}
+
+/// The condition that a new entity, whose id was perhaps used before, has no later change, such as
+/// its deletion. It comes behind what stores the entity, because that waits for a deletion that is
+/// not committed. If it does not hold, the batch is run again under a later number. `None`: it
+/// always holds.
+pub(crate) fn is_last(dialect: &dyn Dialect, class: &Class, id: EntityId) -> Option<Statement> {
+    dialect.seq_settled()?;
+    let own = dialect.seq(&CHANGES_MAX.to_string());
+    let sql = format!(
+        "SELECT 1 WHERE NOT EXISTS
+           (SELECT 1 FROM \"change\" WHERE \"entity\" = $1 AND \"{SEQ}\" > {own})"
+    );
+    let lock = Lock::row(class.table().into_owned(), id);
+    Some(Statement::new(sql).bind(id).assert(Failed::Stale, lock))
 }
 
 /// Numbers the changes of a batch, and adds the statement that advances the database's counter, if

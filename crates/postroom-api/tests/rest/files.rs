@@ -98,6 +98,30 @@ async fn one_file_is_put_as_it_is_or_as_a_form() {
 }
 
 #[on_both]
+async fn a_form_gives_a_single_file_its_name() {
+    let server = Server::start().await;
+    let scan = json!({"name": "scan", "data_type": "attachment"});
+    let class = json!({"classname": "crm/Tickets", "properties": [scan]});
+    server.send("POST", "/rest/v1/design/classes", &class).await.expect(201);
+    let tickets = "/rest/v1/model/crm/Tickets";
+    let ticket = server.create(tickets, &json!({})).await;
+    let path = format!("{tickets}/{ticket}/scan");
+    let form = |name: &str| Form::new().part("x", file(name, b"PDF"));
+    let put_form = |name: &str| answer(server.request("PUT", &path).multipart(form(name)));
+    assert_eq!(put(&server, &path, "a/b", b"1").await.expect(201)["name"], "scan");
+    assert_eq!(put_form("first.pdf").await.expect(200)["name"], "first.pdf");
+    assert_eq!(put_form("second.pdf").await.expect(200)["name"], "second.pdf");
+    let kept = put(&server, &path, "a/b", b"4").await.expect(200);
+    assert_eq!((&kept["name"], &kept["size"]), (&json!("second.pdf"), &json!(1)));
+    let download = server.get(&format!("{path}?attachment=true")).await;
+    let said = download.header("content-disposition");
+    assert!(said.contains("second.pdf"), "{said}");
+    assert_eq!(download.bytes, "4", "it is the only one");
+    let shown = server.get(&format!("{tickets}?mask=files")).await.expect(200);
+    assert_eq!(shown[0]["files"].as_array().unwrap().len(), 1, "{shown}");
+}
+
+#[on_both]
 async fn conditions_guard_a_file() {
     let server = Server::start().await;
     let path = format!("{}/file/a", draft(&server).await);
