@@ -145,7 +145,7 @@ impl Store {
             let used = |entity: &Entity| once::keep_own_id(self, domain, class, entity.id);
             batch.extend(entities.iter().filter_map(used));
             let dialect = self.inner.database.dialect();
-            let is_last = |entity: &Entity| seq::is_last(dialect, class, entity.id);
+            let is_last = |entity: &Entity| seq::is_last(dialect, entity.id);
             batch.extend(entities.iter().filter_map(is_last));
         }
         if same_login == SameLogin::Refused {

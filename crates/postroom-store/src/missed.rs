@@ -107,7 +107,7 @@ impl Store {
         }
         for miss in misses {
             if let Some(oversized) = ledger.oversized(miss.key) {
-                if oversized.is_requested || !miss.is_too_big {
+                if oversized.is_requested() || !miss.is_too_big {
                     self.request_failed(domain, epoch, oversized, &miss.reason).await?;
                 }
                 continue;

@@ -166,7 +166,7 @@ impl Store {
     }
 
     /// Removes the request for a whole message, because it has failed. The `errorText` of the
-    /// message says why.
+    /// message says why. A request that a client has made since the ledger was read stays.
     ///
     /// # Errors
     ///
@@ -189,9 +189,10 @@ impl Store {
         self.records(domain, &class).tell(oversized.message.into(), &says).await?;
         let done = "UPDATE \"receipt\" SET \"next_attempt\" = NULL
             WHERE \"folder\" = $1 AND \"epoch\" = $2 AND \"key\" = $3
-              AND \"message\" IS NOT NULL";
+              AND \"message\" IS NOT NULL AND \"next_attempt\" IS NOT DISTINCT FROM $4";
         let done = Statement::new(done).bind(epoch.folder).bind(epoch.number);
-        self.write(vec![done.bind(oversized.key.number())]).await.map(drop)
+        let done = done.bind(oversized.key.number()).bind(oversized.requested_ms);
+        self.write(vec![done]).await.map(drop)
     }
 
     /// The statements that give a message with only a header the values of the whole message.

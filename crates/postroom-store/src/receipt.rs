@@ -88,17 +88,24 @@ pub struct Oversized {
     pub size_bytes: Option<u64>,
     /// The message in state `error`.
     pub message: MessageEntityId,
-    /// Whether somebody asked for all of it, however large it is.
-    pub is_requested: bool,
+    /// When a client asked for all of it, however large it is, in milliseconds since 1970. `None`:
+    /// nobody did.
+    pub requested_ms: Option<i64>,
     /// A hash of its fields Message-ID, Date, From and Subject. `None`: it is not known.
     pub message_id: Option<i64>,
 }
 
 impl Oversized {
+    /// Whether a client asked for all of it.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.requested_ms.is_some()
+    }
+
     /// Whether it is fetched if messages may have so many bytes, although no client asked for it.
     #[must_use]
     pub fn fits(&self, bytes_max: u64) -> bool {
-        !self.is_requested && self.size_bytes.is_some_and(|size_bytes| size_bytes <= bytes_max)
+        !self.is_requested() && self.size_bytes.is_some_and(|size_bytes| size_bytes <= bytes_max)
     }
 }
 
@@ -166,7 +173,7 @@ impl Ledger {
     /// Whether a client has asked for all of a message, however large it is.
     #[must_use]
     pub fn is_requested(&self, key: SourceKey) -> bool {
-        self.oversized(key).is_some_and(|oversized| oversized.is_requested)
+        self.oversized(key).is_some_and(Oversized::is_requested)
     }
 
     /// The pending receipt of a message.
@@ -231,14 +238,14 @@ impl Store {
             // If a client has deleted the message, it does not count as oversized.
             if let (Some(message), Some(1)) = (row.id(7), row.whole(9)) {
                 let size_bytes = row.whole(8).and_then(|size| u64::try_from(size).ok());
-                let is_requested = row.whole(4).is_some();
+                let requested_ms = row.whole(4);
                 let message = MessageEntityId::of(message);
                 let message_id = row.whole(10);
                 ledger.oversized.push(Oversized {
                     key,
                     size_bytes,
                     message,
-                    is_requested,
+                    requested_ms,
                     message_id,
                 });
             }

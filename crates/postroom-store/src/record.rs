@@ -580,7 +580,7 @@ mod tests {
         let records = store.records(&domain, &class);
         let read = created(&store, &class, false).await;
         let row = store.entity_row(&domain, &class, &read).unwrap();
-        let is_last = crate::seq::is_last(records.dialect(), &class, read.id);
+        let is_last = crate::seq::is_last(records.dialect(), read.id);
         let again = records.create(row).into_iter().chain(is_last).collect();
         overtaken(&store, again, records.delete(&read)).await;
         let rows = store.feed_of(&domain, &[read.id], read.seq).await.unwrap();

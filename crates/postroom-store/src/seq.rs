@@ -23,7 +23,6 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
-use postroom_model::Class;
 use postroom_model::EntityId;
 use std::collections::HashMap;
 
@@ -48,15 +47,14 @@ pub(crate) fn settled(dialect: &dyn Dialect) -> String {
 /// its deletion. It comes behind what stores the entity, because that waits for a deletion that is
 /// not committed. If it does not hold, the batch is run again under a later number. `None`: it
 /// always holds.
-pub(crate) fn is_last(dialect: &dyn Dialect, class: &Class, id: EntityId) -> Option<Statement> {
+pub(crate) fn is_last(dialect: &dyn Dialect, id: EntityId) -> Option<Statement> {
     dialect.seq_settled()?;
     let own = dialect.seq(&CHANGES_MAX.to_string());
     let sql = format!(
         "SELECT 1 WHERE NOT EXISTS
            (SELECT 1 FROM \"change\" WHERE \"entity\" = $1 AND \"{SEQ}\" > {own})"
     );
-    let lock = Lock::row(class.table().into_owned(), id);
-    Some(Statement::new(sql).bind(id).assert(Failed::Stale, lock))
+    Some(Statement::new(sql).bind(id).assert(Failed::Stale, Lock::Found))
 }
 
 /// Numbers the changes of a batch, and adds the statement that advances the database's counter, if

@@ -1782,3 +1782,37 @@ async fn equal_messages_that_are_too_large_are_recognised_in_a_new_epoch() {
     let query = Query::default();
     assert_eq!(store.entity_list(&fixture.domain, &messages, &query).await.unwrap().len(), 3);
 }
+
+#[on_both]
+async fn a_request_for_a_message_that_comes_while_an_earlier_one_fails_is_kept() {
+    let fixture = fixture().await;
+    let (store, domain) = (&fixture.store, &fixture.domain);
+    let profile = json!({"name": "p", "imapHost": "imap.b.test"});
+    let profile = fixture.create(builtin::PROFILES, profile).await.id;
+    let account = json!({"profile_id": profile.to_string(), "address": "a@b.test", "enabled": true, "password": "x"});
+    let account = AccountId::of(fixture.create(builtin::ACCOUNTS, account).await.id);
+    let folder =
+        json!({"account_id": account.to_string(), "title": "a@b.test/INBOX", "enabled": true});
+    let folder = FolderId::of(fixture.create(builtin::FOLDERS, folder).await.id);
+    let epoch = store.epoch_begin(folder, BEGUN).await.unwrap();
+    let missed = MissedMessage::pending(SourceKey::of_uid(1), "large".to_owned());
+    let missed = MissedMessage { is_too_big: true, ..missed };
+    let at = MissedAt { domain, account, epoch, uid_validity: 7 };
+    store.receive_missed(at, &[missed], |_| 0).await.unwrap();
+    let oversized = async || store.ledger(epoch).await.unwrap().oversized[0];
+    let ask = async || {
+        let before = oversized().await.requested_ms;
+        while oversized().await.requested_ms == before {
+            let asked = store.message_request(domain, oversized().await.message, 1 << 30);
+            assert_eq!(asked.await.unwrap(), LoadRequest::Noted);
+        }
+    };
+    ask().await;
+    let tried = oversized().await;
+    ask().await;
+    store.request_failed(domain, epoch, &tried, "NIL").await.unwrap();
+    assert!(oversized().await.is_requested(), "the second was not tried");
+    let tried = oversized().await;
+    store.request_failed(domain, epoch, &tried, "NIL").await.unwrap();
+    assert!(!oversized().await.is_requested());
+}

@@ -14,6 +14,7 @@ use crate::source::message::CONTRADICTION;
 use crate::source::message::SourceMessage;
 use postroom_model::MESSAGE_BYTES_LIMIT;
 use postroom_store::MissedMessage;
+use postroom_store::Oversized;
 use postroom_store::SourceKey;
 
 /// A message to ask for in other ways.
@@ -103,7 +104,7 @@ impl<'a> Intake<'a> {
     /// for the whole message.
     #[must_use]
     pub(crate) fn bytes_max(&self, key: SourceKey) -> u64 {
-        let is_requested = self.news.oversized.get(&key).is_some_and(|one| one.is_requested);
+        let is_requested = self.news.oversized.get(&key).is_some_and(Oversized::is_requested);
         if is_requested { MESSAGE_BYTES_LIMIT } else { self.collector.message_bytes_max }
     }
 

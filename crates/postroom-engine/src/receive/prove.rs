@@ -39,7 +39,7 @@ pub(crate) async fn prove(
         let gone: Vec<_> = gone.iter().map(|pending| pending.key).collect();
         shared.store.pending_forget(news.epoch, &gone).await?;
     }
-    let requested = || ledger.oversized.iter().filter(|one| one.is_requested);
+    let requested = || ledger.oversized.iter().filter(|one| one.is_requested());
     if news.listing.is_whole() {
         for oversized in requested().filter(|one| !is_listed(one.key)) {
             let domain = &mailbox.account.domain;

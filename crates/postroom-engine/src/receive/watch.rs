@@ -301,12 +301,12 @@ impl<S: Source> Poll<'_, S> {
         listed: &[SourceKey],
     ) -> Result<Option<Over>, Error> {
         let bytes_max = self.mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX);
-        let due = ledger.oversized.iter().filter(|one| one.is_requested || one.fits(bytes_max));
+        let due = ledger.oversized.iter().filter(|one| one.is_requested() || one.fits(bytes_max));
         let due = due.filter(|one| listed.binary_search(&one.key).is_ok());
         let keys: Vec<_> = due.map(|one| one.key).collect();
         let over = self.look(epoch, &keys, Care::All).await?.over;
         if let Some(Over::Other { key }) = over
-            && let Some(oversized) = ledger.oversized(key).filter(|one| one.is_requested)
+            && let Some(oversized) = ledger.oversized(key).filter(|one| one.is_requested())
         {
             let domain = &self.mailbox.account.domain;
             self.shared.store.request_failed(domain, epoch, oversized, REPLACED).await?;
