@@ -133,17 +133,20 @@ pub fn parse_order(class: &Class, text: &str) -> Result<Vec<Order>, Invalid> {
 /// Why a property gives no order. `None`: it does.
 fn unsortable(property: &Property) -> Option<String> {
     let length = property.bound("max_length").and_then(|max| usize::try_from(max).ok());
-    let why = match property.data_type {
-        _ if property.write_only() => "is never shown".to_owned(),
-        DataType::Attachment => "holds files".to_owned(),
-        _ if property.multi => "is a list".to_owned(),
-        DataType::Any => "has values of any type".to_owned(),
-        // A request contains the cursor, and the cursor contains the value of the last entity. So
-        // long values are excluded.
-        _ if length.is_some_and(|length| length > ORDER_VALUE_BYTES_MAX) => {
-            format!("may have values of more than {ORDER_VALUE_BYTES_MAX} bytes")
-        }
-        _ => return None,
+    // A request contains the cursor, and the cursor contains the value of the last entity. So long
+    // values are excluded.
+    let is_long = length.is_some_and(|length| length > ORDER_VALUE_BYTES_MAX);
+    let long = || format!("may have values of more than {ORDER_VALUE_BYTES_MAX} bytes");
+    let why = if property.write_only() {
+        "is never shown".to_owned()
+    } else if property.is_file() {
+        "holds files".to_owned()
+    } else if property.multi {
+        "is a list".to_owned()
+    } else if property.data_type == DataType::Any {
+        "has values of any type".to_owned()
+    } else {
+        is_long.then(long)?
     };
     Some(format!("`{}` cannot be sorted by: it {why}", property.name))
 }

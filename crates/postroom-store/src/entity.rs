@@ -141,12 +141,7 @@ impl Store {
             }
         }
         if brings_ids {
-            batch.extend(entities.iter().map(|entity| job::unlist(entity.id)));
-            let used = |entity: &Entity| once::keep_own_id(self, domain, class, entity.id);
-            batch.extend(entities.iter().filter_map(used));
-            let dialect = self.inner.database.dialect();
-            let is_last = |entity: &Entity| seq::is_last(dialect, entity.id);
-            batch.extend(entities.iter().filter_map(is_last));
+            batch.extend(self.of_given_ids(domain, class, &entities));
         }
         if same_login == SameLogin::Refused {
             batch.extend(entities.iter().filter_map(|e| login::rule(class, e.id, &e.properties)));
@@ -165,6 +160,16 @@ impl Store {
                 Ok(Some(entities))
             }
         }
+    }
+
+    /// The statements that new entities need in addition because a client chose their ids.
+    fn of_given_ids(&self, domain: &Domain, class: &Class, new: &[Entity]) -> Vec<Statement> {
+        let dialect = self.inner.database.dialect();
+        let unlisted = new.iter().map(|entity| job::unlist(entity.id));
+        let used = |entity: &Entity| once::keep_own_id(self, domain, class, entity.id);
+        let is_last = |entity: &Entity| seq::is_last(dialect, entity.id);
+        let (used, last) = (new.iter().filter_map(used), new.iter().filter_map(is_last));
+        unlisted.chain(used).chain(last).collect()
     }
 
     /// Sets the properties of a new entity that follow from others to which it refers.

@@ -530,8 +530,8 @@ mod tests {
         let records = store.records(&domain, &class);
         let read = created(&store, &class, false).await;
         let told = |name: &str, text: &str| records.report(&read, &object(&json!({name: text})));
-        let first = told("subject", "first").unwrap().into();
-        let second = told("errorText", "second").unwrap().into();
+        let first = told("subject", "first").unwrap();
+        let second = told("errorText", "second").unwrap();
         overtaken(&store, first, second).await;
         let rows = store.feed_of(&domain, &[read.id], read.seq).await.unwrap();
         let told: Vec<_> = rows.iter().flat_map(|row| row.replaced.iter().flatten()).collect();
