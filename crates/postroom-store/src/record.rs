@@ -568,7 +568,7 @@ mod tests {
         second.await.unwrap().unwrap();
     }
 
-    // PostgreSQL alone, as above.
+    // PostgreSQL alone: SQLite runs one batch after the other.
     #[tokio::test]
     async fn an_entity_that_is_made_again_has_a_later_number_than_its_deletion() {
         TestDatabase::Postgres.run(made_again).await;

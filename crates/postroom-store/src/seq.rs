@@ -7,9 +7,9 @@
 //! - On PostgreSQL several transactions run at once. A number begins with that of its transaction.
 //!   A reader stops before the numbers of transactions that may still run
 //!   ([`Dialect::seq_settled`]). So no transaction waits for another, and no number is given twice.
-//!   If a transaction with a greater number has changed the entity first, or deleted a former one of
-//!   its id, the batch is run again under a new number. So the changes of an entity have ascending
-//!   numbers.
+//!   If a transaction with a greater number has changed the entity first, or deleted a former one
+//!   of its id, the batch is run again under a new number. So the changes of an entity have
+//!   ascending numbers.
 //!
 //! Each statement that takes a number is built with its place in the batch as its last value,
 //! which [`numbered`] puts there when the batch is written.
