@@ -129,23 +129,20 @@ pub(crate) async fn put(asked: Asked, at: FilePlace<'_>, body: Body) -> Result<R
     check_condition(&asked.headers, present.as_ref())?;
     // A single file keeps its name unless a form gives another one.
     let kept = present.as_ref().map(|row| row.name.clone());
-    let kept = kept.unwrap_or_else(|| upload::default_name(&property).to_owned());
-    let name = name.map(str::to_owned);
+    let named = |said: Said| Said { name: name.map(str::to_owned).or(said.name).or(kept), ..said };
     let app = &asked.app;
     let file = if MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form()) {
         let mut form = Form::open(&asked.headers, body, &app.limits).await?;
         let field = form.next().await?;
         let field = field.ok_or_else(|| Invalid::new("files", "the form has no file"))?;
         let disposition = FormDisposition::of(&field)?;
-        let said = Said::by(&field, disposition, String::new());
-        let name = name.or_else(|| said.name.clone()).unwrap_or(kept);
-        let said = Said { name: Some(name), ..said };
+        let said = named(Said::by(&field, disposition, String::new()));
         let pieces = form::bytes(field);
         upload::take(&app.store, &app.limits, &property, said, pieces).await?
     } else {
         let incoming =
             Incoming::new(&asked.headers, body, app.limits.upload_bytes_max, &app.limits)?;
-        let said = Said { name: Some(name.unwrap_or(kept)), ..said_by(&asked.headers) };
+        let said = named(said_by(&asked.headers));
         let pieces = incoming.pieces().map(|piece| piece.map_err(Problem::from)).boxed();
         upload::take(&app.store, &app.limits, &property, said, pieces).await?
     };

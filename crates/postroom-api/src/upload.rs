@@ -134,8 +134,7 @@ pub(crate) async fn take_enclosed(
 }
 
 /// The name of a single file if the client gave none.
-#[must_use]
-pub(crate) fn default_name(property: &Property) -> &str {
+fn default_name(property: &Property) -> &str {
     match property.name.as_str() {
         files::HTML => "message.html",
         files::RAW_MESSAGE => "message.eml",
